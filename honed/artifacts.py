@@ -1,0 +1,142 @@
+"""The cache of things made once: random weights, exported graphs, reference outputs.
+
+Content decides the name, a lock lets one process build, a rename makes the result appear whole,
+and the least recently used go when the cache grows over its bound.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_META = "honed.json"
+_DEFAULT_MAX_GIB = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One cached folder."""
+
+    kind: str
+    key: str
+    path: Path
+    size_bytes: int
+    used: float  # seconds since the epoch
+    about: Mapping[str, Any]
+
+
+def root() -> Path:
+    """`$HONED_CACHE`, else the user's cache folder."""
+    chosen = os.environ.get("HONED_CACHE")
+    if chosen:
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "honed"
+
+
+def max_bytes() -> int:
+    """`$HONED_CACHE_MAX_GIB`, 20 GiB by default."""
+    return int(float(os.environ.get("HONED_CACHE_MAX_GIB", _DEFAULT_MAX_GIB)) * 2**30)
+
+
+def content_key(about: Mapping[str, Any]) -> str:
+    """A name for `about` (JSON-able): the same facts give the same name."""
+    return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()[:20]
+
+
+def find(kind: str, key: str) -> Path | None:
+    """The finished artifact, marked as used now; None if it has not been made."""
+    path = root() / kind / key
+    if not (path / _META).is_file():
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(path / _META)
+    return path
+
+
+def make(kind: str, about: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
+    """The artifact named by `about`, built by `build(empty folder)` unless it is there already.
+
+    Two processes asking for the same one build it once. A build that raises or is killed leaves
+    nothing behind that a later call could take for whole.
+    """
+    key = content_key(about)
+    if found := find(kind, key):
+        return found
+    folder = root() / kind
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder / f".{key}.lock"):
+        if found := find(kind, key):
+            return found
+        _sweep_abandoned(folder, key)
+        staging = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=folder))
+        try:
+            build(staging)
+            (staging / _META).write_text(json.dumps(dict(about), default=str, indent=1))
+            os.replace(staging, folder / key)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+    prune(max_bytes(), keep=(folder / key,))
+    return folder / key
+
+
+def entries() -> list[Artifact]:
+    """Every finished artifact, the most recently used first."""
+    found = [_read(meta.parent) for meta in root().glob(f"*/[!.]*/{_META}")]
+    return sorted(found, key=lambda a: a.used, reverse=True)
+
+
+def prune(limit_bytes: int, keep: tuple[Path, ...] = ()) -> list[Artifact]:
+    """Remove the least recently used until the rest fit in `limit_bytes`; returns the removed."""
+    kept_bytes, removed = 0, []
+    for artifact in entries():
+        kept_bytes += artifact.size_bytes
+        if kept_bytes > limit_bytes and artifact.path not in keep:
+            # The description goes first: without it the folder no longer counts as finished.
+            (artifact.path / _META).unlink(missing_ok=True)
+            shutil.rmtree(artifact.path, ignore_errors=True)
+            kept_bytes -= artifact.size_bytes
+            removed.append(artifact)
+    return removed
+
+
+def _read(path: Path) -> Artifact:
+    meta = path / _META
+    try:
+        about = json.loads(meta.read_text())
+        used = meta.stat().st_mtime
+    except (OSError, ValueError):
+        about, used = {}, time.time()
+    size = sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
+    return Artifact(path.parent.name, path.name, path, size, used, about)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock that dies with its process."""
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _sweep_abandoned(folder: Path, key: str) -> None:
+    """What a killed build of the same key left; we hold its lock, so nobody is writing it."""
+    for path in folder.glob(f".{key}.*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+    if (folder / key).exists():
+        shutil.rmtree(folder / key, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Backend: how a model runs. One engine, one file, found by its name."""

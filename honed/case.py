@@ -1,0 +1,149 @@
+"""Case: one run, fully described, frozen, JSON both ways."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, cast
+
+from honed.errors import UsageError, did_you_mean
+from honed.knob import Value
+
+PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int4")
+TASKS = (
+    "auto",
+    "feature-extraction",
+    "sequence-classification",
+    "token-classification",
+    "question-answering",
+    "masked-lm",
+    "causal-lm",
+)
+POOLINGS = ("auto", "mean", "cls", "none")
+DEVICES = ("cpu", "cuda")
+
+
+def _key(help: str, default: Any = dataclasses.MISSING, **limits: Any) -> Any:
+    return field(default=default, metadata={"help": help, **limits})
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is run, how, and when to stop. `knobs` holds every other setting, by its full key.
+
+    None means untouched: the engine and the machine stay as they come.
+    """
+
+    model: str = _key("checkpoint folder, hub id or named shape")
+    task: str = _key("what the model's head does", "auto", values=TASKS)
+    pooling: str = _key("how token vectors become one vector", "auto", values=POOLINGS)
+    inputs: str | None = _key("file of texts: .txt, .jsonl or .csv; unset: random ids", None)
+    inputs_field: str = _key("the field of a .jsonl or column of a .csv that holds text", "text")
+    backend: str = _key("the engine", "torch")
+    precision: str = _key("the arithmetic of the matrix products", "fp32", values=PRECISIONS)
+    device: str = _key("where it runs", "cpu", values=DEVICES)
+    batch_size: int = _key("sequences per call", 1, at_least=1)
+    sequence_length: int = _key(
+        "tokens per sequence; with texts, the longest kept", 128, at_least=1
+    )
+    threads: int | None = _key("cores per instance", None, at_least=1)
+    instances: int = _key("processes measured together, each on its own cores", 1, at_least=1)
+    oversubscribe: bool = _key("allow more threads than effective cores", False)
+    workload: str = _key("which traffic", "closed_loop")
+    duration_s: float = _key("measure for at least this long", 5.0, above=0)
+    min_samples: int = _key("measure at least this many calls per instance", 20, at_least=1)
+    warmup_s: float = _key("stop waiting for stable times after this long", 10.0, at_least=0)
+    timeout_s: float = _key("give a case up after this long", 900.0, above=0)
+    memory: bool = _key("measure memory in a pass of its own", True)
+    seed: int = _key("seeds random weights and random ids", 0, at_least=0)
+    trust_remote_code: bool = _key("run Python code that a checkpoint carries", False)
+    python: str | None = _key("another interpreter for the workers", None)
+    knobs: Mapping[str, Value] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "knobs", MappingProxyType(dict(sorted(self.knobs.items()))))
+        for spec in CORE_FIELDS:
+            _check(spec, getattr(self, spec.name))
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    @property
+    def id(self) -> str:
+        """The same for the same Case, on any machine."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()[:12]
+
+    def get(self, key: str) -> Value | None:
+        """The value of a field or knob by the key a user types."""
+        if key in CORE_KEYS:
+            return cast("Value | None", getattr(self, key))
+        return self.knobs.get(key)
+
+    def replace(self, **changes: Any) -> Case:
+        """A copy with other values; `knobs` given here are merged into the present ones."""
+        knobs = {**self.knobs, **changes.pop("knobs", {})}
+        return dataclasses.replace(
+            self, knobs={k: v for k, v in knobs.items() if v is not None}, **changes
+        )
+
+    def to_json(self) -> dict[str, Value | None]:
+        """Flat: every field, then every knob that is set."""
+        return {k: getattr(self, k) for k in CORE_KEYS} | dict(self.knobs)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Case:
+        """Keys that are no field are knobs; null means unset."""
+        if "model" not in data:
+            raise UsageError("a Case needs a model", "add model=NAME")
+        core = {k: v for k, v in data.items() if k in CORE_KEYS}
+        knobs = {k: v for k, v in data.items() if k not in CORE_KEYS and v is not None}
+        return cls(**core, knobs=knobs)
+
+
+CORE_FIELDS = tuple(f for f in dataclasses.fields(Case) if f.name != "knobs")
+CORE_KEYS = tuple(f.name for f in CORE_FIELDS)
+
+
+def _check(spec: dataclasses.Field[Any], value: Any) -> None:
+    limits, name = spec.metadata, spec.name
+    if value is None:
+        if "None" not in str(spec.type):
+            raise UsageError(f"{name} may not be null", f"give {name} a value")
+        return
+    expected = str(spec.type).removesuffix(" | None")
+    if not _is_a(value, expected):
+        raise UsageError(
+            f"{name}={value!r} is not {_ARTICLES[expected]}", f"help: {limits['help']}"
+        )
+    if "values" in limits and value not in limits["values"]:
+        known = ", ".join(limits["values"])
+        raise UsageError(
+            f"{name}={value} is not known",
+            f"{did_you_mean(value, limits['values'])} known: {known}".strip(),
+        )
+    if "at_least" in limits and value < limits["at_least"]:
+        raise UsageError(f"{name}={value} is too small", f"use {limits['at_least']} or more")
+    if "above" in limits and value <= limits["above"]:
+        raise UsageError(f"{name}={value} is too small", f"use more than {limits['above']}")
+
+
+_ARTICLES = {
+    "str": "a word",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+}
+
+
+def _is_a(value: Any, expected: str) -> bool:
+    if expected == "bool":
+        return isinstance(value, bool)
+    if expected == "int":
+        return isinstance(value, int) and not isinstance(value, bool)
+    if expected == "float":
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, str) and bool(value)

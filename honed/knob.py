@@ -1,0 +1,105 @@
+"""Knob: one setting, declared in the file that applies it.
+
+The CLI key, the search space, the record's column, the importance label and the help line are all
+derived from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Value = bool | int | float | str
+Phase = Literal["spawn", "load"]
+Scale = Literal["nominal", "linear", "log2"]
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether something can be used here; `why` not, and `how` to get it (a command)."""
+
+    ok: bool
+    why: str = ""
+    how: str = ""
+
+
+AVAILABLE = Availability(True)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Every integer from `low` to `high`, both included."""
+
+    low: int
+    high: int
+
+    def __contains__(self, value: object) -> bool:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return whole and self.low <= value <= self.high  # type: ignore[operator]
+
+    def __str__(self) -> str:
+        return f"{self.low}..{self.high}"
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnEffect:
+    """What a spawn-phase knob changes about a child before its first instruction.
+
+    `in_child` names calls that the worker makes before any framework is imported, as
+    {function: argument}; the functions live in `honed.machine.spawn`.
+    """
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    preload: tuple[str, ...] = ()
+    in_child: Mapping[str, Value] = field(default_factory=dict)
+
+
+def _always() -> Availability:
+    return AVAILABLE
+
+
+def _no_effect(_: Value) -> SpawnEffect:
+    return SpawnEffect()
+
+
+def _unproven() -> Value | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """One setting. Unset (None) means untouched.
+
+    `name` is the whole key a user types: `allocator`, `torch.mode`. A spawn-phase knob is applied
+    by `spawn(value)` and proven by `read_back()` inside the worker; a load-phase knob is applied
+    and read back by the backend or workload that declares it. `proves(asked, got)` decides
+    whether what was read back is what was asked for; by default, equality.
+    """
+
+    name: str
+    help: str
+    values: tuple[Value, ...] | Span
+    phase: Phase = "load"
+    scale: Scale = "nominal"
+    available: Callable[[], Availability] = _always
+    available_value: Callable[[Value], Availability] | None = None
+    spawn: Callable[[Value], SpawnEffect] = _no_effect
+    read_back: Callable[[], Value | None] = _unproven
+    proves: Callable[[Value, Value], bool] = lambda asked, got: asked == got
+
+    @property
+    def owner(self) -> str:
+        """The backend or workload that declares it; empty for the machine's own knobs."""
+        return self.name.rpartition(".")[0]
+
+    def allows(self, value: Value) -> bool:
+        if isinstance(self.values, Span):
+            return value in self.values
+        return any(value == v and type(value) is type(v) for v in self.values)
+
+    @property
+    def choices(self) -> str:
+        if isinstance(self.values, Span):
+            return str(self.values)
+        return ", ".join(str(v).lower() if isinstance(v, bool) else str(v) for v in self.values)

@@ -1,0 +1,1 @@
+"""The machine: what it is, where instances go, what its knobs do."""

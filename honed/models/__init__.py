@@ -1,0 +1,1 @@
+"""Model: what runs. Configuration, weights, inputs, FLOPs and bytes."""

@@ -1,0 +1,205 @@
+"""Record: what came out of one Case. Immutable; JSON both ways; the contract scripts rely on."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Literal
+
+from honed.case import Case
+
+Status = Literal[
+    "ok", "unproven", "diverged", "oom", "crashed", "timeout", "unsupported", "interrupted"
+]
+STATUSES: tuple[str, ...] = typing.get_args(Status)
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """Why there is no result, and what to type next."""
+
+    kind: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A value with its 95 % interval; None where the samples cannot support one."""
+
+    value: float | None
+    ci95: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Seconds per call over every sample inside the common window. `ci95` belongs to p50."""
+
+    mean: float
+    stdev: float | None
+    min: float
+    p50: float
+    p90: float | None
+    p95: float | None
+    p99: float | None
+    max: float
+    ci95: tuple[float, float] | None
+    p90_ci95: tuple[float, float] | None = None
+    p99_ci95: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Derived from the samples. Throughput counts sequences; tokens count padding too."""
+
+    latency_s: Latency
+    throughput_per_s: Interval
+    tokens_per_s: float
+    useful_tokens_per_s: float
+    flops_per_s: float | None
+    bound_flops_per_s: float | None
+    load_s: float
+    first_call_s: float
+    build_s: float
+    warmup_s: float
+    samples: int
+    window_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Raw, all of them inside the common window, one list per instance.
+
+    `completed_s` counts from the window's start. `outside` is how many calls of each instance
+    fell outside it (a sibling had not begun, or had ended).
+    """
+
+    latency_s: tuple[tuple[float, ...], ...]
+    completed_s: tuple[tuple[float, ...], ...]
+    outside: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes. `rss_*` are the largest instance's; `pss_total_bytes` sums all instances.
+
+    `baseline_bytes` is resident before the model is loaded; `tensor_peak_bytes` is weights plus
+    inputs plus the most tensors alive during a call, as the engine's own allocator saw it.
+    """
+
+    weights_bytes: int | None = None
+    baseline_bytes: int | None = None
+    tensor_peak_bytes: int | None = None
+    rss_anon_peak_bytes: int | None = None
+    rss_file_peak_bytes: int | None = None
+    rss_peak_bytes: int | None = None
+    pss_total_bytes: int | None = None
+    load_peak_bytes: int | None = None
+    allocated_peak_bytes: int | None = None
+    reserved_peak_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fidelity:
+    """The outputs beside the fp32 eager reference's on the same inputs.
+
+    `tolerance` is the least cosine allowed for the precision.
+    """
+
+    reference: str
+    max_abs_diff: float
+    cosine_min: float
+    top1_agreement: float | None
+    tolerance: float
+
+
+@dataclass(frozen=True, slots=True)
+class InputFacts:
+    """What was fed: `length_histogram` maps a length (tokens, unpadded) to its count."""
+
+    source: str
+    sequences: int
+    length_histogram: Mapping[str, int]
+    padding_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What makes this record less trustworthy (load, steal, frequency, spread, too few)."""
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Asked, effective, samples, memory, fidelity, machine, status."""
+
+    id: str
+    created: str
+    honed: str
+    status: Status
+    case: Mapping[str, Any]
+    error: Error | None = None
+    effective: tuple[Mapping[str, Any], ...] = ()
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    inputs: InputFacts | None = None
+    samples: Samples | None = None
+    metrics: Metrics | None = None
+    memory: Memory | None = None
+    fidelity: Fidelity | None = None
+    doubts: tuple[Doubt, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return self.status == "ok"
+
+    def to_case(self) -> Case:
+        """The Case that was asked for, to run again."""
+        return Case.from_json(self.case)
+
+    def to_json(self) -> dict[str, Any]:
+        plain: dict[str, Any] = _plain(self)
+        return plain
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Record:
+        record: Record = _build(cls, data)
+        return record
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value
+
+
+@lru_cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def _build(kind: Any, data: Any) -> Any:
+    """`data` as `kind`, field by field; fields added by a newer honed are ignored."""
+    if data is None:
+        return None
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return _build(next(a for a in args if a is not type(None)), data)
+    if dataclasses.is_dataclass(kind):
+        hints = _hints(typing.cast(type, kind))
+        known = {f.name for f in dataclasses.fields(kind)}
+        return typing.cast(Any, kind)(
+            **{k: _build(hints[k], v) for k, v in data.items() if k in known}
+        )
+    if origin is tuple:
+        return tuple(_build(args[0], v) for v in data)
+    return data

@@ -1,0 +1,1 @@
+"""Stored records, drawn for people. Reads records only."""

@@ -1,0 +1,1 @@
+"""Workload: when a step is called. One kind of traffic, one file."""
