@@ -107,14 +107,16 @@ class Memory:
 class Fidelity:
     """The outputs beside the fp32 eager reference's on the same inputs.
 
-    `tolerance` is the least cosine allowed for the precision.
+    `tolerance` is the least cosine allowed for the precision; `relative_diff` is `max_abs_diff`
+    over the reference's largest value. Both differences are None where outputs are not finite.
     """
 
     reference: str
-    max_abs_diff: float
+    max_abs_diff: float | None
     cosine_min: float
     top1_agreement: float | None
     tolerance: float
+    relative_diff: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
