@@ -1,0 +1,268 @@
+"""Sockets, cores, SMT siblings, memory nodes and caches, as the kernel lists them in sysfs."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from honed.errors import UsageError
+
+Kind = Literal["performance", "efficiency", "standard"]
+
+# Below this share of the strongest core's capacity a core counts as an efficiency core. Favoured
+# cores of one kind differ by a few percent; little cores have half the capacity or less.
+_EFFICIENCY_CAPACITY = 0.7
+_LOCAL_DISTANCE, _REMOTE_DISTANCE = 10, 20  # ACPI SLIT's values where the kernel lists none
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """One logical CPU. `core` is unique over the machine, unlike sysfs's core_id."""
+
+    id: int
+    core: int
+    socket: int
+    node: int
+    kind: Kind = "standard"
+    max_mhz: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    level: int
+    kind: str  # data, instruction, unified
+    size_bytes: int
+    cpus: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """The online CPUs, by id. `nodes` maps a memory node to its bytes; 0 is a memory-less one."""
+
+    cpus: tuple[Cpu, ...]
+    nodes: Mapping[int, int] = field(default_factory=dict)
+    caches: tuple[Cache, ...] = ()
+    offline: tuple[int, ...] = ()
+    distances: Mapping[int, Mapping[int, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cpus", tuple(sorted(self.cpus, key=lambda c: c.id)))
+        object.__setattr__(self, "nodes", MappingProxyType(dict(sorted(self.nodes.items()))))
+
+    def cores(self) -> tuple[tuple[Cpu, ...], ...]:
+        """Each physical core's online CPUs, the cores ordered by their first CPU."""
+        by_core: dict[int, list[Cpu]] = {}
+        for cpu in self.cpus:
+            by_core.setdefault(cpu.core, []).append(cpu)
+        return tuple(tuple(cpus) for cpus in by_core.values())
+
+    def siblings(self, cpu: int) -> tuple[int, ...]:
+        """Every online CPU of the same core, itself included; empty for a CPU not here."""
+        core = next((c.core for c in self.cpus if c.id == cpu), None)
+        return tuple(c.id for c in self.cpus if core is not None and c.core == core)
+
+    def physical(self) -> tuple[int, ...]:
+        """The first CPU of every physical core."""
+        return tuple(core[0].id for core in self.cores())
+
+    def memory_nodes(self, nodes: Iterable[int]) -> tuple[int, ...]:
+        """`nodes`, each memory-less one replaced by the nearest that has memory."""
+        with_memory = [n for n, size in self.nodes.items() if size > 0]
+        if not with_memory:
+            return tuple(sorted(set(nodes)))
+        return tuple(sorted({self._nearest(node, with_memory) for node in nodes}))
+
+    def _nearest(self, node: int, candidates: list[int]) -> int:
+        if node in candidates:
+            return node
+        row = self.distances.get(node, {})
+        return min(candidates, key=lambda other: (row.get(other, _REMOTE_DISTANCE), other))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "cpus": [asdict(c) for c in self.cpus],
+            "nodes": {str(n): size for n, size in self.nodes.items()},
+            "caches": [asdict(c) | {"cpus": format_cpus(c.cpus)} for c in self.caches],
+            "offline": list(self.offline),
+            "distances": {
+                str(a): {str(b): d for b, d in row.items()} for a, row in self.distances.items()
+            },
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Topology:
+        return cls(
+            cpus=tuple(Cpu(**c) for c in data["cpus"]),
+            nodes={int(n): size for n, size in data["nodes"].items()},
+            caches=tuple(Cache(**c | {"cpus": parse_cpus(c["cpus"])}) for c in data["caches"]),
+            offline=tuple(data["offline"]),
+            distances={
+                int(a): {int(b): d for b, d in row.items()} for a, row in data["distances"].items()
+            },
+        )
+
+
+def parse_cpus(text: str) -> tuple[int, ...]:
+    """The kernel's list format: "0-3,8" -> (0, 1, 2, 3, 8)."""
+    found: set[int] = set()
+    for part in text.strip().split(","):
+        if part.strip():
+            low, _, high = part.partition("-")
+            found.update(range(int(low), int(high or low) + 1))
+    return tuple(sorted(found))
+
+
+def format_cpus(cpus: Iterable[int]) -> str:
+    """(0, 1, 2, 3, 8) -> "0-3,8"."""
+    runs: list[list[int]] = []
+    for cpu in sorted(set(cpus)):
+        if runs and cpu == runs[-1][1] + 1:
+            runs[-1][1] = cpu
+        else:
+            runs.append([cpu, cpu])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+def read(root: Path = Path("/sys")) -> Topology:
+    """The topology under a sysfs `root`; every CPU its own core where there is no such tree."""
+    base = root / "devices/system/cpu"
+    online = _list(base / "online") or _numbered(base, "cpu")
+    if not online:
+        return _flat()
+    nodes, distances, node_of = _nodes(root / "devices/system/node", online)
+    kinds = _kinds(root, base, online)
+    cpus: list[Cpu] = []
+    core_of: dict[int, int] = {}
+    for cpu in online:
+        topology = base / f"cpu{cpu}" / "topology"
+        siblings = _list(topology / "core_cpus_list") or _list(topology / "thread_siblings_list")
+        first = min(siblings or (cpu,))
+        core = core_of.setdefault(first, len(core_of))
+        max_khz = _int(base / f"cpu{cpu}" / "cpufreq/cpuinfo_max_freq")
+        cpus.append(
+            Cpu(
+                id=cpu,
+                core=core,
+                # -1 is what kernels without the information write.
+                socket=max(0, _int(topology / "physical_package_id") or 0),
+                node=node_of.get(cpu, 0),
+                kind=kinds.get(cpu, "standard"),
+                max_mhz=max_khz / 1000 if max_khz else None,
+            )
+        )
+    offline = tuple(sorted(set(_list(base / "present")) - set(online)))
+    return Topology(tuple(cpus), nodes, _caches(base, online), offline, distances)
+
+
+def from_lscpu(text: str) -> Topology:
+    """What `lscpu -p=CPU,CORE,SOCKET,NODE` printed; nodes have no sizes then (1 byte each)."""
+    cpus = []
+    for line in text.splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        fields = line.split(",")
+        if len(fields) < 4 or not fields[0].strip().isdigit():
+            raise UsageError(
+                f"{line!r} is not a line of lscpu -p", "run lscpu -p=CPU,CORE,SOCKET,NODE"
+            )
+        cpu, core, socket, node = (int(f or 0) for f in fields[:4])
+        cpus.append(Cpu(cpu, core, socket, node))
+    return Topology(tuple(cpus), dict.fromkeys({c.node for c in cpus}, 1))
+
+
+def _flat() -> Topology:
+    """No sysfs (another system, some sandboxes): nothing is known but the number of CPUs."""
+    ids: Iterable[int]
+    if hasattr(os, "sched_getaffinity"):
+        ids = os.sched_getaffinity(0)
+    else:
+        ids = range(os.cpu_count() or 1)
+    return Topology(tuple(Cpu(cpu, cpu, 0, 0) for cpu in ids), {0: 1})
+
+
+def _nodes(
+    base: Path, online: tuple[int, ...]
+) -> tuple[dict[int, int], dict[int, dict[int, int]], dict[int, int]]:
+    """Bytes per node, distances between nodes, and each CPU's node."""
+    ids = _list(base / "online") or _numbered(base, "node")
+    sizes: dict[int, int] = {}
+    distances: dict[int, dict[int, int]] = {}
+    node_of: dict[int, int] = {}
+    for node in ids:
+        meminfo = _text(base / f"node{node}" / "meminfo") or ""
+        total = re.search(r"MemTotal:\s+(\d+) kB", meminfo)
+        sizes[node] = int(total[1]) * 1024 if total else 0
+        node_of |= dict.fromkeys(_list(base / f"node{node}" / "cpulist"), node)
+        row = (_text(base / f"node{node}" / "distance") or "").split()
+        distances[node] = {other: int(d) for other, d in zip(ids, row, strict=False)}
+    if not sizes:  # a kernel without NUMA
+        return {0: 1}, {0: {0: _LOCAL_DISTANCE}}, dict.fromkeys(online, 0)
+    return sizes, distances, node_of
+
+
+def _kinds(root: Path, base: Path, online: tuple[int, ...]) -> dict[int, Kind]:
+    """Intel's hybrid parts have one PMU device per kind; elsewhere the kernel ranks capacities."""
+    performance = _list(root / "devices/cpu_core/cpus")
+    efficient = _list(root / "devices/cpu_atom/cpus") + _list(root / "devices/cpu_lowpower/cpus")
+    if performance and efficient:
+        return {cpu: "efficiency" if cpu in efficient else "performance" for cpu in online}
+    capacity = {cpu: _int(base / f"cpu{cpu}" / "cpu_capacity") for cpu in online}
+    known = {cpu: c for cpu, c in capacity.items() if c}
+    limit = _EFFICIENCY_CAPACITY * max(known.values(), default=0)
+    if all(c >= limit for c in known.values()):
+        return {}
+    return {cpu: "performance" if c >= limit else "efficiency" for cpu, c in known.items()}
+
+
+def _caches(base: Path, online: tuple[int, ...]) -> tuple[Cache, ...]:
+    found: dict[tuple[int, str, tuple[int, ...]], Cache] = {}
+    for cpu in online:
+        for index in range(8):
+            folder = base / f"cpu{cpu}" / "cache" / f"index{index}"
+            shared = _list(folder / "shared_cpu_list")
+            if not shared:
+                break
+            if cpu != min(set(shared) & set(online), default=cpu):
+                continue  # its first CPU lists it
+            level = _int(folder / "level") or 0
+            kind = (_text(folder / "type") or "unified").lower()
+            size = _size_bytes(_text(folder / "size") or "0")
+            found[level, kind, shared] = Cache(level, kind, size, shared)
+    return tuple(found[key] for key in sorted(found))
+
+
+def _size_bytes(text: str) -> int:
+    units = {"K": 2**10, "M": 2**20, "G": 2**30}
+    return int(text.rstrip("KMG")) * units.get(text[-1], 1)
+
+
+def _text(path: Path) -> str | None:
+    # A CPU may go offline while we read: absent and vanished are the same to us.
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _int(path: Path) -> int | None:
+    try:
+        return int(_text(path) or "")
+    except ValueError:
+        return None
+
+
+def _list(path: Path) -> tuple[int, ...]:
+    try:
+        return parse_cpus(_text(path) or "")
+    except ValueError:
+        return ()
+
+
+def _numbered(base: Path, stem: str) -> tuple[int, ...]:
+    matches = (re.fullmatch(rf"{stem}(\d+)", p.name) for p in base.glob(f"{stem}[0-9]*"))
+    return tuple(sorted(int(m[1]) for m in matches if m))
