@@ -1,0 +1,75 @@
+"""The Hugging Face hub: its cache on this machine, and downloads into it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from honed.errors import ModelError, UnsupportedError
+
+_NO_HUB = "huggingface_hub is not installed, so hub ids cannot be used"
+_INSTALL = "pip install 'honed[torch]', or give a checkpoint folder"
+_TEXT = ["*.json", "*.txt", "*.model"]
+# Copies of the weights for engines that honed exports for by itself.
+_OTHER_ENGINES = ["onnx/*", "openvino/*", "*/onnx/*", "coreml/*"]
+
+
+def find(repo_id: str) -> Path | None:
+    """The snapshot folder in the local cache, without asking the network."""
+    try:
+        from huggingface_hub import constants, try_to_load_from_cache
+        from huggingface_hub.errors import HFValidationError
+    except ImportError:
+        return None
+    try:
+        path = try_to_load_from_cache(repo_id, "config.json", cache_dir=constants.HF_HUB_CACHE)
+    except HFValidationError:
+        return None
+    return Path(path).parent if isinstance(path, str) else None
+
+
+def download(repo_id: str, *, with_code: bool) -> Path:
+    """Fetch configuration, tokenizer and weights (safetensors if there are any)."""
+    text = [*_TEXT, "*.py"] if with_code else _TEXT
+    folder = _fetch(repo_id, [*text, "*.safetensors"])
+    if not any(folder.glob("*.safetensors")):
+        folder = _fetch(repo_id, [*text, "*.bin"])
+    return folder
+
+
+def _fetch(repo_id: str, patterns: list[str]) -> Path:
+    try:
+        import huggingface_hub
+        from huggingface_hub import constants, errors
+    except ImportError as error:
+        raise UnsupportedError(_NO_HUB, _INSTALL) from error
+    folder_hint = "or give a checkpoint folder: model=./path"
+    try:
+        return Path(
+            huggingface_hub.snapshot_download(
+                repo_id,
+                allow_patterns=patterns,
+                ignore_patterns=_OTHER_ENGINES,
+                cache_dir=constants.HF_HUB_CACHE,
+            )
+        )
+    except errors.GatedRepoError as error:
+        raise ModelError(
+            f"{repo_id} is gated on the hub",
+            f"accept its terms there and log in (hf auth login), {folder_hint}",
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise ModelError(
+            f"the hub has no model {repo_id}, or it is private",
+            f"check the spelling, log in if it is private (hf auth login), {folder_hint}; "
+            "honed show models lists the named shapes",
+        ) from error
+    except errors.LocalEntryNotFoundError as error:
+        raise ModelError(
+            f"{repo_id} is not on this machine and the hub cannot be reached",
+            f"check the network and HF_HUB_OFFLINE, {folder_hint}",
+        ) from error
+    except Exception as error:  # a full disk, a lost connection: each HTTP library has its own
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"{repo_id} could not be downloaded: {first}", f"try again, {folder_hint}"
+        ) from error

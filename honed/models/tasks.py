@@ -1,0 +1,106 @@
+"""What a checkpoint's head does, and how its token vectors are pooled: from its files alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from honed.errors import ModelError
+from honed.models.weights import read_json
+
+FEATURES = "feature-extraction"
+
+# The end of the architecture's name -> what its trained head does.
+_HEADS = {
+    "ForSequenceClassification": "sequence-classification",
+    "ForTokenClassification": "token-classification",
+    "ForQuestionAnswering": "question-answering",
+    "ForMaskedLM": "masked-lm",
+    "ForCausalLM": "causal-lm",
+    "LMHeadModel": "causal-lm",
+    "ForPreTraining": FEATURES,
+    "Model": FEATURES,
+}
+
+# ForPreTraining means a masked-language head here, but a discriminator for ELECTRA.
+_PRETRAINING_WITH_MASKED_LM = ("albert", "bert", "big_bird", "ernie", "mobilebert")
+
+
+def head_of(folder: Path, config: Mapping[str, Any]) -> str:
+    """The task that the trained head was made for."""
+    architectures = config.get("architectures") or ["Model"]
+    name = str(architectures[0])
+    head = next((task for end, task in _HEADS.items() if name.endswith(end)), None)
+    if head is None:
+        raise ModelError(
+            f"{folder} is a {name}, which honed has no task for",
+            f"honed runs architectures that end in {', '.join(_HEADS)}",
+        )
+    # Embedding models often keep the language-model architecture that they were trained from.
+    if head in ("masked-lm", "causal-lm") and (folder / "modules.json").is_file():
+        return FEATURES
+    return head
+
+
+def resolve_task(asked: str, head: str, folder: Path, config: Mapping[str, Any]) -> str:
+    """`asked`, or the head's task for "auto"; ModelError if the head has no weights for it."""
+    if asked in ("auto", head, FEATURES):
+        return head if asked == "auto" else asked
+    architecture = str((config.get("architectures") or ["Model"])[0])
+    if asked == "masked-lm" and (
+        architecture.endswith("ForMaskedLM")
+        or (
+            architecture.endswith("ForPreTraining")
+            and config.get("model_type") in _PRETRAINING_WITH_MASKED_LM
+        )
+    ):
+        return asked
+    if asked == "causal-lm" and architecture.endswith(("ForCausalLM", "LMHeadModel")):
+        return asked
+    raise ModelError(
+        f"{folder} is a {architecture}: for task={asked} its head would be random weights",
+        f"use task={head}, or a checkpoint trained for {asked}, or a named shape",
+    )
+
+
+def resolve_pooling(asked: str, task: str, folder: Path) -> str:
+    """`asked`, or for "auto" what the checkpoint's own settings say, else the mean."""
+    if task != FEATURES:
+        if asked in ("mean", "cls"):
+            raise ModelError(
+                f"pooling={asked} does not apply to task={task}",
+                f"leave pooling out, or use task={FEATURES}",
+            )
+        return "none"
+    return asked if asked != "auto" else _own_pooling(folder) or "mean"
+
+
+def _own_pooling(folder: Path) -> str | None:
+    """What sentence-transformers wrote beside the checkpoint."""
+    modules = folder / "modules.json"
+    path = folder / "1_Pooling" / "config.json"
+    if modules.is_file():
+        listed = read_json(modules)
+        names = [str(m.get("path")) for m in listed if str(m.get("type", "")).endswith("Pooling")]
+        path = folder / names[0] / "config.json" if names else path
+    if not path.is_file():
+        return None
+    settings = read_json(path)
+    modes = _modes(settings)
+    supported = {"mean": "mean", "mean_tokens": "mean", "cls": "cls", "cls_token": "cls"}
+    if len(modes) == 1 and modes[0] in supported:
+        return supported[modes[0]]
+    raise ModelError(
+        f"{path} pools by {' and '.join(modes) or 'nothing'}, which honed does not do",
+        "say pooling=mean, cls or none",
+    )
+
+
+def _modes(settings: Mapping[str, Any]) -> list[str]:
+    """One flag per mode (older files) or the mode's name, or names (newer ones)."""
+    named = settings.get("pooling_mode")
+    if named is not None:
+        return [named] if isinstance(named, str) else [str(name) for name in named]
+    start = "pooling_mode_"
+    return [k.removeprefix(start) for k, on in settings.items() if k.startswith(start) and on]

@@ -1,0 +1,35 @@
+"""The torch side of `heads`: imports torch, so it is imported late."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from honed.models.heads import output_names
+from honed.models.tasks import FEATURES
+
+
+class Head(torch.nn.Module):  # type: ignore[misc]  # torch is not type-checked here
+    """A model whose forward takes tensors in order and returns a tuple of tensors."""
+
+    def __init__(self, module: Any, task: str, pooling: str) -> None:
+        super().__init__()
+        self.module = module
+        self.pooling = pooling if task == FEATURES else None
+        self.names = output_names(task, pooling)
+
+    def forward(
+        self, input_ids: Any, attention_mask: Any, token_type_ids: Any = None
+    ) -> tuple[Any, ...]:
+        segments = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        output = self.module(input_ids=input_ids, attention_mask=attention_mask, **segments)
+        if self.pooling is None:
+            return tuple(getattr(output, name) for name in self.names)
+        tokens = output.last_hidden_state  # [batch, length, hidden]
+        if self.pooling == "none":
+            return (tokens,)
+        if self.pooling == "cls":
+            return (tokens[:, 0],)
+        kept = attention_mask.unsqueeze(-1).to(tokens.dtype)  # [batch, length, 1]
+        return ((tokens * kept).sum(1) / kept.sum(1).clamp(min=1),)

@@ -1,0 +1,23 @@
+"""Every test run has a cache of its own and never asks the network."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+
+import pytest
+
+_CACHE = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set before any test module is imported: libraries read these on import."""
+    folder = tempfile.mkdtemp(prefix="honed-tests-")
+    config.stash[_CACHE] = folder
+    os.environ["HONED_CACHE"] = folder
+    os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(config.stash[_CACHE], ignore_errors=True)
