@@ -7,6 +7,7 @@ and the least recently used go when the cache grows over its bound.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -19,8 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from honed.errors import HonedError, UsageError
+
 _META = "honed.json"
 _DEFAULT_MAX_GIB = 20.0
+# What was used this recently may be in use: a case takes weights and the export made from them.
+_IN_USE_S = 3600.0
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,13 @@ def root() -> Path:
 
 def max_bytes() -> int:
     """`$HONED_CACHE_MAX_GIB`, 20 GiB by default."""
-    return int(float(os.environ.get("HONED_CACHE_MAX_GIB", _DEFAULT_MAX_GIB)) * 2**30)
+    asked = os.environ.get("HONED_CACHE_MAX_GIB", str(_DEFAULT_MAX_GIB))
+    try:
+        return int(float(asked) * 2**30)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(
+            f"HONED_CACHE_MAX_GIB={asked} is not a number", "HONED_CACHE_MAX_GIB=20"
+        ) from error
 
 
 def content_key(about: Mapping[str, Any]) -> str:
@@ -73,11 +85,19 @@ def make(kind: str, about: Mapping[str, Any], build: Callable[[Path], None]) -> 
     key = content_key(about)
     if found := find(kind, key):
         return found
+    limit_bytes = max_bytes()
     folder = root() / kind
+    with _explained(folder):
+        _make(folder, key, about, build)
+    prune(limit_bytes, keep=(folder / key,), unused_for_s=_IN_USE_S)
+    return folder / key
+
+
+def _make(folder: Path, key: str, about: Mapping[str, Any], build: Callable[[Path], None]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / f".{key}.lock"):
-        if found := find(kind, key):
-            return found
+        if find(folder.name, key):  # made while we waited
+            return
         _sweep_abandoned(folder, key)
         staging = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=folder))
         try:
@@ -87,8 +107,6 @@ def make(kind: str, about: Mapping[str, Any], build: Callable[[Path], None]) -> 
         except BaseException:
             shutil.rmtree(staging, ignore_errors=True)
             raise
-    prune(max_bytes(), keep=(folder / key,))
-    return folder / key
 
 
 def entries() -> list[Artifact]:
@@ -97,12 +115,19 @@ def entries() -> list[Artifact]:
     return sorted(found, key=lambda a: a.used, reverse=True)
 
 
-def prune(limit_bytes: int, keep: tuple[Path, ...] = ()) -> list[Artifact]:
-    """Remove the least recently used until the rest fit in `limit_bytes`; returns the removed."""
+def prune(
+    limit_bytes: int, keep: tuple[Path, ...] = (), unused_for_s: float = 0.0
+) -> list[Artifact]:
+    """Remove the least recently used until the rest fit in `limit_bytes`; returns the removed.
+
+    What is in `keep`, or was used within `unused_for_s`, stays even if the rest does not fit.
+    """
+    _sweep_every_abandoned()
     kept_bytes, removed = 0, []
+    spare = time.time() - unused_for_s if unused_for_s else float("inf")
     for artifact in entries():
         kept_bytes += artifact.size_bytes
-        if kept_bytes > limit_bytes and artifact.path not in keep:
+        if kept_bytes > limit_bytes and artifact.path not in keep and artifact.used < spare:
             # The description goes first: without it the folder no longer counts as finished.
             (artifact.path / _META).unlink(missing_ok=True)
             shutil.rmtree(artifact.path, ignore_errors=True)
@@ -123,6 +148,21 @@ def _read(path: Path) -> Artifact:
 
 
 @contextlib.contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """A cache that is full or not ours to write is the user's to solve."""
+    try:
+        yield
+    except OSError as error:
+        ours = str(error.filename or "").startswith(str(root()))
+        if error.errno not in _FULL and not ours:
+            raise  # the build's own trouble with a file that is not in the cache
+        raise HonedError(
+            f"cannot write to the cache {folder}: {error.strerror}",
+            "free some space (honed cache prune), or set HONED_CACHE to another folder",
+        ) from error
+
+
+@contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock that dies with its process."""
     with open(path, "w") as file:
@@ -131,6 +171,17 @@ def _locked(path: Path) -> Iterator[None]:
             yield
         finally:
             fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _sweep_every_abandoned() -> None:
+    """What killed builds left, of any key: nobody holds their lock."""
+    for staging in root().glob("*/.*.*"):
+        lock = staging.parent / f".{staging.name.split('.')[1]}.lock"
+        if not staging.is_dir() or not lock.is_file():
+            continue
+        with contextlib.suppress(OSError), open(lock) as file:  # BlockingIOError: being built
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def _sweep_abandoned(folder: Path, key: str) -> None:

@@ -211,9 +211,10 @@ def _config(folder: Path) -> dict[str, Any]:
 
 def _made_by_us(folder: Path) -> Mapping[str, Any] | None:
     """What random weights in the cache were made from; their folder's name is their key."""
-    if folder.parent != (artifacts.root() / "weights").resolve():
+    path = folder / "honed.json"
+    if folder.parent.resolve() != (artifacts.root() / "weights").resolve() or not path.is_file():
         return None
-    about: Mapping[str, Any] = json.loads((folder / "honed.json").read_text())
+    about: Mapping[str, Any] = json.loads(path.read_text())
     return about
 
 
