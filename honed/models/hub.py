@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from honed.errors import ModelError, UnsupportedError
+from honed.models.presets import PRESETS
 
 _NO_HUB = "huggingface_hub is not installed, so hub ids cannot be used"
 _INSTALL = "pip install 'honed[torch]', or give a checkpoint folder"
@@ -60,8 +61,8 @@ def _fetch(repo_id: str, patterns: list[str]) -> Path:
     except errors.RepositoryNotFoundError as error:
         raise ModelError(
             f"the hub has no model {repo_id}, or it is private",
-            f"check the spelling, log in if it is private (hf auth login), {folder_hint}; "
-            "honed show models lists the named shapes",
+            f"check the spelling, log in if it is private (hf auth login), {folder_hint}, "
+            f"or name a shape: {', '.join(PRESETS)}",
         ) from error
     except errors.LocalEntryNotFoundError as error:
         raise ModelError(
