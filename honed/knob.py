@@ -47,7 +47,7 @@ class SpawnEffect:
     """What a spawn-phase knob changes about a child before its first instruction.
 
     `in_child` names calls that the worker makes before any framework is imported, as
-    {function: argument}; the functions live in `honed.machine.spawn`.
+    {function: argument}; `honed.machine.spawn` finds them in the room's IN_CHILD tables.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -62,6 +62,7 @@ class Metrics:
     useful_tokens_per_s: float
     flops_per_s: float | None
     bound_flops_per_s: float | None
+    import_s: float
     load_s: float
     first_call_s: float
     build_s: float
@@ -81,6 +82,7 @@ class Samples:
     latency_s: tuple[tuple[float, ...], ...]
     completed_s: tuple[tuple[float, ...], ...]
     outside: tuple[int, ...] = ()
+    window_began_s: float | None = None  # Unix time, to lay other monitors' readings beside it
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,7 @@ class Record:
     memory: Memory | None = None
     fidelity: Fidelity | None = None
     doubts: tuple[Doubt, ...] = ()
+    elapsed_s: float | None = None
 
     @property
     def ok(self) -> bool:

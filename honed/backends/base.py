@@ -6,14 +6,17 @@ its framework inside `load` and `build` only, and it never imports a workload.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import honed.discovery
 from honed.case import Case
-from honed.knob import Availability, Knob, Value
+from honed.errors import UnsupportedError
+from honed.knob import AVAILABLE, Availability, Knob, Value
+from honed.models.checkpoint import Checkpoint
 
 Batch = Mapping[str, Any]  # name -> int64 numpy array [batch, length]
 Outputs = Mapping[str, Any]  # name -> float numpy array, first axis = batch
@@ -21,16 +24,14 @@ Outputs = Mapping[str, Any]  # name -> float numpy array, first axis = batch
 
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
-    """Everything a backend needs: the Case, a local checkpoint folder, where to keep artifacts.
+    """Everything a backend needs: the Case, and the checkpoint with "auto" resolved.
 
-    `task` and `pooling` have "auto" resolved. `calibration` are batches that a quantiser may
-    look at; they are never the batches that are measured for fidelity.
+    `threads` None leaves the engine its own choice. `calibration` are batches that a quantiser
+    may look at; they are never the batches that fidelity is judged on.
     """
 
     case: Case
-    checkpoint: Path
-    task: str
-    pooling: str
+    checkpoint: Checkpoint
     threads: int | None
     calibration: tuple[Batch, ...] = ()
 
@@ -55,6 +56,9 @@ class Step(Protocol):
         None where the engine cannot tell.
         """
 
+    def device_memory(self, feed: Any) -> Mapping[str, int]:
+        """`allocated_peak_bytes` and `reserved_peak_bytes` of one call on a GPU; else empty."""
+
     def read_back(self) -> Mapping[str, Value | None]:
         """What the engine says of itself: `threads`, `precision` and each knob by its full key."""
 
@@ -69,6 +73,7 @@ class Backend(Protocol):
     PRECISIONS: tuple[str, ...]  # on a CPU with the instructions for it
     HELP: str  # one line
     REFERENCE: str  # the backend whose fp32 output is the truth for this one: "torch"
+    EXTRA: str  # the extra that installs it: "onnxruntime" in honed[onnxruntime]
 
     def available(self) -> Availability:
         """Whether the engine is installed; how to install it otherwise. Imports nothing heavy."""
@@ -79,8 +84,11 @@ class Backend(Protocol):
     def check(self, case: Case) -> None:
         """Raise UnsupportedError for a combination that this engine cannot do. Imports nothing."""
 
-    def artifact_key(self, request: LoadRequest) -> str | None:
-        """What names the exported artifact by content, or None if the engine needs none."""
+    def start(self) -> None:
+        """Import the framework, so that its cost is not counted as the model's."""
+
+    def artifact(self, request: LoadRequest) -> Mapping[str, Any] | None:
+        """What decides the exported artifact's content, or None if the engine needs none."""
 
     def build(self, request: LoadRequest, folder: Path) -> None:
         """Export into `folder` (empty, private). Runs in a process of its own."""
@@ -96,3 +104,20 @@ def load_backend(name: str) -> Backend:
 
 def backend_names() -> tuple[str, ...]:
     return honed.discovery.names("honed.backends")
+
+
+def installed(modules: Mapping[str, str], extra: str) -> Availability:
+    """Whether every importable module -> package of `modules` is there; the command otherwise."""
+    missing = [package for module, package in modules.items() if find_spec(module) is None]
+    if not missing:
+        return AVAILABLE
+    how = f"pip install 'honed[{extra}]'"
+    return Availability(False, f"{' and '.join(missing)} not installed", how)
+
+
+def refuse(case: Case, backend: str, precisions: Sequence[str]) -> None:
+    """Raise UnsupportedError for a precision that `backend` does not have."""
+    if case.precision not in precisions:
+        raise UnsupportedError(
+            f"{backend} has no {case.precision} here", f"precision={','.join(precisions)}"
+        )

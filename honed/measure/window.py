@@ -20,6 +20,7 @@ class Cut:
     samples: Samples
     window_s: float
     calls_per_s: float
+    opens_ns: int = 0
 
 
 def cut(instances: Sequence[Calls]) -> Cut:
@@ -45,7 +46,7 @@ def cut(instances: Sequence[Calls]) -> Cut:
         outside.append(int((~kept).sum()))
         calls += _calls_between(began, ended, opens, closes)
     samples = Samples(tuple(latencies), tuple(completions), tuple(outside))
-    return Cut(samples, window_s, calls / window_s)
+    return Cut(samples, window_s, calls / window_s, opens)
 
 
 def _calls_between(began: np.ndarray, ended: np.ndarray, opens: int, closes: int) -> float:

@@ -1,0 +1,29 @@
+"""What the benchmarks share: running honed as a user does, and summing up ratios."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+HONED = Path(sys.executable).with_name("honed")
+
+
+def honed_run(*words: str, env: dict[str, str] | None = None) -> dict[str, Any]:
+    """One record of `honed run WORDS --json`, as a dict; kept in no store."""
+    command = [str(HONED), "run", *words, "--json", "--store", "sqlite://"]
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    if not done.stdout.strip():
+        sys.exit(f"{' '.join(command)} gave nothing:\n{done.stderr}")
+    record: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    if record["status"] != "ok":
+        sys.exit(f"{record['status']}: {record['error']}")
+    return record
+
+
+def summary(ratios: list[float]) -> str:
+    middle = statistics.median(ratios)
+    return f"median {middle:.3f}, from {min(ratios):.3f} to {max(ratios):.3f}, n={len(ratios)}"

@@ -1,0 +1,149 @@
+"""A fake engine: instant, deterministic, no framework. It can misbehave on request, for tests."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from honed.backends.base import Batch, LoadRequest, Outputs, refuse
+from honed.case import Case
+from honed.errors import OutOfMemoryError
+from honed.knob import AVAILABLE, Availability, Knob, Span, Value
+
+HELP = "a fake, for tests and demonstrations of honed itself"
+EXTRA = "fake"
+REFERENCE = "fake"
+PRECISIONS = ("fp32", "bf16", "int8")
+
+LATENCY = Knob("fake.latency_us", "how long a call takes", Span(0, 10_000_000))
+ALLOCATE = Knob("fake.allocate_kib", "memory that a call takes and gives back", Span(0, 2**24))
+FAIL = Knob(
+    "fake.fail",
+    "how it fails",
+    (
+        "raise", "crash", "hang", "hang-load", "oom", "memory-error", "kill", "diverge", "nan",
+        "lie", "print",
+    ),
+)  # fmt: skip
+BUILD = Knob("fake.build", "make an artifact first: well, or badly", ("ok", "raise", "kill"))
+KNOBS = (LATENCY, ALLOCATE, FAIL, BUILD)
+
+_HIDDEN = 16
+
+
+def available() -> Availability:
+    return AVAILABLE
+
+
+def versions() -> Mapping[str, str]:
+    return {"fake": "1"}
+
+
+def check(case: Case) -> None:
+    refuse(case, "fake", PRECISIONS)
+
+
+def start() -> None:
+    import numpy  # noqa: F401
+
+
+def artifact(request: LoadRequest) -> Mapping[str, Any] | None:
+    how = request.case.get("fake.build")
+    return {"checkpoint": request.checkpoint.key, "build": how} if how else None
+
+
+def build(request: LoadRequest, folder: Path) -> None:
+    how = request.case.get("fake.build")
+    (folder / "half").write_text("half")
+    if how == "raise":
+        raise RuntimeError("the exporter met an operator that it does not know")
+    if how == "kill":
+        os.kill(os.getpid(), 9)
+    (folder / "whole").write_text("whole")
+
+
+def load(request: LoadRequest, artifact: Path | None) -> FakeStep:
+    if artifact is not None:
+        (artifact / "whole").read_text()
+    if request.case.get("fake.fail") == "hang-load":
+        time.sleep(3600)
+    return FakeStep(request)
+
+
+class FakeStep:
+    """Sleeps for `fake.latency_us`, then hashes ids into vectors."""
+
+    def __init__(self, request: LoadRequest) -> None:
+        self.case = request.case
+        self.weights_bytes = request.checkpoint.weights_bytes
+        self.threads = request.threads
+        self.sleep_s = int(self.case.get("fake.latency_us") or 200) / 1e6
+        self.allocate_bytes = int(self.case.get("fake.allocate_kib") or 0) * 1024
+        self.fail = self.case.get("fake.fail")
+
+    def prepare(self, batch: Batch) -> Any:
+        return batch
+
+    def run(self, feed: Any) -> Any:
+        import numpy as np
+
+        if self.fail is not None:
+            _misbehave(str(self.fail))
+        block = None
+        if self.allocate_bytes:
+            block = np.ones(self.allocate_bytes, dtype=np.uint8)
+        end = time.perf_counter() + self.sleep_s
+        while time.perf_counter() < end:
+            time.sleep(0)
+        del block
+        return _vectors(feed["input_ids"])
+
+    def outputs(self, raw: Any) -> Outputs:
+        if self.fail == "diverge":
+            return {"embedding": raw[:, ::-1].copy()}
+        if self.fail == "nan":
+            return {"embedding": raw * float("nan")}
+        return {"embedding": raw}
+
+    def tensor_peak_bytes(self, feed: Any) -> int | None:
+        inputs = sum(int(a.nbytes) for a in feed.values())
+        return self.weights_bytes + inputs + self.allocate_bytes
+
+    def device_memory(self, feed: Any) -> Mapping[str, int]:  # noqa: ARG002
+        return {}
+
+    def read_back(self) -> Mapping[str, Value | None]:
+        truth = {k.name: self.case.get(k.name) for k in KNOBS}
+        precision = "fp16" if self.fail == "lie" else self.case.precision
+        return {"threads": self.threads or 1, "precision": precision, "device": "cpu", **truth}
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def _vectors(ids: Any) -> Any:
+    """[batch, length] ids -> [batch, 16] vectors, the same on every machine."""
+    import numpy as np
+
+    phases = np.arange(1, _HIDDEN + 1)
+    return np.sin(ids[:, :, None] * phases / 7.0).mean(axis=1).astype(np.float32)
+
+
+def _misbehave(how: str) -> None:
+    if how == "raise":
+        raise RuntimeError("the engine met a shape that it cannot run")
+    if how == "crash":
+        os.abort()
+    if how == "hang":
+        time.sleep(3600)
+    if how == "oom":
+        raise OutOfMemoryError("the engine could not allocate", "use a smaller batch_size")
+    if how == "memory-error":
+        raise MemoryError("cannot allocate 10 TiB")
+    if how == "kill":
+        os.kill(os.getpid(), 9)
+    if how == "print":
+        print("a noisy library", flush=True)  # noqa: T201

@@ -1,0 +1,28 @@
+"""honed export: stored records in the formats that other tools load."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    where: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Only records with these settings."),
+    ] = None,
+    format: Annotated[str, typer.Option(help="jsonl, csv or parquet.")] = "jsonl",
+    out: Annotated[Path | None, typer.Option(help="File; unset: standard output.")] = None,
+    store: Annotated[str | None, typer.Option(help="Database URL of the records.")] = None,
+) -> None:
+    """Write stored records as jsonl, csv or parquet."""
+    from honed import export as exporting
+    from honed.store import open_store
+
+    records = open_store(store).list(limit=None, where=where or [])
+    exporting.export(records, format, out if out is not None else sys.stdout.buffer)
+    if out is not None:
+        print(f"{len(records)} records in {out}", file=sys.stderr)

@@ -1,0 +1,111 @@
+"""honed run: measure each Case of a sweep, and show one table."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from honed.compose import Sweep
+    from honed.record import Record
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...", help="settings; `--keys` lists them", show_default=False
+    ),
+]
+
+
+def run(
+    words: Words = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One record a line on stdout.")] = False,
+    resume: Annotated[bool, typer.Option(help="Do only what a stopped sweep left.")] = False,
+    keys: Annotated[bool, typer.Option("--keys", help="List every setting and stop.")] = False,
+    store: Annotated[str | None, typer.Option(help="Database URL for the records.")] = None,
+) -> None:
+    """Measure a model: latency, throughput, memory, fidelity.
+
+    A comma list, choice() or range() sweeps: honed run model=bert-base-uncased
+    backend=torch,onnxruntime precision=fp32,int8 batch_size=1,8
+    """
+    if keys:
+        _list_keys()
+        return
+    from honed.cli.progress import Line
+    from honed.run.sweep import plan_sweep, run_sweep
+    from honed.store import open_store
+
+    opened = open_store(store)
+    plan = plan_sweep(opened, words or [], config, resume=resume)
+    _announce(plan.sweep, plan.estimate_s, plan.done)
+    line = Line()
+    records: list[Record] = []
+    try:
+        for record in run_sweep(plan, opened, line):
+            line.clear()
+            records.append(record)
+            if as_json:
+                print(json.dumps(record.to_json(), allow_nan=False), flush=True)
+            else:
+                _failure(record)
+    finally:
+        line.clear()
+        if records and not as_json:
+            _table(records)
+    if any(r.status == "interrupted" for r in records):
+        left = len(plan.sweep.cases) - len(records) + 1
+        print(f"interrupted; {left} to go: honed run --resume", file=sys.stderr)
+        raise typer.Exit(130)
+    if any(r.status not in ("ok", "unproven") for r in records):
+        raise typer.Exit(1)
+
+
+def _announce(sweep: Sweep, estimate_s: float, done: int) -> None:
+    """The sweep's size, order and likely time, before it starts."""
+    from honed.cli.progress import duration
+
+    count = len(sweep.cases)
+    order = f", {' x '.join(sweep.varying)} (last varies fastest)" if sweep.varying else ""
+    skipped = f", {done} already done" if done else ""
+    print(
+        f"{count} case{'s' if count > 1 else ''}{order}{skipped}: about {duration(estimate_s)}",
+        file=sys.stderr,
+    )
+    if count > 1:
+        for index, case in enumerate(sweep.cases, 1):
+            words = " ".join(
+                f"{k}={case.get(k)}" for k in sweep.varying if case.get(k) is not None
+            )
+            print(f"  {index}. {words}", file=sys.stderr)
+
+
+def _failure(record: Record) -> None:
+    """Said at once, since the table comes only at the end."""
+    if record.error is not None and record.status != "ok":
+        print(f"{record.status}: {record.error.message}", file=sys.stderr)
+
+
+def _table(records: list[Record]) -> None:
+    from rich.console import Console
+
+    from honed.report.table import records_table
+
+    Console().print(records_table(records))
+
+
+def _list_keys() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from honed.compose import known_keys
+
+    table = Table("key", "what it does", box=None, pad_edge=False)
+    for key, help in known_keys().items():
+        table.add_row(key, help)
+    Console().print(table)

@@ -1,0 +1,28 @@
+"""honed show: one record, whole."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+
+def show(
+    id: Annotated[str | None, typer.Argument(help="A record's id, or its beginning.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The record as JSON.")] = False,
+    store: Annotated[str | None, typer.Option(help="Database URL of the records.")] = None,
+) -> None:
+    """Show one record, whole; without an id, the newest."""
+    from honed.store import open_store
+
+    opened = open_store(store)
+    record = opened.get(id) if id else opened.newest()
+    if as_json:
+        print(json.dumps(record.to_json(), allow_nan=False))
+        return
+    from rich.console import Console
+
+    from honed.report.table import record_details
+
+    Console().print(record_details(record))

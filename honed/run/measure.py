@@ -1,0 +1,220 @@
+"""The measuring job: load, check, warm up, wait for the siblings, sample; then memory and proofs.
+
+Time and memory are taken in separate passes: what watches memory slows what is timed.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from honed.backends.base import Backend, LoadRequest, Step, load_backend
+from honed.machine import spawn, threads
+from honed.measure import fidelity, memory
+from honed.measure.barrier import Barrier
+from honed.measure.steady import Steadiness
+from honed.models.inputs import InputSet
+from honed.run import build
+from honed.run.job import Job
+from honed.workloads.base import Sampling, Timeline, load_workload
+
+Tell = Callable[..., None]
+_PROOF_S = 0.25  # long enough for every pool thread to show up in the kernel's run times
+_MEMORY_CALLS = 3
+
+
+def work(job: Job, tell: Tell) -> dict[str, Any]:
+    """Everything one instance measures, as JSON."""
+    assert job.checkpoint is not None
+    assert job.inputs is not None
+    tell("phase", phase="importing")
+    backend = load_backend(job.case.backend)
+    import_s, _ = _timed(backend.start)
+    request = LoadRequest(job.case, job.checkpoint, job.seat.threads)
+    artifact, build_s = build.artifact_for(job, request, tell)
+    tell("phase", phase="loading")
+    step, facts = _load(backend, request, artifact)
+    try:
+        inputs = InputSet.load(job.inputs)
+        feeds = [step.prepare(batch) for batch in inputs.batches]
+        tell("phase", phase="checking")
+        first_call_s, _ = _timed(lambda: step.run(feeds[0]))
+        judged = _fidelity(job, step, feeds, inputs)
+        timing = _time(job, step, feeds, tell)
+        tell("phase", phase="measuring memory")
+        _wait(job, "timed")
+        facts["memory"] |= _memory(job, step, feeds)
+        _wait(job, "idle")
+        facts["memory"]["pss_bytes"] = memory.pss_bytes()
+        _wait(job, "counted")
+        effective = _effective(job, backend, step, feeds)
+    finally:
+        step.close()
+    return {
+        **facts,
+        **timing,
+        "import_s": import_s,
+        "build_s": build_s,
+        "first_call_s": first_call_s,
+        "fidelity": judged,
+        "effective": effective,
+    }
+
+
+def _timed(call: Callable[[], Any]) -> tuple[float, Any]:
+    began = time.perf_counter()
+    result = call()
+    return time.perf_counter() - began, result
+
+
+def _load(
+    backend: Backend, request: LoadRequest, artifact: Path | None
+) -> tuple[Step, dict[str, Any]]:
+    baseline = memory.status()
+    with memory.ResidentPeak() as peak:
+        load_s, step = _timed(lambda: backend.load(request, artifact))
+    sizes = {
+        "baseline_bytes": baseline.rss_bytes,
+        "load_peak_bytes": peak.total_bytes,
+        "weights_bytes": step.weights_bytes,
+    }
+    return step, {"load_s": load_s, "memory": sizes}
+
+
+def _fidelity(
+    job: Job, step: Step, feeds: Sequence[Any], inputs: InputSet
+) -> dict[str, Any] | None:
+    """The outputs of the first sequences beside the reference's; None without a reference."""
+    if job.reference is None:
+        return None
+    with np.load(job.reference) as stored:
+        reference = dict(stored)
+    rows = len(next(iter(reference.values())))
+    outputs, masks = rows_of(step, feeds, inputs, rows)
+    by = load_backend(job.case.backend).REFERENCE
+    judged = fidelity.compare(reference, outputs, job.case.precision, masks, f"{by} fp32")
+    return asdict(judged) | {"complaint": fidelity.complaint(judged)}
+
+
+def rows_of(
+    step: Step, feeds: Sequence[Any], inputs: InputSet, rows: int
+) -> tuple[dict[str, Any], Any]:
+    """The outputs and masks of the first `rows` sequences, padded to one length."""
+    found: list[dict[str, Any]] = []
+    masks: list[Any] = []
+    for feed, batch in zip(feeds, inputs.batches, strict=True):
+        if rows <= 0:
+            break
+        outputs = step.outputs(step.run(feed))
+        found.append({k: np.asarray(v)[:rows] for k, v in outputs.items()})
+        masks.append(batch["attention_mask"][:rows])
+        rows -= len(masks[-1])
+    lengths = {m.shape[1] for m in masks}
+    longest = max(lengths)
+    joined = {
+        name: np.concatenate([_padded(o[name], lengths, longest) for o in found])
+        for name in found[0]
+    }
+    return joined, np.concatenate([_padded(m, lengths, longest) for m in masks])
+
+
+def _padded(array: Any, lengths: set[int], longest: int) -> Any:
+    """Per-token arrays of shorter batches are padded to the longest, so that they stack."""
+    if array.ndim < 2 or array.shape[1] not in lengths or array.shape[1] == longest:
+        return array
+    widths = [(0, 0), (0, longest - array.shape[1])] + [(0, 0)] * (array.ndim - 2)
+    return np.pad(array, widths)
+
+
+def _barrier(job: Job, name: str) -> Barrier:
+    assert job.barriers is not None
+    return Barrier.open(job.barriers / name, job.seat.index)
+
+
+def _wait(job: Job, name: str) -> None:
+    _barrier(job, name).arrive_and_wait(job.case.timeout_s)
+
+
+def _time(job: Job, step: Step, feeds: Sequence[Any], tell: Tell) -> dict[str, Any]:
+    barrier = _barrier(job, "start")
+    tell("phase", phase="warming up")
+    warmup_s, settled = _warm_up(job, step, feeds)
+    cpu: list[float] = []
+
+    def begin() -> None:
+        gc.collect()
+        tell("phase", phase="measuring")
+        barrier.arrive_and_wait(job.case.timeout_s)
+        cpu.append(time.process_time())
+
+    how = Sampling(job.case, begin, barrier.done, barrier.all_done)
+    timeline: Timeline = load_workload(job.case.workload).sample(step.run, feeds, how)
+    cpu.append(time.process_time())
+    tell("phase", phase="measured")
+    return {
+        "began_ns": list(timeline.began_ns),
+        "ended_ns": list(timeline.ended_ns),
+        "cpu_s": cpu[1] - cpu[0],
+        "warmup_s": warmup_s,
+        "settled": settled,
+    }
+
+
+def _warm_up(job: Job, step: Step, feeds: Sequence[Any]) -> tuple[float, bool]:
+    """Call until the times are steady, or the limit: (seconds, whether they became steady)."""
+    steadiness = Steadiness(job.case.warmup_s)
+    began = time.perf_counter()
+    for feed in itertools.cycle(feeds):
+        if steadiness.over:
+            break
+        call_began = time.perf_counter()
+        step.run(feed)
+        steadiness.add(time.perf_counter() - call_began)
+    return time.perf_counter() - began, steadiness.settled
+
+
+def _memory(job: Job, step: Step, feeds: Sequence[Any]) -> dict[str, Any]:
+    if not job.case.memory:
+        return {}
+    largest = max(feeds, key=lambda f: _elements(f))
+    gc.collect()
+    with memory.ResidentPeak() as peak:
+        for _ in range(_MEMORY_CALLS):
+            step.run(largest)
+    return {
+        "rss_peak_bytes": peak.total_bytes,
+        "rss_anon_peak_bytes": peak.anon_bytes,
+        "rss_file_peak_bytes": peak.file_bytes,
+        "tensor_peak_bytes": step.tensor_peak_bytes(largest),
+        **step.device_memory(largest),
+    }
+
+
+def _elements(feed: Any) -> int:
+    arrays = feed.values() if isinstance(feed, dict) else feed
+    return max(int(np.prod(a.shape)) for a in arrays)
+
+
+def _effective(job: Job, backend: Backend, step: Step, feeds: Sequence[Any]) -> dict[str, Any]:
+    """What the engine and the kernel say of this process, beside what was asked."""
+    before, began = threads.thread_times(), time.perf_counter()
+    while time.perf_counter() - began < _PROOF_S:
+        step.run(feeds[0])
+    wall_s = time.perf_counter() - began
+    ran = threads.ran(before, threads.thread_times(), wall_s)
+    return {
+        "cpus": list(threads.allowed_cpus()),
+        "nodes": list(job.seat.nodes) or None,
+        "threads_running": len(ran),
+        "cpus_ran_on": list(threads.cpus_ran_on(ran)),
+        **spawn.read_back(job.case.knobs),
+        **step.read_back(),
+        **dict(backend.versions()),
+    }

@@ -1,0 +1,179 @@
+"""The parent of one run: places, starts, listens, and turns whatever happens into a Record."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from honed.backends.base import load_backend
+from honed.case import Case
+from honed.errors import HonedError, UnsupportedError, UsageError
+from honed.machine import limits, placement, topology, watch
+from honed.machine.spawn import fold
+from honed.measure.barrier import Barrier
+from honed.record import Record
+from honed.run import death, merge, prepare, process
+from honed.run.job import BARRIERS, Job, Seat, read_checkpoint
+from honed.run.prepare import Prepared
+from honed.run.process import Worker
+
+OnPhase = Callable[[str], None]
+
+
+class InterruptedRun(KeyboardInterrupt):
+    """Ctrl-C in the middle of a Case; carries the Record that says so."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__()
+        self.record = record
+
+
+def measure(case: Case, on_phase: OnPhase = lambda _: None) -> Record:
+    """Measure one Case. Returns a Record whatever happens, short of a UsageError or Ctrl-C."""
+    began = time.monotonic()
+
+    def elapsed_s() -> float:
+        return time.monotonic() - began
+
+    try:
+        record = _measured(case, on_phase)
+    except UsageError:
+        raise
+    except HonedError as error:
+        record = merge.failure(case, death.of_error(error))
+    except KeyboardInterrupt:
+        interrupted = death.Death("interrupted", "Interrupted", "stopped by the user")
+        record = replace(merge.failure(case, interrupted), elapsed_s=elapsed_s())
+        raise InterruptedRun(record) from None
+    return replace(record, elapsed_s=elapsed_s())
+
+
+def _measured(case: Case, on_phase: OnPhase) -> Record:
+    places = seats(case)
+    backend = load_backend(case.backend)
+    backend.check(case)
+    if case.python is None and not (availability := backend.available()).ok:
+        raise UnsupportedError(f"{case.backend}: {availability.why}", availability.how)
+    prepared = prepare.ready(case) or _prepare(case, on_phase)
+    with tempfile.TemporaryDirectory(prefix="honed-") as scratch:
+        jobs = _jobs(case, places, prepared, Path(scratch))
+        return _run(case, jobs, prepared, on_phase)
+
+
+def seats(case: Case) -> list[Seat]:
+    """Where each instance goes. One instance with nothing asked for stays unpinned: out of the
+    box is a setting too, and the one that everything else is held against."""
+    asked = case.instances > 1 or case.threads is not None
+    asked = asked or any(case.get(key) is not None for key in ("smt", "numa"))
+    if not asked:
+        return [Seat()]
+    ask = placement.Ask(
+        instances=case.instances,
+        threads=case.threads,
+        smt=str(case.get("smt") or "off"),
+        numa=str(case.get("numa") or "local"),
+        oversubscribe=case.oversubscribe,
+    )
+    placed = placement.place(topology.read(), limits.read(), ask)
+    return [
+        Seat(index, case.instances, case.threads or len(p.cpus), p.cpus, p.nodes)
+        for index, p in enumerate(placed)
+    ]
+
+
+def _jobs(case: Case, seats: Sequence[Seat], prepared: Prepared, barriers: Path) -> list[Job]:
+    for name in BARRIERS:
+        Barrier.create(barriers / name, len(seats)).close()
+    machine_knobs = fold(case.knobs, os.environ)
+    return [
+        Job(
+            kind="measure",
+            case=case,
+            result_fd=-1,
+            parent_pid=os.getpid(),
+            seat=seat,
+            in_child=machine_knobs.in_child,
+            checkpoint=prepared.checkpoint,
+            inputs=prepared.inputs,
+            reference=prepared.reference,
+            barriers=barriers,
+        )
+        for seat in seats
+    ]
+
+
+def _prepare(case: Case, on_phase: OnPhase) -> Prepared:
+    """Run the preparing job in a process of its own; what stops it stops the Case."""
+    job = Job("prepare", case.replace(python=None), -1, os.getpid())
+    on_phase("preparing")
+    with _started([job], [dict(os.environ)]) as workers:
+        _listen(case, workers, on_phase)
+        outcome = workers[0].outcome
+        if outcome is None or outcome["event"] == "failed":
+            raise death.of_worker(workers[0]).as_error("making the model and its reference")
+    return Prepared(
+        read_checkpoint(outcome["checkpoint"]),
+        Path(outcome["inputs"]),
+        Path(outcome["reference"]),
+    )
+
+
+def _run(case: Case, jobs: Sequence[Job], prepared: Prepared, on_phase: OnPhase) -> Record:
+    environments = [_environment(case, job.seat) for job in jobs]
+    watched = watch.Watch([c for job in jobs for c in job.seat.cpus] or None)
+    memory_kills = death.memory_kills()
+    with _started(jobs, environments) as workers:
+        _listen(case, workers, on_phase, watched)
+        failed = [w for w in workers if w.outcome is None or w.outcome["event"] == "failed"]
+        if failed:
+            return merge.failure(case, death.of_workers(workers, memory_kills))
+        results = [w.outcome for w in workers if w.outcome is not None]
+    return merge.record(jobs, results, prepared, watched)
+
+
+def _environment(case: Case, seat: Seat) -> dict[str, str]:
+    """The inherited environment with the case's spawn-phase knobs, and pools of the asked size."""
+    environment = dict(fold(case.knobs, os.environ).environment)
+    if seat.threads is not None:
+        environment["OMP_NUM_THREADS"] = str(seat.threads)
+    return environment
+
+
+@contextlib.contextmanager
+def _started(
+    jobs: Sequence[Job], environments: Sequence[dict[str, str]]
+) -> Iterator[list[Worker]]:
+    """Workers that are gone, with their children, when the block is left, however it is left."""
+    workers: list[Worker] = []
+    try:
+        for index, (job, environment) in enumerate(zip(jobs, environments, strict=True)):
+            workers.append(process.start(job, environment, index))
+        yield workers
+    finally:
+        process.end(workers)
+        process.close_logs(workers)
+
+
+def _listen(case: Case, workers: Sequence[Worker], on_phase: OnPhase, watched: Any = None) -> None:
+    """Follow all workers to their end. One failure ends the others: they wait for it in vain."""
+    deadline_s = time.monotonic() + case.timeout_s
+    try:
+        for worker, event in process.follow(workers, deadline_s, lambda: on_phase("")):
+            if event["event"] == "phase" and worker.index == 0:
+                on_phase(event["phase"])
+            if watched is not None:
+                watched.hear(event)
+            if event["event"] == "failed" or (worker.ended and worker.outcome is None):
+                process.end(workers)
+                return
+    except TimeoutError:
+        process.end(workers)
+        for worker in workers:
+            if worker.outcome is None:
+                worker.outcome = death.timed_out(case, worker.phase)

@@ -1,0 +1,39 @@
+"""Closed loop: the next call begins when the last one has ended. One client, no queue."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from honed.knob import Knob
+from honed.workloads.base import Sampling, Timeline
+
+HELP = "one call after another, each as soon as the last has ended"
+KNOBS: tuple[Knob, ...] = ()
+
+
+def sample(call: Callable[[Any], Any], feeds: Sequence[Any], how: Sampling) -> Timeline:
+    """Cycle through `feeds` until the duration and the least count are both reached.
+
+    After that it goes on, untimed by its own count but recorded, until every sibling has enough:
+    an instance that stopped early would leave the others an idle machine.
+    """
+    clock = time.perf_counter_ns  # CLOCK_MONOTONIC on Linux: the same in every process
+    began, ended = [], []
+    how.begin()
+    deadline = clock() + int(how.case.duration_s * 1e9)
+    enough = False
+    for feed in itertools.cycle(feeds):
+        begin = clock()
+        call(feed)
+        end = clock()
+        began.append(begin)
+        ended.append(end)
+        if not enough and end >= deadline and len(ended) >= how.case.min_samples:
+            enough = True
+            how.done()
+        if enough and how.others_done():
+            break
+    return Timeline(began, ended)

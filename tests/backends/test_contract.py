@@ -1,0 +1,203 @@
+"""What every backend owes, run against each one found in the room: a newcomer joins by its file.
+
+`SETTINGS` lists, per backend, knobs to try on top of every precision; a backend without an entry
+is tried with each value of each of its knobs that needs no other.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from honed import artifacts
+from honed.backends.base import Backend, LoadRequest, Step, backend_names, load_backend
+from honed.case import PRECISIONS, Case
+from honed.errors import UnsupportedError, UsageError
+from honed.knob import Span
+from honed.measure.fidelity import compare, complaint
+from honed.models.checkpoint import Checkpoint, ModelRequest, materialise
+from honed.models.inputs import random_inputs
+
+BATCH, LENGTH = 2, 12
+
+
+def model_of(name: str) -> str:
+    return "tiny" if load_backend(name).REFERENCE == name == "fake" else "tiny-bert"
+
+
+def checkpoint(name: str, task: str = "auto") -> Checkpoint:
+    return materialise(ModelRequest(model_of(name), task=task))
+
+
+def request(name: str, **changes: Any) -> LoadRequest:
+    case = Case(model=model_of(name), backend=name).replace(**changes)
+    return LoadRequest(case, checkpoint(name, case.task), 1)
+
+
+def opened(ask: LoadRequest) -> tuple[Backend, Step]:
+    backend = load_backend(ask.case.backend)
+    backend.start()
+    about = backend.artifact(ask)
+    folder = None
+    if about is not None:
+        about = {"backend": ask.case.backend, **about}
+        folder = artifacts.make("export", about, lambda empty: backend.build(ask, empty))
+    return backend, backend.load(ask, folder)
+
+
+def settings() -> list[Any]:
+    """Every backend x precision, plainly; and every value of every knob in fp32."""
+    found = []
+    for name in backend_names():
+        backend = load_backend(name)
+        plain: list[dict[str, Any]] = [{"precision": p} for p in backend.PRECISIONS]
+        for knob in backend.KNOBS:
+            if name == "fake" or isinstance(knob.values, Span):
+                continue
+            plain += [{"knobs": {knob.name: v}} for v in knob.values]
+        marks = () if name == "fake" else (pytest.mark.engine,)
+        found += [
+            pytest.param(name, s, marks=marks, id=f"{name}-{s.get('precision') or s['knobs']}")
+            for s in plain
+        ]
+    return found
+
+
+each_setting = pytest.mark.parametrize(("name", "changes"), settings())
+each_backend = pytest.mark.parametrize("name", backend_names())
+
+
+@each_setting
+def test_outputs_match_the_reference(name: str, changes: dict[str, Any]) -> None:
+    ask = request(name, batch_size=BATCH, sequence_length=LENGTH, **changes)
+    backend, step = opened(ask)
+    _, reference = opened(request(backend.REFERENCE, batch_size=BATCH, sequence_length=LENGTH))
+    batch = random_inputs(ask.checkpoint, BATCH, LENGTH, seed=3).batches[0]
+    wanted = reference.outputs(reference.run(reference.prepare(batch)))
+    feed = step.prepare(batch)
+    got = step.outputs(step.run(feed))
+    assert set(got) == set(wanted)
+    for name_of, array in got.items():
+        assert isinstance(array, np.ndarray)
+        assert array.dtype.kind == "f"
+        assert array.shape == np.asarray(wanted[name_of]).shape
+    judged = compare(wanted, got, ask.case.precision)
+    assert not complaint(judged)
+
+
+@each_setting
+def test_settings_are_read_back(name: str, changes: dict[str, Any]) -> None:
+    ask = request(name, **changes)
+    _, step = opened(ask)
+    step.run(step.prepare(random_inputs(ask.checkpoint, 1, LENGTH, seed=0).batches[0]))
+    told = step.read_back()
+    assert told["precision"] == ask.case.precision
+    assert told["device"] == "cpu"
+    assert told["threads"] == 1
+    for knob, value in ask.case.knobs.items():
+        assert told[knob] == value
+
+
+@each_setting
+def test_weights_and_tensors_are_counted(name: str, changes: dict[str, Any]) -> None:
+    ask = request(name, **changes)
+    _, step = opened(ask)
+    feed = step.prepare(random_inputs(ask.checkpoint, 1, LENGTH, seed=0).batches[0])
+    assert 0 < step.weights_bytes <= ask.checkpoint.weights_bytes * 1.05
+    peak = step.tensor_peak_bytes(feed)
+    assert peak is None or peak > step.weights_bytes
+    assert step.device_memory(feed) == {}
+
+
+@each_backend
+@pytest.mark.engine
+def test_other_shapes_run_on_the_same_step(name: str) -> None:
+    ask = request(name)
+    _, step = opened(ask)
+    for batch_size, length in ((1, 5), (3, 9), (2, 16)):
+        batch = random_inputs(ask.checkpoint, batch_size, length, seed=1).batches[0]
+        outputs = step.outputs(step.run(step.prepare(batch)))
+        assert all(len(array) == batch_size for array in outputs.values())
+
+
+@each_backend
+@pytest.mark.engine
+def test_padding_changes_nothing(name: str) -> None:
+    if name == "fake":
+        pytest.skip("the fake hashes ids; it has no attention to mask")
+    ask = request(name)
+    _, step = opened(ask)
+    short = random_inputs(ask.checkpoint, 1, 6, seed=2).batches[0]
+    padded = {k: np.pad(v, ((0, 0), (0, 4))) for k, v in short.items()}
+    plain = step.outputs(step.run(step.prepare(short)))["embedding"]
+    masked = step.outputs(step.run(step.prepare(padded)))["embedding"]
+    np.testing.assert_allclose(plain, masked, atol=1e-4)
+
+
+@each_backend
+def test_unknown_precisions_are_refused_before_anything_loads(name: str) -> None:
+    backend = load_backend(name)
+    for precision in set(PRECISIONS) - set(backend.PRECISIONS):
+        with pytest.raises(UnsupportedError) as refused:
+            backend.check(Case(model="m", backend=name, precision=precision))
+        assert refused.value.hint
+
+
+@each_backend
+def test_the_artifact_is_named_by_what_decides_it(name: str) -> None:
+    backend = load_backend(name)
+    first = backend.artifact(request(name))
+    if first is None:
+        return
+    assert first == backend.artifact(request(name))
+    others = [request(name, precision=p) for p in backend.PRECISIONS if p != "fp32"]
+    names = [artifacts.content_key(a) for a in (first, *map(backend.artifact, others)) if a]
+    assert len(set(names)) == len(names)
+
+
+@each_backend
+def test_it_describes_itself(name: str) -> None:
+    backend = load_backend(name)
+    assert backend.HELP
+    assert backend.EXTRA
+    assert backend.PRECISIONS[0] == "fp32"
+    assert backend.available().ok
+    assert backend.versions()
+    for knob in backend.KNOBS:
+        assert knob.owner == name
+        assert knob.help
+        assert knob.phase == "load"
+
+
+@each_backend
+def test_importing_it_imports_no_framework(name: str) -> None:
+    code = (
+        f"import sys, honed.backends.{name}\n"
+        "heavy = {'torch', 'transformers', 'onnxruntime', 'onnx', 'tensorflow', 'numpy'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() in ("[]", "['numpy']")
+
+
+def test_an_unknown_backend_names_the_nearest() -> None:
+    with pytest.raises(UsageError) as refused:
+        load_backend("onnx")
+    assert "onnxruntime" in refused.value.hint
+
+
+def test_a_new_file_is_a_new_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One file touched: put beside the others it is found, by no other change."""
+    import honed.backends
+    import honed.discovery
+
+    source = Path(honed.backends.__file__).with_name("fake.py").read_text()
+    (tmp_path / "newcomer.py").write_text(source)
+    found = honed.discovery.names.__wrapped__
+    monkeypatch.setattr(honed.backends, "__file__", str(tmp_path / "__init__.py"))
+    assert found("honed.backends") == ("newcomer",)

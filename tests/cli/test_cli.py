@@ -1,0 +1,230 @@
+"""The command as its users meet it: in a real process, with the fake engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from honed.record import Record
+
+HONED = str(Path(sys.executable).with_name("honed"))
+FAKE = ["model=tiny", "backend=fake", "duration_s=0.1", "warmup_s=0.1", "sequence_length=8"]
+HEAVY = {
+    "torch", "transformers", "onnxruntime", "hydra", "omegaconf", "sqlalchemy", "scipy", "numpy",
+    "psutil", "pyarrow", "optuna", "rich",
+}  # fmt: skip
+
+
+def honed(cwd: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [HONED, *words], capture_output=True, text=True, cwd=cwd, env=os.environ | environment
+    )
+
+
+def records(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def workers() -> list[str]:
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    return [line for line in listed.stdout.splitlines() if "honed.run.worker" in line]
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['honed', '--help']\n"
+        "from honed.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        f"print('heavy:', sorted({HEAVY!r} & set(sys.modules)))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Usage" in said.stdout
+    assert said.stdout.splitlines()[-1] == "heavy: []"
+
+
+@pytest.mark.parametrize("verb", ["run", "show", "list", "export", "cache"])
+def test_every_verb_explains_itself(tmp_path: Path, verb: str) -> None:
+    done = honed(tmp_path, verb, "--help")
+    assert done.returncode == 0
+    assert "Usage" in done.stdout
+
+
+def test_a_sweep_is_announced_measured_stored_and_tabled(tmp_path: Path) -> None:
+    done = honed(tmp_path, "run", *FAKE, "batch_size=1,4", "precision=fp32,int8")
+    assert done.returncode == 0, done.stderr
+    assert "4 cases, batch_size x precision" in done.stderr
+    assert "3. batch_size=4 precision=fp32" in done.stderr
+    assert "p50" in done.stdout
+    assert "int8" in done.stdout
+    assert (tmp_path / ".honed" / "records.db").exists()
+    listed = honed(tmp_path, "list", "precision=int8", "--json")
+    assert [r["case"]["batch_size"] for r in records(listed)] == [1, 4]
+    assert "fake" in honed(tmp_path, "list").stdout
+
+
+def test_json_is_one_record_a_line_and_nothing_else(tmp_path: Path) -> None:
+    done = honed(tmp_path, "run", *FAKE, "batch_size=1,2", "fake.fail=print", "--json")
+    assert done.returncode == 0
+    parsed = records(done)
+    assert [r["case"]["batch_size"] for r in parsed] == [1, 2]
+    assert all(Record.from_json(r).to_json() == r for r in parsed)
+
+
+def test_show_finds_the_newest_and_any_prefix(tmp_path: Path) -> None:
+    made = records(honed(tmp_path, "run", *FAKE, "--json"))[0]
+    newest = json.loads(honed(tmp_path, "show", "--json").stdout)
+    assert newest == made
+    assert json.loads(honed(tmp_path, "show", made["id"][:6], "--json").stdout) == made
+    assert made["id"] in honed(tmp_path, "show").stdout
+    missing = honed(tmp_path, "show", "zzzz")
+    assert missing.returncode == 1
+    assert "zzzz" in missing.stderr
+
+
+@pytest.mark.parametrize("format", ["jsonl", "csv", "parquet"])
+def test_export(tmp_path: Path, format: str) -> None:
+    honed(tmp_path, "run", *FAKE)
+    done = honed(tmp_path, "export", "--format", format, "--out", f"records.{format}")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / f"records.{format}").stat().st_size > 100
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "model=tiny", "bach_size=1"], "did you mean batch_size"),
+        (["run", "model=tiny", "backend=fke"], "did you mean fake"),
+        (["run", "model=tiny", "batch_size=0"], "use 1 or more"),
+        (["run", "tiny"], "model=tiny"),
+        (["run"], "model=NAME"),
+        (["run", "--resume"], "no sweep to resume"),
+        (["run", "--config", "nowhere.yaml"], "nowhere.yaml"),
+        (["run", *FAKE, "instances=99"], "oversubscribe=true"),
+        (["export", "--format", "xlsx"], "jsonl"),
+        (["list", "--store", "nosuch://x"], "nosuch"),
+    ],
+)
+def test_bad_words_teach_and_leave_no_traceback(
+    tmp_path: Path, words: list[str], said: str
+) -> None:
+    done = honed(tmp_path, *words)
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_failed_case_goes_on_and_tells(tmp_path: Path) -> None:
+    done = honed(tmp_path, "run", *FAKE, "fake.fail=crash,diverge,null", "--json")
+    assert done.returncode == 1
+    assert [r["status"] for r in records(done)] == ["crashed", "diverged", "ok"]
+    assert "crashed" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_model_is_told_with_what_to_type(tmp_path: Path) -> None:
+    done = honed(tmp_path, "run", "model=./nowhere", "backend=fake")
+    assert done.returncode == 1
+    assert "no folder ./nowhere" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def started(tmp_path: Path) -> subprocess.Popen[str]:
+    """A sweep that has finished its first case and hangs in its second."""
+    process = subprocess.Popen(
+        [HONED, "run", *FAKE, "fake.fail=null,hang,print", "timeout_s=6", "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["status"] == "ok"
+    deadline = time.monotonic() + 20
+    while not workers() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return process
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_keeps_what_is_finished_and_resume_does_the_rest(
+    tmp_path: Path, how: signal.Signals
+) -> None:
+    process = started(tmp_path)
+    process.send_signal(how)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert json.loads(out.splitlines()[-1])["status"] == "interrupted"
+    assert "--resume" in err
+    assert "Traceback" not in err
+    assert not workers()
+    assert len(records(honed(tmp_path, "list", "--json"))) == 2
+    rest = honed(tmp_path, "run", "--resume", "--json")
+    assert "1 already done" in rest.stderr
+    assert [r["status"] for r in records(rest)] == ["timeout", "ok"]
+
+
+def test_a_killed_sweep_loses_only_the_running_case(tmp_path: Path) -> None:
+    process = started(tmp_path)
+    process.kill()
+    process.communicate(timeout=20)
+    deadline = time.monotonic() + 20
+    while workers() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not workers()
+    assert [r["status"] for r in records(honed(tmp_path, "list", "--json"))] == ["ok"]
+
+
+def test_resume_with_the_same_words_does_only_the_rest(tmp_path: Path) -> None:
+    words = ["run", *FAKE, "batch_size=1,2", "--json"]
+    assert len(records(honed(tmp_path, *words))) == 2
+    again = honed(tmp_path, *words, "--resume")
+    assert again.returncode == 0
+    assert again.stdout == ""
+    assert "2 already done" in again.stderr
+
+
+def test_the_cache_is_shown_and_pruned(tmp_path: Path) -> None:
+    cache = {"HONED_CACHE": str(tmp_path / "cache")}
+    assert honed(tmp_path, "run", *FAKE, **cache).returncode == 0
+    shown = honed(tmp_path, "cache", "show", **cache)
+    assert "reference" in shown.stdout
+    assert "weights" in shown.stdout
+    pruned = honed(tmp_path, "cache", "prune", **cache)
+    assert "removed 3" in pruned.stdout
+
+
+def test_keys_are_listed(tmp_path: Path) -> None:
+    done = honed(tmp_path, "run", "--keys")
+    assert done.returncode == 0
+    for key in ("batch_size", "torch.mode", "onnxruntime.fusion", "fake.latency_us"):
+        assert key in done.stdout
+
+
+def test_a_full_disk_loses_no_record(tmp_path: Path) -> None:
+    """A store on a full file system: the record is still printed, and kept where there is room."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", str(small)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a small file system")
+    try:
+        url = f"sqlite:///{small}/records.db"
+        done = honed(tmp_path, "run", *FAKE, "batch_size=range(1,9)", "--json", "--store", url)
+        assert len(records(done)) == 8
+        assert done.returncode == 1
+        assert "could not be stored" in done.stderr
+        assert "Traceback" not in done.stderr
+        kept = Path(done.stderr.split("they are in ")[1].split()[0])
+        stored = records(honed(tmp_path, "list", "--json", "--store", url))
+        assert len(kept.read_text().splitlines()) + len(stored) == 8
+        kept.unlink()
+    finally:
+        subprocess.run(["umount", str(small)], check=True)

@@ -1,0 +1,158 @@
+"""Words and files to Cases: order, sweeps, knobs of other backends, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from honed.case import CORE_KEYS
+from honed.compose import compose, filled_in, known_keys
+from honed.errors import UsageError
+
+TINY = ["model=tiny", "backend=fake"]
+
+
+def settings(words: list[str], *keys: str) -> list[tuple[object, ...]]:
+    return [tuple(c.get(k) for k in keys) for c in compose(words).cases]
+
+
+def test_plain_words_make_one_case_with_defaults() -> None:
+    sweep = compose(["model=bert-base-uncased", "batch_size=8"])
+    (case,) = sweep.cases
+    assert (case.model, case.batch_size, case.backend) == ("bert-base-uncased", 8, "torch")
+    assert sweep.varying == ()
+
+
+def test_the_last_key_varies_fastest() -> None:
+    got = settings(
+        [*TINY, "batch_size=1,8", "sequence_length=16,32"], "batch_size", "sequence_length"
+    )
+    assert got == [(1, 16), (1, 32), (8, 16), (8, 32)]
+
+
+@pytest.mark.parametrize(
+    ("word", "values"),
+    [
+        ("batch_size=1,2,4", [1, 2, 4]),
+        ("batch_size=range(1,5)", [1, 2, 3, 4]),
+        ("batch_size=range(2,9,3)", [2, 5, 8]),
+        ("batch_size=choice(1,16)", [1, 16]),
+    ],
+)
+def test_sweeps(word: str, values: list[int]) -> None:
+    assert settings([*TINY, word], "batch_size") == [(v,) for v in values]
+
+
+def test_a_later_word_replaces_an_earlier_one() -> None:
+    assert settings([*TINY, "batch_size=1", "batch_size=4"], "batch_size") == [(4,)]
+
+
+def test_null_leaves_a_setting_untouched() -> None:
+    (case,) = compose([*TINY, "threads=null", "fake.latency_us=null"]).cases
+    assert case.threads is None
+    assert "fake.latency_us" not in case.knobs
+
+
+def test_a_number_becomes_the_type_of_its_key() -> None:
+    (case,) = compose([*TINY, "duration_s=2"]).cases
+    assert isinstance(case.duration_s, float)
+
+
+def test_a_backends_knob_does_not_multiply_the_others() -> None:
+    got = settings(
+        ["model=m", "backend=torch,onnxruntime", "torch.mode=eager,compile"],
+        "backend",
+        "torch.mode",
+    )
+    assert got == [("torch", "eager"), ("torch", "compile"), ("onnxruntime", None)]
+
+
+def test_paths_and_quotes() -> None:
+    assert settings(["model=./my-checkpoint", "inputs=texts.jsonl"], "model", "inputs") == [
+        ("./my-checkpoint", "texts.jsonl")
+    ]
+    assert settings(["model='/tmp/a, b=c'"], "model") == [("/tmp/a, b=c",)]
+    assert settings(["model=org/name-v2.1"], "model") == [("org/name-v2.1",)]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["batch_size=1"], "which model"),
+        ([*TINY, "batchsize=1"], "did you mean batch_size"),
+        ([*TINY, "fake.latency=1"], "fake.latency_us"),
+        (["model=tiny", "backend=onnxruntim"], "did you mean onnxruntime"),
+        ([*TINY, "workload=closedloop"], "closed_loop"),
+        ([*TINY, "precision=int9"], "did you mean int8"),
+        ([*TINY, "precision=fp32,int9"], "int9"),
+        ([*TINY, "fake.fail=crsh"], "did you mean crash"),
+        ([*TINY, "fake.latency_us=-1"], "0..10000000"),
+        ([*TINY, "batch_size=0"], "1 or more"),
+        ([*TINY, "batch_size=two"], "whole number"),
+        ([*TINY, "batch_size=1.5"], "whole number"),
+        ([*TINY, "batch_size=[1,2]"], "batch_size=a,b,c"),
+        ([*TINY, "memory=maybe"], "true or false"),
+        (["model=tiny", "fake.fail=crash"], "backend=fake"),
+        (["bert-base-uncased"], "model=bert-base-uncased"),
+        ([*TINY, "batch_size=(1"], "key=value"),
+        ([*TINY, "+batch_size=1"], "only set"),
+        ([*TINY, "~batch_size"], "key=value"),
+        ([*TINY, "model=tiny", "threads="], "threads"),
+    ],
+)  # fmt: skip
+def test_bad_words_are_refused_and_taught(words: list[str], said: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        compose(words)
+    text = f"{refused.value.message} {refused.value.hint}"
+    assert said in text
+    assert "\n" not in text
+
+
+def test_yaml_file_with_sweeps_and_nested_knobs(tmp_path: Path) -> None:
+    file = tmp_path / "case.yaml"
+    file.write_text(
+        "model: tiny\nbackend: fake\nbatch_size: [1, 4]\nsequence_length: range(8,10)\n"
+        "fake:\n  latency_us: 100\nthreads: null\n"
+    )
+    sweep = compose(["sequence_length=8"], file)
+    assert [c.batch_size for c in sweep.cases] == [1, 4]
+    assert {c.sequence_length for c in sweep.cases} == {8}
+    assert {c.get("fake.latency_us") for c in sweep.cases} == {100}
+    assert sweep.varying == ("batch_size",)
+
+
+def test_yaml_truth_values_mean_on_and_off(tmp_path: Path) -> None:
+    file = tmp_path / "case.yaml"
+    file.write_text("model: m\nbackend: onnxruntime\nonnxruntime.fusion: off\n")
+    assert compose([], file).cases[0].get("onnxruntime.fusion") == "off"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("model: [", "not valid YAML"), ("- model", "not a mapping"), ("modle: tiny", "model")],
+)
+def test_bad_yaml_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "case.yaml"
+    file.write_text(text)
+    with pytest.raises(UsageError) as refused:
+        compose([], file)
+    assert said in f"{refused.value.message} {refused.value.hint}"
+
+
+def test_a_missing_yaml_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No such file"):
+        compose([], tmp_path / "none.yaml")
+
+
+def test_a_record_keeps_every_key_of_its_case() -> None:
+    (case,) = compose([*TINY, "fake.latency_us=5"]).cases
+    kept = filled_in(case)
+    assert set(CORE_KEYS) <= set(kept)
+    assert kept["fake.latency_us"] == 5
+    assert kept["fake.fail"] is None
+    assert "torch.mode" not in kept
+
+
+def test_every_key_has_a_help_line() -> None:
+    assert all(known_keys().values())
