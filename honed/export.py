@@ -1,0 +1,183 @@
+"""Records as files that other tools load: the whole record per line, or flat columns."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import tempfile
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from honed.case import CORE_FIELDS
+from honed.errors import StoreError, UnsupportedError, UsageError, did_you_mean
+from honed.record import Record
+
+FORMATS = ("jsonl", "csv", "parquet")
+_ELSEWHERE = {"case", "machine", "samples"}  # open keys; raw samples stay in jsonl
+_SCALARS = {"str": str, "int": int, "float": float, "bool": bool}
+Row = dict[str, Any]
+
+
+def export(records: Sequence[Record], format: str, target: str | Path | IO[Any]) -> None:
+    """Write `records` as jsonl, csv or parquet; a file appears whole or not at all."""
+    if format not in FORMATS:
+        near = did_you_mean(format, FORMATS)
+        raise UsageError(
+            f"no format is called {format!r}", f"{near} known: {', '.join(FORMATS)}".strip()
+        )
+    content = {"jsonl": _jsonl, "csv": _csv, "parquet": _parquet}[format](records)
+    text = isinstance(typing.cast(object, target), io.TextIOBase)
+    if isinstance(target, str | Path):
+        _write(Path(target), content)
+    elif not text:
+        target.write(content)
+    elif format == "parquet":
+        raise UsageError("parquet is binary and cannot go into a text stream", "name a file")
+    else:
+        target.write(content.decode())
+
+
+def columns(records: Sequence[Record]) -> dict[str, type]:
+    """Flat names and their types, in one order: the contract's first, then what these add.
+
+    `metrics.latency_s.ci95` becomes `metrics.latency_s.ci95_low` and `…_high`.
+    """
+    found: dict[str, type] = dict(_declared(Record, ""))
+    found |= {f"case.{f.name}": _scalar(str(f.type).partition(" ")[0]) for f in CORE_FIELDS}
+    extra: dict[str, set[type]] = {}
+    for record in records:
+        for name, value in flatten(record).items():
+            if name not in found and value is not None:
+                extra.setdefault(name, set()).add(type(value))
+    for name in sorted(extra):
+        kinds = extra[name]
+        found[name] = kinds.pop() if len(kinds) == 1 else float if kinds <= {int, float} else str
+    return found
+
+
+def flatten(record: Record) -> Row:
+    """One level; what has no single value is JSON in one cell, raw samples are left out."""
+    plain = record.to_json()
+    row: Row = {}
+    for name, value in plain.items():
+        if name == "samples":
+            continue
+        if name == "doubts":
+            row[name] = "; ".join(f"{d['kind']}: {d['message']}" for d in value) or None
+        else:
+            row |= _spread(name, value)
+    return row
+
+
+def _spread(name: str, value: Any) -> Row:
+    if isinstance(value, Mapping) and not name.endswith("histogram"):
+        cells: Row = {}
+        for key, inner in value.items():
+            cells |= _spread(f"{name}.{key}", inner)
+        return cells
+    if isinstance(value, list) and "ci95" in name:
+        return {f"{name}_low": value[0], f"{name}_high": value[1]}
+    if isinstance(value, list | Mapping):
+        return {name: json.dumps(value) if value else None}
+    return {name: value}
+
+
+def _declared(kind: Any, prefix: str) -> Iterator[tuple[str, type]]:
+    """The columns that the record's types promise, whether or not a record fills them."""
+    for name, hint in typing.get_type_hints(kind).items():
+        if not prefix and name in _ELSEWHERE:
+            continue
+        inner = _without_none(hint)
+        if dataclasses.is_dataclass(inner):
+            yield from _declared(inner, f"{prefix}{name}.")
+        elif typing.get_args(inner) == (float, float):
+            yield f"{prefix}{name}_low", float
+            yield f"{prefix}{name}_high", float
+        else:
+            yield f"{prefix}{name}", inner if inner in _SCALARS.values() else str
+
+
+def _without_none(hint: Any) -> Any:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return next(a for a in typing.get_args(hint) if a is not type(None))
+    return hint
+
+
+def _scalar(word: str) -> type:
+    return _SCALARS[word]
+
+
+def _jsonl(records: Sequence[Record]) -> bytes:
+    return "".join(json.dumps(r.to_json(), allow_nan=False) + "\n" for r in records).encode()
+
+
+def _csv(records: Sequence[Record]) -> bytes:
+    order = columns(records)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, order, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    for record in records:
+        writer.writerow({k: _typed(v) for k, v in flatten(record).items()})
+    return text.getvalue().encode()
+
+
+def _typed(value: Any) -> Any:
+    """As one types it on the command line."""
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _parquet(records: Sequence[Record]) -> bytes:
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError as error:
+        raise UnsupportedError(
+            "parquet needs pyarrow, which is not installed", "pip install 'honed[parquet]'"
+        ) from error
+    arrow = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+    order, rows = columns(records), [flatten(r) for r in records]
+    arrays = {
+        name: pa.array([_as(kind, row.get(name)) for row in rows], arrow[kind])
+        for name, kind in order.items()
+    }
+    sink = io.BytesIO()
+    parquet.write_table(pa.table(arrays), sink)
+    return sink.getvalue()
+
+
+def _as(kind: type, value: Any) -> Any:
+    return None if value is None else str(_typed(value)) if kind is str else kind(value)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Beside it first, then renamed: a full disk leaves the older file alone."""
+    staging = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():  # /dev/stdout and the like cannot be replaced
+            path.write_bytes(content)
+            return
+        handle, staging = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with open(handle, "wb") as file:
+            file.write(content)
+        Path(staging).chmod(0o666 & ~_umask())
+        os.replace(staging, path)
+    except OSError as error:
+        if staging is not None:
+            Path(staging).unlink(missing_ok=True)
+        raise StoreError(
+            f"cannot write {path}: {error.strerror}", "name a file that you may write, with room"
+        ) from error
+
+
+def _umask() -> int:
+    """Private by mkstemp's default; an export is an ordinary file."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

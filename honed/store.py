@@ -1,0 +1,299 @@
+"""Records in, records out: SQLite by default, PostgreSQL by URL.
+
+The body of a record is its JSON; the columns beside it only serve to find it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from honed import database
+from honed.case import CORE_KEYS, Case
+from honed.errors import StoreError, UsageError, did_you_mean
+from honed.record import STATUSES, Record
+
+Records = list[Record]
+
+DEFAULT = Path(".honed") / "records.db"
+SCHEMA_VERSION = 1
+_SETUP_LOCK = 0x686F6E6564  # "honed": any number that other programs do not lock
+_FINAL = tuple(s for s in STATUSES if s != "interrupted")
+
+_METADATA = sa.MetaData()
+_SCHEMA = sa.Table("honed_schema", _METADATA, sa.Column("version", sa.Integer, primary_key=True))
+_RECORDS = sa.Table(
+    "records",
+    _METADATA,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("created", sa.Text, nullable=False),
+    sa.Column("stored_ns", sa.BigInteger, nullable=False, index=True),  # orders equal `created`
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("backend", sa.Text, nullable=False),
+    sa.Column("precision", sa.Text, nullable=False),
+    sa.Column("case_id", sa.Text, nullable=False, index=True),
+    sa.Column("sweep", sa.Text, index=True),
+    sa.Column("honed", sa.Text, nullable=False),
+    sa.Column("case", sa.Text, nullable=False),  # small; bodies hold every sample
+    sa.Column("body", sa.Text, nullable=False),
+)
+_SWEEPS = sa.Table(
+    "sweeps",
+    _METADATA,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("created", sa.Text, nullable=False),
+    sa.Column("stored_ns", sa.BigInteger, nullable=False, index=True),
+    sa.Column("body", sa.Text, nullable=False),
+)
+_COLUMNS = ("status", "sweep", "honed", "case_id")  # what `where` knows besides the Case's keys
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSweep:
+    """What one command asked for: its Cases in order, and the keys that differ."""
+
+    id: str
+    created: str
+    cases: tuple[Case, ...]
+    varying: tuple[str, ...]
+
+
+class Store:
+    """One database of records. Every fault of it is a StoreError."""
+
+    def __init__(self, url: sa.URL) -> None:
+        self.url = url
+        with self._faults():
+            self._engine = database.connect(url)
+            self._set_up()
+
+    def append(self, record: Record, sweep: str | None = None) -> None:
+        """Durable when it returns."""
+        row = {c: getattr(record, c) for c in ("id", "created", "status", "honed")}
+        row |= {c: str(record.case.get(c)) for c in ("model", "backend", "precision")}
+        row |= {"case_id": record.to_case().id, "sweep": sweep, "stored_ns": time.time_ns()}
+        row |= {"case": _json(dict(record.case)), "body": _json(record.to_json())}
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(_RECORDS.insert(), row)
+        except IntegrityError as error:
+            # A commit whose answer got lost is tried again: the same record twice is one record.
+            body = sa.select(_RECORDS.c.body).where(_RECORDS.c.id == record.id)
+            if [r.body for r in self._rows(body)] != [row["body"]]:
+                raise StoreError(f"{self} holds another record {record.id}") from error
+        except (SQLAlchemyError, OSError) as error:
+            raise database.explain(error, self.url) from error
+
+    def get(self, id: str) -> Record:
+        """By id, or by the beginning of one if no other id begins so."""
+        exact, near = _RECORDS.c.id == id, _RECORDS.c.id.startswith(id, autoescape=True)
+        found = self._rows(sa.select(_RECORDS.c.id).where(exact)) or (
+            self._rows(sa.select(_RECORDS.c.id).where(near).limit(6)) if id else []
+        )
+        ids = [row.id for row in found]
+        if not ids:
+            known = [row.id for row in self._rows(sa.select(_RECORDS.c.id))]
+            raise StoreError(
+                f"no record is called {id!r} in {self}",
+                did_you_mean(id, known) or "honed list shows the records",
+            )
+        if len(ids) > 1:
+            raise StoreError(f"several records begin with {id!r}", f"give more: {', '.join(ids)}")
+        return self._bodies(ids)[0]
+
+    def newest(self) -> Record:
+        """The record that was stored last."""
+        if not (found := self.list(limit=1)):
+            raise StoreError(f"no records in {self} yet", "honed run model=NAME makes one")
+        return found[0]
+
+    def list(
+        self,
+        limit: int | None = 20,
+        where: Mapping[str, Any] | Sequence[str] = (),
+        since: str | None = None,
+    ) -> Records:
+        """The newest `limit` records that match, the newest last.
+
+        `where`: keys of a Case (or status, sweep) with the values they must have, as a mapping or
+        as "key=value" words. `since`: an ISO date or time; records created then or later.
+        """
+        wanted = _conditions(where)
+        query = sa.select(_RECORDS.c.id, _RECORDS.c.case).order_by(
+            _RECORDS.c.stored_ns.desc(), _RECORDS.c.id
+        )
+        for column in wanted.keys() & set(_COLUMNS):
+            query = query.where(_RECORDS.c[column] == wanted.pop(column))
+        if since is not None:
+            query = query.where(_RECORDS.c.created >= since)
+        if not wanted:
+            return self._bodies([row.id for row in self._rows(query.limit(limit))][::-1])
+        rows = [(row.id, json.loads(row.case)) for row in self._rows(query)]
+        _known_keys(wanted, [case for _, case in rows])
+        ids = [id for id, case in rows if all(_word(case.get(k)) == v for k, v in wanted.items())]
+        return self._bodies(ids[:limit][::-1])
+
+    def finished(
+        self, sweep: str | None = None, case_ids: Sequence[str] | None = None
+    ) -> set[str]:
+        """The ids of the Cases that need not run again: any final status, failed ones included."""
+        query = sa.select(_RECORDS.c.case_id).where(_RECORDS.c.status.in_(_FINAL)).distinct()
+        if sweep is not None:
+            query = query.where(_RECORDS.c.sweep == sweep)
+        found = {row.case_id for row in self._rows(query)}
+        return found if case_ids is None else found & set(case_ids)
+
+    def add_sweep(self, cases: Sequence[Case], varying: Sequence[str] = ()) -> str:
+        """Remember what is about to run; returns its id."""
+        id, now = secrets.token_hex(4), datetime.now(UTC).isoformat(timespec="seconds")
+        body = {"cases": [case.to_json() for case in cases], "varying": list(varying)}
+        row = {"id": id, "created": now, "stored_ns": time.time_ns(), "body": _json(body)}
+        with self._faults(), self._engine.begin() as connection:
+            connection.execute(_SWEEPS.insert(), row)
+        return id
+
+    def last_sweep(self) -> StoredSweep | None:
+        return next(self._sweeps(), None)
+
+    def find_sweep(self, cases: Sequence[Case]) -> str | None:
+        """The latest sweep over exactly these Cases, in any order."""
+        ids = {case.id for case in cases}
+        return next((s.id for s in self._sweeps() if {c.id for c in s.cases} == ids), None)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __str__(self) -> str:
+        return database.name(self.url)
+
+    def _set_up(self) -> None:
+        version = self._version()
+        if version is None:
+            self._create()
+        elif version > SCHEMA_VERSION:
+            raise StoreError(
+                f"{self} was written by a newer honed (schema {version})", "pip install -U honed"
+            )
+
+    def _version(self) -> int | None:
+        """None until everything is there: the version is written last."""
+        with self._engine.connect() as connection:
+            if not sa.inspect(connection).has_table(_SCHEMA.name):
+                return None
+            return connection.execute(sa.select(sa.func.max(_SCHEMA.c.version))).scalar()
+
+    def _create(self) -> None:
+        with self._engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                # IF NOT EXISTS does not keep two sessions from creating the same table at once.
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SETUP_LOCK)))
+            for table in _METADATA.sorted_tables:
+                connection.execute(CreateTable(table, if_not_exists=True))
+                for index in table.indexes:
+                    connection.execute(CreateIndex(index, if_not_exists=True))
+        # Another process may have been first.
+        with suppress(IntegrityError), self._engine.begin() as connection:
+            connection.execute(_SCHEMA.insert(), {"version": SCHEMA_VERSION})
+
+    def _rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+        with self._faults(), self._engine.connect() as connection:
+            return connection.execute(query).all()
+
+    def _bodies(self, ids: Sequence[str]) -> Records:
+        """The records of `ids`, in that order; asked for in portions, since SQL has its limits."""
+        found = {}
+        for start in range(0, len(ids), 500):
+            some = ids[start : start + 500]
+            query = sa.select(_RECORDS.c.id, _RECORDS.c.body).where(_RECORDS.c.id.in_(some))
+            found.update({row.id: row.body for row in self._rows(query)})
+        return [Record.from_json(json.loads(found[id])) for id in ids if id in found]
+
+    def _sweeps(self) -> Iterator[StoredSweep]:
+        for row in self._rows(sa.select(_SWEEPS).order_by(_SWEEPS.c.stored_ns.desc())):
+            body = json.loads(row.body)
+            cases = tuple(Case.from_json(case) for case in body["cases"])
+            yield StoredSweep(row.id, row.created, cases, tuple(body["varying"]))
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, ImportError, OSError) as error:
+            raise database.explain(error, self.url) from error
+
+
+def open_store(url: str | None = None) -> Store:
+    """The store at `url` (a database URL or a file), else `$HONED_STORE`, else ./.honed.
+
+    Made if it is not there; StoreError if it cannot be read and written.
+    """
+    return Store(database.parse(url or os.environ.get("HONED_STORE") or str(DEFAULT)))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, allow_nan=False)
+
+
+def _conditions(where: Mapping[str, Any] | Sequence[str]) -> dict[str, str]:
+    """Keys and the words their values must equal."""
+    if isinstance(where, Mapping):
+        pairs = dict(where)
+    else:
+        if wrong := [w for w in where if "=" not in w]:
+            raise UsageError(f"{wrong[0]!r} is no condition", "write KEY=VALUE, as in model=NAME")
+        pairs = dict(w.split("=", 1) for w in where)
+    status = pairs.get("status", "ok")
+    if status not in STATUSES:
+        known = ", ".join(STATUSES)
+        raise UsageError(
+            f"status={status} is not known", f"{did_you_mean(status, STATUSES)} known: {known}"
+        )
+    return {k: str(v) if k in _COLUMNS else _word(v) for k, v in pairs.items()}
+
+
+def _word(value: Any) -> str:
+    """As one would type it: 5 and 5.0 are the same, True is true, None is null."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    try:
+        return repr(float(value))
+    except ValueError:
+        text = str(value)
+        return text.lower() if text.lower() in ("true", "false", "null") else text
+
+
+def _known_keys(wanted: Mapping[str, str], cases: Sequence[Mapping[str, Any]]) -> None:
+    """UsageError for a key that neither a Case nor any stored record has."""
+    known = {*CORE_KEYS, *_COLUMNS, *(key for case in cases for key in case)}
+    for key in wanted:
+        if key not in known:
+            raise UsageError(
+                f"no record has a setting {key!r}", did_you_mean(key, known) or "try model=NAME"
+            )
