@@ -50,7 +50,7 @@ def check(case: Case) -> None:
 
 
 def start() -> None:
-    import torch  # noqa: F401
+    from transformers import AutoModel  # noqa: F401 - it imports torch, and takes longer than it
 
 
 def artifact(_: LoadRequest) -> Mapping[str, Any] | None:
@@ -70,7 +70,8 @@ def load(request: LoadRequest, _: Path | None) -> TorchStep:
         raise UnsupportedError("torch sees no CUDA device", "device=cpu")
     if request.threads is not None:
         torch.set_num_threads(request.threads)
-        torch.set_num_interop_threads(1)
+        if torch.get_num_interop_threads() != 1:  # it may be set once in a process
+            torch.set_num_interop_threads(1)
     return TorchStep(request)
 
 
