@@ -9,6 +9,7 @@ from typing import Any
 
 from honed.case import Case
 from honed.measure import stats
+from honed.measure.fidelity import TOLERANCES
 from honed.measure.window import cut
 from honed.record import (
     Doubt,
@@ -198,7 +199,7 @@ def _fidelity(precision: str) -> Fidelity:
         "fp16": (0.99998, 1.2e-3),
         "bf16": (0.99981, 0.011),
     }.get(precision, (0.98712, 0.14))
-    return Fidelity("torch fp32", diff, cosine, 1.0, 0.97, diff / 2.5)
+    return Fidelity("torch fp32", diff, cosine, 1.0, TOLERANCES[precision], diff / 2.5)
 
 
 def _effective(case: Case, instance: int) -> Mapping[str, Any]:
