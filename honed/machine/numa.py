@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Collection
 from pathlib import Path
 
 from honed.errors import UnsupportedError
 from honed.knob import AVAILABLE, Availability, Knob, SpawnEffect, Value
-from honed.machine import kernel, limits, topology
+from honed.machine import kernel, threads, topology
 
 # linux/mempolicy.h
 _DEFAULT, _BIND, _INTERLEAVE, _LOCAL = 0, 2, 3, 4
 _MODES = {"local": _BIND, "any": _DEFAULT, "interleave": _INTERLEAVE}
 
 
-def memory_policy(policy: Value) -> None:
-    """In the worker, once it is pinned: `local` means the nodes of the CPUs it may run on."""
-    nodes = () if policy == "any" else _nodes(str(policy))
+def memory_policy(policy: Value, cpus: Collection[int]) -> None:
+    """In the worker: `local` means the nodes of its `cpus`."""
+    nodes = () if policy == "any" else _nodes(str(policy), cpus)
     try:
         kernel.set_memory_policy(_MODES[str(policy)], nodes)
     except OSError as error:
@@ -30,15 +31,16 @@ def policy_here() -> Value | None:
         mode, nodes = kernel.memory_policy()
     except OSError:
         return None
-    if mode == _LOCAL or (mode == _BIND and set(nodes) == set(_nodes("local"))):
+    if mode == _LOCAL or (
+        mode == _BIND and set(nodes) == set(_nodes("local", threads.allowed_cpus()))
+    ):
         return "local"
     return {_DEFAULT: "any", _INTERLEAVE: "interleave"}.get(mode)
 
 
-def _nodes(policy: str) -> tuple[int, ...]:
+def _nodes(policy: str, cpus: Collection[int]) -> tuple[int, ...]:
     here = topology.read()
-    allowed = set(limits.own_affinity())
-    ours = {c.node for c in here.cpus if c.id in allowed} if policy == "local" else here.nodes
+    ours = {c.node for c in here.cpus if c.id in cpus} if policy == "local" else here.nodes
     nodes = here.memory_nodes(ours)
     granted = _granted_nodes()
     return tuple(n for n in nodes if n in granted) or tuple(granted) or nodes

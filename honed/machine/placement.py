@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from honed.errors import UsageError
 from honed.knob import Knob
-from honed.machine import limits as machine_limits
+from honed.machine import threads
 from honed.machine import topology as machine_topology
 from honed.machine.limits import Limits
 from honed.machine.topology import Cpu, Topology
@@ -222,8 +222,8 @@ def _count(number: int, noun: str) -> str:
 
 
 def _smt_here() -> str:
-    """Whether this process may run on two siblings of one core."""
-    allowed = set(machine_limits.own_affinity())
+    """Whether this process's threads may run on two siblings of one core."""
+    allowed = set(threads.allowed_cpus())
     shared = any(
         len({c.id for c in core} & allowed) > 1 for core in machine_topology.read().cores()
     )

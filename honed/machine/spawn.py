@@ -7,7 +7,7 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from types import ModuleType
@@ -15,7 +15,7 @@ from types import ModuleType
 from honed import discovery
 from honed.errors import HonedError, UnsupportedError, UsageError, did_you_mean
 from honed.knob import Knob, SpawnEffect, Value
-from honed.machine import kernel
+from honed.machine import kernel, limits
 
 _ROOM = "honed.machine"
 
@@ -77,24 +77,33 @@ def _effect(knob: Knob, value: Value) -> SpawnEffect:
     return knob.spawn(value)
 
 
+# Variables that hold several settings: what parts them, and what gives each its value.
+_SHARED = {"GLIBC_TUNABLES": (":", "="), "MALLOC_CONF": (",", ":")}
+
+
 def _merged(name: str, inherited: str | None, ours: str) -> str:
-    """Tunables share one variable; ours replace inherited ones of the same name."""
-    if name != "GLIBC_TUNABLES" or not inherited:
+    """In a shared variable ours replace inherited settings of the same name only."""
+    if name not in _SHARED or not inherited:
         return ours
-    tunables = dict(part.partition("=")[::2] for part in f"{inherited}:{ours}".split(":") if part)
-    return ":".join(f"{key}={value}" for key, value in tunables.items())
+    comma, equals = _SHARED[name]
+    parts = (part.partition(equals) for part in f"{inherited}{comma}{ours}".split(comma) if part)
+    settings = {key: value for key, _, value in parts}
+    return comma.join(f"{key}{equals}{value}" for key, value in settings.items())
 
 
-def apply_in_child(in_child: Mapping[str, Value]) -> list[dict[str, str]]:
+def apply_in_child(
+    in_child: Mapping[str, Value], cpus: Collection[int] = ()
+) -> list[dict[str, str]]:
     """First thing in the worker: make the calls; what was refused comes back as kind, message.
 
-    Pin first: a memory policy is about the cores that the process may run on.
+    `cpus` are the instance's (none: all that it may run on). The thread's own affinity does not
+    tell: a preloaded OpenMP runtime may have tied it to one core already.
     """
     calls = _calls()
     notes = []
     for name, value in in_child.items():
         try:
-            calls[name](value)
+            calls[name](value, cpus or limits.own_affinity())
         except (HonedError, OSError) as error:
             hint = f"; {error.hint}" if isinstance(error, HonedError) and error.hint else ""
             notes.append({"kind": f"{name}_refused", "message": f"{error}{hint}"})
@@ -129,7 +138,7 @@ def _modules() -> tuple[ModuleType, ...]:
     return tuple(importlib.import_module(f"{_ROOM}.{name}") for name in found)
 
 
-def _calls() -> dict[str, Callable[[Value], None]]:
+def _calls() -> dict[str, Callable[[Value, Collection[int]], None]]:
     """The functions that files of this room offer to be called in the child, by name."""
     return {
         name: call

@@ -16,11 +16,15 @@ _USER_TICKS, _SYSTEM_TICKS = 13, 14
 
 
 def pin(cpus: Collection[int]) -> None:
-    """Keep every thread of this process, and those it will start, on `cpus`."""
+    """Keep every thread of this process, and those it will start, on `cpus`.
+
+    A thread that is kept on some of them already, as OpenMP's binding does, stays there.
+    """
     for tid in _threads() or [0]:
         try:
             with contextlib.suppress(ProcessLookupError):  # a thread that has just ended
-                os.sched_setaffinity(tid, cpus)
+                if not os.sched_getaffinity(tid) <= set(cpus):
+                    os.sched_setaffinity(tid, cpus)
         except (OSError, AttributeError) as error:
             raise UnsupportedError(
                 f"cannot pin to CPUs {format_cpus(cpus)}: {error}",

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from trees import put
 
@@ -139,6 +139,7 @@ def test_mount_points_with_spaces(tmp_path):
     assert limits.read(root, affinity=range(4)).quota == 2.0
 
 
+@settings(deadline=None)
 @given(st.integers(1, 512), st.none() | st.floats(0.01, 600))
 def test_effective_count(cpus, quota):
     count = Limits(tuple(range(cpus)), quota).effective_count

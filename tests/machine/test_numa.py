@@ -2,14 +2,14 @@ import pytest
 import trees
 
 from honed.errors import UnsupportedError
-from honed.machine import kernel, limits, numa, topology
+from honed.machine import kernel, numa, threads, topology
 
 
 @pytest.fixture
 def two_nodes(tmp_path, monkeypatch):
     here = topology.read(trees.c5_metal().write(tmp_path))
     monkeypatch.setattr(topology, "read", lambda: here)
-    monkeypatch.setattr(limits, "own_affinity", lambda: (24, 25))
+    monkeypatch.setattr(threads, "allowed_cpus", lambda: (24, 25))
     monkeypatch.setattr(numa, "_granted_nodes", lambda: (0, 1))
     calls = []
     monkeypatch.setattr(kernel, "set_memory_policy", lambda *a: calls.append(a))
@@ -18,14 +18,14 @@ def two_nodes(tmp_path, monkeypatch):
 
 def test_policies_in_the_kernels_numbers(two_nodes):
     for policy in ("local", "any", "interleave"):
-        numa.memory_policy(policy)
+        numa.memory_policy(policy, [24, 25])
     assert two_nodes == [(2, (1,)), (0, ()), (3, (0, 1))]
 
 
 def test_nodes_outside_the_cpuset_are_not_asked_for(two_nodes, monkeypatch):
     monkeypatch.setattr(numa, "_granted_nodes", lambda: (0,))
-    numa.memory_policy("interleave")
-    numa.memory_policy("local")  # its own node is not granted
+    numa.memory_policy("interleave", [24])
+    numa.memory_policy("local", [24])  # its own node is not granted
     assert two_nodes == [(3, (0,)), (2, (0,))]
 
 
@@ -47,7 +47,7 @@ def test_words_for_what_the_kernel_says(two_nodes, monkeypatch, policy, word):
 def test_other_architectures_refuse_politely(monkeypatch):
     monkeypatch.setattr(kernel.platform, "machine", lambda: "vax")
     with pytest.raises(UnsupportedError, match="numa=local"):
-        numa.memory_policy("local")
+        numa.memory_policy("local", [24])
     assert numa.policy_here() is None
     assert not numa.KNOBS[0].available().ok
 

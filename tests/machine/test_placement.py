@@ -2,7 +2,7 @@ import json
 
 import pytest
 import trees
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from honed.errors import UsageError
@@ -214,6 +214,7 @@ def asks(draw):
     return topology, Limits(tuple(sorted(allowed)), quota), ask
 
 
+@settings(deadline=None)
 @given(asks())
 def test_properties(example):
     topology, limits, ask = example

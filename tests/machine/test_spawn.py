@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from honed.errors import UnsupportedError, UsageError
@@ -65,6 +65,7 @@ def test_effects_add_up():
     assert folded.in_child == {"call": "a"}
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from("abc"), st.text("xyz", min_size=1)))
 def test_tunables_keep_one_of_each_name(ours):
     known = {}

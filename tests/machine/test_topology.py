@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 import trees
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from honed.errors import UsageError
@@ -126,6 +126,7 @@ def test_this_machine_agrees_with_lscpu():
     assert all(size > 2**20 for size in ours.nodes.values())
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(0, 300)))
 def test_cpu_lists_round_trip(cpus):
     assert parse_cpus(format_cpus(cpus)) == tuple(sorted(cpus))

@@ -5,7 +5,7 @@ import sys
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from trees import put
 
@@ -84,6 +84,7 @@ def test_a_kernel_that_tells_nothing_raises_no_doubt(tmp_path):
     assert others_share(blind.take(), blind.take(), 5.0) is None
 
 
+@settings(deadline=None)
 @given(st.floats(0, 100), st.floats(0, 100), st.floats(0.01, 100))
 def test_the_share_is_a_share(busy_s, own_s, wall_s):
     share = others_share(BEFORE, after(wall_s, busy_s=50 + busy_s), own_s)

@@ -1,0 +1,217 @@
+"""What this machine is, what is set badly for inference, and which knobs can be turned here."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from honed.knob import Availability, Knob, Value
+from honed.machine import facts as machine_facts
+from honed.machine import limits as machine_limits
+from honed.machine.limits import Limits
+from honed.machine.spawn import machine_knobs
+
+_SYSFS_CPU = "/sys/devices/system/cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What makes times worse or less steady here, and the command that changes it."""
+
+    kind: str
+    message: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnobState:
+    """One knob here. `state` is what a worker that is asked for nothing would have.
+
+    `available` means for at least one value; `values` says which ones, and `why` and `how` tell
+    about those that are not.
+    """
+
+    name: str
+    help: str
+    available: bool
+    state: Value | None
+    why: str
+    how: str
+    values: Mapping[str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    effective_cpus: int
+    topology: Mapping[str, Any]
+    limits: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    warnings: tuple[Advice, ...]
+    knobs: tuple[KnobState, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def examine(other_knobs: Iterable[Knob] = (), root: Path = Path("/")) -> Diagnosis:
+    """Look at everything, change nothing. `other_knobs` are backends' and workloads'."""
+    limits = machine_limits.read(root)
+    facts = machine_facts.machine_facts(root)
+    knobs = {**machine_knobs(), **{k.name: k for k in other_knobs}}
+    return Diagnosis(
+        effective_cpus=limits.effective_count,
+        topology=facts["topology"],
+        limits=limits.to_json(),
+        facts=facts,
+        warnings=warnings(facts, limits, root),
+        knobs=tuple(state_of(knob) for knob in knobs.values()),
+    )
+
+
+def state_of(knob: Knob) -> KnobState:
+    """Availability of the knob and of each of its values, and what is in force now."""
+    general = knob.available()
+    words = knob.values if isinstance(knob.values, tuple) else ()
+    judge = knob.available_value
+    each = {v: judge(v) if judge and general.ok else general for v in words}
+    refused = {v: a for v, a in each.items() if not a.ok} if general.ok else {}
+    state: Value | None = None
+    with contextlib.suppress(OSError):  # a kernel that does not tell
+        state = knob.read_back()
+    return KnobState(
+        name=knob.name,
+        help=knob.help,
+        available=general.ok and (not each or len(refused) < len(each)),
+        state=state,
+        why="; ".join(f"{v}: {a.why}" for v, a in refused.items()) or general.why,
+        how=_joined([general, *refused.values()]),
+        values={_word(v): a.ok for v, a in each.items()},
+    )
+
+
+def _joined(found: Iterable[Availability]) -> str:
+    return "; ".join(dict.fromkeys(a.how for a in found if a.how))
+
+
+def _word(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def warnings(
+    facts: Mapping[str, Any], limits: Limits, root: Path = Path("/")
+) -> tuple[Advice, ...]:
+    """What is set badly for inference, the most costly first."""
+    checks: tuple[Callable[[], Advice | None], ...] = (
+        lambda: _quota(limits),
+        lambda: _memory_limit(facts),
+        lambda: _offline(facts),
+        lambda: _governor(facts),
+        lambda: _turbo(facts, root),
+        lambda: _thp(facts),
+        lambda: _swap(facts),
+        lambda: _smt(facts),
+        lambda: _balancing(facts, root),
+    )
+    found = (check() for check in checks)
+    return tuple(warning for warning in found if warning is not None)
+
+
+def _quota(limits: Limits) -> Advice | None:
+    if limits.quota is None or limits.quota >= len(limits.cpus):
+        return None
+    count = limits.effective_count
+    return Advice(
+        "quota",
+        f"the CPU quota allows {limits.quota:g} of {len(limits.cpus)} CPUs: engines that count "
+        "CPUs start too many threads and are stopped many times a second",
+        f"threads={count}, or docker run --cpus {len(limits.cpus)}",
+    )
+
+
+def _memory_limit(facts: Mapping[str, Any]) -> Advice | None:
+    limit, total = facts["memory_limit_bytes"], facts["memory_bytes"]
+    if not limit or not total or limit >= total:
+        return None
+    return Advice(
+        "memory_limit",
+        f"memory is limited to {limit / 2**20:.0f} of {total / 2**20:.0f} MiB",
+        "docker run --memory BYTES",
+    )
+
+
+def _offline(facts: Mapping[str, Any]) -> Advice | None:
+    count = facts["topology"]["offline"]
+    if not count:
+        return None
+    fix = f"echo 1 | sudo tee {_SYSFS_CPU}/cpu*/online"
+    return Advice("offline", f"{count} CPUs are switched off", fix)
+
+
+def _governor(facts: Mapping[str, Any]) -> Advice | None:
+    slow = [g for g in facts["governor"] if g != "performance"]
+    if not slow:
+        return None
+    return Advice(
+        "governor",
+        f"the frequency governor is {', '.join(slow)}: clocks follow the load, so times wander",
+        f"echo performance | sudo tee {_SYSFS_CPU}/cpu*/cpufreq/scaling_governor",
+    )
+
+
+def _turbo(facts: Mapping[str, Any], root: Path) -> Advice | None:
+    if facts["turbo"] is not False:
+        return None
+    intel = (root / _SYSFS_CPU.lstrip("/") / "intel_pstate/no_turbo").exists()
+    file, on = ("intel_pstate/no_turbo", 0) if intel else ("cpufreq/boost", 1)
+    message = "turbo is off: times are steady, but slower than this CPU can be"
+    return Advice("turbo", message, f"echo {on} | sudo tee {_SYSFS_CPU}/{file}")
+
+
+def _thp(facts: Mapping[str, Any]) -> Advice | None:
+    if facts["thp"] != "never":
+        return None
+    return Advice(
+        "thp",
+        "transparent huge pages are off for everyone: large weights cost more address look-ups",
+        "echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled",
+    )
+
+
+def _swap(facts: Mapping[str, Any]) -> Advice | None:
+    if not facts["swap_bytes"] or facts["swappiness"] in (None, 0, 1):
+        return None
+    return Advice(
+        "swap",
+        f"{facts['swap_bytes'] / 2**20:.0f} MiB of swap with swappiness {facts['swappiness']}: "
+        "weights that are idle for a while may be moved out",
+        "sudo sysctl vm.swappiness=1",
+    )
+
+
+def _smt(facts: Mapping[str, Any]) -> Advice | None:
+    topology = facts["topology"]
+    if topology["threads_per_core"] < 2:
+        return None
+    return Advice(
+        "smt",
+        f"{topology['cpus']} CPUs are {topology['cores']} physical cores: "
+        "engines that start a thread per CPU compete with themselves",
+        "smt=off with threads or instances set",
+    )
+
+
+def _balancing(facts: Mapping[str, Any], root: Path) -> Advice | None:
+    """Pages that the kernel moves between nodes are unmapped for a moment, in the timed call."""
+    if len(facts["topology"]["nodes"]) < 2:
+        return None
+    try:
+        on = (root / "proc/sys/kernel/numa_balancing").read_text().strip() not in ("", "0")
+    except OSError:
+        return None
+    if not on:
+        return None
+    message = "automatic NUMA balancing moves memory while it is used: times wander"
+    return Advice("numa_balancing", message, "sudo sysctl kernel.numa_balancing=0")

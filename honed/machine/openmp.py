@@ -1,0 +1,205 @@
+"""The OpenMP runtime under the engines: GNU's, Intel's or LLVM's, by preload, and its settings."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from honed.knob import AVAILABLE, Availability, Knob, Span, SpawnEffect, Value
+from honed.machine import libraries
+
+_FILES = {"gnu": "libgomp", "intel": "libiomp5", "llvm": "libomp"}
+_PACKAGES = {
+    "gnu": {
+        "debian": "apt-get install libgomp1",
+        "fedora": "dnf install libgomp",
+        "alpine": "apk add libgomp",
+        "any": "conda install -c conda-forge libgomp",
+    },
+    "intel": {"any": "pip install intel-openmp"},
+    "llvm": {
+        "debian": "apt-get install libomp5",
+        "fedora": "dnf install libomp",
+        "alpine": "apk add openmp",
+        "any": "conda install -c conda-forge llvm-openmp",
+    },
+}
+_BINDINGS = {0: "off", 3: "close", 4: "spread"}  # omp_proc_bind_t, OpenMP 5.2, 18.3
+_BIND_WORDS = {"off": "false", "close": "close", "spread": "spread"}
+_TIMEOUT_S = 20.0
+
+
+def find(runtime: str, root: Path = Path("/")) -> Path | None:
+    """The library to preload. GNU's: torch's own copy first, so that only its place changes."""
+    first = (Path(sysconfig.get_path("purelib")) / "torch/lib",) if runtime == "gnu" else ()
+    name = _FILES[runtime]
+    # By the file behind the links: conda calls LLVM's runtime by Intel's name too.
+    return libraries.find([name], root, lambda path: kind_of(path) == runtime, first)
+
+
+def kind_of(path: Path) -> str | None:
+    """The runtime that a library is. Wheels carry copies with a hash in the name."""
+    stem = re.split(r"[-.]", path.name)[0]
+    return next((kind for kind, name in _FILES.items() if stem == name), None)
+
+
+def runtime() -> Path | None:
+    """The runtime that serves this process; None if there is none, or no telling which."""
+    for symbol in ("GOMP_parallel", "omp_get_max_threads"):
+        path = libraries.providing(symbol)
+        if path is not None and kind_of(path):
+            return path
+    found = [p for p in libraries.mapped(r"^lib(gomp|iomp5|omp)\b") if kind_of(p)]
+    return found[0] if len(found) == 1 else None
+
+
+def runtime_here() -> Value | None:
+    path = runtime()
+    return kind_of(path) if path else None
+
+
+def max_threads() -> int | None:
+    """How many threads the loaded runtime would use in a parallel region begun here."""
+    return _ask("omp_get_max_threads")
+
+
+def _ask(function: str) -> int | None:
+    """The answer of the runtime that is loaded already; None if it has no such function."""
+    path = runtime()
+    if path is None:
+        return None
+    try:
+        call = getattr(ctypes.CDLL(str(path), mode=os.RTLD_NOLOAD | os.RTLD_LAZY), function)
+    except (OSError, AttributeError):
+        return None
+    call.restype = ctypes.c_int
+    return int(call())
+
+
+def _binding_here() -> Value | None:
+    found = _ask("omp_get_proc_bind")
+    return None if found is None else _BINDINGS.get(found)
+
+
+def _wait_here() -> Value | None:
+    found = re.search(r"OMP_WAIT_POLICY\s*=\s*'(\w+)'", _displayed() or "")
+    return found[1].lower() if found else None
+
+
+def _displayed() -> str | None:
+    """The settings as the loaded runtime prints them (OpenMP 5.1, omp_display_env)."""
+    path = runtime()
+    if path is None:
+        return None
+    with contextlib.suppress(OSError, AttributeError):
+        show = ctypes.CDLL(str(path), mode=os.RTLD_NOLOAD | os.RTLD_LAZY).omp_display_env
+        return _stderr_of(lambda: show(0))
+    # Older ones print them only as they are loaded: the same file, started the same way.
+    environment = libraries.initial_environment() | {"OMP_DISPLAY_ENV": "TRUE"}
+    environment.pop("LD_PRELOAD", None)
+    load = "import ctypes, sys; ctypes.CDLL(sys.argv[1])"
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        return subprocess.run(
+            [sys.executable, "-I", "-c", load, str(path)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+        ).stderr
+    return None
+
+
+def _stderr_of(call: Callable[[], object]) -> str:
+    """C code prints past sys.stderr, so the descriptor itself is turned."""
+    with tempfile.TemporaryFile() as file:
+        kept = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            call()
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+        file.seek(0)
+        return file.read().decode(errors="replace")
+
+
+def available_value(value: Value, root: Path = Path("/")) -> Availability:
+    if find(str(value), root) is not None:
+        return AVAILABLE
+    return libraries.missing(f"{_FILES[str(value)]}.so", _PACKAGES[str(value)], root)
+
+
+def _has_runtime() -> Availability:
+    if runtime() or any(find(kind) for kind in _FILES):
+        return AVAILABLE
+    return Availability(False, "no OpenMP runtime is here", "pip install torch, which brings one")
+
+
+def _has_kmp() -> Availability:
+    """KMP_ settings mean something to Intel's and LLVM's runtimes only."""
+    if runtime_here() in ("intel", "llvm") or find("intel") or find("llvm"):
+        return AVAILABLE
+    why = "neither Intel's nor LLVM's OpenMP runtime is here, and GNU's has no such setting"
+    return Availability(False, why, "pip install intel-openmp, then add openmp=intel")
+
+
+def _preload(value: Value) -> SpawnEffect:
+    path = find(str(value))
+    return SpawnEffect(preload=(str(path),) if path else ())
+
+
+def _bind(value: Value) -> SpawnEffect:
+    environment = {"OMP_PROC_BIND": _BIND_WORDS[str(value)]}
+    if value != "off":
+        environment["OMP_PLACES"] = "cores"
+    return SpawnEffect(environment)
+
+
+KNOBS = (
+    Knob(
+        name="openmp",
+        help="whose OpenMP runtime the engines' thread pools use, by preload",
+        values=tuple(_FILES),
+        phase="spawn",
+        available=libraries.can_preload,
+        available_value=available_value,
+        spawn=_preload,
+        read_back=runtime_here,
+    ),
+    Knob(
+        name="blocktime_ms",
+        help="how long an idle pool thread spins before it sleeps (openmp=intel or llvm)",
+        values=Span(0, 10_000),
+        phase="spawn",
+        scale="linear",
+        available=_has_kmp,
+        spawn=lambda ms: SpawnEffect({"KMP_BLOCKTIME": str(ms)}),
+        read_back=lambda: _ask("kmp_get_blocktime"),
+    ),
+    Knob(
+        name="omp_affinity",
+        help="whether pool threads are tied to cores: not, to neighbours, or spread out",
+        values=tuple(_BIND_WORDS),
+        phase="spawn",
+        available=_has_runtime,
+        spawn=_bind,
+        read_back=_binding_here,
+    ),
+    Knob(
+        name="omp_wait",
+        help="whether idle pool threads spin or sleep",
+        values=("active", "passive"),
+        phase="spawn",
+        available=_has_runtime,
+        spawn=lambda value: SpawnEffect({"OMP_WAIT_POLICY": str(value)}),
+        read_back=_wait_here,
+    ),
+)
