@@ -47,6 +47,9 @@ class Case:
     precision: str = _key("the arithmetic of the matrix products", "fp32", values=PRECISIONS)
     device: str = _key("where it runs", "cpu", values=DEVICES)
     batch_size: int = _key("sequences per call", 1, at_least=1)
+    total_batch: int | None = _key(
+        "sequences over all instances; sets batch_size", None, at_least=1
+    )
     sequence_length: int = _key(
         "tokens per sequence; with texts, the longest kept", 128, at_least=1
     )
@@ -68,6 +71,24 @@ class Case:
         object.__setattr__(self, "knobs", MappingProxyType(dict(sorted(self.knobs.items()))))
         for spec in CORE_FIELDS:
             _check(spec, getattr(self, spec.name))
+        if self.total_batch is not None:
+            object.__setattr__(self, "batch_size", self._share(self.total_batch))
+
+    def _share(self, total: int) -> int:
+        """Each instance's part of `total`; a batch_size given as well must agree."""
+        share, rest = divmod(total, self.instances)
+        if rest or not share:
+            raise UsageError(
+                f"total_batch={total} cannot be split evenly over {self.instances} instances",
+                f"instances={','.join(str(n) for n in range(1, total + 1) if total % n == 0)}",
+            )
+        if self.batch_size not in (1, share):
+            raise UsageError(
+                f"batch_size={self.batch_size} contradicts total_batch={total} over "
+                f"{self.instances} instances",
+                "give only one of the two",
+            )
+        return share
 
     def __hash__(self) -> int:
         return hash(self.id)
@@ -86,6 +107,8 @@ class Case:
     def replace(self, **changes: Any) -> Case:
         """A copy with other values; `knobs` given here are merged into the present ones."""
         knobs = {**self.knobs, **changes.pop("knobs", {})}
+        if self.total_batch is not None:
+            changes = {"batch_size": 1} | changes  # it follows from the others
         return dataclasses.replace(
             self, knobs={k: v for k, v in knobs.items() if v is not None}, **changes
         )

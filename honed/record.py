@@ -54,7 +54,11 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Derived from the samples. Throughput counts sequences; tokens count padding too."""
+    """Derived from the samples. Throughput counts sequences; tokens count padding too.
+
+    `slowest_p50_s` is the median of the slowest instance: when a batch is split over instances,
+    it is ready when the last one is.
+    """
 
     latency_s: Latency
     throughput_per_s: Interval
@@ -69,6 +73,7 @@ class Metrics:
     warmup_s: float
     samples: int
     window_s: float
+    slowest_p50_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,3 +107,25 @@ def test_a_case_without_a_model_is_refused() -> None:
 
 def test_every_field_has_a_help_line() -> None:
     assert all(f.metadata["help"] for f in CORE_FIELDS)
+
+
+def test_a_total_batch_is_split_over_the_instances() -> None:
+    case = Case(model="m", total_batch=8, instances=2)
+    assert case.batch_size == 4
+    assert Case.from_json(case.to_json()) == case
+    assert case.replace(instances=4).batch_size == 2
+    assert case.replace(total_batch=16).batch_size == 8
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"total_batch": 8, "instances": 3}, "instances=1,2,4,8"),
+        ({"total_batch": 2, "instances": 4}, "instances=1,2"),
+        ({"total_batch": 8, "instances": 2, "batch_size": 3}, "only one"),
+    ],
+)
+def test_a_total_batch_that_cannot_be_split_is_refused(words: dict[str, int], said: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        Case(model="m", **words)  # type: ignore[arg-type]
+    assert said in refused.value.hint

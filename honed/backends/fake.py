@@ -24,7 +24,7 @@ FAIL = Knob(
     "fake.fail",
     "how it fails",
     (
-        "raise", "crash", "hang", "hang-load", "oom", "memory-error", "kill", "diverge", "nan",
+        "raise", "crash", "hang", "hang-load", "oom", "memory-error", "kill", "diverge", "not-finite",
         "lie", "print",
     ),
 )  # fmt: skip
@@ -104,7 +104,7 @@ class FakeStep:
     def outputs(self, raw: Any) -> Outputs:
         if self.fail == "diverge":
             return {"embedding": raw[:, ::-1].copy()}
-        if self.fail == "nan":
+        if self.fail == "not-finite":
             return {"embedding": raw * float("nan")}
         return {"embedding": raw}
 

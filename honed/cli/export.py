@@ -19,10 +19,10 @@ def export(
     store: Annotated[str | None, typer.Option(help="Database URL of the records.")] = None,
 ) -> None:
     """Write stored records as jsonl, csv or parquet."""
-    from honed import export as exporting
+    from honed.export import export as write
     from honed.store import open_store
 
     records = open_store(store).list(limit=None, where=where or [])
-    exporting.export(records, format, out if out is not None else sys.stdout.buffer)
+    write(records, format, out if out is not None else sys.stdout.buffer)
     if out is not None:
         print(f"{len(records)} records in {out}", file=sys.stderr)

@@ -50,16 +50,15 @@ def run(
         for record in run_sweep(plan, opened, line):
             line.clear()
             records.append(record)
+            _failure(record)
             if as_json:
                 print(json.dumps(record.to_json(), allow_nan=False), flush=True)
-            else:
-                _failure(record)
     finally:
         line.clear()
         if records and not as_json:
             _table(records)
     if any(r.status == "interrupted" for r in records):
-        left = len(plan.sweep.cases) - len(records) + 1
+        left = len(plan.todo) - len(records) + 1
         print(f"interrupted; {left} to go: honed run --resume", file=sys.stderr)
         raise typer.Exit(130)
     if any(r.status not in ("ok", "unproven") for r in records):
@@ -79,10 +78,10 @@ def _announce(sweep: Sweep, estimate_s: float, done: int) -> None:
     )
     if count > 1:
         for index, case in enumerate(sweep.cases, 1):
-            words = " ".join(
-                f"{k}={case.get(k)}" for k in sweep.varying if case.get(k) is not None
+            words = (
+                f"{k}={'null' if case.get(k) is None else case.get(k)}" for k in sweep.varying
             )
-            print(f"  {index}. {words}", file=sys.stderr)
+            print(f"  {index}. {' '.join(words)}", file=sys.stderr)
 
 
 def _failure(record: Record) -> None:

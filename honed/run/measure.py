@@ -169,7 +169,7 @@ def _time(job: Job, step: Step, feeds: Sequence[Any], tell: Tell) -> dict[str, A
 
 def _warm_up(job: Job, step: Step, feeds: Sequence[Any]) -> tuple[float, bool]:
     """Call until the times are steady, or the limit: (seconds, whether they became steady)."""
-    steadiness = Steadiness(job.case.warmup_s)
+    steadiness = Steadiness(job.case.warmup_s, len(feeds))
     began = time.perf_counter()
     for feed in itertools.cycle(feeds):
         if steadiness.over:

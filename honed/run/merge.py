@@ -110,6 +110,7 @@ def _metrics(
         warmup_s=max(r["warmup_s"] for r in results),
         samples=sum(len(s) for s in cut.samples.latency_s),
         window_s=cut.window_s,
+        slowest_p50_s=max(float(np.median(s)) for s in cut.samples.latency_s if s),
     )
 
 

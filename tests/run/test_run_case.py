@@ -108,7 +108,7 @@ def test_more_than_the_cores_is_refused_unless_asked_for() -> None:
         ("oom", "oom", "could not allocate"),
         ("memory-error", "oom", "10 TiB"),
         ("diverge", "diverged", "cosine"),
-        ("nan", "diverged", "not finite"),
+        ("not-finite", "diverged", "not finite"),
         ("lie", "unproven", "precision=fp32"),
         ("print", "ok", ""),
     ],
