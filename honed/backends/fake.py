@@ -24,8 +24,8 @@ FAIL = Knob(
     "fake.fail",
     "how it fails",
     (
-        "raise", "crash", "hang", "hang-load", "oom", "memory-error", "kill", "diverge", "not-finite",
-        "lie", "print",
+        "raise", "crash", "hang", "hang-load", "oom", "memory-error", "kill",
+        "diverge", "not-finite", "lie", "print",
     ),
 )  # fmt: skip
 BUILD = Knob("fake.build", "make an artifact first: well, or badly", ("ok", "raise", "kill"))

@@ -217,7 +217,8 @@ def test_a_full_disk_loses_no_record(tmp_path: Path) -> None:
         pytest.skip("needs the right to mount a small file system")
     try:
         url = f"sqlite:///{small}/records.db"
-        done = honed(tmp_path, "run", *FAKE, "batch_size=range(1,5)", "duration_s=1", "--json", "--store", url)
+        sweep = [*FAKE, "batch_size=range(1,5)", "duration_s=1", "--json"]
+        done = honed(tmp_path, "run", *sweep, "--store", url)
         assert len(records(done)) == 4
         assert done.returncode == 1
         assert "could not be stored" in done.stderr
