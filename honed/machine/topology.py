@@ -228,7 +228,7 @@ def _caches(base: Path, online: tuple[int, ...]) -> tuple[Cache, ...]:
             if not shared:
                 break
             if cpu != min(set(shared) & set(online), default=cpu):
-                continue  # its first CPU lists it
+                break  # its first CPU lists it, and the larger ones around it
             level = _int(folder / "level") or 0
             kind = (_text(folder / "type") or "unified").lower()
             size = _size_bytes(_text(folder / "size") or "0")
