@@ -1,4 +1,4 @@
-"""How long until `honed --help` answers, and until bert-base's first sample?
+"""How long until `honed --help` and `honed doctor` answer, and until bert-base's first sample?
 
 python -m benchmarks.startup [RUNS]
 """
@@ -16,9 +16,9 @@ import time
 from benchmarks._common import HONED, honed_run
 
 
-def help_s() -> float:
+def command_s(verb: str) -> float:
     began = time.perf_counter()
-    subprocess.run([HONED, "--help"], capture_output=True, check=True)
+    subprocess.run([HONED, verb], capture_output=True, check=True)
     return time.perf_counter() - began
 
 
@@ -44,7 +44,10 @@ def first_sample_s(*words: str) -> float:
 
 def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 10
-    times = [help_s() for _ in range(runs)]
+    for verb in ("--help", "doctor"):
+        times = [command_s(verb) for _ in range(runs)]
+        told = f"median {statistics.median(times):.3f} s, max {max(times):.3f} s, n={runs}"
+        print(f"honed {verb}: {told}")
     print(
         f"honed --help: median {statistics.median(times):.3f} s, max {max(times):.3f} s, n={runs}"
     )

@@ -50,7 +50,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert said.stdout.splitlines()[-1] == "heavy: []"
 
 
-@pytest.mark.parametrize("verb", ["run", "show", "list", "export", "cache"])
+@pytest.mark.parametrize("verb", ["run", "show", "list", "export", "cache", "doctor"])
 def test_every_verb_explains_itself(tmp_path: Path, verb: str) -> None:
     done = honed(tmp_path, verb, "--help")
     assert done.returncode == 0
@@ -229,3 +229,20 @@ def test_a_full_disk_loses_no_record(tmp_path: Path) -> None:
         kept.unlink()
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+def test_doctor_tells_what_is_here_and_how_to_get_the_rest(tmp_path: Path) -> None:
+    shown = honed(tmp_path, "doctor")
+    assert shown.returncode == 0, shown.stderr
+    for word in ("effective:", "To mend", "Engines", "onnxruntime", "Knobs", "allocator", "thp"):
+        assert word in shown.stdout
+    told = json.loads(honed(tmp_path, "doctor", "--json").stdout)
+    assert told["effective_cpus"] >= 1
+    assert told["topology"]["cores"] >= 1
+    names = [knob["name"] for knob in told["knobs"]]
+    assert {"allocator", "openmp", "numa", "smt", "thp", "torch.mode"} <= set(names)
+    for knob in told["knobs"]:
+        assert {"name", "help", "available", "state", "why", "how"} <= set(knob)
+        assert knob["available"] or (knob["why"] and knob["how"])
+    assert all(engine["available"] or engine["how"] for engine in told["engines"])
+    assert not (tmp_path / ".honed").exists()
