@@ -1,0 +1,188 @@
+"""CTranslate2: encoders of BERT's family, padding dropped around the linear layers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from honed.backends.base import Batch, LoadRequest, Outputs, installed, refuse
+from honed.case import Case
+from honed.errors import UnsupportedError
+from honed.knob import Availability, Knob, Value
+from honed.machine import threads
+from honed.machine.facts import package_versions
+from honed.models.checkpoint import Checkpoint
+from honed.models.heads import output_names
+from honed.models.tasks import FEATURES
+
+HELP = "CTranslate2: encoders of BERT's family, converted once; padding is not computed"
+EXTRA = "ctranslate2"
+REFERENCE = "torch"
+PRECISIONS = ("fp32", "int8")
+KNOBS: tuple[Knob, ...] = ()
+
+MODEL_TYPES = ("bert", "camembert", "distilbert", "roberta", "xlm-roberta")
+TASKS = (FEATURES, "sequence-classification")
+
+# Its plain "int8" means the same on a CPU, but says so less.
+_COMPUTE_TYPES = {"fp32": "float32", "int8": "int8_float32"}
+_FACTS_FILE = "facts.json"
+_HEAD_FILE = "head.npz"
+
+
+def available() -> Availability:
+    return installed({"ctranslate2": "ctranslate2", "torch": "torch"}, EXTRA)
+
+
+def versions() -> Mapping[str, str]:
+    return package_versions(("ctranslate2", "torch", "transformers"))
+
+
+def check(case: Case) -> None:
+    if case.precision == "bf16":
+        # Its float types beyond float32 are for GPUs: no product of its CPU back ends takes them.
+        raise UnsupportedError("CTranslate2 has no bf16 on any CPU", "precision=fp32 or int8")
+    refuse(case, "ctranslate2", PRECISIONS)
+    if case.device != "cpu":
+        raise UnsupportedError("here CTranslate2 runs on CPUs", "device=cpu, or backend=torch")
+    if case.task not in ("auto", *TASKS):
+        raise _no_task(case.task)
+
+
+def _no_task(task: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"CTranslate2 has no {task} here", f"task={FEATURES}, or backend=torch, onnxruntime"
+    )
+
+
+def start() -> None:
+    import ctranslate2  # noqa: F401
+
+
+def artifact(request: LoadRequest) -> Mapping[str, Any]:
+    checkpoint = request.checkpoint
+    _check_model(checkpoint)
+    return {
+        "format": 1,
+        "checkpoint": checkpoint.key,
+        "task": checkpoint.task,
+        "precision": request.case.precision,
+        **versions(),
+    }
+
+
+def _check_model(checkpoint: Checkpoint) -> None:
+    if checkpoint.task not in TASKS:
+        raise _no_task(checkpoint.task)
+    if checkpoint.model_type not in MODEL_TYPES:
+        raise UnsupportedError(
+            f"CTranslate2 has no {checkpoint.model_type} here: it runs {', '.join(MODEL_TYPES)}",
+            "backend=torch, onnxruntime or openvino",
+        )
+
+
+def build(request: LoadRequest, folder: Path) -> None:
+    import numpy as np
+
+    from honed.backends.ctranslate2 import _spec
+
+    converted = _spec.convert(request.checkpoint)
+    converted.spec.validate()
+    converted.spec.optimize(quantization=_COMPUTE_TYPES[request.case.precision])
+    converted.spec.save(str(folder))
+    facts = {"weights_bytes": _spec.weights_bytes(converted), "segments": converted.segments}
+    (folder / _FACTS_FILE).write_text(json.dumps(facts))
+    np.savez(folder / _HEAD_FILE, **converted.head)
+
+
+def load(request: LoadRequest, artifact: Path | None) -> CTranslate2Step:
+    assert artifact is not None, "this engine always converts"
+    return CTranslate2Step(request, artifact)
+
+
+class CTranslate2Step:
+    """One encoder. Pooling, or the last layer of a classifier, is numpy's and part of a call."""
+
+    def __init__(self, request: LoadRequest, artifact: Path) -> None:
+        import ctranslate2
+        import numpy as np
+
+        facts = json.loads((artifact / _FACTS_FILE).read_text())
+        self.weights_bytes = int(facts["weights_bytes"])
+        self._segments = bool(facts["segments"])
+        with np.load(artifact / _HEAD_FILE) as head:
+            self._head = dict(head)
+        self._pooling = request.checkpoint.pooling
+        self._name = output_names(request.checkpoint.task, self._pooling)[0]
+        self._view = ctranslate2.StorageView.from_array
+        self._threads_before = set(threads.thread_times())
+        self.encoder = ctranslate2.Encoder(
+            str(artifact),
+            compute_type=_COMPUTE_TYPES[request.case.precision],
+            inter_threads=1,
+            intra_threads=request.threads or 0,
+        )
+
+    def prepare(self, batch: Batch) -> Any:
+        """Ids [b, l], lengths [b], each token's share of the mean [b, 1, l]; segments if any."""
+        import numpy as np
+
+        mask = batch["attention_mask"]
+        lengths = mask.sum(axis=1)
+        if not np.array_equal(mask, np.arange(mask.shape[1]) < lengths[:, None]):
+            raise UnsupportedError(
+                "CTranslate2 drops padding behind the tokens; this padding is elsewhere",
+                "backend=torch, or pad on the right",
+            )
+        ids = self._view(np.ascontiguousarray(batch["input_ids"], dtype=np.int32))
+        shares = (mask / np.maximum(lengths, 1)[:, None]).astype(np.float32)[:, None]
+        feed = (ids, self._view(lengths.astype(np.int32)), shares)
+        segments = batch.get("token_type_ids") if self._segments else None
+        # Left out they are zeros; given they are lists, which take time to read.
+        return feed if segments is None or not segments.any() else (*feed, segments)
+
+    def run(self, feed: Any) -> Any:
+        import numpy as np
+
+        ids, lengths, shares, *segments = feed
+        found = self.encoder.forward_batch(ids, lengths, *(s.tolist() for s in segments))
+        if self._head:
+            pooled = np.asarray(found.pooler_output)  # [b, h]
+            return pooled @ self._head["weight"].T + self._head["bias"]
+        tokens = np.asarray(found.last_hidden_state)  # [b, l, h]; a view that keeps its owner
+        if self._pooling == "none":
+            return tokens
+        if self._pooling == "cls":
+            return tokens[:, 0]
+        return (shares @ tokens)[:, 0]
+
+    def outputs(self, raw: Any) -> Outputs:
+        return {self._name: raw}
+
+    def tensor_peak_bytes(self, feed: Any) -> int | None:  # noqa: ARG002
+        """Unknown: its allocator keeps no books that Python could read."""
+        return None
+
+    def device_memory(self, feed: Any) -> Mapping[str, int]:  # noqa: ARG002
+        return {}
+
+    def read_back(self) -> Mapping[str, Value | None]:
+        named = {v: k for k, v in _COMPUTE_TYPES.items()}
+        return {
+            "threads": self._pool_size(),
+            "precision": named.get(self.encoder.compute_type),
+            "device": self.encoder.device,
+            "compute_type": self.encoder.compute_type,
+        }
+
+    def _pool_size(self) -> int:
+        """The threads that began with the encoder: it does not tell its own number.
+
+        The caller only waits: one thread of the encoder's works, and its OpenMP pool helps.
+        """
+        return len(set(threads.thread_times()) - self._threads_before)
+
+    def close(self) -> None:
+        del self.encoder
