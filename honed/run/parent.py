@@ -13,9 +13,10 @@ from typing import Any
 
 from honed.backends.base import load_backend
 from honed.case import Case
+from honed.compose import applicable_knobs
 from honed.errors import HonedError, UnsupportedError, UsageError
 from honed.machine import limits, placement, topology, watch
-from honed.machine.spawn import fold
+from honed.machine.spawn import Spawn, fold
 from honed.measure.barrier import Barrier
 from honed.record import Record
 from honed.run import death, merge, prepare, process
@@ -90,7 +91,7 @@ def seats(case: Case) -> list[Seat]:
 def _jobs(case: Case, seats: Sequence[Seat], prepared: Prepared, barriers: Path) -> list[Job]:
     for name in BARRIERS:
         Barrier.create(barriers / name, len(seats)).close()
-    machine_knobs = fold(case.knobs, os.environ)
+    in_child = _spawn(case).in_child
     return [
         Job(
             kind="measure",
@@ -98,7 +99,7 @@ def _jobs(case: Case, seats: Sequence[Seat], prepared: Prepared, barriers: Path)
             result_fd=-1,
             parent_pid=os.getpid(),
             seat=seat,
-            in_child=machine_knobs.in_child,
+            in_child=in_child,
             checkpoint=prepared.checkpoint,
             inputs=prepared.inputs,
             reference=prepared.reference,
@@ -137,9 +138,20 @@ def _run(case: Case, jobs: Sequence[Job], prepared: Prepared, on_phase: OnPhase)
     return merge.record(jobs, results, prepared, watched)
 
 
+def _spawn(case: Case) -> Spawn:
+    """The spawn-phase knobs of the machine and of the chosen engine, folded into one start."""
+    knobs = applicable_knobs(case)
+    if case.python is not None:  # which packages are there is for that interpreter to say
+        knobs = {
+            name: replace(knob, available_value=None) if knob.owner else knob
+            for name, knob in knobs.items()
+        }
+    return fold(case.knobs, os.environ, knobs)
+
+
 def _environment(case: Case, seat: Seat) -> dict[str, str]:
     """The inherited environment with the case's spawn-phase knobs, and pools of the asked size."""
-    environment = dict(fold(case.knobs, os.environ).environment)
+    environment = _spawn(case).environment
     if seat.threads is not None:
         environment["OMP_NUM_THREADS"] = str(seat.threads)
     return environment

@@ -1,11 +1,13 @@
 """What every backend owes, run against each one found in the room: a newcomer joins by its file.
 
-`SETTINGS` lists, per backend, knobs to try on top of every precision; a backend without an entry
-is tried with each value of each of its knobs that needs no other.
+Each is tried in every precision and with every value of its knobs, one at a time. What it reads
+from the environment when it is imported is tried in a process that was started so.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,12 +20,14 @@ from honed import artifacts
 from honed.backends.base import Backend, LoadRequest, Step, backend_names, load_backend
 from honed.case import PRECISIONS, Case
 from honed.errors import UnsupportedError, UsageError
-from honed.knob import AVAILABLE, Span
+from honed.knob import AVAILABLE, Span, SpawnEffect
+from honed.machine.spawn import fold
 from honed.measure.fidelity import compare, complaint
 from honed.models.checkpoint import Checkpoint, ModelRequest, materialise
 from honed.models.inputs import random_inputs
 
 BATCH, LENGTH = 2, 12
+CHOSEN = "HONED_CONTRACT_SETTINGS"
 
 
 def model_of(name: str) -> str:
@@ -50,17 +54,45 @@ def opened(ask: LoadRequest) -> tuple[Backend, Step]:
     return backend, backend.load(ask, folder)
 
 
+def knob_settings(name: str) -> list[dict[str, Any]]:
+    """Every knob value that is possible here, one at a time."""
+    return [
+        {"knobs": {knob.name: value}}
+        for knob in load_backend(name).KNOBS
+        if name != "fake" and not isinstance(knob.values, Span)
+        for value in knob.values
+        if (knob.available_value or (lambda _: AVAILABLE))(value).ok
+    ]
+
+
+def environment_of(name: str, changes: dict[str, Any]) -> dict[str, str]:
+    """What the setting needs in the environment before the process starts; mostly nothing."""
+    knobs = {knob.name: knob for knob in load_backend(name).KNOBS}
+    return fold(changes.get("knobs", {}), {}, knobs).environment
+
+
+def in_own_process() -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """The settings that need another environment, by backend and that environment."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for name in backend_names():
+        for changes in knob_settings(name):
+            if environment := environment_of(name, changes):
+                found.setdefault((name, json.dumps(environment)), []).append(changes)
+    return found
+
+
 def settings() -> list[Any]:
-    """Every backend x precision, plainly; and, in fp32, every knob value that is possible here."""
+    """Every backend x precision, plainly; and, in fp32, every knob value that is possible here.
+
+    A process that was started for some settings tries those alone.
+    """
+    chosen = json.loads(os.environ.get(CHOSEN, "null"))
     found = []
     for name in backend_names():
-        backend = load_backend(name)
-        plain: list[dict[str, Any]] = [{"precision": p} for p in backend.PRECISIONS]
-        for knob in backend.KNOBS:
-            if name == "fake" or isinstance(knob.values, Span):
-                continue
-            here = knob.available_value or (lambda _: AVAILABLE)
-            plain += [{"knobs": {knob.name: v}} for v in knob.values if here(v).ok]
+        plain = [{"precision": p} for p in load_backend(name).PRECISIONS]
+        plain += [s for s in knob_settings(name) if not environment_of(name, s)]
+        if chosen is not None:
+            plain = chosen.get(name, [])
         marks = () if name == "fake" else (pytest.mark.engine,)
         found += [
             pytest.param(name, s, marks=marks, id=f"{name}-{s.get('precision') or s['knobs']}")
@@ -113,6 +145,26 @@ def test_weights_and_tensors_are_counted(name: str, changes: dict[str, Any]) -> 
     peak = step.tensor_peak_bytes(feed)
     assert peak is None or peak > step.weights_bytes
     assert step.device_memory(feed) == {}
+
+
+@pytest.mark.engine
+@pytest.mark.skipif(CHOSEN in os.environ, reason="this is that process")
+@pytest.mark.parametrize(
+    ("name", "environment"), in_own_process(), ids=lambda part: part.strip("{}")
+)
+def test_settings_of_a_process_hold_in_one_started_with_them(name: str, environment: str) -> None:
+    """What an engine reads when it is imported: the tests above, where it has been set."""
+    chosen = json.dumps({name: in_own_process()[name, environment]})
+    tests = [test_outputs_match_the_reference, test_settings_are_read_back,
+             test_weights_and_tensors_are_counted]  # fmt: skip
+    said = subprocess.run(
+        [sys.executable, "-m", "pytest", *(f"{__file__}::{test.__name__}" for test in tests)],
+        env={**os.environ, **json.loads(environment), CHOSEN: chosen},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.returncode == 0, said.stdout[-3000:]
 
 
 @each_backend
@@ -172,7 +224,9 @@ def test_it_describes_itself(name: str) -> None:
     for knob in backend.KNOBS:
         assert knob.owner == name
         assert knob.help
-        assert knob.phase == "load"
+        if knob.phase == "spawn":
+            assert not isinstance(knob.values, Span)
+            assert all(knob.spawn(value) != SpawnEffect() for value in knob.values)
 
 
 @each_backend

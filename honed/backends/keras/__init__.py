@@ -1,0 +1,116 @@
+"""Keras: keras-hub's encoders on TensorFlow (eager, graph, XLA) or on JAX.
+
+Keras takes its backend, and TensorFlow its oneDNN kernels, from the environment when they are
+imported, so both settings are made before the process starts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from honed.backends.base import LoadRequest, installed, refuse
+from honed.backends.keras.families import family_of
+from honed.case import Case
+from honed.errors import UnsupportedError
+from honed.knob import Availability, Knob, SpawnEffect, Value
+from honed.machine.facts import package_versions
+
+if TYPE_CHECKING:
+    from honed.backends.keras.step import KerasStep
+
+HELP = "Keras: keras-hub's encoders on TensorFlow or JAX, weights carried over from the checkpoint"
+EXTRA = "tensorflow"
+REFERENCE = "torch"
+PRECISIONS = ("fp32", "bf16", "int8")
+
+_MODULES = {"keras_hub": "keras-hub", "safetensors": "safetensors", "torch": "torch"}
+
+
+def _mode_available(mode: Value) -> Availability:
+    engine = "jax" if mode == "jax" else "tensorflow"
+    return installed({engine: engine}, engine)
+
+
+def _mode_spawn(mode: Value) -> SpawnEffect:
+    if mode == "jax":
+        return SpawnEffect({"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"})
+    return SpawnEffect({"KERAS_BACKEND": "tensorflow"})
+
+
+MODE = Knob(
+    name="keras.mode",
+    help="TensorFlow eagerly (as unset), its graph, its XLA compiler, or the model under jax.jit",
+    values=("eager", "graph", "xla", "jax"),
+    phase="spawn",
+    available_value=_mode_available,
+    spawn=_mode_spawn,
+)
+ONEDNN = Knob(
+    name="keras.onednn",
+    help="whether TensorFlow's own kernels come from oneDNN",
+    values=("on", "off"),
+    phase="spawn",
+    spawn=lambda value: SpawnEffect({"TF_ENABLE_ONEDNN_OPTS": "1" if value == "on" else "0"}),
+)
+KNOBS = (MODE, ONEDNN)
+
+
+def available() -> Availability:
+    return installed(_MODULES, EXTRA)
+
+
+def versions() -> Mapping[str, str]:
+    return package_versions(("keras", "keras-hub", "tensorflow", "jax"))
+
+
+def check(case: Case) -> None:
+    refuse(case, "keras", PRECISIONS)
+    if case.device != "cpu":
+        raise UnsupportedError("honed runs Keras on CPUs only", "device=cpu")
+    mode = case.get(MODE.name)
+    if case.get(ONEDNN.name) is not None and mode in ("xla", "jax"):
+        raise UnsupportedError(
+            "keras.onednn is about TensorFlow's own kernels, which XLA does not call",
+            "keras.mode=eager or graph",
+        )
+
+
+def start() -> None:
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        import keras_hub  # noqa: F401 - it imports Keras, and that the engine
+    except ImportError as error:
+        raise UnsupportedError(
+            f"Keras cannot use {os.environ['KERAS_BACKEND']}: {error}",
+            "pip install 'honed[tensorflow]' for keras.mode=eager, graph and xla, "
+            "'honed[jax]' for keras.mode=jax",
+        ) from error
+
+
+def artifact(request: LoadRequest) -> Mapping[str, Any]:
+    """Carrying the weights over needs torch, which the measured process had better not hold."""
+    checkpoint = request.checkpoint
+    family_of(checkpoint)
+    return {
+        "format": 1,
+        "checkpoint": checkpoint.key,
+        "task": checkpoint.task,
+        "precision": request.case.precision,
+    }
+
+
+def build(request: LoadRequest, folder: Path) -> None:
+    from honed.backends.keras.carry import carry
+
+    carry(request.checkpoint, request.case.precision, folder)
+
+
+def load(request: LoadRequest, artifact: Path | None) -> KerasStep:
+    from honed.backends.keras.step import step_for
+
+    assert artifact is not None, "this engine always carries weights over"
+    return step_for(request, artifact)

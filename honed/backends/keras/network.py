@@ -1,0 +1,131 @@
+"""The checkpoint as one Keras model: keras-hub's backbone, its weights, and the task's head."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from honed.backends.keras.carry import FILE
+from honed.backends.keras.families import ACTIVATIONS, activation, family_of, sizes
+from honed.models.checkpoint import Checkpoint
+from honed.models.tasks import FEATURES
+
+# What is loaded; int8 is quantised from it by Keras itself.
+POLICIES = {"fp32": "float32", "bf16": "bfloat16", "int8": "float32"}
+
+
+def network(checkpoint: Checkpoint, precision: str, folder: Path) -> Any:
+    """A keras.Model from a dict of inputs to the task's one output."""
+    import keras
+    import keras_hub
+
+    family = family_of(checkpoint)
+    policy = POLICIES[precision]
+    make = getattr(keras_hub.models, family.backbone)
+    backbone = make(**sizes(checkpoint), dropout=0.0, dtype=policy)
+    _as_configured(backbone, checkpoint)
+    found = backbone.output
+    tokens = found["sequence_output"] if isinstance(found, dict) else found
+    layers = dict(_layers(backbone))
+    if checkpoint.task == FEATURES:
+        output = _pooled(tokens, backbone.input["padding_mask"], checkpoint.pooling)
+    else:
+        _, between, _ = family.head
+        size = tokens.shape[-1]
+        layers["head.hidden"] = keras.layers.Dense(size, activation=_gelu(between), dtype=policy)
+        layers["head.last"] = keras.layers.Dense(_labels(checkpoint), dtype=policy)
+        output = layers["head.last"](layers["head.hidden"](tokens[:, 0]))
+    # Made of what the output needs: a pooler that nobody reads is neither held nor run.
+    model = keras.Model(backbone.input, output)
+    _assign(model, layers, folder / FILE, precision)
+    if precision == "int8":
+        _quantise(model)
+    return model
+
+
+def _quantise(model: Any) -> None:
+    """Kernels and embeddings now, activations during each call; the rest stays fp32."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it lists every kind of layer that has no int8 form
+        model.quantize("int8")
+
+
+def _labels(checkpoint: Checkpoint) -> int:
+    config = checkpoint.config
+    named = config.get("id2label")
+    return len(named) if named else int(config.get("num_labels", 2))
+
+
+def _gelu(name: str) -> Any:
+    """A Keras activation by transformers' name."""
+    import keras
+
+    ours, approximate = ACTIVATIONS.get(name, (name, False))
+    if ours != "gelu":
+        return keras.activations.get(ours)
+    return lambda x: keras.activations.gelu(x, approximate=approximate)
+
+
+def _as_configured(backbone: Any, checkpoint: Checkpoint) -> None:
+    """keras-hub's classes fix the activation and the norms' epsilon; the checkpoint decides."""
+    epsilon = float(checkpoint.config.get("layer_norm_eps", 1e-12))
+    backbone.embeddings_layer_norm.epsilon = epsilon
+    for block in backbone.transformer_layers:
+        block._feedforward_intermediate_dense.activation = _gelu(activation(checkpoint))
+        block._self_attention_layer_norm.epsilon = epsilon
+        block._feedforward_layer_norm.epsilon = epsilon
+
+
+def _pooled(tokens: Any, mask: Any, pooling: str) -> Any:
+    from keras import ops
+
+    if pooling == "none":
+        return tokens
+    if pooling == "cls":
+        return tokens[:, 0]
+    kept = ops.expand_dims(ops.cast(mask, tokens.dtype), -1)  # [batch, length, 1]
+    return ops.sum(tokens * kept, axis=1) / ops.maximum(ops.sum(kept, axis=1), 1)
+
+
+def _layers(backbone: Any) -> Iterator[tuple[str, Any]]:
+    """Our name of each layer, as `carry` stores them, and the Keras layer."""
+    # Some families keep tokens and positions in one layer.
+    both = getattr(backbone, "embeddings", backbone)
+    yield "tokens", both.token_embedding
+    yield "positions", both.position_embedding
+    if hasattr(backbone, "segment_embedding"):
+        yield "segments", backbone.segment_embedding
+    yield "norm", backbone.embeddings_layer_norm
+    if hasattr(backbone, "embeddings_projection"):
+        yield "projection", backbone.embeddings_projection
+    for index, block in enumerate(backbone.transformer_layers):
+        attention = block._self_attention_layer
+        yield f"{index}.query", attention.query_dense
+        yield f"{index}.key", attention.key_dense
+        yield f"{index}.value", attention.value_dense
+        yield f"{index}.attention_output", attention.output_dense
+        yield f"{index}.attention_norm", block._self_attention_layer_norm
+        yield f"{index}.intermediate", block._feedforward_intermediate_dense
+        yield f"{index}.output", block._feedforward_output_dense
+        yield f"{index}.output_norm", block._feedforward_layer_norm
+
+
+def _assign(model: Any, layers: dict[str, Any], file: Path, precision: str) -> None:
+    """Every weight of the model from the file, and every tensor of the file used."""
+    import ml_dtypes
+    from safetensors import safe_open
+
+    filled = set()
+    with safe_open(file, framework="np") as stored:
+        for name in stored.keys():  # noqa: SIM118 - not a dict: it is not iterable
+            layer, _, variable = name.rpartition(".")
+            tensor = stored.get_tensor(name)
+            if precision == "bf16":
+                tensor = tensor.view(ml_dtypes.bfloat16)
+            target = getattr(layers[layer], variable)
+            target.assign(tensor.reshape(target.shape))
+            filled.add(target.path)
+    missed = {w.path for w in model.weights} ^ filled
+    assert not missed, f"not carried over: {sorted(missed)}"
