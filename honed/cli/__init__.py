@@ -12,7 +12,7 @@ from types import FrameType
 
 import typer
 
-from honed.cli import cache, doctor, export, list_, run, show
+from honed.cli import cache, doctor, export, list_, run, scale, show
 from honed.errors import HonedError, UsageError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("run")(run.run)
 app.command("show")(show.show)
 app.command("list")(list_.list_)
 app.command("doctor")(doctor.doctor)
+app.command("scale")(scale.scale)
 app.command("export")(export.export)
 app.add_typer(cache.app, name="cache")
 

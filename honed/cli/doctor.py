@@ -91,7 +91,9 @@ def _print_knobs(console: Any, diagnosis: Diagnosis) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("", "knob", "now", "what it does", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(
+        "", "knob", "now", "what it does", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
     for knob in diagnosis.knobs:
         some = knob.available and knob.why
         mark = "[yellow]part[/]" if some else "[green]yes[/]" if knob.available else "[red]no[/]"

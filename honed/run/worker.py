@@ -44,7 +44,7 @@ def main() -> None:
         try:
             if job.seat.cpus:
                 pin(job.seat.cpus)  # first: a memory policy is about the cores it may run on
-            notes = apply_in_child(job.in_child)
+            notes = apply_in_child(job.in_child, job.seat.cpus)
             run_job: Callable[[Job, Tell], dict[str, Any]]
             run_job = importlib.import_module(f"honed.run.{job.kind}").work
             tell("result", **run_job(job, tell), notes=notes)

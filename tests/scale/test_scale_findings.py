@@ -1,0 +1,138 @@
+"""What scale says of known trials: faster, slower, tie, undecided, failed."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from records import failed_record, make_record
+
+from honed.case import Case
+from honed.errors import HonedError, UsageError
+from honed.record import Record
+from honed.report.scaling import draw
+from honed.scale.findings import find
+from honed.scale.sections import Section, Setting, sections
+from honed.scale.trials import Trial
+
+BASE = Case(model="m")
+
+
+def section(name: str = "allocator", metric: str = "latency") -> Section:
+    settings = (Setting("as it is", BASE), Setting("other", BASE.replace(batch_size=2)))
+    return Section(name, "A title", "an axis", metric, settings)
+
+
+def trials(ratio: float, noise: float, blocks: int = 7, **labels: str) -> list[Trial]:
+    """`ratio` times faster, with noise inside blocks and a drift that whole blocks share."""
+    rng = random.Random(1)
+    found = []
+    for block in range(blocks):
+        mood = 1 + 0.3 * rng.random()
+        for label, speed in (("as it is", 1.0), ("other", ratio)):
+            p50_s = 0.02 * mood / speed * (1 + noise * rng.gauss(0, 1))
+            record = make_record(BASE.to_json(), p50_s=p50_s, calls=30, seed=block)
+            name = labels.get("section", "allocator")
+            found.append(Trial(block, name, labels.get(label, label), record))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("ratio", "noise", "said"),
+    [
+        (1.10, 0.01, "other is faster by"),
+        (0.90, 0.01, "other is slower by"),
+        (1.00, 0.005, "other ties within 2%"),
+        (1.01, 0.05, "other is undecided"),
+    ],
+)
+def test_the_words_follow_the_interval(ratio: float, noise: float, said: str) -> None:
+    finding = find(section(), trials(ratio, noise), resolution=0.02)
+    assert finding.sentence.startswith(said)
+    point = finding.points[1]
+    assert point.ci95 is not None
+    assert point.ci95[0] <= ratio * 1.02
+    assert point.ci95[1] >= ratio * 0.98
+    assert len(point.records) == 7
+
+
+def test_two_blocks_are_too_few_to_say() -> None:
+    finding = find(section(), trials(1.1, 0.01, blocks=2), resolution=0.02)
+    assert "too few" in finding.sentence
+
+
+def test_a_setting_that_fails_says_why() -> None:
+    good = trials(1.1, 0.01)
+    bad = [
+        replace(t, record=failed_record("crashed", "it broke", "", BASE.to_json()))
+        if t.label == "other"
+        else t
+        for t in good
+    ]
+    finding = find(section(), bad, resolution=0.02)
+    assert "other: it broke" in finding.sentence
+
+
+def test_sections_cover_cores_splits_and_what_can_be_preloaded() -> None:
+    found = {s.name: s for s in sections(BASE, cores=6)}
+    assert [s.case.threads for s in found["cores"].settings] == [1, 2, 4, 6]
+    split = [
+        (s.case.instances, s.case.threads, s.case.batch_size) for s in found["split"].settings
+    ]
+    assert split == [(1, 6, 8), (2, 3, 4), (4, 1, 2)]
+    assert found["allocator"].settings[0].label == "as it is"
+    assert {s.case.get("allocator") for s in found["allocator"].settings} >= {None, "glibc"}
+
+
+def test_one_core_has_nothing_to_scale() -> None:
+    assert "cores" not in {s.name for s in sections(BASE, cores=1)}
+
+
+def test_a_picture_is_drawn(tmp_path: Path) -> None:
+    from dataclasses import asdict
+
+    finding = find(section(), trials(1.1, 0.01), resolution=0.02)
+    path = draw(asdict(finding), tmp_path / "a.png")
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_study_stores_each_record_once_and_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from honed.scale import trials as room
+    from honed.scale.study import study
+    from honed.store import open_store
+
+    def measured(case: Case) -> Record:
+        speed = (case.threads or 1) * (1.2 if case.get("allocator") == "jemalloc" else 1.0)
+        return make_record(case.to_json(), p50_s=0.01 / speed, calls=30)
+
+    monkeypatch.setattr(room, "measure", measured)
+    store = open_store(f"sqlite:///{tmp_path}/records.db")
+    case = Case(model="tiny", backend="fake")
+    findings = study([case], 0.01, 0.02, store, lambda _: None)
+    assert {"allocator", "openmp"} <= {f.section for f in findings}
+    ids = [r.id for r in store.list(limit=None)]
+    assert len(ids) == len(set(ids))
+    named = {i for f in findings for p in f.points for i in p.records}
+    assert named <= set(ids)
+
+
+def test_a_case_that_does_not_run_ends_it_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from honed.scale import trials as room
+    from honed.scale.study import study
+    from honed.store import open_store
+
+    def broken(case: Case) -> Record:
+        return failed_record("unsupported", "no such model", "give a folder", case.to_json())
+
+    monkeypatch.setattr(room, "measure", broken)
+    store = open_store(f"sqlite:///{tmp_path}/records.db")
+    with pytest.raises(HonedError, match="no such model"):
+        study([BASE], 1, 0.02, store, lambda _: None)
+    with pytest.raises(UsageError):
+        study([BASE, BASE.replace(batch_size=2)], 1, 0.02, store, lambda _: None)
