@@ -39,6 +39,19 @@ def compose(words: Sequence[str], config: Path | None = None) -> Sweep:
     choices: dict[str, list[Choice]] = {}
     if config is not None:
         choices.update(_from_yaml(config))
+    return _sweep(choices, words)
+
+
+def change(case: Case, words: Sequence[str]) -> Sweep:
+    """`case` with `words` changed; knobs of an engine or workload that goes, go with it."""
+    changed = dict(_parsed(words))
+    owners = {"", *changed.get("backend", [case.backend])}
+    owners |= {*changed.get("workload", [case.workload])}
+    stays = {k: v for k, v in case.to_json().items() if k in CORE_KEYS or _owner(k) in owners}
+    return _sweep({k: [v] for k, v in stays.items()}, words)
+
+
+def _sweep(choices: dict[str, list[Choice]], words: Sequence[str]) -> Sweep:
     for key, values in _parsed(words):
         choices.pop(key, None)  # a word typed later takes the later place in the order
         choices[key] = values

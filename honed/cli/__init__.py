@@ -12,7 +12,7 @@ from types import FrameType
 
 import typer
 
-from honed.cli import cache, doctor, export, list_, run, scale, show
+from honed.cli import cache, compare, doctor, export, list_, run, scale, show
 from honed.errors import HonedError, UsageError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run.run)
+app.command("compare")(compare.compare)
 app.command("show")(show.show)
 app.command("list")(list_.list_)
 app.command("doctor")(doctor.doctor)

@@ -21,16 +21,19 @@ class Line:
         self._said = ""
 
     def __call__(self, at: Progress) -> None:
-        head = f"[{at.index}/{at.total}] {at.label}"
+        left = f" · {duration(at.left_s)} left" if at.left_s is not None else ""
+        phase_s = duration(time.monotonic() - at.phase_began_s)
+        self.show(f"[{at.index}/{at.total}] {at.label}", f"{at.phase} {phase_s}{left}")
+
+    def show(self, head: str, tail: str) -> None:
+        """Where stderr is no terminal, a head is said once and its tails not at all."""
         if not self._live:
             if head != self._said:
                 self._said = head
                 print(head, file=sys.stderr, flush=True)
             return
-        left = f" · {duration(at.left_s)} left" if at.left_s is not None else ""
-        text = f"{head} · {at.phase} {duration(time.monotonic() - at.phase_began_s)}{left}"
         width = shutil.get_terminal_size().columns - 1
-        sys.stderr.write(f"\r\x1b[K{text[:width]}")
+        sys.stderr.write(f"\r\x1b[K{f'{head} · {tail}'[:width]}")
         sys.stderr.flush()
 
     def clear(self) -> None:

@@ -1,0 +1,194 @@
+"""honed compare: which setting is faster, said only when the trials can tell."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.table import Table
+
+    from honed.cli.progress import Line
+    from honed.compare.outcome import Comparison, Side
+    from honed.compare.session import How, Progress
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600}
+UNDECIDED = 3
+
+
+def compare(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RECORD_ID] [KEY=VALUE]... [A: KEY=VALUE... B: KEY=VALUE...]",
+            help="Settings; those before the first label belong to every side.",
+            show_default=False,
+        ),
+    ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(help="A jsonl file of records to compare with.")
+    ] = None,
+    fail_if_slower: Annotated[
+        str | None, typer.Option(help="Ask only whether it is slower by more, as 5%.")
+    ] = None,
+    resolution: Annotated[str, typer.Option(help="The least difference that matters.")] = "2%",
+    budget: Annotated[str, typer.Option(help="The most time it may take: 90s, 10m, 1h.")] = "10m",
+    metric: Annotated[
+        Literal["latency", "throughput"], typer.Option(help="What is compared.")
+    ] = "latency",
+    as_json: Annotated[bool, typer.Option("--json", help="One object on stdout.")] = False,
+    store: Annotated[str | None, typer.Option(help="Database URL for the records.")] = None,
+) -> None:
+    """Compare settings: fresh processes in turns, until the answer is certain enough.
+
+    honed compare model=bert-base-uncased A: backend=torch B: backend=onnxruntime
+
+    honed compare RECORD_ID torch.mode=compile
+
+    Exit code 0: decided (with --fail-if-slower: not slower); 1: slower, or a trial failed;
+    2: a word was wrong; 3: undecided.
+    """
+    from honed.cli.progress import Line
+    from honed.compare.session import How
+
+    line = Line()
+    how = How(
+        metric=metric,
+        resolution=_share("--resolution", resolution),
+        slower_than=_share("--fail-if-slower", fail_if_slower) if fail_if_slower else None,
+        budget_s=_seconds(budget),
+        store=store,
+        on_progress=lambda at: _draw(line, at),
+    )
+    try:
+        found = _compared(words or [], baseline, how)
+    finally:
+        line.clear()
+    if as_json:
+        print(json.dumps(found.to_json(), allow_nan=False))
+    else:
+        _print(found)
+    raise typer.Exit(_exit_code(found))
+
+
+def _compared(words: list[str], baseline: Path | None, how: How) -> Comparison:
+    from honed.compare import session, settings
+    from honed.compare.baseline import compare_with
+    from honed.store import open_store
+
+    if baseline is not None:
+        return compare_with(baseline, words, how)
+    stored = None
+    if words and "=" not in words[0] and ":" not in words[0]:
+        with open_store(how.store) as store:
+            stored = store.get(words[0]).to_case()
+        words = words[1:]
+    sides = settings.sides(words, stored)
+    for label, own in settings.differing(sides).items():
+        print(f"{label}: {_settings(own)}", file=sys.stderr)
+    return session.compare(sides, how)
+
+
+def _exit_code(found: Comparison) -> int:
+    if found.ended == "interrupted":
+        return 130
+    verdicts = [c.verdict for c in found.contrasts]
+    if found.failure is not None or (found.slower_than is not None and "slower" in verdicts):
+        return 1
+    return UNDECIDED if "undecided" in verdicts or not verdicts else 0
+
+
+def _share(option: str, text: str) -> float:
+    from honed.errors import UsageError
+
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", text)
+    if match is None:
+        raise UsageError(f"{option} {text} is not a percentage", f"write it as {option} 2%")
+    return float(match[1]) / 100
+
+
+def _seconds(text: str) -> float:
+    from honed.errors import UsageError
+
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh])\s*", text)
+    if match is None:
+        raise UsageError(f"--budget {text} is not a time", "write it as --budget 10m, 90s or 1h")
+    return float(match[1]) * _UNITS_S[match[2]]
+
+
+def _draw(line: Line, at: Progress) -> None:
+    from honed.cli.progress import duration
+    from honed.compare.words import interval
+
+    stands = ", ".join(f"{c.side} {interval(c.ratio)}" for c in at.contrasts)
+    phase_s = duration(time.monotonic() - at.phase_began_s)
+    left = f"at most {duration(at.left_s)} left"
+    line.show(stands or "first trials", f"{at.trial}: {at.side} {at.phase} {phase_s} · {left}")
+
+
+def _print(found: Comparison) -> None:
+    """The verdict in words, a row per side, and what makes it doubtful."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from honed.compare.words import sentence
+
+    console = Console()
+    if found.failure is not None:
+        at = found.failure
+        print(f"no verdict: a trial of {at.side} is {at.status}: {at.message}", file=sys.stderr)
+        if at.hint:
+            print(f"  try: {at.hint}", file=sys.stderr)
+    for contrast in found.contrasts:
+        console.print(Text(sentence(contrast, found), "bold"))
+    console.print()
+    console.print(_table(found))
+    for doubt in found.doubts:
+        console.print(Text(f"doubt: {doubt.message}", "yellow"))
+    counted = sum(t.counted for t in found.trials)
+    note = f"{counted} trials in {found.elapsed_s:.0f} s; records: honed list sweep={found.sweep}"
+    console.print(Text(note, "dim"))
+
+
+def _table(found: Comparison) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    from honed.report.numbers import NONE
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    unit = "ms" if found.metric == "latency" else "sequences/s"
+    table.add_column("side", overflow="fold")
+    if telling := any(side.differs for side in found.sides):
+        table.add_column("settings", overflow="fold", min_width=20)
+    for header in (f"median\n{unit}", "ratio\n(95 % interval)", "trials", "cosine"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for side in found.sides:
+        scale = 1000.0 if found.metric == "latency" else 1.0
+        cosine = NONE if side.cosine_min is None else f"{side.cosine_min:.5f}"
+        median = NONE if side.median is None else f"{side.median * scale:,.4g}"
+        settings = (_settings(side.differs),) if telling else ()
+        table.add_row(side.label, *settings, median, _ratio(found, side), str(side.trials), cosine)
+    return table
+
+
+def _ratio(found: Comparison, side: Side) -> str:
+    from honed.report.numbers import NONE
+
+    for contrast in found.contrasts:
+        value, limits = contrast.ratio.value, contrast.ratio.ci95
+        if contrast.side == side.label and value is not None:
+            return f"{value:.3f}" + (f" ({limits[0]:.3f} to {limits[1]:.3f})" if limits else "")
+    return NONE
+
+
+def _settings(differs: Mapping[str, str]) -> str:
+    return " ".join(f"{k}={v}" for k, v in differs.items()) or "as the others"

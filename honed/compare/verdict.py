@@ -1,0 +1,178 @@
+"""The statistics of a comparison: from one number per process to a verdict.
+
+*Unit.* One process, not one call. Calls share their process's luck (memory layout, page placement,
+thread placement): processes of one Case differ by about 5 % while each one's own interval is far
+narrower, so a test over calls finds "differences" between A and A. Each process therefore counts
+once (Kalibera & Jones 2013, "Rigorous benchmarking in reasonable time"; Georges et al. 2007).
+
+*Statistic.* The median of a process's calls, because a few calls that other programs delayed move
+a mean and not a median. Its logarithm, because speeds compare as ratios: noise is proportional,
+B/A and A/B agree, and differences of logs are near to normal. Positive means slower.
+
+*Pairing.* Each block holds one process of every side, in random order, and the next block mirrors
+it (A B, B A): what the machine does slowly cancels within a block, and its trend within two. The
+data are the blocks' differences d = log B - log A, summed up by their mean and t.
+
+*Looking again and again.* An ordinary 95 % interval, looked at after every block until it excludes
+zero, would in the end always do so. This one is a confidence sequence: with probability 95 % it
+holds the truth at *all* looks together, so one may stop at any of them, for any reason, or go on
+with more budget. It inverts Bayes factors of the t statistic under a normal prior on the effect
+size, which are martingales under the null hypothesis whatever the unknown variance (Robbins 1970;
+Lai 1976; Gönen et al. 2005 for the closed form; Pérez-Ortiz et al. 2024, "E-statistics, group
+invariance and anytime-valid testing"; Wang & Ramdas 2025, "Anytime-valid t-tests"). By Ville's
+inequality such a martingale ever exceeds 1/alpha with probability alpha at most.
+
+*Several sides* are each held against the first. "faster" and "slower" share the 5 % by Holm's
+method, stepwise over e-values (Holm 1979; Bartroff & Song 2014 for sequential trials).
+
+*Old numbers* from a file cannot be interleaved: two independent groups of processes, looked at
+once, by Welch's t interval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Kind = Literal["faster", "slower", "tie", "not slower", "undecided"]
+
+ALPHA = 0.05
+# The effect sizes that the sequence is tuned to: 1.5 standard deviations of a block's difference.
+# Simulated with 1 to 3 against process noise of 1 to 2.5 %: the number of blocks until a verdict
+# changes by a tenth at most, but below 1.5 six blocks are the least that can end, and not four.
+PRIOR_SD = 1.5
+_LEAST_PER_GROUP = 3  # processes on each side of a Welch test
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The log of the slowdown, and its interval; infinite limits: too few blocks yet."""
+
+    log: float
+    low: float
+    high: float
+    count: int
+
+    @property
+    def half(self) -> float:
+        return (self.high - self.low) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked: faster, slower or alike within `resolution`; or only whether it is slower
+    than `slower_than`. Both are logs."""
+
+    resolution: float
+    slower_than: float | None = None
+
+    def answer(self, at: Estimate) -> Kind:
+        if self.slower_than is not None:
+            if at.low > self.slower_than:
+                return "slower"
+            if at.high < self.slower_than:
+                return "faster" if at.high < 0 else "not slower"
+            return "undecided"
+        # A difference that is certain but smaller than what matters is a tie.
+        if -self.resolution <= at.low and at.high <= self.resolution:
+            return "tie"
+        if at.low > 0 or at.high < 0:
+            return "slower" if at.low > 0 else "faster"
+        return "undecided"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    kind: Kind
+    estimate: Estimate
+
+
+def sequence(differences: Sequence[float], alpha: float = ALPHA) -> Estimate:
+    """The mean of the blocks' differences with its confidence sequence."""
+    values = np.asarray(differences, dtype=float)
+    mean, count = float(values.mean()), len(values)
+    t = critical_t(count, alpha)
+    half = math.inf if math.isinf(t) else t * float(values.std(ddof=1)) / math.sqrt(count)
+    return Estimate(mean, mean - half, mean + half, count)
+
+
+def critical_t(count: int, alpha: float = ALPHA) -> float:
+    """How large |t| of `count` differences must be for a Bayes factor of 1 / alpha.
+
+    With r = 1 + count * PRIOR_SD^2 and nu = count - 1 the Bayes factor against zero is
+    r^(-1/2) * ((1 + t^2/nu) / (1 + t^2/(nu r)))^(count/2); solved for t. Infinite while no t
+    is enough.
+    """
+    if count < 2:
+        return math.inf
+    r = 1 + count * PRIOR_SD**2
+    needed = (r / alpha**2) ** (1 / count)
+    return math.sqrt((count - 1) * (needed - 1) / (1 - needed / r)) if needed < r else math.inf
+
+
+def judge(
+    differences: Mapping[str, Sequence[float]],
+    question: Question,
+    settled: Mapping[str, Judgement],
+) -> dict[str, Judgement]:
+    """Where each side stands that is not settled yet. Holm: the more sides have been told apart,
+    the less strictly the rest is judged; ties are always judged as strictly as the first."""
+    family = len(differences)
+    found = dict(settled)
+    open_sides = [side for side in differences if side not in found]
+    while open_sides:
+        apart = sum(j.kind in ("faster", "slower") for j in found.values())
+        level, strictest = ALPHA / max(1, family - apart), ALPHA / family
+        decided = {}
+        for side in open_sides:
+            stepped = sequence(differences[side], level)
+            strict = stepped if level == strictest else sequence(differences[side], strictest)
+            if (kind := question.answer(strict)) not in ("faster", "slower", "undecided"):
+                decided[side] = Judgement(kind, strict)
+            elif (kind := question.answer(stepped)) in ("faster", "slower"):
+                decided[side] = Judgement(kind, stepped)
+        if not decided:
+            return found | {
+                side: Judgement("undecided", sequence(differences[side], level))
+                for side in open_sides
+            }
+        found |= decided
+        open_sides = [side for side in open_sides if side not in decided]
+    return found
+
+
+def old_and_new(old: Sequence[float], new: Sequence[float], alpha: float = ALPHA) -> Estimate:
+    """Welch's interval of mean(new) - mean(old), both logs of per-process medians."""
+    from scipy import stats
+
+    difference, count = float(np.mean(new) - np.mean(old)), min(len(old), len(new))
+    if count < _LEAST_PER_GROUP:
+        return Estimate(difference, -math.inf, math.inf, count)
+    if np.ptp(old) == 0 and np.ptp(new) == 0:
+        return Estimate(difference, difference, difference, count)
+    test = stats.ttest_ind(np.asarray(new), np.asarray(old), equal_var=False)
+    interval = test.confidence_interval(1 - alpha)
+    return Estimate(difference, float(interval.low), float(interval.high), count)
+
+
+def enough(count: int) -> bool:
+    """Whether so many processes can speak for a group of old numbers."""
+    return count >= _LEAST_PER_GROUP
+
+
+def budget_factor(at: Estimate, question: Question) -> float:
+    """How many times the trials so far would probably suffice: an interval narrows with the root
+    of their number. Infinite where the difference lies on an edge that only certainty resolves."""
+    if math.isinf(at.half):
+        return max(2.0, 6 / at.count)  # from six blocks on there is an interval worth its name
+    edge = question.slower_than
+    if edge is not None:
+        rooms = [abs(at.log - edge)]
+    else:
+        rooms = [abs(at.log), question.resolution - abs(at.log)]
+    room = max(rooms)
+    return (at.half / room) ** 2 if room > 0 else math.inf
