@@ -246,3 +246,13 @@ def test_doctor_tells_what_is_here_and_how_to_get_the_rest(tmp_path: Path) -> No
         assert knob["available"] or (knob["why"] and knob["how"])
     assert all(engine["available"] or engine["how"] for engine in told["engines"])
     assert not (tmp_path / ".honed").exists()
+
+
+def test_scale_measures_draws_and_tells(tmp_path: Path) -> None:
+    done = honed(tmp_path, "scale", *FAKE, "--budget", "1s", "--json")
+    assert done.returncode == 0, done.stderr
+    found = {json.loads(line)["section"]: json.loads(line) for line in done.stdout.splitlines()}
+    assert "split" in found or len(os.sched_getaffinity(0)) == 1
+    for finding in found.values():
+        assert Path(tmp_path, finding["picture"]).stat().st_size > 1000
+        assert finding["sentence"]
