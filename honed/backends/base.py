@@ -60,7 +60,11 @@ class Step(Protocol):
         """`allocated_peak_bytes` and `reserved_peak_bytes` of one call on a GPU; else empty."""
 
     def read_back(self) -> Mapping[str, Value | None]:
-        """What the engine says of itself: `threads`, `precision` and each knob by its full key."""
+        """What the engine says of itself: `threads`, `precision` and each knob by its full key.
+
+        `caller` is "waits" where calls run on threads of the engine's own, and the thread that
+        called only hands over and waits: it is then not counted as running.
+        """
 
     def close(self) -> None:
         """Let go of the weights."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -209,12 +210,15 @@ def _effective(job: Job, backend: Backend, step: Step, feeds: Sequence[Any]) -> 
         step.run(feeds[0])
     wall_s = time.perf_counter() - began
     ran = threads.ran(before, threads.thread_times(), wall_s)
+    told = step.read_back()
+    if told.get("caller") == "waits":
+        ran = tuple(tid for tid in ran if tid != threading.get_native_id())
     return {
         "cpus": list(threads.allowed_cpus()),
         "nodes": list(job.seat.nodes) or None,
         "threads_running": len(ran),
         "cpus_ran_on": list(threads.cpus_ran_on(ran)),
         **spawn.read_back(job.case.knobs),
-        **step.read_back(),
+        **told,
         **dict(backend.versions()),
     }

@@ -117,13 +117,13 @@ class CTranslate2Step:
         self._pooling = request.checkpoint.pooling
         self._name = output_names(request.checkpoint.task, self._pooling)[0]
         self._view = ctranslate2.StorageView.from_array
-        self._threads_before = set(threads.thread_times())
         self.encoder = ctranslate2.Encoder(
             str(artifact),
             compute_type=_COMPUTE_TYPES[request.case.precision],
             inter_threads=1,
             intra_threads=request.threads or 0,
         )
+        self._threads_at_load = set(threads.thread_times())
 
     def prepare(self, batch: Batch) -> Any:
         """Ids [b, l], lengths [b], each token's share of the mean [b, 1, l]; segments if any."""
@@ -172,17 +172,19 @@ class CTranslate2Step:
         named = {v: k for k, v in _COMPUTE_TYPES.items()}
         return {
             "threads": self._pool_size(),
+            "caller": "waits",
             "precision": named.get(self.encoder.compute_type),
             "device": self.encoder.device,
             "compute_type": self.encoder.compute_type,
         }
 
     def _pool_size(self) -> int:
-        """The threads that began with the encoder: it does not tell its own number.
+        """One thread of the encoder's, and the OpenMP helpers that its first call started.
 
-        The caller only waits: one thread of the encoder's works, and its OpenMP pool helps.
+        It does not tell the number itself. Helpers that began while loading are the caller's, for
+        packing int8 weights, and idle since.
         """
-        return len(set(threads.thread_times()) - self._threads_before)
+        return 1 + len(set(threads.thread_times()) - self._threads_at_load)
 
     def close(self) -> None:
         del self.encoder

@@ -92,7 +92,7 @@ def start() -> None:
 def artifact(request: LoadRequest) -> Mapping[str, Any]:
     checkpoint = request.checkpoint
     return {
-        "format": 1,
+        "format": 2,
         "checkpoint": checkpoint.key,
         "task": checkpoint.task,
         "pooling": checkpoint.pooling,

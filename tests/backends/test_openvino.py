@@ -1,0 +1,115 @@
+"""What OpenVINO owes beyond the contract: its knobs, its calibration, and its silence."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from honed.backends import openvino
+from honed.backends.base import LoadRequest
+from honed.case import Case
+from honed.errors import UnsupportedError
+from honed.knob import Availability
+from honed.models.checkpoint import ModelRequest, materialise
+from honed.models.inputs import random_inputs
+
+
+def request(threads: int | None = 1, **changes: Any) -> LoadRequest:
+    case = Case(model="tiny-bert", backend="openvino").replace(**changes)
+    return LoadRequest(case, materialise(ModelRequest("tiny-bert")), threads)
+
+
+def test_threads_come_with_one_stream_and_no_pinning() -> None:
+    wanted = openvino._properties(request(threads=3))
+    assert wanted == {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": 3,
+        "ENABLE_CPU_PINNING": False,
+        "NUM_STREAMS": 1,
+    }
+
+
+def test_without_threads_only_the_precision_is_said() -> None:
+    assert openvino._properties(request(threads=None)) == {"INFERENCE_PRECISION_HINT": "f32"}
+
+
+def test_what_is_asked_for_wins_over_what_comes_with_threads() -> None:
+    knobs = {"openvino.streams": 2, "openvino.pinning": "on", "openvino.hint": "throughput"}
+    wanted = openvino._properties(request(threads=2, knobs=knobs))
+    assert wanted["NUM_STREAMS"] == 2
+    assert wanted["ENABLE_CPU_PINNING"] is True
+    assert wanted["PERFORMANCE_HINT"] == "THROUGHPUT"
+
+
+def test_a_hint_is_left_to_choose_the_streams() -> None:
+    wanted = openvino._properties(request(threads=2, knobs={"openvino.hint": "throughput"}))
+    assert "NUM_STREAMS" not in wanted
+
+
+def test_a_knob_that_cannot_be_here_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino.topology, "read", lambda: openvino.topology.Topology(()))
+    assert not openvino._has_siblings("on").ok
+    assert openvino._has_siblings("off") == Availability(True)
+    with pytest.raises(UnsupportedError, match="two threads"):
+        openvino.check(request(knobs={"openvino.hyper_threading": "on"}).case)
+
+
+def test_other_calibration_is_another_artifact() -> None:
+    plain = request(precision="int8")
+    batches = tuple(random_inputs(plain.checkpoint, 1, 8, seed=9, batches=2).batches)
+    calibrated = LoadRequest(plain.case, plain.checkpoint, 1, batches)
+    assert openvino.artifact(plain) != openvino.artifact(calibrated)
+    assert openvino.artifact(calibrated) == openvino.artifact(calibrated)
+
+
+@pytest.mark.parametrize(
+    ("products", "precision"),
+    [
+        ({"f32": 72}, "fp32"),
+        ({"f32": 71, "bf16": 1}, None),
+        ({"bf16": 70, "f32": 2}, "bf16"),
+        ({"u8": 39, "i8": 33}, "int8"),
+        ({"u4": 71, "u8": 1}, "int4"),
+        ({}, None),
+    ],
+)
+def test_the_precision_is_what_the_products_run_in(
+    products: dict[str, int], precision: str | None
+) -> None:
+    assert openvino._precision_of(openvino.Counter(products)) == precision
+
+
+@pytest.mark.engine
+def test_the_users_calibration_is_used_and_streams_are_read_back(tmp_path: Path) -> None:
+    plain = request(precision="int8", knobs={"openvino.streams": 1})
+    batches = tuple(random_inputs(plain.checkpoint, 2, 8, seed=9, batches=2).batches)
+    ask = LoadRequest(plain.case, plain.checkpoint, 1, batches)
+    openvino.build(ask, tmp_path)
+    step = openvino.load(ask, tmp_path)
+    told = step.read_back()
+    assert told["precision"] == "int8"
+    assert told["openvino.streams"] == 1
+    first = step.outputs(step.run(step.prepare(batches[0])))["embedding"]
+    kept = first.copy()
+    step.run(step.prepare(batches[1]))
+    np.testing.assert_array_equal(first, kept)  # outputs survive the next call
+
+
+@pytest.mark.engine
+def test_it_does_not_call_home(tmp_path: Path) -> None:
+    code = (
+        "import sys, honed.backends.openvino as b; b.start(); import nncf\n"
+        "from openvino.tools.ovc import telemetry_utils as t\n"
+        "print(t.tm.__name__)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+    assert "telemetry_stub" in said.stdout
+    assert not (tmp_path / "intel").exists()
