@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 HELP = "Keras: keras-hub's encoders on TensorFlow or JAX, weights carried over from the checkpoint"
 EXTRA = "tensorflow"
 REFERENCE = "torch"
+# Keras' int8 quarters the weights, but TensorFlow has no fast int8 product: on CPUs it is slower.
 PRECISIONS = ("fp32", "bf16", "int8")
 
 _MODULES = {"keras_hub": "keras-hub", "safetensors": "safetensors", "torch": "torch"}
@@ -73,7 +74,7 @@ def check(case: Case) -> None:
     mode = case.get(MODE.name)
     if case.get(ONEDNN.name) is not None and mode in ("xla", "jax"):
         raise UnsupportedError(
-            "keras.onednn is about TensorFlow's own kernels, which XLA does not call",
+            "keras.onednn is about TensorFlow's own kernels; nothing proves it of XLA's",
             "keras.mode=eager or graph",
         )
 

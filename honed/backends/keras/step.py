@@ -107,6 +107,7 @@ class TensorFlowStep(KerasStep):
 
         tf.config.set_visible_devices([], "GPU")
         if threads is not None:
+            # From two on, the thread that calls the pool computes beside it, on the same cores.
             tf.config.threading.set_intra_op_parallelism_threads(threads)
             tf.config.threading.set_inter_op_parallelism_threads(1)
 
