@@ -24,6 +24,18 @@ def honed_run(*words: str, env: dict[str, str] | None = None) -> dict[str, Any]:
     return record
 
 
+def honed_compare(*words: str, env: dict[str, str] | None = None) -> dict[str, Any]:
+    """What `honed compare WORDS --json` found; its records are kept in no store."""
+    command = [str(HONED), "compare", *words, "--json", "--store", "sqlite://"]
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    if not done.stdout.strip():
+        sys.exit(f"{' '.join(command)} gave nothing:\n{done.stderr}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    if found["failure"] is not None:
+        sys.exit(f"{found['failure']}")
+    return found
+
+
 def summary(ratios: list[float]) -> str:
     middle = statistics.median(ratios)
     return f"median {middle:.3f}, from {min(ratios):.3f} to {max(ratios):.3f}, n={len(ratios)}"

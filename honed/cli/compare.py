@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from pathlib import Path
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from honed.compare.outcome import Comparison, Side
     from honed.compare.session import How, Progress
 
-_UNITS_S = {"s": 1, "m": 60, "h": 3600}
 UNDECIDED = 3
 
 
@@ -56,15 +54,16 @@ def compare(
     Exit code 0: decided (with --fail-if-slower: not slower); 1: slower, or a trial failed;
     2: a word was wrong; 3: undecided.
     """
+    from honed import quantities
     from honed.cli.progress import Line
     from honed.compare.session import How
 
     line = Line()
     how = How(
         metric=metric,
-        resolution=_share("--resolution", resolution),
-        slower_than=_share("--fail-if-slower", fail_if_slower) if fail_if_slower else None,
-        budget_s=_seconds(budget),
+        resolution=quantities.share(resolution),
+        slower_than=quantities.share(fail_if_slower) if fail_if_slower else None,
+        budget_s=quantities.seconds(budget),
         store=store,
         on_progress=lambda at: _draw(line, at),
     )
@@ -104,24 +103,6 @@ def _exit_code(found: Comparison) -> int:
     if found.failure is not None or (found.slower_than is not None and "slower" in verdicts):
         return 1
     return UNDECIDED if "undecided" in verdicts or not verdicts else 0
-
-
-def _share(option: str, text: str) -> float:
-    from honed.errors import UsageError
-
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", text)
-    if match is None:
-        raise UsageError(f"{option} {text} is not a percentage", f"write it as {option} 2%")
-    return float(match[1]) / 100
-
-
-def _seconds(text: str) -> float:
-    from honed.errors import UsageError
-
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh])\s*", text)
-    if match is None:
-        raise UsageError(f"--budget {text} is not a time", "write it as --budget 10m, 90s or 1h")
-    return float(match[1]) * _UNITS_S[match[2]]
 
 
 def _draw(line: Line, at: Progress) -> None:

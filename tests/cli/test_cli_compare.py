@@ -116,9 +116,9 @@ def test_a_diverging_side_is_named(tmp_path: Path) -> None:
     ("words", "said"),
     [
         ([*FAKE], "nothing to compare"),
-        ([*FAKE, "A:", "B:", "--resolution", "0.02"], "--resolution 2%"),
-        ([*FAKE, "A:", "B:", "--budget", "10"], "--budget 10m"),
-        ([*FAKE, "A:", "B:", "--fail-if-slower", "5"], "--fail-if-slower 2%"),
+        ([*FAKE, "A:", "B:", "--resolution", "2"], "write 2%"),
+        ([*FAKE, "A:", "B:", "--budget", "10 days"], "10m"),
+        ([*FAKE, "A:", "B:", "--fail-if-slower", "5"], "'5' is no share"),
         (["nosuch", "A:", "B:"], "no record is called 'nosuch'"),
         (["--baseline", "nowhere.jsonl"], "nowhere.jsonl"),
     ],
