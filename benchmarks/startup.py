@@ -48,9 +48,6 @@ def main() -> None:
         times = [command_s(verb) for _ in range(runs)]
         told = f"median {statistics.median(times):.3f} s, max {max(times):.3f} s, n={runs}"
         print(f"honed {verb}: {told}")
-    print(
-        f"honed --help: median {statistics.median(times):.3f} s, max {max(times):.3f} s, n={runs}"
-    )
     for words in (
         ("model=bert-base-uncased",),
         ("model=bert-base-uncased", "backend=onnxruntime"),

@@ -95,8 +95,9 @@ class Case:
 
     @property
     def id(self) -> str:
-        """The same for the same Case, on any machine."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()[:12]
+        """The same for the same Case on any machine, and in versions that add settings."""
+        set_here = {k: v for k, v in self.to_json().items() if _DEFAULTS.get(k) != v}
+        return hashlib.sha256(json.dumps(set_here, sort_keys=True).encode()).hexdigest()[:12]
 
     def get(self, key: str) -> Value | None:
         """The value of a field or knob by the key a user types."""
@@ -129,6 +130,7 @@ class Case:
 
 CORE_FIELDS = tuple(f for f in dataclasses.fields(Case) if f.name != "knobs")
 CORE_KEYS = tuple(f.name for f in CORE_FIELDS)
+_DEFAULTS = {f.name: f.default for f in CORE_FIELDS}
 
 
 def _check(spec: dataclasses.Field[Any], value: Any) -> None:

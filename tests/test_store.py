@@ -278,7 +278,7 @@ def test_a_full_disk_by_limit(path):
 
     def limit():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 
     out, errors = child(_APPEND, path, 0, 1000, preexec_fn=limit).communicate(timeout=60)
     *stored, fault = out.splitlines()

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -27,6 +27,16 @@ from honed.run.job import Job
 from honed.workloads.base import Sampling, Timeline, load_workload
 
 Tell = Callable[..., None]
+
+
+class Runs(Protocol):
+    """The part of a Step that gives outputs."""
+
+    def run(self, feed: Any) -> Any: ...
+
+    def outputs(self, raw: Any) -> Any: ...
+
+
 _PROOF_S = 0.25  # long enough for every pool thread to show up in the kernel's run times
 _MEMORY_CALLS = 3
 
@@ -47,8 +57,9 @@ def work(job: Job, tell: Tell) -> dict[str, Any]:
         feeds = [step.prepare(batch) for batch in inputs.batches]
         tell("phase", phase="checking")
         first_call_s, _ = _timed(lambda: step.run(feeds[0]))
-        judged = _fidelity(job, step, feeds, inputs)
-        timing = _time(job, step, feeds, tell)
+        steadiness = Steadiness(job.case.warmup_s, len(feeds))
+        judged = _fidelity(job, _Counted(step, steadiness), feeds, inputs)
+        timing = _time(job, _Counted(step, steadiness), feeds, tell)
         tell("phase", phase="measuring memory")
         _wait(job, "timed")
         facts["memory"] |= _memory(job, step, feeds)
@@ -90,7 +101,7 @@ def _load(
 
 
 def _fidelity(
-    job: Job, step: Step, feeds: Sequence[Any], inputs: InputSet
+    job: Job, step: Runs, feeds: Sequence[Any], inputs: InputSet
 ) -> dict[str, Any] | None:
     """The outputs of the first sequences beside the reference's; None without a reference."""
     if job.reference is None:
@@ -105,7 +116,7 @@ def _fidelity(
 
 
 def rows_of(
-    step: Step, feeds: Sequence[Any], inputs: InputSet, rows: int
+    step: Runs, feeds: Sequence[Any], inputs: InputSet, rows: int
 ) -> tuple[dict[str, Any], Any]:
     """The outputs and masks of the first `rows` sequences, padded to one length."""
     found: list[dict[str, Any]] = []
@@ -143,10 +154,27 @@ def _wait(job: Job, name: str) -> None:
     _barrier(job, name).arrive_and_wait(job.case.timeout_s)
 
 
-def _time(job: Job, step: Step, feeds: Sequence[Any], tell: Tell) -> dict[str, Any]:
+class _Counted:
+    """A step whose calls before the timed ones tell when it is warm: those that check its outputs
+    warm it up as well as any."""
+
+    def __init__(self, step: Step, steadiness: Steadiness) -> None:
+        self.step = step
+        self.steadiness = steadiness
+
+    def outputs(self, raw: Any) -> Any:
+        return self.step.outputs(raw)
+
+    def run(self, feed: Any) -> Any:
+        call_s, raw = _timed(lambda: self.step.run(feed))
+        self.steadiness.add(call_s)
+        return raw
+
+
+def _time(job: Job, counted: _Counted, feeds: Sequence[Any], tell: Tell) -> dict[str, Any]:
     barrier = _barrier(job, "start")
     tell("phase", phase="warming up")
-    warmup_s, settled = _warm_up(job, step, feeds)
+    _warm_up(counted, feeds)
     cpu: list[float] = []
 
     def begin() -> None:
@@ -156,29 +184,24 @@ def _time(job: Job, step: Step, feeds: Sequence[Any], tell: Tell) -> dict[str, A
         cpu.append(time.process_time())
 
     how = Sampling(job.case, begin, barrier.done, barrier.all_done)
-    timeline: Timeline = load_workload(job.case.workload).sample(step.run, feeds, how)
+    timeline: Timeline = load_workload(job.case.workload).sample(counted.step.run, feeds, how)
     cpu.append(time.process_time())
     tell("phase", phase="measured")
     return {
         "began_ns": list(timeline.began_ns),
         "ended_ns": list(timeline.ended_ns),
         "cpu_s": cpu[1] - cpu[0],
-        "warmup_s": warmup_s,
-        "settled": settled,
+        "warmup_s": counted.steadiness.elapsed_s,
+        "settled": counted.steadiness.settled,
     }
 
 
-def _warm_up(job: Job, step: Step, feeds: Sequence[Any]) -> tuple[float, bool]:
-    """Call until the times are steady, or the limit: (seconds, whether they became steady)."""
-    steadiness = Steadiness(job.case.warmup_s, len(feeds))
-    began = time.perf_counter()
+def _warm_up(counted: _Counted, feeds: Sequence[Any]) -> None:
+    """Call until the times are steady, or the limit."""
     for feed in itertools.cycle(feeds):
-        if steadiness.over:
+        if counted.steadiness.over:
             break
-        call_began = time.perf_counter()
-        step.run(feed)
-        steadiness.add(time.perf_counter() - call_began)
-    return time.perf_counter() - began, steadiness.settled
+        counted.run(feed)
 
 
 def _memory(job: Job, step: Step, feeds: Sequence[Any]) -> dict[str, Any]:
