@@ -64,7 +64,8 @@ def _split(base: Case, cores: int) -> Section:
 def _knob(base: Case, cores: int, name: str) -> Section:
     """What is there already against every other value that is to be had here."""
     knob = machine_knobs()[name]
-    values = [v for v in _values(knob) if _to_be_had(knob)(v)]
+    here = knob.read_back()  # what a worker has that is asked for nothing
+    values = [v for v in _values(knob) if v != here and _to_be_had(knob)(v)]
     settings = [Setting("as it is", base.replace(threads=cores))]
     settings += [Setting(str(v), base.replace(threads=cores, knobs={name: v})) for v in values]
     return Section(name, _TITLES[name], name, "latency", tuple(settings))

@@ -83,7 +83,12 @@ def test_sections_cover_cores_splits_and_what_can_be_preloaded() -> None:
     ]
     assert split == [(1, 6, 8), (2, 3, 4), (4, 1, 2)]
     assert found["allocator"].settings[0].label == "as it is"
-    assert {s.case.get("allocator") for s in found["allocator"].settings} >= {None, "glibc"}
+    assert {s.case.get("allocator") for s in found["allocator"].settings} >= {None, "jemalloc"}
+
+
+def test_what_is_there_already_is_not_measured_twice() -> None:
+    found = {s.name: s for s in sections(BASE, cores=2)}
+    assert "glibc" not in {s.case.get("allocator") for s in found["allocator"].settings}
 
 
 def test_one_core_has_nothing_to_scale() -> None:
