@@ -64,6 +64,7 @@ class Case:
     memory: bool = _key("measure memory in a pass of its own", True)
     seed: int = _key("seeds random weights and random ids", 0, at_least=0)
     trust_remote_code: bool = _key("run Python code that a checkpoint carries", False)
+    allow_system_changes: bool = _key("knobs may change the whole machine for a while", False)
     python: str | None = _key("another interpreter for the workers", None)
     knobs: Mapping[str, Value] = field(default_factory=dict)
 

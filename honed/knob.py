@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Value = bool | int | float | str
-Phase = Literal["spawn", "load"]
+Phase = Literal["system", "spawn", "load"]
 Scale = Literal["nominal", "linear", "log2"]
 
 
@@ -70,6 +70,8 @@ def _unproven() -> Value | None:
 @dataclass(frozen=True, slots=True)
 class Knob:
     """One setting. Unset (None) means untouched.
+
+    A system-phase knob changes the whole machine around the workers, and only when allowed.
 
     `name` is the whole key a user types: `allocator`, `torch.mode`. A spawn-phase knob is applied
     by `spawn(value)` and proven by `read_back()` inside the worker; a load-phase knob is applied

@@ -34,7 +34,8 @@ app.add_typer(cache.app, name="cache")
 
 def main() -> None:
     """The `honed` command. 0: all well; 1: something failed; 2: a word was wrong; 130: Ctrl-C."""
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _as_interrupt)
     try:
         app()
     except HonedError as error:

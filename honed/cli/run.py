@@ -26,6 +26,9 @@ def run(
     config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One record a line on stdout.")] = False,
     resume: Annotated[bool, typer.Option(help="Do only what a stopped sweep left.")] = False,
+    allow_system_changes: Annotated[
+        bool, typer.Option(help="Knobs may change the whole machine; it is put back.")
+    ] = False,
     keys: Annotated[bool, typer.Option("--keys", help="List every setting and stop.")] = False,
     store: Annotated[str | None, typer.Option(help="Database URL for the records.")] = None,
 ) -> None:
@@ -42,7 +45,8 @@ def run(
     from honed.store import open_store
 
     opened = open_store(store)
-    plan = plan_sweep(opened, words or [], config, resume=resume)
+    words = [*(words or []), *(["allow_system_changes=true"] if allow_system_changes else [])]
+    plan = plan_sweep(opened, words, config, resume=resume)
     _announce(plan.sweep, plan.estimate_s, plan.done)
     line = Line()
     records: list[Record] = []

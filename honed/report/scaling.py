@@ -22,10 +22,10 @@ def draw(finding: Mapping[str, Any], path: Path) -> Path:
     for index, point in enumerate(points):
         low, high = point["ci95"] or (point["ratio"], point["ratio"])
         error = [[max(0.0, point["ratio"] - low)], [max(0.0, high - point["ratio"])]]
+        colour = _BEST if index and low > 1 else _BAR  # only what is surely better stands out
         axes.bar(
             index, point["ratio"], 0.62, yerr=None if index == 0 else error, capsize=5,
-            color=_BEST if index and low > 1 else _BAR,  # only what is surely better stands out
- ecolor=_EDGE,
+            color=colour, ecolor=_EDGE,
         )  # fmt: skip
         top = max(point["ratio"], high if index else 0)
         axes.annotate(_told(finding, point), (index, top), (0, 5), textcoords="offset points",

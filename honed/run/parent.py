@@ -15,7 +15,7 @@ from honed.backends.base import load_backend
 from honed.case import Case
 from honed.compose import applicable_knobs
 from honed.errors import HonedError, UnsupportedError, UsageError
-from honed.machine import limits, placement, topology, watch
+from honed.machine import limits, placement, system, topology, watch
 from honed.machine.spawn import Spawn, fold
 from honed.measure.barrier import Barrier
 from honed.record import Record
@@ -64,7 +64,8 @@ def _measured(case: Case, on_phase: OnPhase) -> Record:
     prepared = prepare.ready(case) or _prepare(case, on_phase)
     with tempfile.TemporaryDirectory(prefix="honed-") as scratch:
         jobs = _jobs(case, places, prepared, Path(scratch))
-        return _run(case, jobs, prepared, on_phase)
+        with system.changed(case.knobs, allowed=case.allow_system_changes):
+            return _run(case, jobs, prepared, on_phase)
 
 
 def seats(case: Case) -> list[Seat]:
