@@ -25,7 +25,7 @@ def test_every_file_with_knobs_is_found():
     assert {"smt", "numa"} <= set(knobs)
     assert list(knobs) == sorted(knobs)
     for found in knobs.values():
-        assert found.phase == "spawn"
+        assert found.phase == ("system" if found.name == "thp_system" else "spawn")
         assert found.owner == ""
         assert found.help
 
