@@ -95,9 +95,13 @@ def throughput(cut: Cut, batch_size: int = 1) -> Interval:
     return Interval(value, (value * max(0.0, 1 + min(low, 0.0)), value * (1 + max(high, 0.0))))
 
 
-def doubts(samples: Samples, settled: bool = True) -> tuple[Doubt, ...]:
-    """What makes the numbers less trustworthy, with the likely cause and what to try."""
-    series = _series(samples.latency_s)
+def doubts(samples: Samples, settled: bool = True, cycle: int = 1) -> tuple[Doubt, ...]:
+    """What makes the numbers less trustworthy, with the likely cause and what to try.
+
+    `cycle`: how many inputs of different lengths take turns. Each is held against its own median,
+    since that they differ from each other says nothing about the machine.
+    """
+    series = [_levelled(s, cycle) for s in _series(samples.latency_s)]
     every = np.concatenate(series)
     found = []
     if not settled:
@@ -127,6 +131,18 @@ def doubts(samples: Samples, settled: bool = True) -> tuple[Doubt, ...]:
             Doubt("first_call", "the first call measured is the slowest by far: raise warmup_s")
         )
     return tuple(found)
+
+
+def _levelled(calls: Floats, cycle: int) -> Floats:
+    """The calls as if all inputs took the same time; as they are with fewer than five turns."""
+    if cycle == 1 or len(calls) < 5 * cycle:
+        return calls
+    level = np.median(calls)
+    levelled = np.empty_like(calls)
+    for turn in range(cycle):
+        own = calls[turn::cycle]
+        levelled[turn::cycle] = own / np.median(own) * level
+    return levelled
 
 
 def _trend(series: Sequence[Floats]) -> list[Doubt]:

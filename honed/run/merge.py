@@ -49,7 +49,9 @@ def record(
     cut = window.cut([(r["began_ns"], r["ended_ns"]) for r in results])
     inputs = InputSet.load(prepared.inputs)
     settled = all(r["settled"] for r in results)
-    doubts = stats.doubts(cut.samples, settled)
+    lengths = {b["input_ids"].shape[1] for b in inputs.batches}
+    cycle = len(inputs.batches) if len(lengths) > 1 else 1
+    doubts = stats.doubts(cut.samples, settled, cycle)
     doubts += watched.doubts(sum(r["cpu_s"] for r in results))
     fidelity = _worst([r["fidelity"] for r in results if r["fidelity"] is not None])
     unproven = _unproven(case, [j.seat for j in jobs], results)
