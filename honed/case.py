@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, cast
 
+from honed import lengths as words
 from honed.errors import UsageError, did_you_mean
 from honed.knob import Value
 
@@ -23,6 +24,7 @@ TASKS = (
     "masked-lm",
     "causal-lm",
 )
+METRICS = ("auto", "accuracy", "f1", "spearman", "ndcg", "rank_overlap")
 POOLINGS = ("auto", "mean", "cls", "none")
 DEVICES = ("cpu", "cuda")
 
@@ -43,6 +45,9 @@ class Case:
     pooling: str = _key("how token vectors become one vector", "auto", values=POOLINGS)
     inputs: str | None = _key("file of texts: .txt, .jsonl or .csv; unset: random ids", None)
     inputs_field: str = _key("the field of a .jsonl or column of a .csv that holds text", "text")
+    lengths: str | None = _key(
+        "random ids of many lengths: 8..512, lognormal(120,80), histogram.json|csv|jsonl", None
+    )
     backend: str = _key("the engine", "torch")
     precision: str = _key("the arithmetic of the matrix products", "fp32", values=PRECISIONS)
     device: str = _key("where it runs", "cpu", values=DEVICES)
@@ -51,7 +56,7 @@ class Case:
         "sequences over all instances; sets batch_size", None, at_least=1
     )
     sequence_length: int = _key(
-        "tokens per sequence; with texts, the longest kept", 128, at_least=1
+        "tokens per sequence; with texts or lengths, the longest kept", 128, at_least=1
     )
     threads: int | None = _key("cores per instance", None, at_least=1)
     instances: int = _key("processes measured together, each on its own cores", 1, at_least=1)
@@ -62,6 +67,14 @@ class Case:
     warmup_s: float = _key("stop waiting for stable times after this long", 10.0, at_least=0)
     timeout_s: float = _key("give a case up after this long", 900.0, above=0)
     memory: bool = _key("measure memory in a pass of its own", True)
+    eval: str | None = _key(
+        "labelled .jsonl: text and label; text, text2, score; query, positive, negatives", None
+    )
+    eval_metric: str = _key("what the labelled examples are judged by", "auto", values=METRICS)
+    max_accuracy_drop: float | None = _key(
+        "beyond this drop from fp32 the setting has diverged: 0.5% is 0.005 of the metric",
+        None, at_least=0, below=1, share=True,
+    )  # fmt: skip
     seed: int = _key("seeds random weights and random ids", 0, at_least=0)
     trust_remote_code: bool = _key("run Python code that a checkpoint carries", False)
     allow_system_changes: bool = _key("knobs may change the whole machine for a while", False)
@@ -72,8 +85,29 @@ class Case:
         object.__setattr__(self, "knobs", MappingProxyType(dict(sorted(self.knobs.items()))))
         for spec in CORE_FIELDS:
             _check(spec, getattr(self, spec.name))
+        if self.eval_metric != "auto" and self.eval is None:
+            raise UsageError(
+                f"eval_metric={self.eval_metric} needs examples", "add eval=FILE.jsonl"
+            )
         if self.total_batch is not None:
             object.__setattr__(self, "batch_size", self._share(self.total_batch))
+        if self.lengths is not None:
+            object.__setattr__(self, "lengths", self._distribution(self.lengths))
+
+    def _distribution(self, text: str) -> str:
+        """`text` in the one spelling that all its spellings share."""
+        asked = words.parse(text)
+        if self.inputs is not None:
+            raise UsageError(
+                f"lengths={asked} and inputs={self.inputs} both say how long sequences are",
+                "give only one of the two",
+            )
+        if asked.kind == "uniform" and asked.first > self.sequence_length:
+            raise UsageError(
+                f"lengths={asked} would all be cut at sequence_length={self.sequence_length}",
+                f"sequence_length={asked.longest}",
+            )
+        return str(asked)
 
     def _share(self, total: int) -> int:
         """Each instance's part of `total`; a batch_size given as well must agree."""
@@ -153,6 +187,8 @@ def _check(spec: dataclasses.Field[Any], value: Any) -> None:
         )
     if "at_least" in limits and value < limits["at_least"]:
         raise UsageError(f"{name}={value} is too small", f"use {limits['at_least']} or more")
+    if "below" in limits and value >= limits["below"]:
+        raise UsageError(f"{name}={value} is too large", f"a share: write {name}={value:g}%")
     if "above" in limits and value <= limits["above"]:
         raise UsageError(f"{name}={value} is too small", f"use more than {limits['above']}")
 

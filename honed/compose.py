@@ -13,12 +13,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from honed.backends.base import backend_names, load_backend
+from honed import lengths
+from honed.backends.base import backend_names, load_backend, survey_backends
 from honed.case import CORE_FIELDS, CORE_KEYS, Case
 from honed.errors import UsageError, did_you_mean
 from honed.knob import Knob, Span, Value
 from honed.machine.spawn import machine_knobs
-from honed.workloads.base import load_workload, workload_names
+from honed.models import padding
+from honed.models.lengths import longest
+from honed.quantities import share
+from honed.workloads.base import load_workload, survey_workloads, workload_names
 
 Choice = Value | None
 
@@ -48,16 +52,28 @@ def change(case: Case, words: Sequence[str]) -> Sweep:
     owners = {"", *changed.get("backend", [case.backend])}
     owners |= {*changed.get("workload", [case.workload])}
     stays = {k: v for k, v in case.to_json().items() if k in CORE_KEYS or _owner(k) in owners}
+    if changed.get("lengths", [None]) != [None]:
+        stays.pop("sequence_length")  # it was that of other sequences
     return _sweep({k: [v] for k, v in stays.items()}, words)
 
 
-def _sweep(choices: dict[str, list[Choice]], words: Sequence[str]) -> Sweep:
+def asked(words: Sequence[str], config: Path | None = None) -> dict[str, list[Choice]]:
+    """Every key that is said with all its values, checked; no Case is made of them yet."""
+    return _joined({} if config is None else _from_yaml(config), words)
+
+
+def _joined(choices: dict[str, list[Choice]], words: Sequence[str]) -> dict[str, list[Choice]]:
     for key, values in _parsed(words):
         choices.pop(key, None)  # a word typed later takes the later place in the order
         choices[key] = values
     for key, values in choices.items():
         choices[key] = [_checked(key, v) for v in values]
     _knows_owners(choices)
+    return choices
+
+
+def _sweep(said: dict[str, list[Choice]], words: Sequence[str]) -> Sweep:
+    choices = _joined(said, words)
     keys = list(choices)
     cases = [
         _case(dict(zip(keys, picked, strict=True)))
@@ -69,23 +85,28 @@ def _sweep(choices: dict[str, list[Choice]], words: Sequence[str]) -> Sweep:
 
 @cache
 def all_knobs() -> Mapping[str, Knob]:
-    """Every knob that any backend, any workload or the machine declares, by its key."""
-    found: dict[str, Knob] = dict(machine_knobs())
-    for backend in map(load_backend, backend_names()):
-        found |= {k.name: k for k in backend.KNOBS}
-    for workload in map(load_workload, workload_names()):
-        found |= {k.name: k for k in workload.KNOBS}
+    """Every knob of any backend or workload, of the inputs and the machine, by its key."""
+    found: dict[str, Knob] = {**machine_knobs(), **{k.name: k for k in padding.KNOBS}}
+    for survey in (survey_backends(), survey_workloads()):
+        found |= {k.name: k for variant in survey.working.values() for k in variant.KNOBS}
     return found
 
 
+def listed_knobs() -> Mapping[str, Knob]:
+    """The knobs that users are told of: all but those of hidden backends and workloads."""
+    surveys = (survey_backends(), survey_workloads())
+    hidden = {name for s in surveys for name in set(s.working) - set(s.listed)}
+    return {name: knob for name, knob in all_knobs().items() if knob.owner not in hidden}
+
+
 def known_keys() -> dict[str, str]:
-    """Every key that may be typed, with its help line."""
+    """Every key that users are told of, with its help line."""
     core = {f.name: str(f.metadata["help"]) for f in CORE_FIELDS}
-    return core | {k.name: f"{k.help} ({k.choices})" for k in all_knobs().values()}
+    return core | {k.name: f"{k.help} ({k.choices})" for k in listed_knobs().values()}
 
 
 def applicable_knobs(case: Case) -> dict[str, Knob]:
-    """The knobs that mean something here: the machine's, this backend's and this workload's."""
+    """The knobs that mean something here: all but other backends' and other workloads'."""
     owners = {"", case.backend, case.workload}
     return {k: knob for k, knob in all_knobs().items() if knob.owner in owners}
 
@@ -102,6 +123,9 @@ def _parsed(words: Sequence[str]) -> Iterator[tuple[str, list[Choice]]]:
 
     parser = OverridesParser.create()
     for word in words:
+        if word.startswith("lengths="):  # to Hydra, uniform(8,512) is a function it does not know
+            yield "lengths", _lengths(word.removeprefix("lengths="))
+            continue
         try:
             override = parser.parse_override(word)
         except HydraException as error:
@@ -122,7 +146,13 @@ def _unreadable(word: str, why: str) -> UsageError:
     hint = "write key=value; put quotes around a value with commas, brackets or equals signs"
     if "=" not in word:
         hint = f"write key=value, for example model={word}"
+    elif word.startswith("sequence_length=") and lengths.looks_like(word.partition("=")[2]):
+        hint = f"lengths={word.partition('=')[2]}"
     return UsageError(f"cannot read {word!r}: {reason}", hint)
+
+
+def _lengths(text: str) -> list[Choice]:
+    return [None if part in ("null", "") else part for part in lengths.swept(text)]
 
 
 def _plain(key: str, value: Any) -> Choice:
@@ -152,7 +182,10 @@ def _from_yaml(path: Path) -> dict[str, list[Choice]]:
         raise UsageError(f"{path} is not a mapping", "one `key: value` a line")
     found: dict[str, list[Choice]] = {}
     for key, value in _flat("", plain):
-        if isinstance(value, list):
+        if key == "lengths":  # in a YAML list the commas inside brackets part items too
+            parts = value if isinstance(value, list) else [value]
+            found[key] = _lengths(",".join("null" if p is None else str(p) for p in parts))
+        elif isinstance(value, list):
             found[key] = [_plain(key, v) for v in value]
         elif isinstance(value, str) and value.startswith(("choice(", "range(")):
             found |= dict(_parsed([f"{key}={value}"]))
@@ -176,7 +209,9 @@ def _checked(key: str, value: Choice) -> Choice:
         return _coerced(key, value)
     knob = all_knobs().get(key)
     if knob is None:
-        near = did_you_mean(key, known_keys())
+        if _owner(key) in backend_names():
+            load_backend(_owner(key))  # one that is broken says so
+        near = did_you_mean(key, {*CORE_KEYS, *all_knobs()})
         raise UsageError(f"no setting is called {key!r}", near or "`honed run --keys` lists them")
     if value is None or knob.allows(value):
         return value
@@ -206,7 +241,10 @@ def _coerced(key: str, value: Choice) -> Choice:
     from omegaconf import OmegaConf
     from omegaconf.errors import ValidationError
 
-    kind = next(str(f.type) for f in CORE_FIELDS if f.name == key)
+    field = next(f for f in CORE_FIELDS if f.name == key)
+    kind = str(field.type)
+    if field.metadata.get("share") and isinstance(value, str):
+        value = share(value)
     if kind.startswith("int") and isinstance(value, float | bool):
         raise UsageError(f"{key}={value} is not a whole number", f"for example {key}=8")
     config: Any = OmegaConf.merge(_schema())
@@ -215,15 +253,16 @@ def _coerced(key: str, value: Choice) -> Choice:
     except ValidationError:
         expected = {"int": "a whole number", "float": "a number", "bool": "true or false"}
         wanted = expected.get(kind.split(" |", maxsplit=1)[0], "a word")
-        field = next(f for f in CORE_FIELDS if f.name == key)
-        message = f"{key}={value} is not {wanted}"
-        raise UsageError(message, f"{key}: {field.metadata['help']}") from None
+        hint = f"{key}: {field.metadata['help']}"
+        if key == "sequence_length" and lengths.looks_like(str(value)):
+            hint = f"lengths={value}"
+        raise UsageError(f"{key}={value} is not {wanted}", hint) from None
     coerced: Choice = config[key]
     return coerced
 
 
 def _knows_owners(choices: Mapping[str, list[Choice]]) -> None:
-    """A backend's knob needs that backend among the ones asked for; names are checked here."""
+    """A knob needs its backend, workload or other knob among the ones asked for."""
     if "model" not in choices:
         raise UsageError("which model?", "add model=NAME, for example model=bert-base-uncased")
     for key, known, load in (
@@ -237,6 +276,10 @@ def _knows_owners(choices: Mapping[str, list[Choice]]) -> None:
             owner = name.rpartition(".")[0]
             if owner in known and owner not in asked:
                 raise UsageError(f"{name} needs {key}={owner}", f"add {key}={owner}, or drop it")
+    for name, (key, values) in padding.NEEDS.items():
+        if name in choices and not {*values} & {*choices.get(key, [])}:
+            needed = f"{key}={' or '.join(values)}"
+            raise UsageError(f"{name} needs {needed}", f"add {key}={values[0]}, or drop it")
 
 
 def _default(key: str) -> Any:
@@ -244,12 +287,27 @@ def _default(key: str) -> Any:
 
 
 def _case(settings: dict[str, Choice]) -> Case:
-    """A knob of a backend that this Case does not use falls away (its twins are then dropped)."""
+    """A knob that means nothing in this Case falls away (its twins are then dropped)."""
     backend = str(settings.get("backend") or _default("backend"))
     workload = str(settings.get("workload") or _default("workload"))
     owners = {"", backend, workload}
     kept = {k: v for k, v in settings.items() if k in CORE_KEYS or _owner(k) in owners}
+    for name, (key, values) in padding.NEEDS.items():
+        if kept.get(key) not in values:
+            kept.pop(name, None)
+    if kept.get("lengths") is not None and kept.get("sequence_length") is None:
+        kept["sequence_length"] = _longest(str(kept["lengths"]))
     return Case.from_json(kept)
+
+
+def _longest(text: str) -> int:
+    """Where nothing else is said, no sequence is cut."""
+    found = longest(text)
+    if found is None:
+        raise UsageError(
+            f"lengths={text} has no longest one", "add sequence_length=512: longer ones are cut"
+        )
+    return found
 
 
 def _owner(key: str) -> str:

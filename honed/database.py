@@ -59,6 +59,13 @@ def name(url: sa.URL) -> str:
     return url.render_as_string(hide_password=True).replace("+psycopg", "")
 
 
+def is_missing(url: sa.URL) -> bool:
+    """Whether it is a SQLite file that nobody has made; of a server one learns by asking."""
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        return False
+    return not Path(url.database).exists()
+
+
 def connect(url: sa.URL) -> sa.Engine:
     """An engine; of a SQLite file, the folder too."""
     if url.get_backend_name() == "sqlite":

@@ -1,34 +1,109 @@
-"""Variants are found by file name: no registry to forget."""
+"""Variants are found by file name: no registry to forget, and one broken file breaks no other."""
 
 from __future__ import annotations
 
 import importlib
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-from honed.errors import UsageError, did_you_mean
+from honed.errors import HonedError, UsageError, did_you_mean
 
 _NOT_VARIANTS = {"base", "__init__"}
+
+
+class BrokenFileError(HonedError):
+    """A variant's file that cannot be imported, or that lacks what the room asks of it."""
+
+    status = "unsupported"
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a room's files turned out to be, by name."""
+
+    working: Mapping[str, Any]
+    broken: Mapping[str, BrokenFileError]
+
+    @property
+    def listed(self) -> Mapping[str, Any]:
+        """Those that users are told of: one with `HIDDEN = True` only runs when asked for."""
+        return {n: m for n, m in self.working.items() if not getattr(m, "HIDDEN", False)}
 
 
 @cache
 def names(package: str) -> tuple[str, ...]:
     """The variants in `package` (a dotted name): its files and folders, less base and private."""
-    parent = importlib.import_module(package)
-    folder = Path(str(parent.__file__)).parent
+    folder = _folder(package)
     found = {p.stem for p in folder.glob("*.py")}
     found |= {p.parent.name for p in folder.glob("*/__init__.py")}
     return tuple(sorted(n for n in found if n not in _NOT_VARIANTS and not n.startswith("_")))
 
 
-def load(package: str, name: str) -> ModuleType:
-    """The variant's module; an unknown name raises UsageError with the nearest ones."""
-    known = names(package)
-    if name not in known:
-        noun = package.rpartition(".")[2].removesuffix("s")
-        near = did_you_mean(name, known)
+def load(package: str, name: str, protocol: type | None = None) -> ModuleType:
+    """The variant's module; an unknown name raises UsageError with the nearest ones.
+
+    BrokenFileError if it cannot be imported, or lacks a name of `protocol`.
+    """
+    if name not in names(package):
+        known = survey(package, protocol).listed
+        near = did_you_mean(name, names(package))
         raise UsageError(
-            f"no {noun} is called {name!r}", f"{near} known: {', '.join(known)}".strip()
+            f"no {_noun(package)} is called {name!r}", f"{near} known: {', '.join(known)}".strip()
         )
-    return importlib.import_module(f"{package}.{name}")
+    try:
+        module = importlib.import_module(f"{package}.{name}")
+    except Exception as error:  # a file from anywhere may raise anything
+        raise _broken(package, name, f"cannot be imported: {_told(error)}") from error
+    lacking = [n for n in _members(protocol) if not hasattr(module, n)]
+    if lacking:
+        raise _broken(package, name, f"does not define {', '.join(lacking)}")
+    return module
+
+
+def survey(package: str, protocol: type | None = None) -> Survey:
+    """Every variant, loaded; those that cannot be are kept apart with what is wrong."""
+    working: dict[str, ModuleType] = {}
+    broken: dict[str, BrokenFileError] = {}
+    for name in names(package):
+        try:
+            working[name] = load(package, name, protocol)
+        except BrokenFileError as error:
+            broken[name] = error
+    return Survey(working, broken)
+
+
+def _folder(package: str) -> Path:
+    return Path(str(importlib.import_module(package).__file__)).parent
+
+
+def _noun(package: str) -> str:
+    return package.rpartition(".")[2].removesuffix("s")
+
+
+def _members(protocol: type | None) -> list[str]:
+    if protocol is None:
+        return []
+    public = {*protocol.__annotations__, *vars(protocol)}
+    return sorted(n for n in public if not n.startswith("_"))
+
+
+def _broken(package: str, name: str, what: str) -> BrokenFileError:
+    file = next(
+        (p for p in (_folder(package) / f"{name}.py", _folder(package) / name) if p.exists()),
+        _folder(package),
+    )
+    hint = f"mend {file}, or move it away; `python -c 'import {package}.{name}'` shows all of it"
+    return BrokenFileError(f"{_noun(package)} {name} {what}", hint)
+
+
+def _told(error: Exception) -> str:
+    """The exception in a line, and the line of code that raised it."""
+    if isinstance(error, SyntaxError):
+        return f"SyntaxError: {error.msg} (line {error.lineno})"
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno})"

@@ -17,11 +17,15 @@ Scale = Literal["nominal", "linear", "log2"]
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """Whether something can be used here; `why` not, and `how` to get it (a command)."""
+    """Whether something can be used here; `why` not, and `how` to get it (a command).
+
+    `needs` are the packages that are missing, where that is all.
+    """
 
     ok: bool
     why: str = ""
     how: str = ""
+    needs: tuple[str, ...] = ()
 
 
 AVAILABLE = Availability(True)

@@ -1,12 +1,38 @@
-"""Words that people type for times and shares: 90s, 10m, 1h; 2%, 0.02."""
+"""Words that people type for times, shares and prices: 90s, 10m, 1h; 2%, 0.02; 4.848/h."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from honed.errors import UsageError
 
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_HOURS = {
+    "s": 1 / 3600, "min": 1 / 60, "h": 1.0, "hour": 1.0, "d": 24.0, "day": 24.0,
+    "month": 730.0,  # 8760 hours a year
+}  # fmt: skip
+_PRICE = re.compile(
+    r"\s*(?P<before>[$€£¥]|[A-Z]{3})?\s*(?P<amount>\d+(?:\.\d+)?)\s*"
+    r"(?P<after>[$€£¥]|[A-Z]{3})?\s*(?:/\s*(?P<unit>s|min|hour|h|day|d|month))?\s*"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What an hour costs; `currency` as it was typed, empty if it was not."""
+
+    per_hour: float
+    currency: str = ""
+
+    def written(self, amount: str) -> str:
+        """An amount of this currency: $4.85, 4.85 EUR."""
+        if len(self.currency) == 1:
+            return f"{self.currency}{amount}"
+        return f"{amount} {self.currency}".rstrip()
+
+    def __str__(self) -> str:
+        return f"{self.written(f'{self.per_hour:g}')}/h"
 
 
 def seconds(text: str) -> float:
@@ -24,3 +50,13 @@ def share(text: str) -> float:
     if not 0 < value < 1:
         raise UsageError(f"{text!r} is no share", "write 2% or 0.02")
     return value
+
+
+def price(text: str) -> Price:
+    """`4.848/h`, `$0.08/min`, `3500 EUR/month` (730 hours), or plain units per hour."""
+    match = _PRICE.fullmatch(text)
+    twice = match is not None and match["before"] and match["after"]
+    if match is None or twice or float(match["amount"]) <= 0:
+        raise UsageError(f"{text!r} is no price", "write 4.848/h, '$0.08/min' or 3500EUR/month")
+    currency = match["before"] or match["after"] or ""
+    return Price(float(match["amount"]) / _HOURS[match["unit"] or "h"], currency)

@@ -127,6 +127,26 @@ class Fidelity:
 
 
 @dataclass(frozen=True, slots=True)
+class Accuracy:
+    """The setting beside fp32 eager on the same examples, in the metric that was asked for.
+
+    `drop` is `reference` - `value`, absolute: 0.01 of an accuracy is one example in a hundred.
+    `drop_ci95` is of the paired difference; `allowed` is max_accuracy_drop. `source` is the
+    labelled file, or what was fed where nothing is known: the metric is then the agreement with
+    fp32 itself (reference 1). Null where outputs are not finite.
+    """
+
+    metric: str
+    reference: float
+    value: float | None
+    drop: float | None
+    drop_ci95: tuple[float, float] | None
+    allowed: float | None
+    examples: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class InputFacts:
     """What was fed: `length_histogram` maps a length (tokens, unpadded) to its count."""
 
@@ -161,6 +181,7 @@ class Record:
     metrics: Metrics | None = None
     memory: Memory | None = None
     fidelity: Fidelity | None = None
+    accuracy: Accuracy | None = None
     doubts: tuple[Doubt, ...] = ()
     elapsed_s: float | None = None
 

@@ -22,9 +22,10 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from honed import database
-from honed.case import CORE_KEYS, Case
-from honed.errors import StoreError, UsageError, did_you_mean
+from honed.case import Case
+from honed.errors import StoreError, did_you_mean
 from honed.record import STATUSES, Record
+from honed.where import known_keys, parse
 
 Records = list[Record]
 
@@ -59,7 +60,6 @@ _SWEEPS = sa.Table(
     sa.Column("stored_ns", sa.BigInteger, nullable=False, index=True),
     sa.Column("body", sa.Text, nullable=False),
 )
-_COLUMNS = ("status", "sweep", "honed", "case_id")  # what `where` knows besides the Case's keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,13 @@ class StoredSweep:
 class Store:
     """One database of records. Every fault of it is a StoreError."""
 
-    def __init__(self, url: sa.URL) -> None:
+    def __init__(self, url: sa.URL, make: bool = True) -> None:
         self.url = url
+        if not make and database.is_missing(url):
+            raise self._nothing_yet()
         with self._faults():
             self._engine = database.connect(url)
-            self._set_up()
+            self._set_up(make)
 
     def append(self, record: Record, sweep: str | None = None) -> None:
         """Durable when it returns."""
@@ -118,7 +120,7 @@ class Store:
     def newest(self) -> Record:
         """The record that was stored last."""
         if not (found := self.list(limit=1)):
-            raise StoreError(f"no records in {self} yet", "honed run model=NAME makes one")
+            raise self._nothing_yet()
         return found[0]
 
     def list(
@@ -129,22 +131,25 @@ class Store:
     ) -> Records:
         """The newest `limit` records that match, the newest last.
 
-        `where`: keys of a Case (or status, sweep) with the values they must have, as a mapping or
-        as "key=value" words. `since`: an ISO date or time; records created then or later.
+        `where`: keys of a Case (or status, sweep, created) with the values they must have, as a
+        mapping or as words: "key=value", "batch_size>=8". `since`: an ISO date or time; records
+        created then or later.
         """
-        wanted = _conditions(where)
+        wanted = parse(where)
         query = sa.select(_RECORDS.c.id, _RECORDS.c.case).order_by(
             _RECORDS.c.stored_ns.desc(), _RECORDS.c.id
         )
-        for column in wanted.keys() & set(_COLUMNS):
-            query = query.where(_RECORDS.c[column] == wanted.pop(column))
+        for condition in wanted:
+            if condition.of_column:
+                query = query.where(condition.compare(_RECORDS.c[condition.key]))
         if since is not None:
             query = query.where(_RECORDS.c.created >= since)
-        if not wanted:
+        settings = [c for c in wanted if not c.of_column]
+        if not settings:
             return self._bodies([row.id for row in self._rows(query.limit(limit))][::-1])
         rows = [(row.id, json.loads(row.case)) for row in self._rows(query)]
-        _known_keys(wanted, [case for _, case in rows])
-        ids = [id for id, case in rows if all(_word(case.get(k)) == v for k, v in wanted.items())]
+        known_keys(settings, [case for _, case in rows])
+        ids = [id for id, case in rows if all(c.holds(case) for c in settings)]
         return self._bodies(ids[:limit][::-1])
 
     def finished(
@@ -169,6 +174,17 @@ class Store:
     def last_sweep(self) -> StoredSweep | None:
         return next(self._sweeps(), None)
 
+    def sweep(self, id: str) -> StoredSweep:
+        """By id, its beginning, or "last"."""
+        known = list(self._sweeps())
+        found = known[:1] if id == "last" else [s for s in known if id and s.id.startswith(id)]
+        if len(found) != 1:
+            said = "several sweeps begin with" if found else "no sweep is called"
+            names = ", ".join(["last", *(s.id for s in known[:8])])
+            hint = f"known: {names}" if known else "honed run model=NAME batch_size=1,8 makes one"
+            raise StoreError(f"{said} {id!r} in {self}", hint)
+        return found[0]
+
     def find_sweep(self, cases: Sequence[Case]) -> str | None:
         """The latest sweep over exactly these Cases, in any order."""
         ids = {case.id for case in cases}
@@ -191,8 +207,13 @@ class Store:
     def __str__(self) -> str:
         return database.name(self.url)
 
-    def _set_up(self) -> None:
+    def _nothing_yet(self) -> StoreError:
+        return StoreError(f"no records in {self} yet", "honed run model=NAME makes one")
+
+    def _set_up(self, make: bool) -> None:
         version = self._version()
+        if version is None and not make:
+            raise self._nothing_yet()
         if version is None:
             self._create()
         elif version > SCHEMA_VERSION:
@@ -247,53 +268,14 @@ class Store:
             raise database.explain(error, self.url) from error
 
 
-def open_store(url: str | None = None) -> Store:
+def open_store(url: str | None = None, *, make: bool = True) -> Store:
     """The store at `url` (a database URL or a file), else `$HONED_STORE`, else ./.honed.
 
-    Made if it is not there; StoreError if it cannot be read and written.
+    Made if it is not there, or, for who only reads, a StoreError; StoreError too if it cannot be
+    read and written.
     """
-    return Store(database.parse(url or os.environ.get("HONED_STORE") or str(DEFAULT)))
+    return Store(database.parse(url or os.environ.get("HONED_STORE") or str(DEFAULT)), make)
 
 
 def _json(value: Any) -> str:
     return json.dumps(value, allow_nan=False)
-
-
-def _conditions(where: Mapping[str, Any] | Sequence[str]) -> dict[str, str]:
-    """Keys and the words their values must equal."""
-    if isinstance(where, Mapping):
-        pairs = dict(where)
-    else:
-        if wrong := [w for w in where if "=" not in w]:
-            raise UsageError(f"{wrong[0]!r} is no condition", "write KEY=VALUE, as in model=NAME")
-        pairs = dict(w.split("=", 1) for w in where)
-    status = pairs.get("status", "ok")
-    if status not in STATUSES:
-        known = ", ".join(STATUSES)
-        raise UsageError(
-            f"status={status} is not known", f"{did_you_mean(status, STATUSES)} known: {known}"
-        )
-    return {k: str(v) if k in _COLUMNS else _word(v) for k, v in pairs.items()}
-
-
-def _word(value: Any) -> str:
-    """As one would type it: 5 and 5.0 are the same, True is true, None is null."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    try:
-        return repr(float(value))
-    except ValueError:
-        text = str(value)
-        return text.lower() if text.lower() in ("true", "false", "null") else text
-
-
-def _known_keys(wanted: Mapping[str, str], cases: Sequence[Mapping[str, Any]]) -> None:
-    """UsageError for a key that neither a Case nor any stored record has."""
-    known = {*CORE_KEYS, *_COLUMNS, *(key for case in cases for key in case)}
-    for key in wanted:
-        if key not in known:
-            raise UsageError(
-                f"no record has a setting {key!r}", did_you_mean(key, known) or "try model=NAME"
-            )

@@ -23,6 +23,7 @@ cases = st.builds(
     task=st.sampled_from(TASKS),
     pooling=st.sampled_from(POOLINGS),
     inputs=st.none() | words,
+    inputs_field=words,
     backend=words,
     precision=st.sampled_from(PRECISIONS),
     device=st.sampled_from(DEVICES),
@@ -129,3 +130,28 @@ def test_a_total_batch_that_cannot_be_split_is_refused(words: dict[str, int], sa
     with pytest.raises(UsageError) as refused:
         Case(model="m", **words)  # type: ignore[arg-type]
     assert said in refused.value.hint
+
+
+def test_lengths_have_one_spelling_and_leave_other_ids_alone() -> None:
+    one, other = (Case(model="m", lengths=text) for text in ("8..128", "uniform(8, 128)"))
+    assert one == other
+    assert one.id == other.id != Case(model="m").id
+    assert one.lengths == "uniform(8,128)"
+    assert Case.from_json(one.to_json()) == one
+    # Ids that records of earlier versions carry.
+    assert Case(model="m").id == "deea0f7771b9"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"lengths": "uniform(8)"}, "two numbers"),
+        ({"lengths": "8..64", "inputs": "texts.txt"}, "only one"),
+        ({"lengths": "200..300"}, "sequence_length=300"),
+        ({"lengths": 64}, "a word"),
+    ],
+)
+def test_lengths_that_cannot_be_are_refused(words: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        Case(model="m", **words)  # type: ignore[arg-type]
+    assert said in f"{refused.value.message} {refused.value.hint}"

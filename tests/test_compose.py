@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from honed.case import CORE_KEYS
-from honed.compose import compose, filled_in, known_keys
+from honed.compose import change, compose, filled_in, known_keys
 from honed.errors import UsageError
 
 TINY = ["model=tiny", "backend=fake"]
@@ -154,5 +154,108 @@ def test_a_record_keeps_every_key_of_its_case() -> None:
     assert "torch.mode" not in kept
 
 
+@pytest.mark.parametrize(
+    ("word", "found"),
+    [
+        ("lengths=uniform(8,512)", [("uniform(8,512)", 512)]),
+        ("lengths='uniform(8, 64)'", [("uniform(8,64)", 64)]),
+        ("lengths=8..64", [("uniform(8,64)", 64)]),
+        ("lengths=uniform(8,128),8..512", [("uniform(8,128)", 128), ("uniform(8,512)", 512)]),
+        ("lengths=choice(8..64,uniform(8,32))", [("uniform(8,64)", 64), ("uniform(8,32)", 32)]),
+        ("lengths=null", [(None, 128)]),
+        ("lengths=null,8..64", [(None, 128), ("uniform(8,64)", 64)]),
+    ],
+)
+def test_lengths_keep_their_commas_and_set_the_longest(word: str, found: list[object]) -> None:
+    assert settings([*TINY, word], "lengths", "sequence_length") == found
+
+
+def test_a_typed_sequence_length_cuts() -> None:
+    words = [*TINY, "lengths=8..512", "sequence_length=64,256"]
+    assert settings(words, "sequence_length") == [(64,), (256,)]
+    assert settings([*TINY, "lengths=normal(90,20)", "sequence_length=256"], "lengths") == [
+        ("normal(90,20)",)
+    ]
+
+
+def test_the_longest_of_a_histogram_is_in_its_file(tmp_path: Path) -> None:
+    (tmp_path / "h, 1.csv").write_text("8,1\n90,2\n")
+    words = [*TINY, f"lengths='{tmp_path}/h, 1.csv'"]
+    assert settings(words, "lengths", "sequence_length") == [(f"{tmp_path}/h, 1.csv", 90)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "lengths: uniform(8,64),8..512",
+        "lengths: [uniform(8,64), 8..512]",
+        "lengths:\n- uniform(8,64)\n- 8..512",
+        "lengths: choice(uniform(8,64),8..512)",
+    ],
+)
+def test_lengths_in_yaml(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "case.yaml"
+    file.write_text(f"model: tiny\nbackend: fake\n{line}\n")
+    assert [(c.lengths, c.sequence_length) for c in compose([], file).cases] == [
+        ("uniform(8,64)", 64),
+        ("uniform(8,512)", 512),
+    ]
+
+
+def test_lengths_unset_in_yaml(tmp_path: Path) -> None:
+    file = tmp_path / "case.yaml"
+    file.write_text("model: tiny\nbackend: fake\nlengths: null\n")
+    assert compose([], file).cases[0].lengths is None
+
+
+def test_changed_lengths_bring_their_own_longest() -> None:
+    (case,) = compose([*TINY, "lengths=8..64", "padding=sorted"]).cases
+    (changed,) = change(case, ["lengths=8..256"]).cases
+    assert (changed.sequence_length, changed.get("padding")) == (256, "sorted")
+    (cut,) = change(case, ["lengths=8..256", "sequence_length=99"]).cases
+    assert cut.sequence_length == 99
+    (same,) = change(case, ["batch_size=4"]).cases
+    assert (same.lengths, same.sequence_length) == ("uniform(8,64)", 64)
+    (fixed,) = change(case, ["lengths=null"]).cases
+    assert (fixed.lengths, fixed.sequence_length) == (None, 64)
+
+
+def test_bucket_tokens_fall_away_where_there_are_no_buckets() -> None:
+    got = settings(
+        [*TINY, "padding=longest,buckets,sorted", "bucket_tokens=32,64"],
+        "padding",
+        "bucket_tokens",
+    )
+    assert got == [
+        ("longest", None),
+        *[(p, n) for p in ("buckets", "sorted") for n in (32, 64)],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["lengths=uniform(8,5)"], "the lesser first"),
+        (["lengths=unifrom(8,512)"], "did you mean uniform"),
+        (["lengths=64"], "sequence_length=64"),
+        (["lengths=normal(100,20)"], "add sequence_length=512"),
+        (["lengths=none.json"], "No such file"),
+        (["lengths=200..300", "sequence_length=128"], "sequence_length=300"),
+        (["lengths=8..64", "inputs=texts.txt"], "only one"),
+        (["sequence_length=uniform(8,512)"], "lengths=uniform(8,512)"),
+        (["sequence_length=8..512"], "lengths=8..512"),
+        (["padding=bucket"], "did you mean buckets"),
+        (["bucket_tokens=32"], "add padding=buckets"),
+        (["padding=max", "bucket_tokens=32"], "padding=buckets or sorted"),
+        (["padding=buckets", "bucket_tokens=0"], "1..8192"),
+    ],
+)
+def test_bad_lengths_and_padding_are_refused_and_taught(words: list[str], said: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        compose([*TINY, *words])
+    assert said in f"{refused.value.message} {refused.value.hint}"
+
+
 def test_every_key_has_a_help_line() -> None:
     assert all(known_keys().values())
+    assert not [key for key in known_keys() if key.startswith("fake.")]

@@ -162,3 +162,19 @@ def test_a_path_that_cannot_be(tmp_path):
         export([], "csv", tmp_path / "file" / "out.csv")
     with pytest.raises(StoreError, match="No space left"):
         export([make_record()], "csv", "/dev/full")
+
+
+def test_pandas_reads_the_parquet(tmp_path):
+    import pandas
+
+    records = sweep_records()
+    export(records, "parquet", tmp_path / "out.parquet")
+    frame = pandas.read_parquet(tmp_path / "out.parquet")
+    assert len(frame) == len(records)
+    good = frame[frame["status"] == "ok"].set_index("case.precision")
+    p50_s = records[2].metrics.latency_s.p50
+    assert good.loc["bf16", "metrics.latency_s.p50"].min() == pytest.approx(p50_s)
+    assert frame["case.batch_size"].sum() == sum(r.case["batch_size"] for r in records)
+    assert frame["metrics.latency_s.p99"].isna().any()
+    medians = frame.groupby("case.backend")["metrics.throughput_per_s.value"].median()
+    assert set(medians.index) == {"torch", "onnxruntime"}

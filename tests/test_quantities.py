@@ -1,11 +1,11 @@
-"""Times and shares as people type them."""
+"""Times, shares and prices as people type them."""
 
 from __future__ import annotations
 
 import pytest
 
 from honed.errors import UsageError
-from honed.quantities import seconds, share
+from honed.quantities import price, seconds, share
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,28 @@ def test_no_time(text: str) -> None:
 def test_no_share(text: str) -> None:
     with pytest.raises(UsageError):
         share(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "per_hour", "written"),
+    [
+        ("4.848/h", 4.848, "4.848/h"),
+        ("$0.08/min", 4.8, "$4.8/h"),
+        (" 3650 EUR / month ", 5.0, "5 EUR/h"),
+        ("USD 24/d", 1.0, "1 USD/h"),
+        ("0.001€/s", 3.6, "€3.6/h"),
+        ("48/day", 2.0, "2/h"),
+        ("4.848", 4.848, "4.848/h"),
+    ],
+)
+def test_prices(text: str, per_hour: float, written: str) -> None:
+    found = price(text)
+    assert found.per_hour == pytest.approx(per_hour)
+    assert str(found) == written
+
+
+@pytest.mark.parametrize("text", ["", "0/h", "-1/h", "4/week", "$4 EUR/h", "cheap/h"])
+def test_no_price(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        price(text)
+    assert "4.848/h" in caught.value.hint

@@ -88,6 +88,25 @@ def test_by_default_it_lies_in_the_folder(tmp_path, monkeypatch):
     assert (tmp_path / ".honed" / "records.db").is_file()
 
 
+def test_reading_makes_nothing(tmp_path, monkeypatch):
+    monkeypatch.delenv("HONED_STORE", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError, match=r"no records in \.honed/records\.db yet") as caught:
+        open_store(make=False)
+    assert "honed run" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reading_an_empty_file_makes_nothing(path):
+    path.parent.mkdir()
+    path.touch()
+    with pytest.raises(StoreError, match="no records in"):
+        open_store(str(path), make=False)
+    open_store(str(path)).close()
+    with open_store(str(path), make=False) as store:
+        assert store.list() == []
+
+
 def test_a_unique_beginning_is_enough(store):
     store.append(make_record(id="abc123"))
     store.append(make_record(id="abd456"))
@@ -154,6 +173,19 @@ def test_filters(store, where, count):
     assert len(store.list(where=where)) == count
 
 
+def test_filters_compare(store):
+    for size in (1, 4, 8):
+        made = f"2026-01-0{size}T00:00:00+00:00"
+        store.append(make_record({"batch_size": size}, created=made, seed=size))
+    for where, count in (
+        (["batch_size>1"], 2),
+        (["batch_size > 1 and batch_size != 8"], 1),
+        (["created>2026-01-02"], 2),
+        (["created>=2026-01-02 and batch_size<8"], 1),
+    ):
+        assert len(store.list(where=where)) == count
+
+
 def test_filter_by_time(store):
     store.append(make_record(created="2026-01-01T00:00:00+00:00", seed=1))
     store.append(make_record(created="2026-02-01T00:00:00+00:00", seed=2))
@@ -196,6 +228,17 @@ def test_sweeps_are_remembered(store):
     last = store.last_sweep()
     assert store.find_sweep(cases) == again == last.id
     assert (last.cases, last.varying) == (cases, ("batch_size",))
+
+
+def test_sweeps_are_called_by_their_ids(store):
+    with pytest.raises(StoreError, match="no sweep is called 'last'"):
+        store.sweep("last")
+    first, second = (store.add_sweep([make_record({"batch_size": n}).to_case()]) for n in (1, 2))
+    assert store.sweep("last").id == second
+    assert store.sweep(first[:6]).id == first
+    with pytest.raises(StoreError) as caught:
+        store.sweep("zz")
+    assert first in caught.value.hint
 
 
 def test_the_same_record_twice_is_one(store):

@@ -6,6 +6,7 @@ its framework inside `load` and `build` only, and it never imports a workload.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -18,6 +19,8 @@ from honed.errors import UnsupportedError
 from honed.knob import AVAILABLE, Availability, Knob, Value
 from honed.models.checkpoint import Checkpoint
 
+_ROOM = "honed.backends"
+
 Batch = Mapping[str, Any]  # name -> int64 numpy array [batch, length]
 Outputs = Mapping[str, Any]  # name -> float numpy array, first axis = batch
 
@@ -27,13 +30,34 @@ class LoadRequest:
     """Everything a backend needs: the Case, and the checkpoint with "auto" resolved.
 
     `threads` None leaves the engine its own choice. `calibration` are batches that a quantiser
-    may look at; they are never the batches that fidelity is judged on.
+    may look at; they are never the batches that fidelity is judged on. There are some for int8
+    and int4. A quantiser that uses them puts `calibration_key` into its artifact's content and
+    `calibrated_on` into what is read back as "calibration".
     """
 
     case: Case
     checkpoint: Checkpoint
     threads: int | None
     calibration: tuple[Batch, ...] = ()
+    calibration_source: str = ""
+
+    @property
+    def calibration_key(self) -> str:
+        """Names the calibration batches by their content; empty without any."""
+        if not self.calibration:
+            return ""
+        found = hashlib.sha256()
+        for batch in self.calibration:
+            for name in sorted(batch):
+                found.update(f"{name}{batch[name].shape}".encode() + batch[name].tobytes())
+        return found.hexdigest()[:20]
+
+    @property
+    def calibrated_on(self) -> str | None:
+        """How many batches of what, as one reads it; None without any."""
+        if not self.calibration:
+            return None
+        return f"{len(self.calibration)} batches: {self.calibration_source or 'unknown source'}"
 
 
 class Step(Protocol):
@@ -62,8 +86,11 @@ class Step(Protocol):
     def read_back(self) -> Mapping[str, Value | None]:
         """What the engine says of itself: `threads`, `precision` and each knob by its full key.
 
+        `skips_padding` is true where an engine computes the real tokens of a batch only.
         `caller` is "waits" where calls run on threads of the engine's own, and the thread that
-        called only hands over and waits: it is then not counted as running.
+        called only hands over and waits: it is then not counted as running. `turns` is true where
+        threads that hand work to the pool compute a share while as many of the pool's wait: more
+        threads run than at a time, so that how many are runnable at once is what counts.
         """
 
     def close(self) -> None:
@@ -71,7 +98,12 @@ class Step(Protocol):
 
 
 class Backend(Protocol):
-    """The names a backend file defines."""
+    """The names a backend file defines.
+
+    Three more are optional: `HIDDEN = True` keeps it out of users' lists; `ENVIRONMENT` are the
+    packages of an engine that cannot live beside the others; `EXPERT_RANK` is how early a search
+    tries it among engines that promise the same (see `expert_rank`).
+    """
 
     KNOBS: tuple[Knob, ...]
     PRECISIONS: tuple[str, ...]  # on a CPU with the instructions for it
@@ -103,11 +135,24 @@ class Backend(Protocol):
 
 def load_backend(name: str) -> Backend:
     """The backend file of that name; UsageError with the nearest names otherwise."""
-    return cast(Backend, honed.discovery.load("honed.backends", name))
+    return cast(Backend, honed.discovery.load(_ROOM, name, Backend))
+
+
+def expert_rank(name: str) -> int:
+    """The lower, the earlier a search tries the engine: what is known of it before measuring.
+
+    It decides only what a short budget reaches first. 5 where the file says nothing.
+    """
+    return int(getattr(load_backend(name), "EXPERT_RANK", 5))
 
 
 def backend_names() -> tuple[str, ...]:
-    return honed.discovery.names("honed.backends")
+    return honed.discovery.names(_ROOM)
+
+
+def survey_backends() -> honed.discovery.Survey:
+    """Every backend file: those that work, and what is wrong with the others."""
+    return honed.discovery.survey(_ROOM, Backend)
 
 
 def installed(modules: Mapping[str, str], extra: str) -> Availability:
@@ -116,7 +161,7 @@ def installed(modules: Mapping[str, str], extra: str) -> Availability:
     if not missing:
         return AVAILABLE
     how = f"pip install 'honed[{extra}]'"
-    return Availability(False, f"{' and '.join(missing)} not installed", how)
+    return Availability(False, f"{' and '.join(missing)} not installed", how, tuple(missing))
 
 
 def refuse(case: Case, backend: str, precisions: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from honed.knob import AVAILABLE, Availability, Knob, Span, Value
 
 HELP = "a fake, for tests and demonstrations of honed itself"
 EXTRA = "fake"
+HIDDEN = True
 REFERENCE = "fake"
 PRECISIONS = ("fp32", "bf16", "int8")
 
@@ -28,8 +29,9 @@ FAIL = Knob(
         "diverge", "not-finite", "lie", "print",
     ),
 )  # fmt: skip
+NOISE = Knob("fake.noise_percent", "how far its outputs are off, of their size", Span(0, 1000))
 BUILD = Knob("fake.build", "make an artifact first: well, or badly", ("ok", "raise", "kill"))
-KNOBS = (LATENCY, ALLOCATE, FAIL, BUILD)
+KNOBS = (LATENCY, ALLOCATE, FAIL, NOISE, BUILD)
 
 _HIDDEN = 16
 
@@ -52,7 +54,14 @@ def start() -> None:
 
 def artifact(request: LoadRequest) -> Mapping[str, Any] | None:
     how = request.case.get("fake.build")
-    return {"checkpoint": request.checkpoint.key, "build": how} if how else None
+    if not how:
+        return None
+    about = {"checkpoint": request.checkpoint.key, "build": how}
+    return about | ({"calibration": request.calibration_key} if _calibrates(request) else {})
+
+
+def _calibrates(request: LoadRequest) -> bool:
+    return request.case.precision == "int8"
 
 
 def build(request: LoadRequest, folder: Path) -> None:
@@ -62,12 +71,12 @@ def build(request: LoadRequest, folder: Path) -> None:
         raise RuntimeError("the exporter met an operator that it does not know")
     if how == "kill":
         os.kill(os.getpid(), 9)
-    (folder / "whole").write_text("whole")
+    (folder / "whole").write_text(request.calibration_key)
 
 
 def load(request: LoadRequest, artifact: Path | None) -> FakeStep:
-    if artifact is not None:
-        (artifact / "whole").read_text()
+    if artifact is not None and (artifact / "whole").read_text() != request.calibration_key:
+        raise RuntimeError("the artifact was calibrated on something else")
     if request.case.get("fake.fail") == "hang-load":
         time.sleep(3600)
     return FakeStep(request)
@@ -83,6 +92,8 @@ class FakeStep:
         self.sleep_s = int(self.case.get("fake.latency_us") or 200) / 1e6
         self.allocate_bytes = int(self.case.get("fake.allocate_kib") or 0) * 1024
         self.fail = self.case.get("fake.fail")
+        self.noise = int(self.case.get("fake.noise_percent") or 0) / 100
+        self.calibrated = request.calibrated_on if _calibrates(request) else None
 
     def prepare(self, batch: Batch) -> Any:
         return batch
@@ -106,7 +117,7 @@ class FakeStep:
             return {"embedding": raw[:, ::-1].copy()}
         if self.fail == "not-finite":
             return {"embedding": raw * float("nan")}
-        return {"embedding": raw}
+        return {"embedding": raw + self.noise * _noise(raw) if self.noise else raw}
 
     def tensor_peak_bytes(self, feed: Any) -> int | None:
         inputs = sum(int(a.nbytes) for a in feed.values())
@@ -116,9 +127,13 @@ class FakeStep:
         return {}
 
     def read_back(self) -> Mapping[str, Value | None]:
-        truth = {k.name: self.case.get(k.name) for k in KNOBS}
-        precision = "fp16" if self.fail == "lie" else self.case.precision
-        return {"threads": self.threads or 1, "precision": precision, "device": "cpu", **truth}
+        return {
+            "threads": self.threads or 1,
+            "precision": "fp16" if self.fail == "lie" else self.case.precision,
+            "device": "cpu",
+            "calibration": self.calibrated,
+            **{k.name: self.case.get(k.name) for k in KNOBS},
+        }
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -130,6 +145,15 @@ def _vectors(ids: Any) -> Any:
 
     phases = np.arange(1, _HIDDEN + 1)
     return np.sin(ids[:, :, None] * phases / 7.0).mean(axis=1).astype(np.float32)
+
+
+def _noise(vectors: Any) -> Any:
+    """As large as the vectors, and another one for each: where it points follows from them."""
+    import numpy as np
+
+    turned = np.sin(vectors * 1e4).astype(np.float32)
+    sizes = [np.linalg.norm(v, axis=-1, keepdims=True) for v in (vectors, turned)]
+    return turned * sizes[0] / np.maximum(sizes[1], 1e-9)
 
 
 def _misbehave(how: str) -> None:

@@ -12,7 +12,7 @@ from types import FrameType
 
 import typer
 
-from honed.cli import cache, compare, doctor, export, list_, run, scale, show
+from honed.cli import cache, compare, doctor, env, export, list_, report, run, scale, show, tune
 from honed.errors import HonedError, UsageError
 
 app = typer.Typer(
@@ -28,8 +28,11 @@ app.command("show")(show.show)
 app.command("list")(list_.list_)
 app.command("doctor")(doctor.doctor)
 app.command("scale")(scale.scale)
+app.command("tune")(tune.tune)
+app.command("report")(report.report)
 app.command("export")(export.export)
 app.add_typer(cache.app, name="cache")
+app.add_typer(env.app, name="env")
 
 
 def main() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+from honed.cli.money import Costs, PriceOption
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from honed.cli.progress import Line
     from honed.compare.outcome import Comparison, Side
     from honed.compare.session import How, Progress
+    from honed.report.cost import Cost
 
 UNDECIDED = 3
 
@@ -42,6 +46,7 @@ def compare(
     metric: Annotated[
         Literal["latency", "throughput"], typer.Option(help="What is compared.")
     ] = "latency",
+    price: PriceOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One object on stdout.")] = False,
     store: Annotated[str | None, typer.Option(help="Database URL for the records.")] = None,
 ) -> None:
@@ -58,7 +63,7 @@ def compare(
     from honed.cli.progress import Line
     from honed.compare.session import How
 
-    line = Line()
+    line, costs = Line(), Costs(price)
     how = How(
         metric=metric,
         resolution=quantities.share(resolution),
@@ -72,9 +77,10 @@ def compare(
     finally:
         line.clear()
     if as_json:
-        print(json.dumps(found.to_json(), allow_nan=False))
+        print(json.dumps(_with_costs(found, costs, store), allow_nan=False))
     else:
         _print(found)
+        _print_costs(found, costs, store)
     raise typer.Exit(_exit_code(found))
 
 
@@ -94,6 +100,45 @@ def _compared(words: list[str], baseline: Path | None, how: How) -> Comparison:
     for label, own in settings.differing(sides).items():
         print(f"{label}: {_settings(own)}", file=sys.stderr)
     return session.compare(sides, how)
+
+
+def _with_costs(found: Comparison, costs: Costs, store: str | None) -> dict[str, Any]:
+    """The comparison as JSON; with prices each side has its cost."""
+    plain = found.to_json()
+    for side, spent in zip(plain["sides"], _costs(found, costs, store), strict=bool(costs)):
+        side["cost"] = None if spent is None else spent.to_json()
+    return plain
+
+
+def _print_costs(found: Comparison, costs: Costs, store: str | None) -> None:
+    from honed.report.cost import ASSUMPTION
+    from honed.report.priced import amount
+
+    spent = _costs(found, costs, store)
+    for side, one in zip(found.sides, spent, strict=bool(costs)):
+        told = "no price fits, or no throughput" if one is None else amount(one)
+        print(f"{side.label}: {told} per million sequences (median over processes)")
+    if known := [one for one in spent if one is not None]:
+        print(f"{ASSUMPTION} ({known[0].price})")
+
+
+def _costs(found: Comparison, costs: Costs, store: str | None) -> list[Cost | None]:
+    """Each side's, from the stored records of its trials; nothing without prices."""
+    if not costs:
+        return []
+    from honed.errors import StoreError
+    from honed.report.cost import median_cost
+    from honed.store import open_store
+
+    found_costs = []
+    with open_store(store) as opened:
+        for side in found.sides:
+            records = []
+            for id in side.records:
+                with contextlib.suppress(StoreError):  # a baseline's are in its file alone
+                    records.append(opened.get(id))
+            found_costs.append(median_cost(records, costs.known))
+    return found_costs
 
 
 def _exit_code(found: Comparison) -> int:

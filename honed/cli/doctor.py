@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from honed.backends.base import Backend
     from honed.machine.doctor import Diagnosis
 
 
@@ -15,12 +16,13 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Tell what this machine is, what to mend, which engines and knobs it has. Changes nothing."""
-    from honed.compose import all_knobs
+    from honed.compose import listed_knobs
     from honed.machine.doctor import examine
 
-    diagnosis = examine(all_knobs().values())
+    diagnosis = examine(listed_knobs().values())
     if as_json:
-        print(json.dumps(diagnosis.to_json() | {"engines": _engines()}, default=str))
+        more = {"engines": _engines(), "environments": _environments()}
+        print(json.dumps(diagnosis.to_json() | more, default=str))
         return
     from rich.console import Console
 
@@ -28,28 +30,41 @@ def doctor(
     _print_machine(console, diagnosis)
     _print_warnings(console, diagnosis)
     _print_engines(console)
+    _print_environments(console)
     _print_knobs(console, diagnosis)
 
 
 def _engines() -> list[dict[str, Any]]:
-    from honed.backends.base import backend_names, load_backend
+    from honed.backends.base import survey_backends
 
-    found = []
-    for name in backend_names():
-        backend = load_backend(name)
-        here = backend.available()
-        found.append(
-            {
-                "name": name,
-                "available": here.ok,
-                "help": backend.HELP,
-                "precisions": list(backend.PRECISIONS),
-                "versions": dict(backend.versions()),
-                "why": here.why,
-                "how": here.how,
-            }
-        )
-    return found
+    survey = survey_backends()
+    found = [_engine(name, backend) for name, backend in survey.listed.items()]
+    nothing = {"available": False, "help": "", "precisions": [], "versions": {}}
+    broken = [
+        {"name": name, **nothing, "why": error.message, "how": error.hint}
+        for name, error in survey.broken.items()
+    ]
+    return sorted(found + broken, key=lambda engine: str(engine["name"]))
+
+
+def _engine(name: str, backend: Backend) -> dict[str, Any]:
+    here = backend.available()
+    return {
+        "name": name,
+        "available": here.ok,
+        "help": backend.HELP,
+        "precisions": list(backend.PRECISIONS),
+        "versions": dict(backend.versions()),
+        "why": here.why,
+        "how": here.how,
+    }
+
+
+def _environments() -> list[dict[str, Any]]:
+    from honed.cli.env import described
+    from honed.envs import environment as envs
+
+    return [described(entry) for entry in envs.entries()]
 
 
 def _print_machine(console: Any, diagnosis: Diagnosis) -> None:
@@ -63,6 +78,12 @@ def _print_machine(console: Any, diagnosis: Diagnosis) -> None:
     why = "; ".join(f"{k} {v}" for k, v in diagnosis.limits["why"].items())
     console.print(f"  effective: {diagnosis.effective_cpus} CPUs ({why})", highlight=False)
     console.print(f"  instructions: {' '.join(facts['flags'])}", highlight=False)
+    told = [f"{p.name} {p.native_by}" for p in diagnosis.precisions if p.native_by]
+    if told:
+        console.print(f"  native: {', '.join(told)}", highlight=False)
+    for state in diagnosis.precisions:
+        if state.why:
+            console.print(f"  [yellow]{state.name} is emulated[/]: {state.why}", highlight=False)
 
 
 def _print_warnings(console: Any, diagnosis: Diagnosis) -> None:
@@ -77,13 +98,31 @@ def _print_warnings(console: Any, diagnosis: Diagnosis) -> None:
 
 def _print_engines(console: Any) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     for engine in _engines():
         mark = "[green]yes[/]" if engine["available"] else "[red]no[/]"
         told = engine["help"] if engine["available"] else f"{engine['why']}: {engine['how']}"
-        table.add_row("", mark, engine["name"], " ".join(engine["precisions"]), told)
+        table.add_row("", mark, engine["name"], " ".join(engine["precisions"]), Text(told))
     console.print("\n[bold]Engines[/]")
+    console.print(table)
+
+
+def _print_environments(console: Any) -> None:
+    """Only where there are some: most people need none."""
+    from rich.table import Table
+    from rich.text import Text
+
+    found = _environments()
+    if not found:
+        return
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    for entry in found:
+        mark = "[green]yes[/]" if entry["works"] else "[red]no[/]"
+        asked = Text(" ".join(entry["requirements"]))
+        table.add_row("", mark, f"python={entry['name']}", f"Python {entry['python']}", asked)
+    console.print("\n[bold]Environments[/]")
     console.print(table)
 
 

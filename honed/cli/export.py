@@ -14,15 +14,17 @@ def export(
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Only records with these settings."),
     ] = None,
-    format: Annotated[str, typer.Option(help="jsonl, csv or parquet.")] = "jsonl",
+    format: Annotated[str, typer.Option(help="jsonl, csv, parquet or pyperf.")] = "jsonl",
     out: Annotated[Path | None, typer.Option(help="File; unset: standard output.")] = None,
     store: Annotated[str | None, typer.Option(help="Database URL of the records.")] = None,
 ) -> None:
-    """Write stored records as jsonl, csv or parquet."""
+    """Write stored records as jsonl, csv, parquet, or for `python -m pyperf compare_to`."""
+    from honed.export import check_format
     from honed.export import export as write
     from honed.store import open_store
 
-    records = open_store(store).list(limit=None, where=where or [])
+    check_format(format)
+    records = open_store(store, make=False).list(limit=None, where=where or [])
     write(records, format, out if out is not None else sys.stdout.buffer)
     if out is not None:
         print(f"{len(records)} records in {out}", file=sys.stderr)

@@ -7,29 +7,34 @@ from typing import Annotated
 
 import typer
 
+from honed.cli.money import Costs, LimitOption, PriceOption
+
 
 def list_(
     where: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Only records with these settings."),
     ] = None,
-    limit: Annotated[int, typer.Option(help="At most so many, the newest.")] = 20,
+    newest: Annotated[int, typer.Option(help="At most so many, the newest.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="One record a line.")] = False,
+    price: PriceOption = None,
+    limits: LimitOption = None,
     store: Annotated[str | None, typer.Option(help="Database URL of the records.")] = None,
 ) -> None:
-    """List stored records, the newest last."""
+    """List stored records, the newest last.
+
+    --price 4.848/h adds what a million sequences cost, --limit 'latency_p99_ms<=50' names the
+    cheapest setting that is fast enough.
+    """
     from honed.store import open_store
 
-    records = open_store(store).list(limit=limit, where=where or [])
+    costs = Costs(price, limits)
+    records = open_store(store, make=False).list(limit=newest, where=where or [])
     if as_json:
         for record in records:
-            print(json.dumps(record.to_json(), allow_nan=False))
+            print(json.dumps(costs.json(record), allow_nan=False))
         return
     if not records:
         print("no records yet: honed run model=bert-base-uncased")
         return
-    from rich.console import Console
-
-    from honed.report.table import records_table
-
-    Console().print(records_table(records))
+    costs.print_table(records)

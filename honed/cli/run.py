@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from honed.cli.money import Costs, LimitOption, PriceOption
+
 if TYPE_CHECKING:
     from honed.compose import Sweep
     from honed.record import Record
@@ -29,8 +31,16 @@ def run(
     allow_system_changes: Annotated[
         bool, typer.Option(help="Knobs may change the whole machine; it is put back.")
     ] = False,
+    price: PriceOption = None,
+    limits: LimitOption = None,
     keys: Annotated[bool, typer.Option("--keys", help="List every setting and stop.")] = False,
     store: Annotated[str | None, typer.Option(help="Database URL for the records.")] = None,
+    origin: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="Start from best, STUDY:best, STUDY:default or a record's id."
+        ),
+    ] = None,
 ) -> None:
     """Measure a model: latency, throughput, memory, fidelity.
 
@@ -44,8 +54,10 @@ def run(
     from honed.run.sweep import plan_sweep, run_sweep
     from honed.store import open_store
 
+    costs = Costs(price, limits)
     opened = open_store(store)
     words = [*(words or []), *(["allow_system_changes=true"] if allow_system_changes else [])]
+    words = [*_words_of(origin, words, store), *words]
     plan = plan_sweep(opened, words, config, resume=resume)
     _announce(plan.sweep, plan.estimate_s, plan.done)
     line = Line()
@@ -56,17 +68,36 @@ def run(
             records.append(record)
             _failure(record)
             if as_json:
-                print(json.dumps(record.to_json(), allow_nan=False), flush=True)
+                print(json.dumps(costs.json(record), allow_nan=False), flush=True)
     finally:
         line.clear()
         if records and not as_json:
-            _table(records)
+            costs.print_table(records)
+        elif records:
+            for note in costs.notes(records):
+                print(note, file=sys.stderr)
     if any(r.status == "interrupted" for r in records):
         left = len(plan.todo) - len(records) + 1
         print(f"interrupted; {left} to go: honed run --resume", file=sys.stderr)
         raise typer.Exit(130)
     if any(r.status not in ("ok", "unproven") for r in records):
         raise typer.Exit(1)
+
+
+def _words_of(origin: str | None, words: list[str], store: str | None) -> list[str]:
+    """The settings that a study or a record names; words typed later win over them."""
+    if origin is None:
+        return []
+    from honed.tune import api, recipe
+
+    found = api.chosen(origin, words, store)
+    if found.differences:
+        print(
+            f"{found.study} was tuned elsewhere: {'; '.join(found.differences)}\n"
+            f"to look again, beginning with what was best there: honed tune --again {found.study}",
+            file=sys.stderr,
+        )
+    return recipe.words(found.case)
 
 
 def _announce(sweep: Sweep, estimate_s: float, done: int) -> None:
@@ -92,14 +123,6 @@ def _failure(record: Record) -> None:
     """Said at once, since the table comes only at the end."""
     if record.error is not None and record.status != "ok":
         print(f"{record.status}: {record.error.message}", file=sys.stderr)
-
-
-def _table(records: list[Record]) -> None:
-    from rich.console import Console
-
-    from honed.report.table import records_table
-
-    Console().print(records_table(records))
 
 
 def _list_keys() -> None:

@@ -15,7 +15,9 @@ def scale(
     words: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="the Case to scale")
     ] = None,
-    budget: Annotated[str, typer.Option(help="Stop after about this long: 90s, 9m, 1h.")] = "9m",
+    budget: Annotated[
+        str, typer.Option(help="Stop after about this long: 90s, 9.5m, 1h.")
+    ] = "9.5m",
     resolution: Annotated[str, typer.Option(help="Smaller differences are ties.")] = "2%",
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("scale"),
     as_json: Annotated[bool, typer.Option("--json", help="One finding a line.")] = False,

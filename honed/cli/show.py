@@ -16,7 +16,7 @@ def show(
     """Show one record, whole; without an id, the newest."""
     from honed.store import open_store
 
-    opened = open_store(store)
+    opened = open_store(store, make=False)
     record = opened.get(id) if id else opened.newest()
     if as_json:
         print(json.dumps(record.to_json(), allow_nan=False))

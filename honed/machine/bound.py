@@ -19,38 +19,13 @@ from typing import Any
 
 from honed import artifacts
 from honed.machine.facts import fingerprint
+from honed.machine.native import isa_ratio as isa_ratio
 from honed.machine.topology import format_cpus, parse_cpus
 
 _SECONDS = 0.5
 _TIMEOUT_S = 60.0
 _SIDE = 1024  # one core's product: 2 GFLOP, 12 MiB
 _LARGEST_SIDE = 8192
-
-# Multiply-adds per instruction (AMX: per cycle) over those of the widest fp32 FMA that a CPU with
-# the flag has. The strongest one present counts.
-#
-# AVX-512: VFMADDPS does 16, VDPBF16PS 32, VFMADDPH 32, VPDPBUSD 64 in a 512-bit register; in 256
-# bits (AVX-VNNI) 8 and 32. Intel 64 and IA-32 Architectures SDM, volume 2. The same issue rate is
-# assumed for all of them.
-# AMX: per core and cycle 2048 int8 and 1024 bf16 or fp16 operations against 64 for fp32 with two
-# AVX-512 ports. Intel 64 and IA-32 Architectures Optimization Reference Manual, chapter on AMX.
-# Arm: FMLA does 4 per 128 bits, fp16 FMLA 8, BFMMLA 16, SDOT 16, SMMLA 32. Arm Architecture
-# Reference Manual, A-profile; here too the same issue rate is assumed.
-_RATIOS: Mapping[str, Mapping[str, float]] = {
-    "fp32": {},
-    "bf16": {"amx_bf16": 16, "avx512_bf16": 2, "bf16": 4, "svebf16": 4},
-    "fp16": {"amx_fp16": 16, "avx512_fp16": 2, "asimdhp": 2},
-    "int8": {
-        "amx_int8": 32,
-        "avx512_vnni": 4,
-        "avx_vnni": 4,
-        "asimddp": 4,
-        "i8mm": 8,
-        "svei8mm": 8,
-    },
-}
-# Four-bit weights are unpacked and multiplied as int8 at best.
-_AS = {"int4": "int8"}
 
 
 def bound_flops_per_s(
@@ -63,12 +38,6 @@ def bound_flops_per_s(
     """
     measured = fp32_flops_per_s(cpus, facts)
     return None if measured is None else measured * isa_ratio(precision, facts.get("flags", ()))
-
-
-def isa_ratio(precision: str, flags: Collection[str]) -> float:
-    """How many times fp32's rate the CPU's own instructions reach; 1 without any."""
-    ratios = _RATIOS.get(_AS.get(precision, precision), {})
-    return max((ratio for flag, ratio in ratios.items() if flag in flags), default=1.0)
 
 
 def fp32_flops_per_s(cpus: Collection[int], facts: Mapping[str, Any]) -> float | None:

@@ -11,6 +11,7 @@ from typing import Any
 from honed.knob import Availability, Knob, Value
 from honed.machine import facts as machine_facts
 from honed.machine import limits as machine_limits
+from honed.machine import native
 from honed.machine.limits import Limits
 from honed.machine.spawn import machine_knobs
 
@@ -44,12 +45,22 @@ class KnobState:
 
 
 @dataclass(frozen=True, slots=True)
+class PrecisionState:
+    """A precision here: the instructions that multiply it, or what engines do without them."""
+
+    name: str
+    native_by: str | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnosis:
     effective_cpus: int
     topology: Mapping[str, Any]
     limits: Mapping[str, Any]
     facts: Mapping[str, Any]
     warnings: tuple[Advice, ...]
+    precisions: tuple[PrecisionState, ...]
     knobs: tuple[KnobState, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -67,7 +78,17 @@ def examine(other_knobs: Iterable[Knob] = (), root: Path = Path("/")) -> Diagnos
         limits=limits.to_json(),
         facts=facts,
         warnings=warnings(facts, limits, root),
+        precisions=precisions(facts),
         knobs=tuple(state_of(knob) for knob in knobs.values()),
+    )
+
+
+def precisions(facts: Mapping[str, Any]) -> tuple[PrecisionState, ...]:
+    """Every precision narrower than fp32."""
+    flags = facts["flags"]
+    return tuple(
+        PrecisionState(name, native.native_by(name, flags), native.emulated(name, facts))
+        for name in native.NARROW
     )
 
 

@@ -27,7 +27,7 @@ FLAGS = (
 PACKAGES = (
     *("numpy", "torch", "transformers", "tokenizers", "safetensors", "onnxruntime", "onnx"),
     *("openvino", "nncf", "tensorflow", "jax", "keras", "keras-hub", "ctranslate2", "torchao"),
-    "intel-openmp",
+    *("intel-openmp", "intel-extension-for-pytorch", "intel-tensorflow", "zentorch"),
 )
 # What makes two machines the same hardware for a measured bound.
 _HARDWARE = ("cpu", "flags", "topology", "memory_gib", "virtualised", "architecture")
@@ -38,7 +38,7 @@ def machine_facts(root: Path = Path("/")) -> dict[str, Any]:
     topology = machine_topology.read(root / "sys")
     limits = machine_limits.read(root)
     cpuinfo, meminfo = _text(root / "proc/cpuinfo"), _text(root / "proc/meminfo")
-    flags = set(_field(cpuinfo, "flags", "Features").split())
+    flags = cpu_flags(root)
     total = _kb(meminfo, "MemTotal")
     system = root / "sys/devices/system/cpu"
     return {
@@ -63,6 +63,11 @@ def machine_facts(root: Path = Path("/")) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": package_versions(PACKAGES),
     }
+
+
+def cpu_flags(root: Path = Path("/")) -> set[str]:
+    """Every instruction set that the kernel names."""
+    return set(_field(_text(root / "proc/cpuinfo"), "flags", "Features").split())
 
 
 def fingerprint(facts: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from honed.measure.window import Cut
 from honed.record import Doubt, Interval, Latency, Samples
 
 Floats = npt.NDArray[np.float64]
+Factors = Sequence[Floats]  # one of each call, for each instance
 
 _RESAMPLES = 1000
 _SEED = 20260101  # the same samples give the same interval
@@ -72,13 +73,18 @@ def latency(samples: Samples) -> Latency:
     )
 
 
-def throughput(cut: Cut, batch_size: int = 1) -> Interval:
-    """Sequences per second of all instances together, over the common window."""
+def throughput(cut: Cut, batch_size: int = 1, factors: Factors | None = None) -> Interval:
+    """Sequences per second of all instances together, over the common window.
+
+    `factors` take out of the interval that inputs differ (`measure.level`).
+    """
     value = cut.calls_per_s * batch_size
     # An instance's rate is one over its mean time from end to end.
+    taken, ends = cut.samples.latency_s, cut.samples.completed_s
+    alike = factors or [np.ones(len(took)) for took in taken]
     cycles = [
-        np.diff(np.asarray(ended), prepend=ended[0] - took[0])
-        for ended, took in zip(cut.samples.completed_s, cut.samples.latency_s, strict=True)
+        np.diff(np.asarray(ended), prepend=ended[0] - took[0]) * own
+        for ended, took, own in zip(ends, taken, alike, strict=True)
         if ended
     ]
     few = any(not supports_interval(len(c), 50) for c in cycles)
@@ -95,13 +101,17 @@ def throughput(cut: Cut, batch_size: int = 1) -> Interval:
     return Interval(value, (value * max(0.0, 1 + min(low, 0.0)), value * (1 + max(high, 0.0))))
 
 
-def doubts(samples: Samples, settled: bool = True, cycle: int = 1) -> tuple[Doubt, ...]:
+def doubts(
+    samples: Samples, settled: bool = True, factors: Factors | None = None
+) -> tuple[Doubt, ...]:
     """What makes the numbers less trustworthy, with the likely cause and what to try.
 
-    `cycle`: how many inputs of different lengths take turns. Each is held against its own median,
-    since that they differ from each other says nothing about the machine.
+    `factors` make calls of unlike inputs comparable (`measure.level`).
     """
-    series = [_levelled(s, cycle) for s in _series(samples.latency_s)]
+    series = _series(samples.latency_s)
+    if factors is not None:
+        kept = [f for f in factors if len(f)]
+        series = [calls * own for calls, own in zip(series, kept, strict=True)]
     every = np.concatenate(series)
     found = []
     if not settled:
@@ -131,18 +141,6 @@ def doubts(samples: Samples, settled: bool = True, cycle: int = 1) -> tuple[Doub
             Doubt("first_call", "the first call measured is the slowest by far: raise warmup_s")
         )
     return tuple(found)
-
-
-def _levelled(calls: Floats, cycle: int) -> Floats:
-    """The calls as if all inputs took the same time; as they are with fewer than five turns."""
-    if cycle == 1 or len(calls) < 5 * cycle:
-        return calls
-    level = np.median(calls)
-    levelled = np.empty_like(calls)
-    for turn in range(cycle):
-        own = calls[turn::cycle]
-        levelled[turn::cycle] = own / np.median(own) * level
-    return levelled
 
 
 def _trend(series: Sequence[Floats]) -> list[Doubt]:

@@ -15,12 +15,18 @@ Calls = tuple[Sequence[int], Sequence[int]]  # when each call began and ended, n
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The calls inside the common window, its length, and how many calls per second it held."""
+    """The calls inside the common window, its length, and how many calls per second it held.
+
+    `shares`: how much of each call made, kept or not, lies inside; `places`: which the kept ones
+    are. Both count an instance's calls from its first.
+    """
 
     samples: Samples
     window_s: float
     calls_per_s: float
     opens_ns: int = 0
+    shares: tuple[tuple[float, ...], ...] = ()
+    places: tuple[tuple[int, ...], ...] = ()
 
 
 def cut(instances: Sequence[Calls]) -> Cut:
@@ -38,19 +44,22 @@ def cut(instances: Sequence[Calls]) -> Cut:
             "the instances never ran at the same time", "raise duration_s or min_samples"
         )
     window_s = (closes - opens) / 1e9
-    latencies, completions, outside, calls = [], [], [], 0.0
+    latencies, completions, outside = [], [], []
+    shares, places = [], []
     for began, ended in timelines:
         kept = (began >= opens) & (ended <= closes)
         latencies.append(tuple(((ended - began)[kept] / 1e9).tolist()))
         completions.append(tuple(((ended[kept] - opens) / 1e9).tolist()))
         outside.append(int((~kept).sum()))
-        calls += _calls_between(began, ended, opens, closes)
+        shares.append(_shares(began, ended, opens, closes))
+        places.append(tuple(np.flatnonzero(kept).tolist()))
     samples = Samples(tuple(latencies), tuple(completions), tuple(outside))
-    return Cut(samples, window_s, calls / window_s, opens)
+    calls_per_s = sum(map(sum, shares)) / window_s
+    return Cut(samples, window_s, calls_per_s, opens, tuple(shares), tuple(places))
 
 
-def _calls_between(began: np.ndarray, ended: np.ndarray, opens: int, closes: int) -> float:
-    """How many calls the window held; one that an edge cuts counts by its share inside.
+def _shares(began: np.ndarray, ended: np.ndarray, opens: int, closes: int) -> tuple[float, ...]:
+    """How much of each call the window held; one that an edge cuts counts by its share inside.
 
     Whole calls alone would lose about one per instance that does not set the edges itself, because
     all begin together and none ends where the first one does. Simulated with two and eight
@@ -62,4 +71,4 @@ def _calls_between(began: np.ndarray, ended: np.ndarray, opens: int, closes: int
     """
     length = np.maximum(ended - began, 1)
     inside = np.minimum(ended, closes) - np.maximum(began, opens)
-    return float((np.clip(inside, 0, None) / length).sum())
+    return tuple((np.clip(inside, 0, None) / length).tolist())

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.errors import ModelError, UnsupportedError
+from honed.errors import ModelError
 from honed.models.checkpoint import Checkpoint
 from honed.models.heads import input_names
+from honed.models.padding import Padding
 from honed.models.texts import read_texts as read_texts
+from honed.models.tokenizer import encode
 from honed.record import InputFacts
 
 Ids = NDArray[np.int64]  # [batch, length]
@@ -31,28 +33,51 @@ _SPECIAL_KEYS = (
 
 @dataclass(frozen=True, slots=True)
 class InputSet:
-    """Batches by input name; `lengths` of every sequence without its padding, in order."""
+    """Batches by input name; `lengths` of every sequence without its padding, in order.
+
+    `order`: the place of each sequence among the texts or lengths as they came; empty: the same.
+    """
 
     batches: tuple[dict[str, Ids], ...]
     lengths: tuple[int, ...]
     source: str
+    order: tuple[int, ...] = ()
+
+    @property
+    def varied(self) -> bool:
+        """Whether one batch is more work than another."""
+        shapes = {batch["input_ids"].shape for batch in self.batches}
+        return len(shapes) > 1 or len(set(self.lengths)) > 1
+
+    def first(self, rows: int) -> dict[int, list[int]]:
+        """Where the first sequences lie, as they came: which rows of which batches."""
+        order = self.order or range(len(self.lengths))
+        wanted, found, place = set(sorted(order)[:rows]), dict[int, list[int]](), 0
+        for index, batch in enumerate(self.batches):
+            count = len(batch["input_ids"])
+            own = [row for row in range(count) if order[place + row] in wanted]
+            found |= {index: own} if own else {}
+            place += count
+        return found
 
     def head(self, rows: int) -> InputSet:
-        """The first sequences: batches as they are, the last one cut short if need be."""
-        kept: list[dict[str, Ids]] = []
-        left = rows
-        for batch in self.batches:
-            if left <= 0:
-                break
-            kept.append({name: ids[:left] for name, ids in batch.items()})
-            left -= len(kept[-1]["input_ids"])
-        return InputSet(tuple(kept), self.lengths[:rows], self.source)
+        """The first sequences alone, in the batches that they lie in, as wide as these are."""
+        first = self.first(rows)
+        starts = np.cumsum([0, *(len(batch["input_ids"]) for batch in self.batches)])
+        places = [int(starts[index]) + row for index, own in first.items() for row in own]
+        return InputSet(
+            tuple({k: v[own] for k, v in self.batches[i].items()} for i, own in first.items()),
+            tuple(self.lengths[place] for place in places),
+            self.source,
+            tuple(self.order[place] for place in places) if self.order else (),
+        )
 
     def save(self, path: Path) -> None:
         """One .npz without pickles."""
         arrays: dict[str, NDArray[np.generic]] = {
             "lengths": np.array(self.lengths, np.int64),
             "source": np.array(self.source),
+            "order": np.array(self.order, np.int64),
         }
         for index, batch in enumerate(self.batches):
             arrays |= {f"{index}/{name}": ids for name, ids in batch.items()}
@@ -69,7 +94,8 @@ class InputSet:
                     batches.setdefault(int(index), {})[name] = arrays[key]
             lengths = tuple(int(n) for n in arrays["lengths"])
             source = str(arrays["source"])
-        return cls(tuple(batches[i] for i in sorted(batches)), lengths, source)
+            order = tuple(int(n) for n in arrays.get("order", ()))
+        return cls(tuple(batches[i] for i in sorted(batches)), lengths, source, order)
 
     def facts(self) -> InputFacts:
         """What the record keeps. Many different lengths are counted in buckets, as "65-128"."""
@@ -113,10 +139,27 @@ def random_inputs(
     return InputSet(tuple(made), lengths, "random ids")
 
 
-def tokenised_inputs(
-    checkpoint: Checkpoint, texts: Sequence[str], batch_size: int, sequence_length: int
+def drawn_inputs(
+    checkpoint: Checkpoint, lengths: Sequence[int], batch_size: int, padding: Padding, source: str
 ) -> InputSet:
-    """The texts in their order, cut at `sequence_length`, padded to the longest of their batch.
+    """Sequences of ordinary ids with these lengths; the padding's seed makes the ids too."""
+    check_length(checkpoint, max(lengths))
+    ordinary = _ordinary_ids(checkpoint)
+    random = np.random.default_rng(padding.seed)
+    ids = [random.choice(ordinary, length) for length in lengths]
+    rows = _Rows(ids, [np.zeros_like(row) for row in ids], _padding_id(checkpoint))
+    return _batched(checkpoint, rows, batch_size, padding, source)
+
+
+def tokenised_inputs(
+    checkpoint: Checkpoint,
+    texts: Sequence[str],
+    batch_size: int,
+    sequence_length: int,
+    padding: Padding | None = None,
+) -> InputSet:
+    """The texts cut at `sequence_length`; unless told otherwise, in their order and padded to the
+    longest of their batch.
 
     A last batch that is not full is filled up with the first texts again, so that every call does
     the same work.
@@ -126,63 +169,47 @@ def tokenised_inputs(
         raise ModelError("there are no texts to feed", "give a file with at least one text")
     missing = -len(texts) % batch_size
     filled = [*texts, *(texts[i % len(texts)] for i in range(missing))]
-    ids, segments, padding_id = _tokenise(checkpoint, filled, sequence_length)
-    made = []
-    for start in range(0, len(filled), batch_size):
-        chosen = slice(start, start + batch_size)
-        mask = _padded([[1] * len(row) for row in ids[chosen]], 0)
-        made.append(
-            _batch(
-                checkpoint, _padded(ids[chosen], padding_id), mask, _padded(segments[chosen], 0)
-            )
-        )
-    return InputSet(tuple(made), tuple(len(row) for row in ids), "texts")
+    rows = _tokenise(checkpoint, filled, sequence_length)
+    return _batched(checkpoint, rows, batch_size, padding or Padding(), "texts")
 
 
-def _tokenise(
-    checkpoint: Checkpoint, texts: Sequence[str], sequence_length: int
-) -> tuple[list[list[int]], list[list[int]], int]:
-    """Ids and segments of each text, and the id to pad with."""
-    if not checkpoint.has_tokenizer:
-        raise ModelError(
-            f"{checkpoint.folder} has no tokenizer, so it cannot read texts",
-            "leave inputs out for random ids, or put the tokenizer's files into the folder",
-        )
-    try:
-        from transformers import AutoTokenizer
-    except ImportError as error:
-        raise UnsupportedError(
-            f"{error.name} is not installed, which tokenises texts", "pip install 'honed[torch]'"
-        ) from error
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            checkpoint.folder, local_files_only=True, trust_remote_code=checkpoint.own_code
-        )
-        encoded = tokenizer(list(texts), truncation=True, max_length=sequence_length)
-    except Exception as error:  # tokenizer files are user input, in many formats
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(
-            f"the tokenizer in {checkpoint.folder} could not be used: {first}",
-            "copy or download the tokenizer's files again",
-        ) from error
-    ids = encoded["input_ids"]
-    segments = encoded.get("token_type_ids") or [[0] * len(row) for row in ids]
-    _check_ids(checkpoint, max(max(row, default=0) for row in ids))
-    return ids, segments, int(tokenizer.pad_token_id or 0)  # any id does: padding is masked
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Ids and segments of each sequence, and the id to pad with."""
+
+    ids: Sequence[Sequence[int] | Ids]
+    segments: Sequence[Sequence[int] | Ids]
+    padding_id: int
 
 
-def _check_ids(checkpoint: Checkpoint, largest: int) -> None:
-    if largest >= checkpoint.vocab_size:
-        raise ModelError(
-            f"the tokenizer in {checkpoint.folder} makes ids up to {largest}, the model knows "
-            f"{checkpoint.vocab_size}",
-            "do the tokenizer and the weights belong together?",
-        )
+def _batched(
+    checkpoint: Checkpoint, rows: _Rows, batch_size: int, padding: Padding, source: str
+) -> InputSet:
+    lengths = [len(row) for row in rows.ids]
+    made: list[dict[str, Ids]] = []
+    order: list[int] = []
+    for group in padding.groups(lengths, batch_size):
+        ids = _padded([rows.ids[r] for r in group.rows], rows.padding_id, group.width)
+        mask = _padded([[1] * lengths[r] for r in group.rows], 0, group.width)
+        segments = _padded([rows.segments[r] for r in group.rows], 0, group.width)
+        made.append(_batch(checkpoint, ids, mask, segments))
+        order += group.rows
+    return InputSet(tuple(made), tuple(lengths[r] for r in order), source, tuple(order))
 
 
-def _padded(rows: Sequence[Sequence[int]], value: int) -> Ids:
-    # A sequence of no tokens still needs one column.
-    out = np.full((len(rows), max(1, *(len(row) for row in rows))), value, np.int64)
+def _tokenise(checkpoint: Checkpoint, texts: Sequence[str], sequence_length: int) -> _Rows:
+    found = encode(checkpoint, texts, sequence_length)
+    return _Rows(found.ids, found.segments, found.padding_id)
+
+
+def _padding_id(checkpoint: Checkpoint) -> int:
+    """RoBERTa's family counts positions by it; for the others any id does."""
+    found = checkpoint.config.get("pad_token_id")
+    return found if isinstance(found, int) and 0 <= found < checkpoint.vocab_size else 0
+
+
+def _padded(rows: Sequence[Sequence[int] | Ids], value: int, width: int) -> Ids:
+    out = np.full((len(rows), width), value, np.int64)
     for index, row in enumerate(rows):
         out[index, : len(row)] = row
     return out

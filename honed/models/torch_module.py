@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -54,7 +55,8 @@ def frameworks() -> Iterator[tuple[Any, Any]]:
     """torch and transformers, with transformers' progress bars and reports off meanwhile."""
     try:
         import torch
-        import transformers
+
+        transformers = import_transformers()
         from transformers.utils import logging
     except ImportError as error:
         raise UnsupportedError(
@@ -69,6 +71,26 @@ def frameworks() -> Iterator[tuple[Any, Any]]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+
+
+def import_transformers() -> Any:
+    """transformers with its model classes, but without torchao.
+
+    Where torchao is installed, transformers imports it with the first model class, which takes
+    half as long again, for checkpoints of a kind that honed does not read. A module that is None
+    in sys.modules counts as not installed; transformers asks once, so others may import it later.
+    """
+    hidden = "torchao" not in sys.modules
+    if hidden:
+        sys.modules["torchao"] = None  # type: ignore[assignment]
+    try:
+        import transformers
+
+        _ = transformers.AutoModel
+    finally:
+        if hidden:
+            del sys.modules["torchao"]
+    return transformers
 
 
 def auto_class(transformers: Any, task: str) -> Any:

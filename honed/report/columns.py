@@ -112,6 +112,14 @@ def _tokens(record: Record) -> str:
     return plain(record.metrics.tokens_per_s if record.metrics else None)
 
 
+def _useful(record: Record) -> str:
+    return plain(record.metrics.useful_tokens_per_s if record.metrics else None)
+
+
+def _padding(record: Record) -> str:
+    return f"{record.inputs.padding_share:.0%}" if record.inputs else plain(None)
+
+
 def _latency(name: str) -> Callable[[Record], str]:
     def read(record: Record) -> str:
         if record.metrics is None:
@@ -146,6 +154,18 @@ def _share_of_bound(record: Record) -> str:
     return f"{metrics.flops_per_s / metrics.bound_flops_per_s:.0%}"
 
 
+def _accuracy(record: Record) -> str:
+    found = record.accuracy
+    if found is None or found.value is None or found.drop is None:
+        return plain(None)
+    return f"{found.value:.3f} ({-found.drop:+.1%})"
+
+
+def accuracy(records: Sequence[Record]) -> tuple[Column, ...]:
+    """A column where anything was evaluated, else none."""
+    return (ACCURACY,) if any(r.accuracy is not None for r in records) else ()
+
+
 P50 = Column("p50", "p50 ms\n(95 %)", 0, _latency("p50"), _latency_ends("ci95"))
 P90 = Column("p90", "p90\nms", 50, _latency("p90"), _latency_ends("p90_ci95"))
 P99 = Column("p99", "p99\nms", 30, _latency("p99"), _latency_ends("p99_ci95"))
@@ -162,4 +182,14 @@ PEAK = Column(
 COSINE = Column(
     "cosine", "cosine", 20, lambda r: cosine(r.fidelity.cosine_min if r.fidelity else None)
 )
+USEFUL = Column("useful tokens/s", "useful\ntok/s", 6, _useful)
+PADDING = Column("padding", "pad-\nding", 52, _padding)
+ACCURACY = Column("accuracy", "accuracy\n(to fp32)", 8, _accuracy)
 MEASURES = (P50, P90, P99, THROUGHPUT, TOKENS, ARITHMETIC, BOUND, PEAK, COSINE)
+
+
+def measures(records: Sequence[Record]) -> tuple[Column, ...]:
+    """What every table shows; and where there is padding, how much, and the speed without it."""
+    padded = any(r.inputs is not None and r.inputs.padding_share > 0 for r in records)
+    at = MEASURES.index(TOKENS)
+    return (*MEASURES[:at], USEFUL, PADDING, *MEASURES[at:]) if padded else MEASURES

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from honed.case import CORE_FIELDS, CORE_KEYS
-from honed.record import Latency, Memory, Record
+from honed.record import InputFacts, Latency, Memory, Record
 from honed.report.numbers import NONE, measured, mib, plain, ranges, seconds
 from honed.report.words import cosine, status, word
 
@@ -26,10 +26,12 @@ def record_details(record: Record) -> RenderableType:
     """Sections that have nothing to say are left out."""
     sections = {
         "settings": _settings(record),
+        "inputs": _inputs(record.inputs) if record.inputs else [],
         "speed": _speed(record),
         "latency": _latency(record.metrics.latency_s) if record.metrics else [],
         "memory": _memory(record.memory) if record.memory else [],
         "fidelity": _fidelity(record),
+        "accuracy": _accuracy(record),
         "machine": _machine(record.machine),
     }
     parts: list[RenderableType] = [_heading(record)]
@@ -131,6 +133,16 @@ def _speed(record: Record) -> list[Row]:
     return rows
 
 
+def _inputs(found: InputFacts) -> list[Row]:
+    ends = [int(end) for key in found.length_histogram for end in key.split("-")]
+    rows: list[Row] = [("fed", f"{found.sequences} sequences: {found.source}")]
+    if len(set(ends)) > 1:
+        rows.append(("lengths", f"{min(ends)} to {max(ends)} tokens"))
+    if found.padding_share:
+        rows.append(("padding", f"{found.padding_share:.1%} of the tokens"))
+    return rows
+
+
 def _latency(found: Latency) -> list[Row]:
     rows: list[Row] = []
     for name in ("min", "p50", "p90", "p95", "p99", "max", "mean", "stdev"):
@@ -174,6 +186,24 @@ def _fidelity(record: Record) -> list[Row]:
     rows.append(("largest difference", diff + share))
     if found.top1_agreement is not None:
         rows.append(("same first choice", f"{found.top1_agreement:.1%}"))
+    return rows
+
+
+def _accuracy(record: Record) -> list[Row]:
+    found = record.accuracy
+    if found is None:
+        return []
+    value = "outputs are not finite" if found.value is None else f"{found.value:.4f}"
+    rows: list[Row] = [
+        (found.metric, f"{value} (fp32 {found.reference:.4f})"),
+        ("judged on", f"{found.examples} examples: {found.source}"),
+    ]
+    if found.drop is not None:
+        ends = found.drop_ci95
+        between = f", 95 % in {ends[0]:.2%} … {ends[1]:.2%}" if ends else ""
+        closed = found.allowed is not None and found.drop > found.allowed
+        allowed = "" if found.allowed is None else f" (at most {found.allowed:.2%})"
+        rows.append(("drop", Text(f"{found.drop:.2%}{allowed}{between}", "red" if closed else "")))
     return rows
 
 

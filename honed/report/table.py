@@ -24,16 +24,19 @@ _SETTINGS_WIDTH = 18  # of the one column that wraps, at least
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def records_table(records: Sequence[Record]) -> RecordsTable:
-    """A row per record; what failed, and what is doubtful, below."""
-    return RecordsTable(tuple(records))
+def records_table(records: Sequence[Record], extra: Sequence[Column] = ()) -> RecordsTable:
+    """A row per record, with `extra` columns beside the measures; what failed, and what is
+    doubtful, below."""
+    return RecordsTable(tuple(records), extra)
 
 
 class RecordsTable:
     """A rich renderable that learns its width only when it is printed."""
 
-    def __init__(self, records: Sequence[Record]) -> None:
+    def __init__(self, records: Sequence[Record], extra: Sequence[Column] = ()) -> None:
         self._records = records
+        self._measures = (*columns.measures(records), *columns.accuracy(records), *extra)
+        self._extra = extra
         self._footnotes = list(dict.fromkeys(d.message for r in records for d in r.doubts))
         self._short = _short_ids(records)
 
@@ -46,7 +49,7 @@ class RecordsTable:
         if shared:
             yield Text("  ".join(word(self._records[0].case.get(k)) for k in shared), "bold")
         yield table
-        lost = [c.name for c in columns.MEASURES if c.name not in shown]
+        lost = [c.name for c in self._measures if c.name not in shown]
         if lost:
             yield Text(f"too narrow for {', '.join(lost)}: honed show ID", "dim", justify="left")
         yield from self._failures()
@@ -55,7 +58,7 @@ class RecordsTable:
 
     def _fitting(self, console: Console, options: ConsoleOptions) -> tuple[Table, set[str]]:
         """The richest table that fits, and the names of what it shows."""
-        chosen = [self._id(), *columns.key_columns(self._records), *columns.MEASURES]
+        chosen = [self._id(), *columns.key_columns(self._records), *self._measures]
         chosen.append(self._status())
         while (worst := max(chosen, key=lambda c: c.rank)).rank >= _DISPENSABLE:
             table = self._flat(chosen)
@@ -81,13 +84,14 @@ class RecordsTable:
 
     def _stacks(self) -> list[tuple[Column, ...]]:
         """Two columns in the room of one: the second stands under the first."""
+        tokens = columns.USEFUL if columns.USEFUL in self._measures else columns.TOKENS
         return [
             (self._id(), self._status()),
             (columns.settings_column(self._records),),
             (columns.P50, columns.P99),
-            (columns.THROUGHPUT, columns.TOKENS),
+            (columns.THROUGHPUT, *(self._extra or (tokens,))),
             (columns.ARITHMETIC, columns.BOUND),
-            (columns.PEAK, columns.COSINE),
+            (columns.PEAK, columns.COSINE, *columns.accuracy(self._records)),
         ]
 
     def _flat(self, chosen: Sequence[Column]) -> Table:

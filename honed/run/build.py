@@ -18,6 +18,7 @@ from typing import Any
 from honed import artifacts
 from honed.backends.base import LoadRequest, load_backend
 from honed.errors import HonedError, OutOfMemoryError
+from honed.models.inputs import InputSet
 from honed.run.job import Job
 
 Tell = Callable[..., None]
@@ -28,6 +29,16 @@ class BuildError(HonedError):
     """An export that failed."""
 
     status = "crashed"
+
+
+def request_of(job: Job) -> LoadRequest:
+    """What a backend is asked for; the same in the build's process and in the measured one."""
+    assert job.checkpoint is not None
+    request = LoadRequest(job.case, job.checkpoint, job.seat.threads)
+    if job.calibration is None:
+        return request
+    found = InputSet.load(job.calibration)
+    return replace(request, calibration=found.batches, calibration_source=found.source)
 
 
 def artifact_for(job: Job, request: LoadRequest, tell: Tell) -> tuple[Path | None, float]:
@@ -49,8 +60,7 @@ def artifact_for(job: Job, request: LoadRequest, tell: Tell) -> tuple[Path | Non
 
 def work(job: Job, _tell: Tell) -> dict[str, Any]:
     """Build the artifact; siblings that ask for the same one wait on its lock."""
-    assert job.checkpoint is not None
-    request = LoadRequest(job.case, job.checkpoint, job.seat.threads)
+    request = request_of(job)
     about = _about(request)
     assert about is not None
     backend = load_backend(job.case.backend)

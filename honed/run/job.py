@@ -21,6 +21,9 @@ Kind = Literal["prepare", "build", "measure"]
 BARRIERS = ("start", "timed", "idle", "counted")
 
 
+_PATHS = ("inputs", "reference", "calibration", "examples", "answers", "barriers")
+
+
 @dataclass(frozen=True, slots=True)
 class Seat:
     """One instance's place: which of how many, on which cores and memory nodes.
@@ -48,6 +51,9 @@ class Job:
     checkpoint: Checkpoint | None = None
     inputs: Path | None = None
     reference: Path | None = None
+    calibration: Path | None = None
+    examples: Path | None = None
+    answers: Path | None = None
     barriers: Path | None = None
 
     def dump(self) -> str:
@@ -64,7 +70,7 @@ class Job:
         data["case"] = Case.from_json(data["case"])
         seat = data["seat"]
         data["seat"] = Seat(**{**seat, "cpus": tuple(seat["cpus"]), "nodes": tuple(seat["nodes"])})
-        for key in ("inputs", "reference", "barriers"):
+        for key in _PATHS:
             data[key] = Path(data[key]) if data[key] else None
         if data["checkpoint"] is not None:
             data["checkpoint"] = read_checkpoint(data["checkpoint"])

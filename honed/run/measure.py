@@ -6,10 +6,9 @@ Time and memory are taken in separate passes: what watches memory slows what is 
 from __future__ import annotations
 
 import gc
-import itertools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,10 +19,11 @@ from honed.backends.base import Backend, LoadRequest, Step, load_backend
 from honed.machine import spawn, threads
 from honed.measure import fidelity, memory
 from honed.measure.barrier import Barrier
-from honed.measure.steady import Steadiness
+from honed.models import padding
 from honed.models.inputs import InputSet
-from honed.run import build
+from honed.run import build, evaluate
 from honed.run.job import Job
+from honed.run.warmup import Warmup
 from honed.workloads.base import Sampling, Timeline, load_workload
 
 Tell = Callable[..., None]
@@ -38,17 +38,18 @@ class Runs(Protocol):
 
 
 _PROOF_S = 0.25  # long enough for every pool thread to show up in the kernel's run times
+_PROOF_TRIES = 3  # turns may overlap for once; threads that fight for cores always do
 _MEMORY_CALLS = 3
+_WHOLE_TURN = 64  # batches: as many as lengths are drawn for; files of texts may hold far more
 
 
 def work(job: Job, tell: Tell) -> dict[str, Any]:
     """Everything one instance measures, as JSON."""
-    assert job.checkpoint is not None
     assert job.inputs is not None
     tell("phase", phase="importing")
     backend = load_backend(job.case.backend)
     import_s, _ = _timed(backend.start)
-    request = LoadRequest(job.case, job.checkpoint, job.seat.threads)
+    request = build.request_of(job)
     artifact, build_s = build.artifact_for(job, request, tell)
     tell("phase", phase="loading")
     step, facts = _load(backend, request, artifact)
@@ -57,9 +58,9 @@ def work(job: Job, tell: Tell) -> dict[str, Any]:
         feeds = [step.prepare(batch) for batch in inputs.batches]
         tell("phase", phase="checking")
         first_call_s, _ = _timed(lambda: step.run(feeds[0]))
-        steadiness = Steadiness(job.case.warmup_s, len(feeds))
-        judged = _fidelity(job, _Counted(step, steadiness), feeds, inputs)
-        timing = _time(job, _Counted(step, steadiness), feeds, tell)
+        warmup = Warmup(step, feeds, inputs, job.case.warmup_s)
+        judged = _fidelity(job, warmup, feeds, inputs)
+        timing = _time(job, step, (inputs, feeds), warmup, tell)
         tell("phase", phase="measuring memory")
         _wait(job, "timed")
         facts["memory"] |= _memory(job, step, feeds)
@@ -67,6 +68,9 @@ def work(job: Job, tell: Tell) -> dict[str, Any]:
         facts["memory"]["pss_bytes"] = memory.pss_bytes()
         _wait(job, "counted")
         effective = _effective(job, backend, step, feeds)
+        limit = job.case.sequence_length
+        effective |= padding.read_back(inputs.batches, job.case.knobs, limit)
+        said = _evaluated(job, step, tell)
     finally:
         step.close()
     return {
@@ -76,8 +80,17 @@ def work(job: Job, tell: Tell) -> dict[str, Any]:
         "build_s": build_s,
         "first_call_s": first_call_s,
         "fidelity": judged,
+        "said": said,
         "effective": effective,
     }
+
+
+def _evaluated(job: Job, step: Step, tell: Tell) -> list[float] | None:
+    """Nobody is timed any more; one instance speaks for all, since all run the same setting."""
+    if job.examples is None or job.answers is None or job.seat.index:
+        return None
+    tell("phase", phase="evaluating")
+    return evaluate.work(step, evaluate.Paths(job.examples, job.answers))
 
 
 def _timed(call: Callable[[], Any]) -> tuple[float, Any]:
@@ -118,16 +131,13 @@ def _fidelity(
 def rows_of(
     step: Runs, feeds: Sequence[Any], inputs: InputSet, rows: int
 ) -> tuple[dict[str, Any], Any]:
-    """The outputs and masks of the first `rows` sequences, padded to one length."""
+    """The outputs and masks of the first `rows` sequences as they came, padded to one length."""
     found: list[dict[str, Any]] = []
     masks: list[Any] = []
-    for feed, batch in zip(feeds, inputs.batches, strict=True):
-        if rows <= 0:
-            break
-        outputs = step.outputs(step.run(feed))
-        found.append({k: np.asarray(v)[:rows] for k, v in outputs.items()})
-        masks.append(batch["attention_mask"][:rows])
-        rows -= len(masks[-1])
+    for index, own in inputs.first(rows).items():
+        outputs = step.outputs(step.run(feeds[index]))
+        found.append({k: np.asarray(v)[own] for k, v in outputs.items()})
+        masks.append(inputs.batches[index]["attention_mask"][own])
     lengths = {m.shape[1] for m in masks}
     longest = max(lengths)
     joined = {
@@ -154,27 +164,13 @@ def _wait(job: Job, name: str) -> None:
     _barrier(job, name).arrive_and_wait(job.case.timeout_s)
 
 
-class _Counted:
-    """A step whose calls before the timed ones tell when it is warm: those that check its outputs
-    warm it up as well as any."""
-
-    def __init__(self, step: Step, steadiness: Steadiness) -> None:
-        self.step = step
-        self.steadiness = steadiness
-
-    def outputs(self, raw: Any) -> Any:
-        return self.step.outputs(raw)
-
-    def run(self, feed: Any) -> Any:
-        call_s, raw = _timed(lambda: self.step.run(feed))
-        self.steadiness.add(call_s)
-        return raw
-
-
-def _time(job: Job, counted: _Counted, feeds: Sequence[Any], tell: Tell) -> dict[str, Any]:
+def _time(
+    job: Job, step: Step, fed: tuple[InputSet, Sequence[Any]], warmup: Warmup, tell: Tell
+) -> dict[str, Any]:
+    inputs, feeds = fed
     barrier = _barrier(job, "start")
     tell("phase", phase="warming up")
-    _warm_up(counted, feeds)
+    warmup.finish()
     cpu: list[float] = []
 
     def begin() -> None:
@@ -183,25 +179,19 @@ def _time(job: Job, counted: _Counted, feeds: Sequence[Any], tell: Tell) -> dict
         barrier.arrive_and_wait(job.case.timeout_s)
         cpu.append(time.process_time())
 
-    how = Sampling(job.case, begin, barrier.done, barrier.all_done)
-    timeline: Timeline = load_workload(job.case.workload).sample(counted.step.run, feeds, how)
+    turn = len(feeds) if inputs.varied and len(feeds) <= _WHOLE_TURN else 1
+    how = Sampling(job.case, begin, barrier.done, barrier.all_done, turn)
+    timeline: Timeline = load_workload(job.case.workload).sample(step.run, feeds, how)
     cpu.append(time.process_time())
     tell("phase", phase="measured")
     return {
         "began_ns": list(timeline.began_ns),
         "ended_ns": list(timeline.ended_ns),
+        "fed": None if timeline.fed is None else list(timeline.fed),
         "cpu_s": cpu[1] - cpu[0],
-        "warmup_s": counted.steadiness.elapsed_s,
-        "settled": counted.steadiness.settled,
+        "warmup_s": warmup.elapsed_s,
+        "settled": warmup.settled,
     }
-
-
-def _warm_up(counted: _Counted, feeds: Sequence[Any]) -> None:
-    """Call until the times are steady, or the limit."""
-    for feed in itertools.cycle(feeds):
-        if counted.steadiness.over:
-            break
-        counted.run(feed)
 
 
 def _memory(job: Job, step: Step, feeds: Sequence[Any]) -> dict[str, Any]:
@@ -228,20 +218,29 @@ def _elements(feed: Any) -> int:
 
 def _effective(job: Job, backend: Backend, step: Step, feeds: Sequence[Any]) -> dict[str, Any]:
     """What the engine and the kernel say of this process, beside what was asked."""
-    before, began = threads.thread_times(), time.perf_counter()
-    while time.perf_counter() - began < _PROOF_S:
-        step.run(feeds[0])
-    wall_s = time.perf_counter() - began
-    ran = threads.ran(before, threads.thread_times(), wall_s)
-    told = step.read_back()
-    if told.get("caller") == "waits":
-        ran = tuple(tid for tid in ran if tid != threading.get_native_id())
+    told = dict(step.read_back())
+    for _ in range(_PROOF_TRIES):
+        burst, running = burst_of(step, feeds[0], told)
+        if not told.get("turns") or running <= (job.seat.threads or running):
+            break
     return {
         "cpus": list(threads.allowed_cpus()),
         "nodes": list(job.seat.nodes) or None,
-        "threads_running": len(ran),
-        "cpus_ran_on": list(threads.cpus_ran_on(ran)),
+        "threads_running": running,
+        "threads_runnable_mean": round(burst.runnable_mean, 2),
+        "cpus_ran_on": list(threads.cpus_ran_on(burst.ran())),
         **spawn.read_back(job.case.knobs),
         **told,
         **dict(backend.versions()),
     }
+
+
+def burst_of(step: Step, feed: Any, told: Mapping[str, Any]) -> tuple[threads.Burst, int]:
+    """Calls for a while, and how many threads ran in them, or took turns."""
+    before = threads.snapshot()
+    while time.perf_counter() - before.at_s < _PROOF_S:
+        step.run(feed)
+    burst = threads.burst(before, threads.snapshot())
+    if told.get("caller") == "waits":
+        burst = burst.without(threading.get_native_id())
+    return burst, burst.at_once() if told.get("turns") else len(burst.ran())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,13 +14,15 @@ import numpy as np
 import honed
 from honed.case import Case
 from honed.compose import applicable_knobs, filled_in
-from honed.machine import facts, limits, watch
+from honed.machine import facts, limits, native, watch
 from honed.machine.bound import bound_flops_per_s
-from honed.measure import stats, window
+from honed.measure import level, stats, window
+from honed.measure.accuracy import complaint as complaint_of_accuracy
 from honed.models.checkpoint import Checkpoint
 from honed.models.cost import forward_flops
 from honed.models.inputs import InputSet
 from honed.record import (
+    Accuracy,
     Doubt,
     Error,
     Fidelity,
@@ -29,7 +31,9 @@ from honed.record import (
     Record,
     Status,
 )
+from honed.run import evaluate
 from honed.run.death import Death
+from honed.run.interpreter import Interpreter
 from honed.run.job import Job, Seat
 from honed.run.prepare import Prepared
 
@@ -49,13 +53,20 @@ def record(
     cut = window.cut([(r["began_ns"], r["ended_ns"]) for r in results])
     inputs = InputSet.load(prepared.inputs)
     settled = all(r["settled"] for r in results)
-    lengths = {b["input_ids"].shape[1] for b in inputs.batches}
-    cycle = len(inputs.batches) if len(lengths) > 1 else 1
-    doubts = stats.doubts(cut.samples, settled, cycle)
+    fed = [_fed(r, len(inputs.batches)) for r in results]
+    factors = _factors(cut, fed, inputs)
+    skips = all(r["effective"].get("skips_padding") for r in results)
+    rates = _rates(cut, fed, _computed(inputs, skips), prepared.checkpoint)
+    doubts = stats.doubts(cut.samples, settled, factors)
     doubts += watched.doubts(sum(r["cpu_s"] for r in results))
+    doubts += native.doubts(case.precision, case.device, facts.machine_facts())
     fidelity = _worst([r["fidelity"] for r in results if r["fidelity"] is not None])
     unproven = _unproven(case, [j.seat for j in jobs], results)
-    status, error = _status(fidelity, unproven, results)
+    accuracy = None
+    if prepared.evaluation is not None:
+        accuracy, said = evaluate.judge(case, prepared.evaluation, results[0]["said"])
+        doubts += said
+    status, error = _status(_complaints_of(fidelity, accuracy), unproven, results)
     return _record(
         case,
         status,
@@ -63,11 +74,17 @@ def record(
         effective=tuple(r["effective"] for r in results),
         inputs=inputs.facts(),
         samples=replace(cut.samples, window_began_s=_unix_s(cut.opens_ns)),
-        metrics=_metrics(jobs, results, cut, (prepared.checkpoint, inputs)),
+        metrics=_metrics(jobs, results, cut, factors, rates),
         memory=_memory([r["memory"] for r in results]),
         fidelity=fidelity and Fidelity(**{k: v for k, v in fidelity.items() if k != "complaint"}),
+        accuracy=accuracy,
         doubts=doubts + tuple(Doubt(**n) for r in results for n in r["notes"]),
     )
+
+
+def ran_by(record: Record, elsewhere: Interpreter) -> Record:
+    """The record with the versions of the interpreter that ran it, where it was not this one."""
+    return replace(record, machine={**record.machine, **asdict(elsewhere)})
 
 
 def _record(case: Case, status: Status, **parts: Any) -> Record:
@@ -86,24 +103,76 @@ def _unix_s(monotonic_ns: int) -> float:
     return time.time() - (time.monotonic_ns() - monotonic_ns) / 1e9
 
 
+def _fed(result: Result, inputs: int) -> list[int]:
+    """Which input each call took; in turn, where the workload does not say."""
+    told: list[int] | None = result.get("fed")
+    return [i % inputs for i in range(len(result["began_ns"]))] if told is None else told
+
+
+def _factors(
+    cut: window.Cut, fed: Sequence[Sequence[int]], inputs: InputSet
+) -> list[stats.Floats] | None:
+    """What makes the calls of unlike inputs comparable; None where that cannot be told."""
+    sizes = [(b["input_ids"].size, int(b["attention_mask"].sum())) for b in inputs.batches]
+    found = []
+    for calls, places, order in zip(cut.samples.latency_s, cut.places, fed, strict=True):
+        factors = level.factors(calls, [order[place] for place in places], sizes)
+        if factors is None:
+            return None
+        found.append(factors)
+    return found
+
+
+def _computed(inputs: InputSet, skips_padding: bool) -> list[list[tuple[int, int, int]]]:
+    """What each batch makes an engine compute: sequences, tokens of each, and useful tokens.
+
+    Padding is arithmetic too, but for an engine that says that it skips it.
+    """
+    found = []
+    for batch in inputs.batches:
+        real = [int(n) for n in batch["attention_mask"].sum(axis=1)]
+        rows, width = batch["input_ids"].shape
+        found.append([(1, n, n) for n in real] if skips_padding else [(rows, width, sum(real))])
+    return found
+
+
+def _rates(
+    cut: window.Cut,
+    fed: Sequence[Sequence[int]],
+    computed: Sequence[Sequence[tuple[int, int, int]]],
+    checkpoint: Checkpoint,
+) -> dict[str, float | None]:
+    """Tokens and arithmetic per second, of the inputs that the window really held."""
+    held = np.zeros(len(computed))
+    for order, shares in zip(fed, cut.shares, strict=True):
+        np.add.at(held, list(order), shares)
+
+    def per_s(amounts: Sequence[float]) -> float:
+        return float(held @ np.asarray(amounts, float)) / cut.window_s
+
+    costs = [
+        [forward_flops(checkpoint.config, rows, length, checkpoint.task) for rows, length, _ in b]
+        for b in computed
+    ]
+    known = [sum(c for c in batch if c is not None) for batch in costs]
+    return {
+        "tokens_per_s": per_s([sum(rows * length for rows, length, _ in b) for b in computed]),
+        "useful_tokens_per_s": per_s([sum(useful for *_, useful in b) for b in computed]),
+        "flops_per_s": None if any(None in batch for batch in costs) else per_s(known),
+    }
+
+
 def _metrics(
     jobs: Sequence[Job],
     results: Sequence[Result],
     cut: window.Cut,
-    fed: tuple[Checkpoint, InputSet],
+    factors: Sequence[stats.Floats] | None,
+    rates: Mapping[str, Any],
 ) -> Metrics:
-    case, (checkpoint, inputs) = jobs[0].case, fed
-    throughput = stats.throughput(cut, case.batch_size)
-    per_s = throughput.value or 0.0
-    padded = float(np.mean([b["input_ids"].shape[1] for b in inputs.batches]))
-    useful = float(np.mean(inputs.lengths))
-    flops = _flops(checkpoint, inputs)
     return Metrics(
         latency_s=stats.latency(cut.samples),
-        throughput_per_s=throughput,
-        tokens_per_s=per_s * padded,
-        useful_tokens_per_s=per_s * useful,
-        flops_per_s=None if flops is None else per_s / case.batch_size * flops,
+        throughput_per_s=stats.throughput(cut, jobs[0].case.batch_size, factors),
+        **rates,
         bound_flops_per_s=_bound(jobs),
         import_s=max(r["import_s"] for r in results),
         load_s=max(r["load_s"] for r in results),
@@ -114,18 +183,6 @@ def _metrics(
         window_s=cut.window_s,
         slowest_p50_s=max(float(np.median(s)) for s in cut.samples.latency_s if s),
     )
-
-
-def _flops(checkpoint: Checkpoint, inputs: InputSet) -> float | None:
-    """Arithmetic of the mean call, padding included: the engine computes it too."""
-    costs = [forward_flops(checkpoint.config, *_shape(b), checkpoint.task) for b in inputs.batches]
-    known = [c for c in costs if c is not None]
-    return sum(known) / len(known) if known and len(known) == len(costs) else None
-
-
-def _shape(batch: Mapping[str, Any]) -> tuple[int, int]:
-    rows, length = batch["input_ids"].shape
-    return rows, length
 
 
 def _bound(jobs: Sequence[Job]) -> float | None:
@@ -153,12 +210,21 @@ def _worst(judged: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     return min(judged, key=lambda f: (not f["complaint"], f["cosine_min"]), default=None)
 
 
+def _complaints_of(fidelity: Mapping[str, Any] | None, found: Accuracy | None) -> list[str]:
+    """What is wrong with the outputs, by either measure."""
+    said = [
+        fidelity["complaint"] if fidelity else "",
+        "" if found is None else complaint_of_accuracy(found),
+    ]
+    return [text for text in said if text]
+
+
 def _status(
-    fidelity: Mapping[str, Any] | None, unproven: Sequence[str], results: Sequence[Result]
+    complaints: Sequence[str], unproven: Sequence[str], results: Sequence[Result]
 ) -> tuple[Status, Error | None]:
-    if fidelity is not None and fidelity["complaint"]:
+    if complaints:
         hint = "do not deploy this setting; try another precision or engine"
-        return "diverged", Error("Diverged", fidelity["complaint"], hint)
+        return "diverged", Error("Diverged", "; ".join(complaints), hint)
     if unproven:
         notes = "; ".join(n["message"] for r in results for n in r["notes"])
         message = f"not proven to have taken effect: {'; '.join(unproven)}"

@@ -19,7 +19,8 @@ from honed.machine import limits, placement, system, topology, watch
 from honed.machine.spawn import Spawn, fold
 from honed.measure.barrier import Barrier
 from honed.record import Record
-from honed.run import death, merge, prepare, process
+from honed.run import death, interpreter, merge, prepare, process
+from honed.run.evaluate import Paths
 from honed.run.job import BARRIERS, Job, Seat, read_checkpoint
 from honed.run.prepare import Prepared
 from honed.run.process import Worker
@@ -59,13 +60,15 @@ def _measured(case: Case, on_phase: OnPhase) -> Record:
     places = seats(case)
     backend = load_backend(case.backend)
     backend.check(case)
-    if case.python is None and not (availability := backend.available()).ok:
+    elsewhere = case.python and interpreter.examine(case.python, case.backend)
+    if not elsewhere and not (availability := backend.available()).ok:
         raise UnsupportedError(f"{case.backend}: {availability.why}", availability.how)
     prepared = prepare.ready(case) or _prepare(case, on_phase)
     with tempfile.TemporaryDirectory(prefix="honed-") as scratch:
         jobs = _jobs(case, places, prepared, Path(scratch))
         with system.changed(case.knobs, allowed=case.allow_system_changes):
-            return _run(case, jobs, prepared, on_phase)
+            record = _run(case, jobs, prepared, on_phase)
+    return merge.ran_by(record, elsewhere) if elsewhere else record
 
 
 def seats(case: Case) -> list[Seat]:
@@ -104,6 +107,9 @@ def _jobs(case: Case, seats: Sequence[Seat], prepared: Prepared, barriers: Path)
             checkpoint=prepared.checkpoint,
             inputs=prepared.inputs,
             reference=prepared.reference,
+            calibration=prepared.calibration,
+            examples=prepared.evaluation.examples if prepared.evaluation else None,
+            answers=prepared.evaluation.reference if prepared.evaluation else None,
             barriers=barriers,
         )
         for seat in seats
@@ -123,6 +129,8 @@ def _prepare(case: Case, on_phase: OnPhase) -> Prepared:
         read_checkpoint(outcome["checkpoint"]),
         Path(outcome["inputs"]),
         Path(outcome["reference"]),
+        Path(outcome["calibration"]) if outcome["calibration"] else None,
+        Paths(*map(Path, outcome["evaluation"])) if outcome["evaluation"] else None,
     )
 
 

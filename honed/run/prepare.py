@@ -20,9 +20,11 @@ from honed.backends.base import LoadRequest, load_backend
 from honed.case import Case
 from honed.errors import ModelError
 from honed.models import checkpoint as checkpoints
+from honed.models import feed
 from honed.models.checkpoint import Checkpoint, ModelRequest
-from honed.models.inputs import InputSet, check_length, random_inputs, tokenised_inputs
+from honed.models.inputs import InputSet, check_length
 from honed.models.texts import read_texts
+from honed.run import calibration, evaluate
 from honed.run.job import Job, checkpoint_json
 from honed.run.measure import rows_of
 
@@ -38,6 +40,8 @@ class Prepared:
     checkpoint: Checkpoint
     inputs: Path
     reference: Path
+    calibration: Path | None = None
+    evaluation: evaluate.Paths | None = None
 
 
 def ready(case: Case) -> Prepared | None:
@@ -53,7 +57,15 @@ def ready(case: Case) -> Prepared | None:
     reference = artifacts.find("reference", artifacts.content_key(about))
     if reference is None:
         return None
-    return Prepared(checkpoint, inputs / "inputs.npz", reference / "reference.npz")
+    calibrated = calibration.find(case, checkpoint)
+    if calibrated is None and calibration.needed(case):
+        return None
+    evaluation = evaluate.find(case, checkpoint)
+    if evaluation is None and evaluate.needed(case):
+        return None
+    return Prepared(
+        checkpoint, inputs / "inputs.npz", reference / "reference.npz", calibrated, evaluation
+    )
 
 
 def work(job: Job, tell: Tell) -> dict[str, Any]:
@@ -75,10 +87,15 @@ def work(job: Job, tell: Tell) -> dict[str, Any]:
         _about_reference(case, checkpoint),
         lambda folder: _reference(case, checkpoint, inputs / "inputs.npz", folder),
     )
+    if evaluate.needed(case):
+        tell("phase", phase="evaluating the reference")
+    evaluation = evaluate.made(case, checkpoint, _ROWS)
     return {
         "checkpoint": checkpoint_json(checkpoint),
         "inputs": str(inputs / "inputs.npz"),
         "reference": str(reference / "reference.npz"),
+        "calibration": calibration.made(case, checkpoint, _ROWS),
+        "evaluation": evaluation and [str(evaluation.examples), str(evaluation.reference)],
     }
 
 
@@ -87,7 +104,7 @@ def _about_inputs(case: Case, checkpoint: Checkpoint) -> dict[str, Any]:
         "format": 1,
         "batch_size": case.batch_size,
         "sequence_length": case.sequence_length,
-    }
+    } | feed.about(case)
     if case.inputs is None:
         return about | {"seed": case.seed, "vocab_size": checkpoint.vocab_size,
                         "model_type": checkpoint.config.get("model_type")}  # fmt: skip
@@ -105,11 +122,8 @@ def _about_inputs(case: Case, checkpoint: Checkpoint) -> dict[str, Any]:
 def _inputs(case: Case, checkpoint: Checkpoint) -> InputSet:
     if case.inputs is None:
         batches = max(_BATCHES, math.ceil(_ROWS / case.batch_size))
-        return random_inputs(
-            checkpoint, case.batch_size, case.sequence_length, case.seed, batches=batches
-        )
-    texts = read_texts(Path(case.inputs), case.inputs_field)
-    return tokenised_inputs(checkpoint, texts, case.batch_size, case.sequence_length)
+        return feed.random_ids(case, checkpoint, batches)
+    return feed.from_texts(case, checkpoint, read_texts(Path(case.inputs), case.inputs_field))
 
 
 def _about_reference(case: Case, checkpoint: Checkpoint) -> dict[str, Any]:

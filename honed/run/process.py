@@ -18,6 +18,7 @@ from typing import IO, Any
 
 import honed
 from honed import artifacts
+from honed.envs import environment as envs
 from honed.errors import UnsupportedError
 from honed.machine.threads import starting_on
 from honed.run.job import Job
@@ -59,7 +60,7 @@ def start(job: Job, environment: Mapping[str, str], index: int = 0) -> Worker:
     try:
         with starting_on(job.seat.cpus) if job.seat.cpus else contextlib.nullcontext():
             process = subprocess.Popen(
-                [job.case.python or sys.executable, "-P", "-m", "honed.run.worker"],
+                [_interpreter(job), "-P", "-m", "honed.run.worker"],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -83,16 +84,23 @@ def start(job: Job, environment: Mapping[str, str], index: int = 0) -> Worker:
     return Worker(index, process, log, os.fdopen(reader, "rb", buffering=0))
 
 
+def _interpreter(job: Job) -> str:
+    return sys.executable if job.case.python is None else envs.interpreter(job.case.python)
+
+
 def _source_path(python: str | None) -> dict[str, str]:
     """Another interpreter finds honed's own source, and nothing else of this environment."""
-    if python is None:
-        return {}
+    return {} if python is None else {"PYTHONPATH": str(source_folder())}
+
+
+def source_folder() -> Path:
+    """A folder with honed's source in it and nothing besides."""
     package = Path(honed.__file__).parent
     folder = artifacts.root() / "source" / artifacts.content_key({"package": str(package)})
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         (folder / "honed").symlink_to(package)
-    return {"PYTHONPATH": str(folder)}
+    return folder
 
 
 def follow(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from honed.case import Case
 from honed.compose import Sweep, compose
+from honed.envs import environment as envs
 from honed.errors import HonedError, StoreError, UsageError
 from honed.machine import limits
 from honed.models.checkpoint import ModelRequest, locate
@@ -72,6 +73,8 @@ def plan_sweep(
     sweep = compose(words, config)
     for case in sweep.cases:
         seats(case)  # refuses what cannot fit before anything has run
+        if case.python is not None:
+            envs.interpreter(case.python)  # refuses a name that means nothing
     if resume and (earlier := store.find_sweep(sweep.cases)) is not None:
         return _remaining(store, sweep, earlier)
     return SweepPlan(sweep, store.add_sweep(sweep.cases, sweep.varying), sweep.cases)
@@ -173,8 +176,9 @@ class _Clock:
 
 def label(case: Case, varying: Sequence[str] = ()) -> str:
     """`bert-base-uncased torch int8 1x128`, and what else varies."""
-    shape = f"{case.batch_size}x{case.sequence_length}"
-    named = {"model", "backend", "precision", "batch_size", "sequence_length"}
+    lengths = Path(case.lengths).name if case.lengths else case.sequence_length
+    shape = f"{case.batch_size}x{lengths}"
+    named = {"model", "backend", "precision", "batch_size", "sequence_length", "lengths"}
     more = [f"{k}={case.get(k)}" for k in varying if k not in named and case.get(k) is not None]
     return " ".join([Path(case.model).name, case.backend, case.precision, shape, *more])
 

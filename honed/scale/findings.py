@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from honed.compare.verdict import Estimate, Judgement, Question, judge
 from honed.record import Record
 from honed.scale.sections import Section
 from honed.scale.trials import Trial
@@ -18,6 +19,7 @@ class Point:
     """One setting against its section's first. `ratio` over 1 is better; ends at 95 %.
 
     `latency_s` and `throughput_per_s` are medians over its processes. `why` tells of a failure.
+    `verdict` is honed compare's: faster, slower, tie, undecided; empty for the first.
     """
 
     label: str
@@ -27,6 +29,7 @@ class Point:
     ci95: tuple[float, float] | None
     records: tuple[str, ...]
     why: str = ""
+    verdict: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +48,9 @@ def find(section: Section, trials: Iterable[Trial], resolution: float) -> Findin
     """The section's points and its sentence; differences under `resolution` do not matter."""
     own = [t for t in trials if t.section == section.name]
     first = section.settings[0].label
-    base = {t.block: _value(t.record, section.metric) for t in own if t.label == first}
-    compared = len(section.settings) - 1
+    judgements = _judged(section, own, resolution)
     points = tuple(
-        _point(section, [t for t in own if t.label == s.label], base, compared)
+        _point(s.label, [t for t in own if t.label == s.label], judgements.get(s.label))
         for s in section.settings
     )
     words = [_words(section, p, first, resolution) for p in points[1:]]
@@ -56,6 +58,32 @@ def find(section: Section, trials: Iterable[Trial], resolution: float) -> Findin
     return Finding(
         section.name, section.title, section.axis, section.metric, points, f"{sentence}."
     )
+
+
+def undecided(section: Section, trials: Iterable[Trial], resolution: float) -> set[str]:
+    """The settings that more blocks may still tell from the section's first, or call a tie."""
+    own = [t for t in trials if t.section == section.name]
+    judgements = _judged(section, own, resolution)
+    rest = {s.label for s in section.settings[1:]}
+    return {x for x in rest if x not in judgements or judgements[x].kind == "undecided"}
+
+
+def _judged(section: Section, trials: Sequence[Trial], resolution: float) -> dict[str, Judgement]:
+    """honed compare's verdict of every setting that shares a block with the first.
+
+    The pairs of a block share the machine's mood, so that their ratio is what repeats.
+    """
+    logs: dict[str, dict[int, float]] = {s.label: {} for s in section.settings}
+    for t in trials:
+        if value := _value(t.record, section.metric):
+            logs[t.label][t.block] = math.log(value)
+    base = logs.pop(section.settings[0].label)
+    differences = {
+        label: [value - base[block] for block, value in own.items() if block in base]
+        for label, own in logs.items()
+    }
+    told = {label: found for label, found in differences.items() if found}
+    return judge(told, Question(math.log1p(resolution)), {})
 
 
 def _value(record: Record, metric: str) -> float | None:
@@ -68,25 +96,20 @@ def _value(record: Record, metric: str) -> float | None:
     return 1 / rate if rate else None
 
 
-def _point(
-    section: Section, trials: Sequence[Trial], base: dict[int, float | None], compared: int
-) -> Point:
+def _point(label: str, trials: Sequence[Trial], judgement: Judgement | None) -> Point:
+    """A setting without a judgement is the first itself, or has no pair with it."""
     records = [t.record for t in trials if t.record.ok and t.record.metrics is not None]
     failures = [t.record.error.message for t in trials if not t.record.ok and t.record.error]
-    logs = [
-        math.log(first / own)
-        for t in trials
-        if (first := base.get(t.block)) and (own := _value(t.record, section.metric))
-    ]
     metrics = [r.metrics for r in records if r.metrics is not None]
     return Point(
-        label=trials[0].label if trials else "",
+        label=label,
         latency_s=_median([m.slowest_p50_s or m.latency_s.p50 for m in metrics]),
         throughput_per_s=_median([m.throughput_per_s.value or 0.0 for m in metrics]),
-        ratio=math.exp(float(np.mean(logs))) if logs else None,
-        ci95=_interval(logs, compared),
+        ratio=math.exp(-judgement.estimate.log) if judgement else 1.0 if metrics else None,
+        ci95=_limits(judgement.estimate) if judgement else None,
         records=tuple(r.id for r in records),
         why=failures[0] if failures else "",
+        verdict=judgement.kind if judgement else "",
     )
 
 
@@ -94,22 +117,9 @@ def _median(values: Sequence[float]) -> float | None:
     return float(np.median(values)) if values else None
 
 
-def _interval(logs: Sequence[float], compared: int) -> tuple[float, float] | None:
-    """Student's interval of the mean log ratio over blocks.
-
-    The pairs of a block share the machine's mood, so that their ratio is what repeats. All
-    intervals of a section hold together with 95 % (Bonferroni): one of eight would otherwise
-    look like a difference in every third section without any.
-    """
-    if len(logs) < 3:
-        return None
-    if max(logs) == min(logs):
-        return math.exp(logs[0]), math.exp(logs[0])
-    from scipy import stats
-
-    level = 1 - 0.05 / max(1, compared)
-    low, high = stats.ttest_1samp(logs, 0.0).confidence_interval(level)
-    return math.exp(float(low)), math.exp(float(high))
+def _limits(at: Estimate) -> tuple[float, float] | None:
+    """As ratios over 1 for better; None while there are too few blocks."""
+    return (math.exp(-at.high), math.exp(-at.low)) if math.isfinite(at.half) else None
 
 
 def _words(section: Section, point: Point, first: str, resolution: float) -> str:
@@ -118,11 +128,11 @@ def _words(section: Section, point: Point, first: str, resolution: float) -> str
     low, high = point.ci95
     if section.name == "cores":
         return _scaling(point, first)
-    if low > 1:
+    if point.verdict == "faster":
         return f"{point.label} is faster by {_percent(point.ratio, low, high)}"
-    if high < 1:
+    if point.verdict == "slower":
         return f"{point.label} is slower by {_percent(1 / point.ratio, 1 / high, 1 / low)}"
-    if low > 1 - resolution and high < 1 + resolution:
+    if point.verdict == "tie":
         return f"{point.label} ties within {resolution:.0%}"
     return f"{point.label} is undecided ({low - 1:+.1%} to {high - 1:+.1%})"
 

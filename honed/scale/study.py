@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from honed.case import Case
 from honed.errors import HonedError, UsageError
 from honed.machine import limits, placement, topology
-from honed.scale.findings import Finding, find
-from honed.scale.sections import sections
+from honed.scale.findings import Finding, find, undecided
+from honed.scale.sections import Section, sections
 from honed.scale.trials import Progress, Trial, run
 from honed.store import Store
 
@@ -26,7 +26,11 @@ def study(
     (asked,) = placement.place(topology.read(), limits.read(), placement.Ask())
     todo = sections(cases[0], len(asked.cpus))
     trials: list[Trial] = []
-    for trial in run(todo, budget_s, on_progress):
+
+    def still(section: Section) -> set[str]:
+        return undecided(section, trials, resolution)
+
+    for trial in run(todo, budget_s, still, on_progress):
         if not trials or trials[-1].record is not trial.record:
             store.append(trial.record)
         trials.append(trial)

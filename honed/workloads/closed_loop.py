@@ -15,7 +15,7 @@ KNOBS: tuple[Knob, ...] = ()
 
 
 def sample(call: Callable[[Any], Any], feeds: Sequence[Any], how: Sampling) -> Timeline:
-    """Cycle through `feeds` until the duration and the least count are both reached.
+    """Cycle through `feeds`, in turn, until the duration and the least count are both reached.
 
     After that it goes on, untimed by its own count but recorded, until every sibling has enough:
     an instance that stopped early would leave the others an idle machine.
@@ -32,8 +32,9 @@ def sample(call: Callable[[Any], Any], feeds: Sequence[Any], how: Sampling) -> T
         began.append(begin)
         ended.append(end)
         if not enough and end >= deadline and len(ended) >= how.case.min_samples:
-            enough = True
-            how.done()
+            enough = len(ended) % how.turn == 0
+            if enough:
+                how.done()
         if enough and how.others_done():
             break
     return Timeline(began, ended)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from honed.errors import UnsupportedError
 from honed.measure.fidelity import compare, complaint
 from honed.models.checkpoint import Checkpoint, ModelRequest, materialise
 from honed.models.inputs import random_inputs
+from honed.run.parent import measure
 
 LENGTH = 11
 SMALL: dict[str, Any] = {
@@ -133,3 +137,62 @@ def test_a_process_of_another_engine_is_refused(tmp_path: Path) -> None:
     case = Case(model="m", backend="keras", knobs={"keras.mode": "jax"})
     with pytest.raises(UnsupportedError, match="tensorflow"):
         step_for(LoadRequest(case, checkpoint_of("bert"), 1), tmp_path)
+
+
+COUNT = """
+import os, sys, time
+from pathlib import Path
+from honed.backends.base import LoadRequest, load_backend
+from honed.case import Case
+from honed.machine import limits, threads
+from honed.models.checkpoint import ModelRequest, materialise
+from honed.models.inputs import random_inputs
+from honed.run.measure import burst_of
+cpus = limits.own_affinity()[:2]
+threads.pin(cpus)
+backend, checkpoint = load_backend("keras"), materialise(ModelRequest("tiny-bert"))
+backend.start()
+for index, mode in enumerate(sys.argv[2:]):
+    case = Case(model="tiny-bert", backend="keras", knobs={"keras.mode": mode})
+    ask = LoadRequest(case, checkpoint, len(cpus))
+    if not index:
+        backend.build(ask, Path(sys.argv[1]))
+    step = backend.load(ask, Path(sys.argv[1]))
+    feed = step.prepare(random_inputs(checkpoint, 8, 128, seed=0).batches[0])
+    for _ in range(5):
+        step.run(feed)
+    told = step.read_back()
+    running = min(burst_of(step, feed, told)[1] for _ in range(3))
+    print(mode, told["threads"] == len(cpus), running <= len(cpus))
+"""
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("modes", [("eager", "graph", "xla"), ("jax",)], ids="-".join)
+def test_no_more_threads_compute_at_once_than_asked(
+    modes: tuple[str, ...], tmp_path: Path
+) -> None:
+    """From two on one thread more than asked runs: it and the pool's take turns."""
+    engine = "jax" if modes == ("jax",) else "tensorflow"
+    done = subprocess.run(
+        [sys.executable, "-c", COUNT, str(tmp_path), *modes],
+        env={**os.environ, "KERAS_BACKEND": engine, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines() == [f"{mode} True True" for mode in modes], done.stderr[-2000:]
+
+
+@pytest.mark.engine
+def test_a_short_graph_on_one_thread_is_proven() -> None:
+    """The caller's own work between the calls is no small part of them; it is no second thread."""
+    record = measure(
+        Case(
+            model="tiny-bert", backend="keras", threads=1, sequence_length=16, duration_s=0.1,
+            warmup_s=0.1, memory=False, knobs={"keras.mode": "graph"},
+        )
+    )  # fmt: skip
+    assert record.ok, record.error
+    (effective,) = record.effective
+    assert effective["threads_running"] == effective["threads"] == 1
+    assert effective["caller"] == "waits"

@@ -67,6 +67,12 @@ def test_other_calibration_is_another_artifact() -> None:
     assert openvino.artifact(calibrated) == openvino.artifact(calibrated)
 
 
+def test_bf16_shares_the_graph_of_fp32_and_int8_does_not() -> None:
+    plain = openvino.artifact(request())
+    assert openvino.artifact(request(precision="bf16")) == plain
+    assert openvino.artifact(request(precision="int8")) != plain
+
+
 @pytest.mark.parametrize(
     ("products", "precision"),
     [
@@ -93,6 +99,7 @@ def test_the_users_calibration_is_used_and_streams_are_read_back(tmp_path: Path)
     step = openvino.load(ask, tmp_path)
     told = step.read_back()
     assert told["precision"] == "int8"
+    assert told["kernels"]
     assert told["openvino.streams"] == 1
     first = step.outputs(step.run(step.prepare(batches[0])))["embedding"]
     kept = first.copy()

@@ -49,7 +49,7 @@ def test_identical_settings_tie_and_json_is_one_object(tmp_path: Path) -> None:
     assert low < 1.0 < high or abs(found["ratio"]["value"] - 1) < 0.05
     assert len(found["trials"]) >= 8
     listed = subprocess.run(
-        [HONED, "list", f"sweep={found['sweep']}", "--limit", "100", "--json"],
+        [HONED, "list", f"sweep={found['sweep']}", "--newest", "100", "--json"],
         capture_output=True, text=True, cwd=tmp_path, check=True,
     )  # fmt: skip
     ids = [json.loads(line)["id"] for line in listed.stdout.splitlines()]

@@ -16,12 +16,13 @@ cpus = [{cpu}]
 threads.pin(cpus)
 parked = threading.Event()
 threading.Thread(target=parked.wait, daemon=True).start()
-before, began = threads.thread_times(), time.perf_counter()
-while time.perf_counter() - began < 0.3:
+before = threads.snapshot()
+while time.perf_counter() - before.at_s < 0.3:
     pass
-after, wall_s = threads.thread_times(), time.perf_counter() - began
-print(threads.running_threads(before, after, wall_s), len(after))
-print(threads.cpus_ran_on(threads.ran(before, after, wall_s)), threads.allowed_cpus())
+after = threads.snapshot()
+burst = threads.burst(before, after)
+print(len(burst.ran()), len(after.cpu_s))
+print(threads.cpus_ran_on(burst.ran()), threads.allowed_cpus())
 print(threads.strays(cpus), threads.strays([cpus[0] + 1]) != {{}})
 """
 
@@ -74,11 +75,72 @@ def test_starting_on_restores_after_an_error():
     assert limits.own_affinity() == CPUS
 
 
+def snapshots(*cpu_and_waited):
+    """Two snapshots a second apart: of each thread (cpu_s before, after), (waited_s, ...)."""
+    cpu = [{t: c[i] for t, (c, _) in enumerate(cpu_and_waited)} for i in (0, 1)]
+    waited = [{t: w[i] for t, (_, w) in enumerate(cpu_and_waited)} for i in (0, 1)]
+    return [
+        threads.Snapshot(10.0 + i, cpu[i], {t: cpu[i][t] + waited[i][t] for t in cpu[i]})
+        for i in (0, 1)
+    ]
+
+
 def test_threads_are_judged_by_their_share():
-    before = {1: 1.0, 2: 5.0, 3: 0.0}
-    after = {1: 2.0, 2: 5.01, 4: 0.9}  # 3 has ended, 4 is new
-    assert threads.ran(before, after, 1.0) == (1, 4)
-    assert threads.running_threads(before, after, 1.0, share=0.95) == 1
+    before = threads.Snapshot(0.0, {1: 1.0, 2: 5.0, 3: 0.0}, {1: 1.0, 2: 5.0, 3: 0.0})
+    after = threads.Snapshot(1.0, {1: 2.0, 2: 5.01, 4: 0.9}, {1: 2.0, 2: 5.01, 4: 0.9})
+    burst = threads.burst(before, after)  # 3 has ended, 4 is new
+    assert burst.ran() == (1, 4)
+    assert burst.runnable_mean == pytest.approx(1.91)
+    assert burst.at_once() == 2
+    assert burst.without(4).ran() == (1,)
+    assert burst.without(4).at_once() == 1
+
+
+def test_waiting_for_a_core_is_runnable_and_sleeping_is_not():
+    # Three threads on two cores: each computes two thirds of the time and waits for the rest.
+    fighting = threads.burst(*snapshots(*[((0, 0.66), (0, 0.34))] * 3))
+    assert fighting.at_once() == 3
+    # Three on two cores that take turns: one of them sleeps at any time.
+    in_turns = threads.burst(*snapshots(*[((0, 0.66), (0, 0.0))] * 3))
+    assert in_turns.at_once() == 2
+    assert len(in_turns.ran()) == len(fighting.ran()) == 3
+
+
+def test_the_overlap_of_a_wake_up_is_no_thread():
+    assert threads.burst(*snapshots(((0, 0.6), (0, 0.1)), ((0, 0.4), (0, 0.1)))).at_once() == 1
+    assert threads.burst(*snapshots(((0, 0.9), (0, 0.5)), ((0, 0.04), (0, 0)))).at_once() == 1
+    assert threads.burst(*snapshots(((0, 0.0), (0, 0.0)))).at_once() == 0
+
+
+TURNS = """
+import hashlib, sys, threading, time
+from honed.machine import limits, threads
+threads.pin(limits.own_affinity()[:1])
+data, stop = bytes(2**25), time.perf_counter() + 1.2
+turns = [threading.Semaphore(1), threading.Semaphore(int(sys.argv[1]))]
+def compute(mine, other):
+    while time.perf_counter() < stop:
+        turns[mine].acquire()
+        hashlib.sha256(data).digest()  # without the GIL
+        turns[other].release()
+pair = [threading.Thread(target=compute, args=a) for a in ((0, 1), (1, 0))]
+for one in pair: one.start()
+before = threads.snapshot()
+time.sleep(1.0)
+burst = threads.burst(before, threads.snapshot())
+print(len(burst.ran()), burst.at_once())
+for one in turns: one.release()
+for one in pair: one.join()
+"""
+
+
+@pytest.mark.parametrize(("tokens", "said"), [(0, "2 1"), (1, "2 2")])
+def test_the_kernel_tells_turns_from_fights_for_one_core(tokens, said):
+    """One token for two threads: they take turns. Two tokens: both always want the core."""
+    done = subprocess.run(
+        [sys.executable, "-c", TURNS, str(tokens)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == said
 
 
 def test_names_with_brackets_do_not_confuse_stat():
@@ -98,7 +160,9 @@ def test_without_scheduler_statistics_ticks_are_counted(tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "stat").write_text(" ".join(fields))
     monkeypatch.setattr(threads, "_TASKS", tmp_path)
-    assert threads.thread_times() == {7: pytest.approx(200 / os.sysconf("SC_CLK_TCK"))}
+    wanted = pytest.approx(200 / os.sysconf("SC_CLK_TCK"))
+    assert threads.thread_times() == {7: wanted}
+    assert threads.snapshot().runnable_s == {7: wanted}
 
 
 def test_elsewhere_than_linux_nothing_breaks(tmp_path, monkeypatch):

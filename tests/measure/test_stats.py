@@ -195,18 +195,3 @@ def test_a_trend_of_one_instance_is_seen():
 def test_doubt_first_call():
     assert kinds(samples_of([0.5, *[0.1] * 40])) == ["first_call"]
     assert kinds(samples_of([0.15, *[0.1] * 40])) == []
-
-
-def test_inputs_of_different_lengths_are_no_spread_but_noise_still_is():
-    rng = np.random.default_rng(5)
-    lengths = np.tile([0.010, 0.020, 0.040], 40)
-    quiet = lengths * rng.normal(1, 0.01, lengths.size)
-    noisy = lengths * rng.normal(1, 0.3, lengths.size).clip(0.1)
-
-    def kinds(calls, cycle):
-        samples = Samples((tuple(calls),), (tuple(np.cumsum(calls)),))
-        return {d.kind for d in stats.doubts(samples, cycle=cycle)}
-
-    assert "spread" in kinds(quiet, 1)
-    assert kinds(quiet, 3) == set()
-    assert "spread" in kinds(noisy, 3)

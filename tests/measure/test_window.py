@@ -50,6 +50,8 @@ def test_only_what_lies_inside_for_all_is_kept():
     assert result.samples.completed_s[0] == pytest.approx((0.015, 0.025))
     assert result.samples.completed_s[1] == pytest.approx((0.010, 0.020))
     assert result.calls_per_s == pytest.approx(5 / 0.025)  # two and a half calls each
+    assert result.places == ((1, 2), (0, 1))
+    assert result.shares == ((0.5, 1, 1), (1, 1, 0.5))
 
 
 def test_an_instance_without_a_whole_call_still_counts():

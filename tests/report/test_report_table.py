@@ -1,10 +1,11 @@
 import io
+from dataclasses import replace
 
 import pytest
 from records import failed_record, make_record, sweep_records
 from rich.console import Console
 
-from honed.record import Doubt, Error, Fidelity
+from honed.record import Accuracy, Doubt, Error, Fidelity
 from honed.report.columns import COSINE, P50, THROUGHPUT, varying
 from honed.report.numbers import NONE
 from honed.report.table import record_details, records_table
@@ -190,3 +191,23 @@ def test_details_of_outputs_that_are_not_finite():
 
 def test_details_of_few_calls_say_so():
     assert "too few calls to tell" in drawn(record_details(make_record(calls=5)))
+
+
+JUDGED = Accuracy("spearman", 0.9300, 0.9123, 0.0177, (0.004, 0.031), 0.01, 60, "pairs.jsonl")
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_accuracy_has_a_column_where_something_was_evaluated(width):
+    judged = replace(make_record(), accuracy=JUDGED)
+    text = drawn(records_table([judged, make_record({"precision": "int8"})]), width)
+    assert "0.912 (-1.8%)" in text
+    assert "accuracy" not in drawn(records_table([make_record()]), width)
+
+
+def test_details_tell_the_accuracy_and_what_was_allowed():
+    text = drawn(record_details(replace(make_record(), accuracy=JUDGED)))
+    assert "0.9123 (fp32 0.9300)" in text
+    assert "60 examples: pairs.jsonl" in text
+    assert "1.77% (at most 1.00%), 95 % in 0.40% … 3.10%" in text
+    lost = replace(JUDGED, value=None, drop=None, drop_ci95=None)
+    assert "not finite" in drawn(record_details(replace(make_record(), accuracy=lost)))

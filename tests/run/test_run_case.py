@@ -193,7 +193,7 @@ def test_a_missing_engine_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_precision_the_engine_lacks_is_a_record() -> None:
-    record = measure(Case(model="tiny-bert", backend="onnxruntime", precision="int4"))
+    record = measure(Case(model="tiny-bert", backend="onnxruntime", precision="fp16"))
     assert record.status == "unsupported"
 
 

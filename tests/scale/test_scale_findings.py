@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +15,9 @@ from honed.case import Case
 from honed.errors import HonedError, UsageError
 from honed.record import Record
 from honed.report.scaling import draw
-from honed.scale.findings import find
+from honed.scale.findings import find, undecided
 from honed.scale.sections import Section, Setting, sections
-from honed.scale.trials import Trial
+from honed.scale.trials import Trial, run
 
 BASE = Case(model="m")
 
@@ -141,3 +143,99 @@ def test_a_case_that_does_not_run_ends_it_with_the_reason(
         study([BASE], 1, 0.02, store, lambda _: None)
     with pytest.raises(UsageError):
         study([BASE, BASE.replace(batch_size=2)], 1, 0.02, store, lambda _: None)
+
+
+def fake_measure(
+    monkeypatch: pytest.MonkeyPatch, speeds: dict[object, float], noisy: str = ""
+) -> list[Case]:
+    """Instead of processes: records as fast as `speeds` says of the allocator, noted in order.
+
+    Processes of the allocator `noisy` differ by 5 %, those of the others by 0.2 %.
+    """
+    from honed.scale import trials as room
+
+    rng, asked = random.Random(5), []
+
+    def measured(case: Case) -> Record:
+        asked.append(case)
+        name = case.get("allocator")
+        speed = speeds.get(name, 1.0) * (1 + (0.05 if name == noisy else 0.002) * rng.gauss(0, 1))
+        return make_record(case.to_json(), p50_s=0.01 / speed, calls=30, seed=len(asked))
+
+    monkeypatch.setattr(room, "measure", measured)
+    return asked
+
+
+def three() -> Section:
+    settings = tuple(
+        Setting(name or "as it is", BASE.replace(knobs={"allocator": name}))
+        for name in (None, "jemalloc", "mimalloc")
+    )
+    return Section("allocator", "A title", "an axis", "latency", settings)
+
+
+def ran(section: Section, budget_s: float) -> list[Trial]:
+    found: list[Trial] = []
+    for trial in run([section], budget_s, lambda s: undecided(s, found, 0.02), lambda _: None):
+        found.append(trial)
+    return found
+
+
+def test_what_is_decided_is_measured_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """jemalloc is clearly faster; mimalloc's processes differ too much to say."""
+    asked = fake_measure(monkeypatch, {"jemalloc": 1.2}, noisy="mimalloc")
+    clock = iter(range(10**6))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    trials = ran(three(), budget_s=60)
+    counts = Counter(c.get("allocator") for c in asked)
+    assert counts["jemalloc"] < counts["mimalloc"] == counts[None]
+    assert len(trials) == len(asked)
+
+
+def test_it_ends_when_all_is_decided_however_much_budget_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake_measure(monkeypatch, {"jemalloc": 1.2, "mimalloc": 1.0})
+    finding = find(three(), ran(three(), budget_s=1e9), 0.02)
+    assert [p.verdict for p in finding.points] == ["", "faster", "tie"]
+
+
+def test_a_block_mirrors_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = fake_measure(monkeypatch, {"jemalloc": 1.2})
+    ran(three(), budget_s=0)
+    names = [c.get("allocator") for c in asked]
+    assert names[3:6] == names[:3][::-1]
+    assert len(names) == 12  # two rounds, whatever the budget
+
+
+def test_a_process_that_exported_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    from honed.scale import trials as room
+
+    fake_measure(monkeypatch, {})
+    plain, seen = room.measure, []
+
+    def exporting(case: Case) -> Record:
+        record = plain(case)
+        seen.append(record)
+        assert record.metrics is not None
+        build_s = 9.0 if len(seen) == 1 else 0.0
+        return replace(record, metrics=replace(record.metrics, build_s=build_s))
+
+    monkeypatch.setattr(room, "measure", exporting)
+    trials = ran(three(), budget_s=0)
+    assert len(seen) == len(trials) + 1
+    assert seen[0].id not in {t.record.id for t in trials}
+
+
+def test_intervals_are_honed_compares() -> None:
+    """The same numbers, the same interval: a comparison's, turned from slowdown to speed."""
+    from honed.compare.verdict import sequence
+
+    shown = trials(1.1, 0.01)
+    logs: dict[str, dict[int, float]] = {"as it is": {}, "other": {}}
+    for t in shown:
+        assert t.record.metrics is not None
+        logs[t.label][t.block] = math.log(t.record.metrics.latency_s.p50)
+    at = sequence([logs["other"][b] - logs["as it is"][b] for b in logs["other"]])
+    point = find(section(), shown, 0.02).points[1]
+    assert point.ci95 == pytest.approx((math.exp(-at.high), math.exp(-at.low)))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 HELP = "Keras: keras-hub's encoders on TensorFlow or JAX, weights carried over from the checkpoint"
 EXTRA = "tensorflow"
+EXPERT_RANK = 9  # slow to load and to trace
 REFERENCE = "torch"
 # Keras' int8 quarters the weights, but TensorFlow has no fast int8 product: on CPUs it is slower.
 PRECISIONS = ("fp32", "bf16", "int8")

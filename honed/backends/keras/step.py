@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,10 @@ class TensorFlowStep(KerasStep):
 
         tf.config.set_visible_devices([], "GPU")
         if threads is not None:
-            # From two on, the thread that calls the pool computes beside it, on the same cores.
+            # The thread that calls the pool takes a share of an operation only where the pool's
+            # threads have less to do than they are (Eigen's parallelFor): one thread more than
+            # asked runs, and never more than asked at a time. One thread less in the pool would
+            # leave each operation of two threads to one.
             tf.config.threading.set_intra_op_parallelism_threads(threads)
             tf.config.threading.set_inter_op_parallelism_threads(1)
 
@@ -131,11 +135,16 @@ class TensorFlowStep(KerasStep):
         import tensorflow as tf
         from tensorflow.python.util import _pywrap_util_port
 
-        threading = tf.config.threading
+        threading, mode = tf.config.threading, _mode_of(self._call)
+        # A graph runs on a thread of the executor's; else the caller is the one that hands over.
+        caller = {"caller": "waits"} if mode == "graph" else {}
         return {
+            **caller,
+            "turns": True,
             "threads": threading.get_intra_op_parallelism_threads() or None,
             "inter_op_threads": threading.get_inter_op_parallelism_threads() or None,
-            "keras.mode": _mode_of(self._call),
+            "keras.mode": mode,
+            "products": ", ".join(f"{n} {kind}" for kind, n in _products(self._call)) or None,
             "keras.onednn": "on" if _pywrap_util_port.IsMklEnabled() else "off",
         }
 
@@ -149,6 +158,20 @@ def _mode_of(call: Any) -> str | None:
         return None
     compiled = {bool(f.function_def.attr["_XlaMustCompile"].b) for f in traced}
     return "xla" if compiled == {True} else "graph" if compiled == {False} else None
+
+
+_PRODUCTS = {"MatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum"}
+
+
+def _products(call: Any) -> list[tuple[str, int]]:
+    """What the matrix products of the traced graphs multiply; nothing in eager mode."""
+    found: Counter[str] = Counter()
+    for traced in getattr(call, "_list_all_concrete_functions", list)():
+        for operation in traced.graph.get_operations():
+            if operation.type in _PRODUCTS:
+                attributes = operation.node_def.attr
+                found[operation.get_attr("Ta" if "Ta" in attributes else "T").name] += 1
+    return found.most_common()
 
 
 class JaxStep(KerasStep):
@@ -186,7 +209,8 @@ class JaxStep(KerasStep):
 
     def told(self) -> Mapping[str, Value | None]:
         jitted = getattr(self._call, "_cache_size", lambda: 0)() > 0
-        return {"threads": _pool_threads(), "keras.mode": "jax" if jitted else None}
+        mode = "jax" if jitted else None
+        return {"turns": True, "threads": _pool_threads(), "keras.mode": mode}
 
     def close(self) -> None:
         del self._weights

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from honed.backends.base import Batch, LoadRequest
+from honed.backends.base import LoadRequest
 from honed.backends.openvino._package import import_openvino
 
-# More do not change the ranges visibly: cosine to fp32 on BERT base is 0.9998 with 32.
-_CALIBRATION_BATCHES = 32
-_CALIBRATION_SEED = 0x0CA11B  # far from the small numbers that people seed a Case with
-_CALIBRATION_LENGTH = 128
 # Weights that share a 4-bit scale. Cosine of a real MiniLM: 0.92 with 64, 0.95 with 32 at the same
 # speed (the plugin rounds activations per 32 values anyway).
 _GROUP = 32
@@ -80,23 +74,15 @@ def _quantise(model: Any, request: LoadRequest) -> Any:
     """Weights and activations to int8, with ranges from calibration batches."""
     import nncf
 
-    batches = request.calibration or tuple(_own_batches(request))
+    from honed.models.calibration import random_calibration
+
+    batches = request.calibration or random_calibration(request.checkpoint).batches
     return nncf.quantize(
         model,
         nncf.Dataset(list(batches)),
         subset_size=len(batches),
         model_type=nncf.ModelType.TRANSFORMER,
     )
-
-
-def _own_batches(request: LoadRequest) -> Iterator[Batch]:
-    """Random ids of three lengths: ranges depend on what attention averages over."""
-    from honed.models.inputs import random_inputs
-
-    longest = min(_CALIBRATION_LENGTH, request.checkpoint.max_positions or _CALIBRATION_LENGTH)
-    lengths = itertools.cycle((longest, max(1, longest // 2), max(1, longest // 8)))
-    for index, length in enumerate(itertools.islice(lengths, _CALIBRATION_BATCHES)):
-        yield random_inputs(request.checkpoint, 1, length, _CALIBRATION_SEED + index).batches[0]
 
 
 def _compress(model: Any) -> Any:

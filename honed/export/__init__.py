@@ -1,4 +1,4 @@
-"""Records as files that other tools load: the whole record per line, or flat columns."""
+"""Records as files that other tools load: whole, as flat columns, or in pyperf's own form."""
 
 from __future__ import annotations
 
@@ -16,22 +16,20 @@ from typing import IO, Any
 
 from honed.case import CORE_FIELDS
 from honed.errors import StoreError, UnsupportedError, UsageError, did_you_mean
+from honed.export import pyperf
 from honed.record import Record
 
-FORMATS = ("jsonl", "csv", "parquet")
+FORMATS = ("jsonl", "csv", "parquet", "pyperf")
 _ELSEWHERE = {"case", "machine", "samples"}  # open keys; raw samples stay in jsonl
 _SCALARS = {"str": str, "int": int, "float": float, "bool": bool}
 Row = dict[str, Any]
 
 
 def export(records: Sequence[Record], format: str, target: str | Path | IO[Any]) -> None:
-    """Write `records` as jsonl, csv or parquet; a file appears whole or not at all."""
-    if format not in FORMATS:
-        near = did_you_mean(format, FORMATS)
-        raise UsageError(
-            f"no format is called {format!r}", f"{near} known: {', '.join(FORMATS)}".strip()
-        )
-    content = {"jsonl": _jsonl, "csv": _csv, "parquet": _parquet}[format](records)
+    """Write `records` in one of FORMATS; a file appears whole or not at all."""
+    check_format(format)
+    writers = {"jsonl": _jsonl, "csv": _csv, "parquet": _parquet, "pyperf": pyperf.dump}
+    content = writers[format](records)
     text = isinstance(typing.cast(object, target), io.TextIOBase)
     if isinstance(target, str | Path):
         _write(Path(target), content)
@@ -41,6 +39,15 @@ def export(records: Sequence[Record], format: str, target: str | Path | IO[Any])
         raise UsageError("parquet is binary and cannot go into a text stream", "name a file")
     else:
         target.write(content.decode())
+
+
+def check_format(format: str) -> None:
+    """UsageError for a format that is not known."""
+    if format not in FORMATS:
+        near = did_you_mean(format, FORMATS)
+        raise UsageError(
+            f"no format is called {format!r}", f"{near} known: {', '.join(FORMATS)}".strip()
+        )
 
 
 def columns(records: Sequence[Record]) -> dict[str, type]:

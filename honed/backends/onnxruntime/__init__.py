@@ -1,0 +1,159 @@
+"""ONNX Runtime: the exported graph, fused and rounded as asked, run by a session.
+
+export -> fuse -> one of int8_dynamic, int8_static, int4 -> graph (settled, read, saved) ->
+session. Each is a file, and a knob lives in the file that applies it.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from honed.backends.base import LoadRequest, installed, refuse
+from honed.backends.onnxruntime import (
+    export,
+    fuse,
+    graph,
+    int4,
+    int8_dynamic,
+    int8_static,
+    rounding,
+    session,
+)
+from honed.case import Case
+from honed.errors import UnsupportedError
+from honed.knob import Availability, Knob
+from honed.machine.facts import package_versions
+
+HELP = "ONNX Runtime: exported once, fused where its transformer patterns apply, cached"
+EXTRA = "onnxruntime"
+EXPERT_RANK = 1  # int8 kernels near the hardware's peak, and a quick export
+REFERENCE = "torch"
+PRECISIONS = ("fp32", "int8", "int4")
+KNOBS = (
+    *fuse.KNOBS, rounding.INT8, *rounding.KNOBS, *int8_static.KNOBS, *int4.KNOBS, *session.KNOBS,
+)  # fmt: skip
+
+_WAYS = {"dynamic": int8_dynamic, "static": int8_static, "int4": int4}
+# Knobs that only some ways of rounding have.
+_KNOBS_OF: Mapping[str, tuple[Knob, ...]] = {
+    "dynamic": rounding.KNOBS,
+    "static": (*rounding.KNOBS, *int8_static.KNOBS),
+    "int4": int4.KNOBS,
+}
+
+
+def available() -> Availability:
+    modules = {"onnxruntime": "onnxruntime", "onnx": "onnx", "torch": "torch"}
+    return installed(modules, EXTRA)
+
+
+def versions() -> Mapping[str, str]:
+    return package_versions(("onnxruntime", "onnx", "torch", "transformers"))
+
+
+def check(case: Case) -> None:
+    if case.precision in ("fp16", "bf16"):
+        # On a CPU it widens fp16 products to fp32 between casts, and knows none of bf16.
+        raise UnsupportedError(
+            f"ONNX Runtime has no {case.precision} products on CPUs like this",
+            "precision=int8, or backend=torch or openvino for bf16",
+        )
+    refuse(case, "onnxruntime", PRECISIONS)
+    if case.device != "cpu":
+        raise UnsupportedError("this ONNX Runtime build runs on CPUs", "device=cpu")
+    fuse.check(case)
+    int8_static.check(case)
+    _check_rounding(case)
+
+
+def _check_rounding(case: Case) -> None:
+    """A knob of rounding is refused where nothing is rounded in its way."""
+    if case.get(rounding.INT8.name) is not None and case.precision != "int8":
+        raise UnsupportedError(
+            f"{rounding.INT8.name} has no meaning in {case.precision}", "precision=int8"
+        )
+    way = _way(case)
+    mine = _KNOBS_OF[way] if way else ()
+    for knob in {knob.name: knob for knobs in _KNOBS_OF.values() for knob in knobs}.values():
+        if case.get(knob.name) is not None and knob not in mine:
+            raise UnsupportedError(
+                f"{knob.name} has no meaning with {_described(case, way)}", _hint_for(knob)
+            )
+
+
+def _way(case: Case) -> str | None:
+    """How this Case rounds: a key of `_WAYS`, or None in fp32."""
+    if case.precision == "int8":
+        return str(case.get(rounding.INT8.name) or "dynamic")
+    return "int4" if case.precision == "int4" else None
+
+
+def _described(case: Case, way: str | None) -> str:
+    return (
+        f"{rounding.INT8.name}={way}"
+        if case.precision == "int8"
+        else f"precision={case.precision}"
+    )
+
+
+def _hint_for(knob: Knob) -> str:
+    if knob in int4.KNOBS:
+        return "precision=int4"
+    only = f" {rounding.INT8.name}=static" if knob in int8_static.KNOBS else ""
+    return f"precision=int8{only}"
+
+
+def start() -> None:
+    import onnxruntime  # noqa: F401
+
+
+def artifact(request: LoadRequest) -> Mapping[str, Any]:
+    checkpoint = request.checkpoint
+    return {
+        "format": 3,
+        "checkpoint": checkpoint.key,
+        "task": checkpoint.task,
+        "pooling": checkpoint.pooling,
+        "precision": request.case.precision,
+        **_recipe(request),
+        **versions(),
+    }
+
+
+def _recipe(request: LoadRequest) -> dict[str, Any]:
+    """Every choice that decides the graph, with the defaults filled in."""
+    way = _way(request.case)
+    found: dict[str, Any] = {"way": way, **fuse.about(request, rounded=way is not None)}
+    if way in ("dynamic", "static"):
+        found |= rounding.about(request)
+    if way == "static":
+        found |= int8_static.about(request)
+    if way == "int4":
+        found |= int4.about(request)
+    return found
+
+
+def build(request: LoadRequest, folder: Path) -> None:
+    logging.getLogger().setLevel(logging.ERROR)
+    work = folder / "work"
+    work.mkdir()
+    made = export.write(request, work)
+    recipe, fused = _recipe(request), dict[str, int]()
+    if recipe["fusion"] == "on":
+        made, fused = fuse.write(request, recipe, made, work)
+    if recipe["way"] is not None:
+        made = _WAYS[recipe["way"]].write(request, made, work)
+        made = graph.settle(made, work, fuse.disabled(recipe))
+    if recipe["way"] == "static":
+        made = int8_static.join_biases(made)
+    graph.save(made, folder, {"fused": fused, "disabled": fuse.disabled(recipe)})
+    shutil.rmtree(work)
+
+
+def load(request: LoadRequest, artifact: Path | None) -> session.OnnxStep:
+    assert artifact is not None, "this engine always exports"
+    return session.OnnxStep(request, artifact)

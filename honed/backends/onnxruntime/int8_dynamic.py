@@ -1,0 +1,13 @@
+"""int8 weights, and activations rounded at every call to the range that they turn out to have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from honed.backends.base import LoadRequest
+from honed.backends.onnxruntime import rounding
+
+
+def write(request: LoadRequest, graph: Path, work: Path) -> Path:
+    operators = [*rounding.LAYERS, "Attention", *rounding.tables(request)]
+    return rounding.round_weights(request, graph, work / "int8.onnx", operators)

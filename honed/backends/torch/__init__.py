@@ -1,0 +1,85 @@
+"""PyTorch: eager, compiled, exported or traced; what every engine is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from honed.backends.base import LoadRequest, installed, refuse
+from honed.backends.torch import inductor, packed, variants
+from honed.backends.torch.buckets import BUCKETS
+from honed.case import Case
+from honed.errors import UnsupportedError
+from honed.knob import Availability, Knob
+from honed.machine.facts import package_versions
+
+if TYPE_CHECKING:
+    from honed.backends.torch.step import TorchStep
+
+HELP = "PyTorch: eager, torch.compile, AOTInductor or TorchScript"
+EXTRA = "torch"
+EXPERT_RANK = 3  # nothing to export, and slower kernels for int8
+REFERENCE = "torch"
+PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int4")
+
+ATTENTION = Knob(
+    name="torch.attention",
+    help="attention in separate operators (eager) or fused (sdpa)",
+    values=("eager", "sdpa"),
+)
+KNOBS = (*variants.KNOBS, ATTENTION, *inductor.KNOBS, packed.PACKED, BUCKETS)
+
+
+def available() -> Availability:
+    return installed({"torch": "torch", "transformers": "transformers"}, EXTRA)
+
+
+def versions() -> Mapping[str, str]:
+    return package_versions(("torch", "transformers"))
+
+
+def check(case: Case) -> None:
+    refuse(case, "torch", PRECISIONS)
+    for knob in KNOBS:
+        value = case.get(knob.name)
+        if value is None or knob.available_value is None:
+            continue
+        if not (found := knob.available_value(value)).ok:
+            raise UnsupportedError(f"{knob.name}={value}: {found.why}", found.how)
+    variants.check(case)
+    inductor.check(case)
+    packed.check(case)
+
+
+def start() -> None:
+    from honed.models.torch_module import import_transformers
+
+    import_transformers()  # it imports torch, and takes longer than it
+
+
+def artifact(request: LoadRequest) -> Mapping[str, Any] | None:
+    """Nothing is exported but for AOTInductor and static int8: the checkpoint itself is mapped."""
+    checkpoint, parts = request.checkpoint, variants.artifact(request)
+    if parts is None:
+        return None
+    about = {"checkpoint": checkpoint.key, "task": checkpoint.task, "pooling": checkpoint.pooling}
+    return {"format": 2, **about, **parts, **versions()}
+
+
+def build(request: LoadRequest, folder: Path) -> None:
+    variants.build(request, folder)
+
+
+def load(request: LoadRequest, folder: Path | None) -> TorchStep:
+    import torch
+
+    from honed.backends.torch.step import TorchStep
+
+    if request.case.device == "cuda" and not torch.cuda.is_available():
+        raise UnsupportedError("torch sees no CUDA device", "device=cpu")
+    if request.threads is not None:
+        torch.set_num_threads(request.threads)
+        if torch.get_num_interop_threads() != 1:  # it may be set once in a process
+            torch.set_num_interop_threads(1)
+    return TorchStep(request, folder)

@@ -1,0 +1,1 @@
+"""How the module is called: one mode, one file, found by its name."""

@@ -1,0 +1,69 @@
+"""Packing: the knob, and which models can be packed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from honed.case import Case
+from honed.errors import UnsupportedError
+from honed.knob import Knob
+from honed.models.checkpoint import Checkpoint
+
+PACKED = Knob(
+    name="torch.packed",
+    help="compute the real tokens of a batch only, attention one sequence at a time",
+    values=("on", "off"),
+)
+
+
+def asked(case: Case) -> bool:
+    return case.get(PACKED.name) == "on"
+
+
+def check(case: Case) -> None:
+    if not asked(case):
+        return
+    if case.get("torch.mode") not in (None, "eager"):
+        raise UnsupportedError(
+            "packed batches have another shape each time, so they are not compiled or traced",
+            "torch.mode=eager, or torch.buckets=32 for few shapes",
+        )
+    if case.get("torch.attention") == "eager":
+        raise UnsupportedError("packed attention is the fused one", "torch.attention=sdpa")
+    if case.get("torch.buckets") is not None:
+        raise UnsupportedError("packing takes out what buckets put in", "unset torch.buckets")
+
+
+def register() -> str:
+    """Make transformers know the attention; its name for `load_module`."""
+    from honed.backends.torch.packing import NAME, attention
+    from honed.models.torch_module import import_transformers
+
+    import_transformers().AttentionInterface.register(NAME, attention)
+    return NAME
+
+
+def pack(module: Any, checkpoint: Checkpoint) -> Any:
+    """The loaded transformers module with its body packed."""
+    from honed.backends.torch.packing import Packed
+
+    if not getattr(module, "_supports_attention_backend", False):
+        raise UnsupportedError(
+            f"{checkpoint.model_type}'s attention cannot be replaced, so it cannot be packed",
+            "unset torch.packed",
+        )
+    body = module.base_model
+    packed = Packed(body, _first_position(checkpoint))
+    if body is module:
+        return packed
+    setattr(module, module.base_model_prefix, packed)
+    return module
+
+
+def is_packed(module: Any) -> bool:
+    return any(type(part).__name__ == "Packed" for part in module.modules())
+
+
+def _first_position(checkpoint: Checkpoint) -> int:
+    rows = checkpoint.config.get("max_position_embeddings")
+    return rows - checkpoint.max_positions if rows and checkpoint.max_positions else 0

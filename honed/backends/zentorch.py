@@ -1,0 +1,65 @@
+"""zentorch: AMD's plug-in, torch.compile with AMD's own kernels for its processors."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from honed.backends._plugin import PluginStep, installed_apart, precision_of, quoted
+from honed.backends.base import LoadRequest, Step, refuse
+from honed.case import Case
+from honed.knob import Availability, Value
+from honed.machine.facts import package_versions
+
+HELP = "AMD's zentorch: torch.compile with its kernels; in an environment of its own"
+EXTRA = "torch"
+REFERENCE = "torch"
+PRECISIONS = ("fp32", "bf16")
+KNOBS = ()
+# Each release is built for one release of torch, and its number begins with that one's.
+ENVIRONMENT = ("torch==2.13.0", "zentorch==2.13.0.2", "transformers>=5.0")
+
+
+def available() -> Availability:
+    modules = {"torch": "torch", "zentorch": "zentorch", "transformers": "transformers"}
+    return installed_apart("zentorch", modules, quoted(ENVIRONMENT))
+
+
+def versions() -> Mapping[str, str]:
+    return package_versions(("torch", "transformers", "zentorch"))
+
+
+def check(case: Case) -> None:
+    refuse(case, "zentorch", PRECISIONS)
+
+
+def start() -> None:
+    import zentorch  # noqa: F401 - registers itself with torch.compile
+    from transformers import AutoModel  # noqa: F401
+
+
+def artifact(_: LoadRequest) -> Mapping[str, Any] | None:
+    """Nothing is exported: it compiles when it is first called."""
+    return None
+
+
+def build(_: LoadRequest, __: Path) -> None:
+    """Nothing to build."""
+
+
+def load(request: LoadRequest, _: Path | None) -> Step:
+    return PluginStep(request, _compiled, _proofs)
+
+
+def _compiled(module: Any, _: tuple[Any, ...]) -> Any:
+    import torch
+
+    return torch.compile(module, backend="zentorch", dynamic=False)
+
+
+def _proofs(module: Any, _: Any, ran: Counter[str]) -> Mapping[str, Value | None]:
+    """Precision counts as proven only where the plug-in's own operators did the work."""
+    own = sum(n for name, n in ran.items() if name.startswith("zentorch::"))
+    return {"precision": precision_of(module) if own else None, "zentorch_operators": own}

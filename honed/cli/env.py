@@ -1,0 +1,155 @@
+"""honed env: environments of other versions, and python=NAME to measure in them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from honed.envs.environment import Environment
+    from honed.envs.installer import Installer
+
+app = typer.Typer(
+    help="Make, list and remove environments of other versions; python=NAME runs in one.",
+    no_args_is_help=True,
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="What python=NAME will say.")]
+Packages = Annotated[
+    list[str],
+    typer.Argument(metavar="PACKAGE...", help="As pip takes them: 'torch==2.8.0' 'transformers'."),
+]
+Kind = Annotated[str, typer.Option("--installer", help="uv, pip, or auto: uv where present.")]
+NoDeps = Annotated[bool, typer.Option("--no-deps", help="Install these packages and no others.")]
+Index = Annotated[
+    list[str] | None,
+    typer.Option("--extra-index-url", help="One more package index, such as PyTorch's for CPUs."),
+]
+
+
+@app.command("create")
+def create(
+    name: Name,
+    packages: Packages,
+    python: Annotated[
+        str | None, typer.Option(help="Interpreter: a path, a command, or a version.")
+    ] = None,
+    installer: Kind = "auto",
+    no_deps: NoDeps = False,
+    extra_index_url: Index = None,
+) -> None:
+    """Make an environment of these packages (and numpy, which honed's worker needs)."""
+    from honed.envs import environment as envs
+
+    how = _installer(installer, python, no_deps, extra_index_url)
+    _print_made(_shown(f"making {name}", how, lambda it: envs.create(name, tuple(packages), it)))
+
+
+@app.command("add")
+def add(
+    name: Name,
+    packages: Packages,
+    installer: Kind = "auto",
+    no_deps: NoDeps = False,
+    extra_index_url: Index = None,
+) -> None:
+    """Install more packages, or other versions, in an environment."""
+    from honed.envs import environment as envs
+
+    how = _installer(installer, None, no_deps, extra_index_url)
+    _print_made(_shown(f"adding to {name}", how, lambda it: envs.add(name, tuple(packages), it)))
+
+
+@app.command("list")
+def list_(
+    as_json: Annotated[bool, typer.Option("--json", help="One environment a line.")] = False,
+) -> None:
+    """Every environment: its Python, what was asked for, its size and its folder."""
+    from honed.envs import environment as envs
+
+    found = envs.entries()
+    if as_json:
+        for entry in found:
+            print(json.dumps(described(entry) | {"size_bytes": entry.size_bytes}))
+        return
+    if not found:
+        print("no environments yet: honed env create NAME PACKAGE...")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "python", "packages", "MiB", "folder", box=None, pad_edge=False)
+    table.columns[3].justify = "right"
+    for entry in found:
+        size = f"{entry.size_bytes / 2**20:.0f}"
+        table.add_row(entry.name, _python(entry), _versions(entry), size, str(entry.folder))
+    Console().print(table)
+
+
+@app.command("remove")
+def remove(name: Name) -> None:
+    """Delete an environment. Records that ran in it keep its versions."""
+    from honed.envs import environment as envs
+
+    gone = envs.remove(name)
+    print(f"removed {gone.name}: {gone.folder}")
+
+
+def described(entry: Environment) -> dict[str, Any]:
+    """An environment as JSON."""
+    return {
+        "name": entry.name,
+        "python": entry.python,
+        "interpreter": str(entry.interpreter),
+        "works": entry.works,
+        "created": entry.created,
+        "requirements": list(entry.requirements),
+        "packages": dict(entry.packages()),
+    }
+
+
+def _installer(
+    kind: str, python: str | None, no_deps: bool, indexes: list[str] | None
+) -> Installer:
+    from honed.envs.installer import Installer
+
+    options = ["--no-deps"] if no_deps else []
+    for url in indexes or []:
+        options += ["--extra-index-url", url]
+    return Installer(kind, python, tuple(options))
+
+
+def _shown(head: str, how: Installer, work: Callable[[Installer], Environment]) -> Environment:
+    """Run `work` with the installer's lines shown as they come."""
+    from dataclasses import replace
+
+    from honed.cli.progress import Line
+
+    line = Line()
+    try:
+        return work(replace(how, on_line=lambda said: line.show(head, said)))
+    finally:
+        line.clear()
+
+
+def _print_made(made: Environment) -> None:
+    print(f"{made.name}: Python {made.python}, {_versions(made)}")
+    print(f"  use it: honed run model=NAME python={made.name}")
+
+
+def _python(entry: Environment) -> str:
+    return entry.python if entry.works else f"{entry.python} (gone: remove and make it again)"
+
+
+def _versions(entry: Environment) -> str:
+    """What is installed of all that was asked for."""
+    there = entry.packages()
+    asked = [re.split(r"[^A-Za-z0-9_.-]", w, maxsplit=1)[0].lower() for w in entry.requirements]
+    names = [name.replace("_", "-") for name in asked]
+    known = [f"{name} {there[name]}" for name in names if name in there]
+    return ", ".join(known) or " ".join(Path(w).name for w in entry.requirements)

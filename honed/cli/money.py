@@ -1,0 +1,89 @@
+"""--price and --limit, for every verb that shows records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from honed.limit import Limit
+    from honed.record import Record
+    from honed.report.columns import Column
+    from honed.report.cost import Entry
+    from honed.report.page import Extra
+
+PriceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--price", help="What this machine costs, as 4.848/h, or a YAML file of machines."
+    ),
+]
+LimitOption = Annotated[
+    list[str] | None,
+    typer.Option("--limit", help="With --price: what the cheapest must meet; repeatable."),
+]
+
+
+class Costs:
+    """The user's prices and limits; falsy without a price. Parsed before anything is measured."""
+
+    def __init__(self, price: str | None, limits: Sequence[str] | None = None) -> None:
+        self.known: tuple[Entry, ...] = ()
+        self.limits: tuple[Limit, ...] = ()
+        if price is not None:
+            from honed.report.cost import prices
+
+            self.known = prices(price)
+        if limits:
+            from honed.errors import UsageError
+            from honed.limit import limit
+
+            if price is None:
+                raise UsageError("--limit asks for the cheapest setting", "add --price 4.848/h")
+            self.limits = tuple(limit(text) for text in limits)
+
+    def __bool__(self) -> bool:
+        return bool(self.known)
+
+    def json(self, record: Record) -> dict[str, Any]:
+        """The record as JSON; with prices its cost beside it, which is not part of the record."""
+        plain = record.to_json()
+        if self.known:
+            from honed.report.cost import cost
+
+            found = cost(record, self.known)
+            plain["cost"] = None if found is None else found.to_json()
+        return plain
+
+    def columns(self) -> tuple[Column, ...]:
+        """The column that a table gets; none without a price."""
+        from honed.report.priced import cost_column
+
+        return (cost_column(self.known),) if self.known else ()
+
+    def notes(self, records: Sequence[Record]) -> list[str]:
+        from honed.report.priced import cost_notes
+
+        return cost_notes(records, self.known, self.limits) if self.known else []
+
+    def on_page(self, records: Sequence[Record]) -> Extra:
+        """What costs add to a page: a column, and the notes as sentences."""
+        from honed.report.page import Extra
+
+        sentences = tuple(f"{n[0].upper()}{n[1:]}." for n in self.notes(records))
+        return Extra(self.columns(), sentences)
+
+    def print_table(self, records: Sequence[Record]) -> None:
+        """The records' table, with costs and what they assume if there are prices."""
+        from rich.console import Console
+        from rich.text import Text
+
+        from honed.report.table import records_table
+
+        console = Console()
+        console.print(records_table(records, self.columns()))
+        for note in self.notes(records):
+            console.print(Text(note, "cyan" if note.startswith("cheapest") else "dim"))

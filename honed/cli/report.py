@@ -1,0 +1,73 @@
+"""honed report: stored records as one page of pictures, findings and a table."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from honed.cli.money import Costs, LimitOption, PriceOption
+
+if TYPE_CHECKING:
+    from honed.report.study import StudyFacts
+
+
+def report(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Only records with these settings."),
+    ] = None,
+    sweep: Annotated[
+        str | None, typer.Option(help="Only this sweep's: its id, or 'last'.")
+    ] = None,
+    study: Annotated[
+        str | None, typer.Option(help="Draw a tuning study and its records: its name, or 'last'.")
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(help="Conditions in one text: 'model=NAME and created>2026-03-01'."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    png: Annotated[
+        Path | None, typer.Option(help="Folder for every picture as PNG as well.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write the table as Markdown as well.")
+    ] = None,
+    price: PriceOption = None,
+    limits: LimitOption = None,
+    store: Annotated[str | None, typer.Option(help="Database URL of the records.")] = None,
+) -> None:
+    """Draw stored records: one HTML file that needs no network, and PNGs.
+
+    What failed, diverged or is unproven is listed with its reason. Nothing is measured.
+    """
+    from honed.report import make, select, write_markdown
+
+    costs = Costs(price, limits)
+    conditions = [*(words or []), *([where] if where else [])]
+    drawn = _study(study, sweep, store)
+    if drawn is not None:
+        conditions.append(f"sweep={drawn.name}")
+    records = select(store, conditions, sweep, drawn.compared if drawn else ())
+    extra = costs.on_page(records)
+    for path in make(records, out, png, study=drawn, extra=extra):
+        print(path)
+    if markdown is not None:
+        print(write_markdown(records, markdown, extra))
+    failed = sum(r.metrics is None for r in records)
+    told = f", {failed} without a result" if failed else ""
+    print(f"{len(records)} records{told}", file=sys.stderr)
+
+
+def _study(name: str | None, sweep: str | None, store: str | None) -> StudyFacts | None:
+    if name is None:
+        return None
+    from honed.errors import UsageError
+    from honed.tune.drawing import stored
+
+    if sweep is not None:
+        raise UsageError("a study's records are a sweep of their own", "--study or --sweep")
+    return stored(name, store)

@@ -1,0 +1,1 @@
+"""Environments of other versions: made, kept by name, and meant by python=NAME."""

@@ -1,0 +1,107 @@
+"""Records as pyperf's JSON (its format 1.0), for `python -m pyperf compare_to` and its like.
+
+A Case is a benchmark, each of its records a run, each call a value in seconds. pyperf finds the
+same benchmark in two files by its name. A name therefore holds the model, the shape and whatever
+else sets apart the Cases of its file, and nothing that they share: a file of each of two settings
+compares those settings, shape by shape.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from honed.case import CORE_KEYS
+from honed.errors import UsageError
+from honed.record import Record
+
+_NAMED = ("model", "batch_size", "sequence_length")
+# How long and when, not what: records of other lengths are runs of the same benchmark.
+_HOW_LONG = ("duration_s", "min_samples", "warmup_s", "timeout_s", "memory", "total_batch")
+
+
+def dump(records: Sequence[Record]) -> bytes:
+    """One suite of the finished records; UsageError without any: pyperf has no empty suite."""
+    finished = [r for r in records if r.ok and r.samples is not None]
+    if not finished:
+        raise UsageError(
+            "no record that is ok: pyperf keeps no others", "honed list shows each one's status"
+        )
+    varying = [k for k in _keys(finished) if len({_word(r.case.get(k)) for r in finished}) > 1]
+    groups: dict[str, list[Record]] = {}
+    for record in finished:
+        groups.setdefault(_name(record, varying), []).append(record)
+    suite = {
+        "version": "1.0",
+        "metadata": {"unit": "second", "loops": 1},
+        "benchmarks": [_benchmark(name, own) for name, own in groups.items()],
+    }
+    return json.dumps(suite, allow_nan=False).encode() + b"\n"
+
+
+def _keys(records: Sequence[Record]) -> list[str]:
+    """What may be part of a name, core keys first."""
+    knobs = sorted({key for r in records for key in r.case} - set(CORE_KEYS))
+    return [k for k in (*CORE_KEYS, *knobs) if k not in (*_NAMED, *_HOW_LONG)]
+
+
+def _name(record: Record, varying: Sequence[str]) -> str:
+    case = record.case
+    words = [f"{case['model']} {case['batch_size']}x{case['sequence_length']}"]
+    words += [f"{k}={_word(case[k])}" for k in varying if case.get(k) is not None]
+    return " ".join(words)
+
+
+def _benchmark(name: str, records: Sequence[Record]) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name},
+        "runs": [
+            {"metadata": _metadata(r), "values": [s for own in _calls(r) for s in own]}
+            for r in records
+        ],
+    }
+
+
+def _calls(record: Record) -> Sequence[Sequence[float]]:
+    assert record.samples is not None
+    return record.samples.latency_s
+
+
+def _metadata(record: Record) -> dict[str, str | int | float]:
+    """What pyperf knows by name, then the Case as `honed.KEY`. It takes no empty or long words."""
+    found: dict[str, Any] = {
+        "date": _date(record),
+        "duration": record.metrics and record.metrics.window_s,
+        "mem_max_rss": record.memory and record.memory.rss_peak_bytes,
+        "honed.record": record.id,
+        "honed.version": record.honed,
+        # pyperf's own `cpu_model_name` must not differ between runs, and records may.
+        "honed.cpu": record.machine.get("cpu"),
+        **{f"honed.{key}": value for key, value in record.case.items()},
+    }
+    plain = {key: _plain(value) for key, value in found.items()}
+    return {key: value for key, value in plain.items() if value is not None and value != ""}
+
+
+def _date(record: Record) -> str:
+    """When its calls began, in pyperf's form; UTC."""
+    assert record.samples is not None
+    began_s = record.samples.window_began_s
+    when = datetime.fromisoformat(record.created)
+    if began_s is not None:
+        when = datetime.fromtimestamp(began_s, UTC)
+    return when.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    return None if value is None else " ".join(_word(value).split())
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return json.dumps(dict(value)) if isinstance(value, Mapping) else str(value)

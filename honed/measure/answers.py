@@ -1,0 +1,95 @@
+"""What a model answers, sequence by sequence: outputs reduced to what its accuracy depends on.
+
+The worker does this: numpy alone, a batch at a time, so that a vocabulary's logits are never kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Answer = npt.NDArray[Any]  # whole numbers: choices; one float: a score; more: vectors
+Items = Sequence[tuple[int, int]]
+
+
+def answers(outputs: Mapping[str, Any], mask: Any) -> list[Answer]:
+    """One for each sequence of the batch, without what its padding gave.
+
+    embedding [hidden] and last_hidden_state [length, hidden] stay; logits become the choice, one
+    or one per token, or stay the score where there is one only; spans become their two ends.
+    """
+    real = np.asarray(mask).astype(bool)
+    found: list[list[Answer]] = []
+    for name in sorted(outputs, reverse=True):  # start_logits before end_logits
+        array = np.asarray(outputs[name])
+        found.append([_answer(name, row, real[index]) for index, row in enumerate(array)])
+    return [np.concatenate([np.atleast_1d(p) for p in parts], axis=0) for parts in zip(*found)]  # noqa: B905
+
+
+def _answer(name: str, row: Answer, real: npt.NDArray[np.bool_]) -> Answer:
+    row = np.asarray(row, np.float32)
+    if name in ("start_logits", "end_logits"):
+        return _choice(np.where(real, row, -np.inf)) if np.isfinite(row[real]).all() else _LOST
+    if name == "logits" and row.ndim < 2:
+        return _choice(row) if row.size > 1 else row.reshape(1)
+    if row.ndim == 2 and len(row) == len(real):
+        row = row[real]
+    return _choice(row) if name == "logits" else row
+
+
+_LOST = np.array([np.nan], np.float32)
+
+
+def _choice(scores: Answer) -> Answer:
+    """The winner; not a number where the scores hold one that is not."""
+    if np.isnan(scores).any() or np.isposinf(scores).any():
+        return _LOST
+    return np.atleast_1d(scores.argmax(axis=-1))
+
+
+def finite(found: Sequence[Answer]) -> bool:
+    return all(bool(np.isfinite(answer).all()) for answer in found)
+
+
+def choices_at(found: Sequence[Answer], items: Items) -> list[float]:
+    """The label of a sequence, or of a word by the place of its token."""
+    return [float(found[sequence][place]) for sequence, place in items]
+
+
+def similarities(found: Sequence[Answer], items: Items) -> list[float]:
+    """The cosine of two sequences' vectors."""
+    units = np.stack([_unit(answer) for answer in found])
+    first, second = (np.array([item[side] for item in items]) for side in (0, 1))
+    return [float(s) for s in np.einsum("ij,ij->i", units[first], units[second])]
+
+
+def agreement(truth: Sequence[Answer], found: Sequence[Answer]) -> list[float]:
+    """Per sequence: the share of the same choices, or the mean cosine of the vectors."""
+    return [_agree(np.asarray(t), np.asarray(f)) for t, f in zip(truth, found, strict=True)]
+
+
+def _agree(truth: Answer, got: Answer) -> float:
+    if truth.shape != got.shape or not np.isfinite(got).all():
+        return 0.0
+    if truth.dtype.kind in "iu":
+        return float((truth == got).mean()) if truth.size else 1.0
+    rows = truth.reshape(-1, truth.shape[-1]), got.reshape(-1, got.shape[-1])
+    cosines = [float(_unit(t) @ _unit(g)) for t, g in zip(*rows, strict=True)]
+    return float(np.mean(cosines)) if cosines else 1.0
+
+
+def _unit(vector: Answer) -> npt.NDArray[np.float64]:
+    wide = np.asarray(vector, np.float64)
+    length = float(np.linalg.norm(wide))
+    return wide / length if length > 0 else wide
+
+
+def kind_of(found: Sequence[Answer]) -> str:
+    """What can be compared where nothing is known: "choices", "score" or "vectors"."""
+    first = np.asarray(found[0])
+    if first.dtype.kind in "iu":
+        return "choices"
+    return "score" if first.size == 1 else "vectors"

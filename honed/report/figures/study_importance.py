@@ -1,0 +1,39 @@
+"""Which settings mattered in the search: what tells the good ones from the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from honed.report.evidence import Evidence, Point
+from honed.report.figures.base import Picture, titled
+from honed.report.findings import listed
+from honed.report.look import Style
+from honed.report.panels.bars import Bar, Bars, Row
+
+ORDER = 4
+_MOST, _LEAST = 12, 0.005
+
+
+def pictures(evidence: Evidence) -> Iterator[Picture]:
+    study = evidence.study
+    shares = {k: v for k, v in (study.importances if study else {}).items() if v >= _LEAST}
+    if study is None or len(shares) < 2:
+        return
+    order = sorted(shares, key=lambda k: -shares[k])
+    records = study.drawn(evidence.records)
+    rows = tuple(
+        Row(key, (Bar("", Style(), Point(0.0, shares[key], None, "ok", ())),))
+        for key in order[:_MOST]
+    )
+    more = len(study.importances) - len(rows)
+    note = f" {more} more keys have less." if more else ""
+    first, *rest = (f"{k} ({shares[k]:.0%})" for k in order[:3])
+    yield Picture(
+        titled("What mattered in the search", study.name),
+        f"{first} tells good settings from the rest the most, then {listed(rest)}.",
+        (Bars("Share, %", rows, "%", 100.0),),
+        records,
+        ("PED-ANOVA over the settings tried: an importance in the whole search, not a gain."
+         + note,),
+        marked=False,
+    )  # fmt: skip

@@ -1,0 +1,283 @@
+"""What to try next: a pure function of what has been tried.
+
+Nothing is remembered between two calls, so that a resumed study goes on where it was, and several
+processes that share one never disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from honed.tune.ask import Ask
+from honed.tune.sampling import suggest
+from honed.tune.space import Branch, Dimension, Space
+from honed.tune.trial import Point, Setting, Trial, front, point, settings, words
+
+# How far into the search (its time or its trials) each stage may begin a trial. An earlier stage
+# that is done leaves its share to the later ones.
+_UNTIL = {"expert": 0.85, "others": 0.55, "halving": 0.7, "sampler": 0.85, "polish": 0.95}
+_FINALISTS = 2
+_PATIENCE = 8  # sampler trials of a branch without a gain, after which it is given up
+_GAIN = 0.99
+_POLISH_GAIN = 0.98  # one short trial each: processes differ by more than a hundredth
+_CONTENDERS = 4
+_ROOT = ("backend", "precision")
+_CLOSE = (1.15, 1.08)  # this near to the best: worth a second and a third trial
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that a planner sees. `share`: how much of the search's time or trials is used."""
+
+    ask: Ask
+    space: Space
+    trials: Sequence[Trial]
+    share: float
+
+    @property
+    def settings(self) -> list[Setting]:
+        return settings(self.trials)
+
+    def tried(self, at: Point) -> bool:
+        """Whether somebody has measured it, or is at it."""
+        name = Trial(0, "", point(at), "").setting
+        return any(t.setting == name and t.status != "interrupted" for t in self.trials)
+
+    def new(self, at: Point) -> bool:
+        return not self.tried(at) and self.space.refusal(at) is None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    point: Point
+    stage: str
+
+
+Planner = Callable[[View], Proposal | None]
+
+
+def stages(view: View) -> Proposal | None:
+    """Structure before sampler: the next trial, or None when nothing is left worth trying."""
+    default = view.space.default
+    if not view.tried(default):
+        return Proposal(default, "default")
+    for stage in (
+        _warm,
+        _expert,
+        _others,
+        _structures,
+        _halving,
+        _sampler,
+        _polish,
+        _simpler,
+        _repeat,
+    ):
+        if (found := stage(view)) is not None:
+            return found
+    return None
+
+
+def exhaustive(view: View) -> Proposal | None:
+    """Every point of every branch, in order: what brute force does."""
+    default = view.space.default
+    if not view.tried(default):
+        return Proposal(default, "default")
+    done = {t.setting for t in view.trials if t.status != "interrupted"}
+    for branch in view.space.branches:
+        for at in view.space.points(branch):
+            if " ".join(words(at)) not in done:
+                return Proposal(at, "exhaustive")
+    return None
+
+
+def _warm(view: View) -> Proposal | None:
+    """What was best in the nearest earlier study."""
+    for found in view.ask.extra.get("warm", ()):
+        at = view.space.within(found)
+        if at is not None and view.share < _UNTIL["expert"] and view.new(at):
+            return Proposal(at, "warm")
+    return None
+
+
+def _expert(view: View) -> Proposal | None:
+    """Each engine once, with the precision that promises the most here."""
+    seen: set[str] = set()
+    for branch in view.space.branches[:]:
+        if branch.backend in seen or _is_default(view, branch):
+            continue
+        seen.add(branch.backend)
+        if view.share < _UNTIL["expert"] and view.new(branch.point):
+            return Proposal(view.space.normal(branch.point), "expert")
+    return None
+
+
+def _is_default(view: View, branch: Branch) -> bool:
+    return branch.key == (view.ask.base.backend, view.ask.base.precision)
+
+
+def _others(view: View) -> Proposal | None:
+    """The rest of engines x precisions, while there is time for the weaker ones."""
+    for branch in view.space.branches:
+        at = view.space.normal(branch.point)
+        if view.share < _UNTIL["others"] and view.new(at):
+            return Proposal(at, "expert")
+    return None
+
+
+def _structures(view: View) -> Proposal | None:
+    """The known good shares of a machine's cores, on the branches that lead."""
+    for branch in _leading(view)[:_FINALISTS]:
+        for shape in _shapes(view.space):
+            at = view.space.normal({**branch, **shape})
+            if view.share < _UNTIL["halving"] and view.new(at):
+                return Proposal(at, "expert")
+    return None
+
+
+def _shapes(space: Space) -> Iterator[dict[str, int | None]]:
+    """1 core x N, 4 x N/4, and all cores for one, as far as they are searched."""
+    searched = {d.key: d for d in space.dimensions if d.ordered}
+    counts = [v for v in searched["threads"].values if v] if "threads" in searched else []
+    cores = max((int(c) for c in counts), default=0)
+    for threads in (1, 4):
+        if "instances" in searched and cores > threads:
+            yield {"instances": cores // threads, "threads": threads}
+    if cores:
+        yield {"threads": cores}
+
+
+def _leading(view: View) -> list[Point]:
+    """One point per branch with a result, the best branch first."""
+    found: dict[tuple[str, str], Point] = {}
+    for setting in view.settings:
+        if setting.ok and setting.branch not in found:
+            backend, precision = setting.branch
+            found[setting.branch] = point({"backend": backend, "precision": precision})
+    return list(found.values())
+
+
+def _halving(view: View) -> Proposal | None:
+    """The better half gets a second trial, the better quarter a third; two go on."""
+    if view.share >= _UNTIL["halving"]:
+        return None
+    leading = _leading(view)
+    if len(leading) <= _FINALISTS:
+        return None
+    kept = len(leading)
+    for trials in (2, 3):
+        kept = max(_FINALISTS, -(-kept // 2))
+        for branch in leading[:kept]:
+            own = [s for s in view.settings if s.ok and s.branch == _key(branch)]
+            if sum(len(s.trials) for s in own) < trials:
+                return Proposal(own[0].point, "halving")
+        if kept == _FINALISTS:
+            break
+    return None
+
+
+def _key(branch: Point) -> tuple[str, str]:
+    return str(branch["backend"]), str(branch["precision"])
+
+
+def _sampler(view: View) -> Proposal | None:
+    """Two trials for the leading branch, then one for the second."""
+    if view.share >= _UNTIL["sampler"]:
+        return None
+    leading = _leading(view)[:_FINALISTS]
+    done = [sum(t.stage == "sampler" for t in _own(view, branch)) for branch in leading]
+    weighed = sorted(
+        range(len(leading)), key=lambda i: (done[i] / (_FINALISTS - i), i)
+    )  # the least served first
+    for index in weighed:
+        branch = leading[index]
+        if _given_up(_own(view, branch)):
+            continue
+        own = view.space.of(_key(branch)[0], "search")
+        if (at := suggest(view, branch, own)) is not None:
+            return Proposal(at, "sampler")
+    return None
+
+
+def _own(view: View, branch: Point) -> list[Trial]:
+    return [t for t in view.trials if t.branch == _key(branch) and t.status != "interrupted"]
+
+
+def _given_up(own: Sequence[Trial]) -> bool:
+    """No gain in the last sampler trials."""
+    sampled = [t for t in own if t.stage == "sampler"]
+    if len(sampled) < _PATIENCE:
+        return False
+    since = sampled[-_PATIENCE].number
+    before = settings([t for t in own if t.number < since])
+    now = settings(own)
+    return bool(before) and now[0].rank[:2] == before[0].rank[:2] and (
+        now[0].cost > _GAIN * before[0].cost
+    )  # fmt: skip
+
+
+def _polish(view: View) -> Proposal | None:
+    """The machine's knobs, one after the other, on the best setting so far; what pays is kept."""
+    if view.share >= _UNTIL["polish"]:
+        return None
+    best = _incumbent(view)
+    if best is None:
+        return None
+    for dimension in view.space.of(best.branch[0], "polish"):
+        for value in dimension.values:
+            at = view.space.normal({**best.point, dimension.key: value})
+            if dimension.key in best.point or _hopeless(view, best, dimension):
+                break
+            if view.new(at):
+                return Proposal(at, "polish")
+    return None
+
+
+def _incumbent(view: View) -> Setting | None:
+    """The best unpolished setting, then each polished one that beats it by enough."""
+    plain = settings([t for t in view.trials if t.stage != "polish"])
+    if not plain or not plain[0].ok:
+        return None
+    best = plain[0]
+    for trial in view.trials:
+        if trial.stage == "polish" and trial.ok and trial.missed <= best.missed:
+            (found,) = settings([t for t in view.trials if t.setting == trial.setting])
+            if found.ok and found.cost < _POLISH_GAIN * best.cost and found.branch == best.branch:
+                best = found
+    return best
+
+
+def _hopeless(view: View, best: Setting, dimension: Dimension) -> bool:
+    """A number that once failed on this branch is not raised further."""
+    return dimension.ordered and any(
+        t.stage == "polish" and dimension.key in t.point and not t.ok and t.branch == best.branch
+        for t in view.trials
+        if t.status not in ("running", "interrupted")
+    )
+
+
+def _simpler(view: View) -> Proposal | None:
+    """The best without each of its knobs: one short trial each, before anything is proven."""
+    if view.share >= 1 or not (found := [s for s in view.settings if s.feasible]):
+        return None
+    for key in found[0].point:
+        at = view.space.normal({k: v for k, v in found[0].point.items() if k != key or k in _ROOT})
+        if key not in _ROOT and view.new(at):
+            return Proposal(at, "simpler")
+    return None
+
+
+def _repeat(view: View) -> Proposal | None:
+    """Repeats for those that may still be the best; who falls behind is repeated no more."""
+    if view.share >= 1:
+        return None
+    found = [s for s in view.settings if s.feasible]
+    if not found:
+        return None
+    several = len(view.ask.objectives) > 1
+    contenders = (front(found) if several else found)[:_CONTENDERS]
+    for repeats, close in enumerate(_CLOSE, start=2):
+        for setting in contenders:
+            if len(setting.trials) < repeats and setting.cost <= close * found[0].cost:
+                return Proposal(setting.point, "repeat")
+    return None

@@ -1,0 +1,97 @@
+"""Records of a few sweeps, as `honed report` meets them."""
+
+from __future__ import annotations
+
+from records import failed_record, make_record
+
+from honed.record import Doubt, Error, Interval, Record
+from honed.report.study import Gained, Goal, Side, StudyFacts, Tried
+
+SLOWNESS = {"torch": 1.0, "onnxruntime": 0.8, "openvino": 0.6}
+PRECISIONS = {"fp32": 1.0, "bf16": 0.55, "int8": 0.3}
+BATCHES = (1, 4, 16)
+DIVERGED = Error("diverged", "cosine 0.812 to torch fp32 is under 0.97", "precision=bf16")
+UNPROVEN = Error("unproven", "threads: asked 4, the engine says 8", "unset OMP_NUM_THREADS")
+
+
+def engines(batches: tuple[int, ...] = BATCHES) -> list[Record]:
+    """Three engines, three precisions: one diverged though the fastest, one case out of memory."""
+    found = []
+    for backend, slowness in SLOWNESS.items():
+        for precision, factor in PRECISIONS.items():
+            for batch in batches:
+                case = {"backend": backend, "precision": precision, "batch_size": batch}
+                p50_s = 0.12 * slowness * factor * (0.5 + 0.8 * batch)
+                if (backend, precision) == ("onnxruntime", "int8"):
+                    found.append(record(case, p50_s / 9, status="diverged", error=DIVERGED))
+                elif (backend, precision, batch) == ("openvino", "fp32", 16):
+                    found.append(failed_record("oom", "killed at 16 GiB", "batch_size=4", case))
+                else:
+                    found.append(record(case, p50_s))
+    return found
+
+
+def cores() -> list[Record]:
+    """One to four cores, then one core for each of one to four instances; the last unproven."""
+    found = []
+    for n in (1, 2, 4):
+        found.append(record({"threads": n}, 0.3 / n**0.8))
+        last = {"status": "unproven", "error": UNPROVEN} if n == 4 else {}
+        if n > 1:
+            found.append(record({"threads": 1, "instances": n}, 0.3 * (1 + 0.1 * n), **last))
+    return found
+
+
+def lengths() -> list[Record]:
+    doubt = Doubt("load", "other programs took 31 % of the cores")
+    return [
+        record({"sequence_length": n}, 0.12 * n / 128, doubts=(doubt,) if n == 512 else ())
+        for n in (32, 512)
+    ]
+
+
+def everything() -> list[Record]:
+    return [*engines(), *cores(), *lengths()]
+
+
+def record(case, p50_s, **fields) -> Record:
+    return make_record(case, p50_s=p50_s, calls=120, seed=round(p50_s * 1e5) % 997, **fields)
+
+
+def study(records: list[Record]) -> StudyFacts:
+    """A study for both rates whose trials are these records; the last is out of memory."""
+    axes = {
+        "backend": tuple(SLOWNESS), "precision": tuple(PRECISIONS), "batch_size": BATCHES,
+        "threads": (None, 1, 2, 4), "instances": (1, 2, 4), "torch.mode": (None, "compile"),
+    }  # fmt: skip
+    trials = []
+    for number, own in enumerate(records):
+        point = {k: own.case.get(k) for k in axes if k != "torch.mode"}
+        if own.case["backend"] == "torch":
+            point["torch.mode"] = own.case.get("torch.mode")
+        set_ = {k: v for k, v in point.items() if v is not None}
+        metrics = own.metrics if own.ok else None
+        values = (metrics.throughput_per_s.value, metrics.latency_s.p50 * 1e3) if metrics else ()
+        trials.append(Tried(
+            number, "default" if number == 0 else ("expert", "sampler")[number % 2],
+            " ".join(f"{k}={v}" for k, v in set_.items()), point, own.status, values,
+            bool(values) and values[1] <= 700, own.id, own.error.message if own.error else "",
+        ))  # fmt: skip
+    best = max((t for t in trials if t.feasible), key=lambda t: t.values[0])
+    return StudyFacts(
+        "bert-throughput-latency-1f",
+        (Goal("throughput", "sequences/s", "more"), Goal("latency", "ms", "less")),
+        tuple(trials),
+        axes,
+        "6.4 → 31 sequences/s, 4.81x (4.62 to 5.01)",
+        ("latency_p50_ms<=700",),
+        {"precision": 0.61, "backend": 0.24, "batch_size": 0.15},
+        Side(trials[0].setting, (trials[0].record,)),
+        Side(best.setting, (best.record,)),
+        Interval(4.81, (4.62, 5.01)),
+        (
+            Gained("precision=int8", Interval(3.2, (3.1, 3.3)), True),
+            Gained("threads=2", Interval(1.01, (0.97, 1.05)), False),
+            Gained("batch_size=4", Interval(None), True, "no time was left"),
+        ),
+    )

@@ -1,0 +1,81 @@
+import pytest
+from records import make_record
+from reports import cores, engines, record
+
+from honed.report.evidence import Evidence, latency, pool
+
+
+def labels(records, **how):
+    evidence = Evidence(tuple(records))
+    keys = evidence.varying(records, **how)
+    return [label for label, _ in evidence.groups(records, keys)]
+
+
+def test_what_varies_is_named_in_words():
+    assert labels(engines((1,)))[:4] == [
+        "torch fp32",
+        "torch bf16",
+        "torch int8",
+        "onnxruntime fp32",
+    ]
+    assert labels(cores()) == [
+        "1 core", "2 cores", "1 core, 2 instances", "4 cores", "1 core, 4 instances",
+    ]  # fmt: skip
+    knob = [make_record({}), make_record({"allocator": "jemalloc"}), make_record({"threads": 2})]
+    assert labels(knob) == ["as it comes", "allocator jemalloc", "2 cores"]
+
+
+def test_how_hard_was_measured_tells_nothing_apart():
+    records = [make_record({"duration_s": d, "seed": s}, seed=s) for d, s in ((1.0, 1), (9.0, 2))]
+    assert labels(records) == ["as it comes"]
+
+
+def test_subjects_are_models_and_machines():
+    here = make_record({"model": "/data/one/model"})
+    other = make_record({"model": "/data/two/model"}, seed=1)
+    away = make_record({"model": "/data/two/model"}, seed=2, machine={"cpu": "Other CPU"})
+    names = [name for name, _ in Evidence((here, other, away)).subjects()]
+    assert names == [
+        "one/model Example CPU @ 2.70GHz (8 CPUs)",
+        "two/model Example CPU @ 2.70GHz (8 CPUs)",
+        "two/model Other CPU",
+    ]
+    assert [name for name, _ in Evidence((here,)).subjects()] == [""]
+
+
+def test_equal_folder_names_are_different_models():
+    evidence = Evidence((make_record({"model": "a/x/bert"}), make_record({"model": "a/y/bert"})))
+    assert list(evidence.model_names.values()) == ["x/bert", "y/bert"]
+
+
+def test_one_record_keeps_its_interval():
+    one = make_record(p50_s=0.05)
+    point = pool([one], latency)
+    assert point.value == one.metrics.latency_s.p50
+    assert point.ends == one.metrics.latency_s.ci95
+
+
+def test_several_runs_are_a_median_and_the_ends_of_all():
+    runs = [record({}, p50_s) for p50_s in (0.05, 0.06, 0.09)]
+    point = pool(runs, latency, x=8)
+    assert point.value == runs[1].metrics.latency_s.p50
+    assert point.low == runs[0].metrics.latency_s.ci95[0]
+    assert point.high == runs[2].metrics.latency_s.ci95[1]
+    assert [r.id for r in point.records] == [r.id for r in runs]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "worst"),
+    [
+        (["ok", "ok"], "ok"),
+        (["ok", "unproven"], "unproven"),
+        (["diverged", "unproven"], "diverged"),
+    ],
+)
+def test_the_worst_status_of_the_runs_counts(statuses, worst):
+    runs = [make_record(status=s, seed=i) for i, s in enumerate(statuses)]
+    assert pool(runs, latency).status == worst
+
+
+def test_nothing_measured_is_no_point():
+    assert pool([make_record(metrics=None)], latency) is None

@@ -1,0 +1,216 @@
+"""Every figure that is found: the contract first, then what each says."""
+
+import json
+
+import pytest
+from plotly import graph_objects
+from records import failed_record, make_record
+from reports import BATCHES, cores, engines, everything, lengths, record, study
+
+from honed import discovery
+from honed.record import Samples
+from honed.report.evidence import Evidence
+from honed.report.figures.base import PACKAGE, all_pictures
+from honed.report.look import DARK, canvas
+from honed.report.look import Words as Around
+from honed.report.panels.spread import MOST_DOTS, thin
+
+NAMES = discovery.names(PACKAGE)
+
+
+def pictures(records):
+    return dict(all_pictures(Evidence(tuple(records))))
+
+
+def colours(value):
+    if isinstance(value, dict):
+        return {c for v in value.values() for c in colours(v)}
+    if isinstance(value, list):
+        return {c for v in value for c in colours(v)}
+    return {value} if isinstance(value, str) and value.startswith("#") else set()
+
+
+@pytest.fixture(scope="module")
+def found():
+    records = everything()
+    return dict(all_pictures(Evidence(tuple(records), study(records))))
+
+
+def test_every_figure_has_something_to_say_for_all_sweeps(found):
+    # A study for latency and throughput has its own front in the place of the records'.
+    names = {name.split("-")[0] for name in (*found, *pictures(everything()))}
+    assert names == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_says_what_is_seen_and_names_its_records(found, name):
+    ids = {r.id for r in everything()}
+    picture = found.get(name) or pictures(everything())[name]
+    assert picture.title
+    assert picture.sentence.endswith(".")
+    assert picture.record_ids()
+    assert set(picture.record_ids()) <= ids
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_drawings_come_from_the_same_data(found, name):
+    picture = found.get(name) or pictures(everything())[name]
+    for solid in picture.solids:
+        drawn = solid.plotly()
+        json.dumps(drawn, allow_nan=False)
+        graph_objects.Figure(drawn)
+        assert colours(drawn) <= set(DARK)
+    for panel in picture.panels:
+        drawn = panel.plotly()
+        json.dumps(drawn, allow_nan=False)
+        graph_objects.Figure(drawn)  # Plotly's own check of every attribute
+        assert colours(drawn) <= set(DARK), "the page could not turn it dark"
+        _, body = canvas(Around("title", "sentence."), 7, panel.height_in)
+        axes = body.subplots()
+        panel.draw(axes)
+        assert axes.get_title(loc="left") == panel.title
+
+
+@pytest.mark.parametrize("records", [[], [make_record()], [failed_record("oom", "killed")]])
+def test_nothing_varies_nothing_is_compared(records):
+    names = {name.split("-")[0] for name in pictures(records)}
+    assert names <= {"memory", "distribution"}
+
+
+def test_one_engine_is_the_fastest_at_every_batch_size():
+    said = pictures(engines())["batch_size"].sentence
+    assert said.startswith("openvino int8 is the fastest at every batch size: 5.")
+    assert "times as fast as torch fp32." in said
+
+
+def test_a_diverged_record_is_drawn_marked_and_never_wins():
+    picture = pictures(engines())["batch_size"]
+    lines = {s.label: s for s in picture.panels[0].series}
+    wrong, right = lines["onnxruntime int8"], lines["openvino int8"]
+    assert wrong.points[0].value < right.points[0].value
+    trace = next(t for t in picture.panels[0].plotly()["data"] if t["meta"] == wrong.label)
+    assert trace["marker"]["symbol"] == ["x-thin"] * len(BATCHES)
+    for one in pictures(engines()).values():
+        assert "onnxruntime int8" not in one.sentence
+    assert any("diverged" in note for note in picture.all_notes())
+
+
+def test_where_winners_change_places_are_named():
+    records = [
+        record({"backend": backend, "batch_size": batch}, p50_s)
+        for backend, batch, p50_s in (
+            ("torch", 1, 0.02), ("openvino", 1, 0.05), ("torch", 8, 0.4), ("openvino", 8, 0.2),
+        )
+    ]  # fmt: skip
+    said = pictures(records)["batch_size"].sentence
+    assert "The fastest: torch at batch size 1; openvino at batch size 8." in said
+
+
+def test_what_cannot_be_told_apart_is_said_so():
+    records = [
+        record({"backend": backend, "batch_size": batch}, p50_s * batch)
+        for backend, p50_s in (("torch", 0.05), ("openvino", 0.0500001))
+        for batch in (1, 8)
+    ]
+    said = pictures(records)["batch_size"].sentence
+    assert "not surely ahead of" in said
+    assert "times as fast as torch" not in said
+
+
+def test_failed_records_leave_a_shorter_line():
+    lines = {s.label: s for s in pictures(engines())["batch_size"].panels[0].series}
+    assert [p.x for p in lines["openvino fp32"].points] == [1, 4]
+
+
+def test_a_setting_at_one_x_only_is_told_of():
+    records = [*engines((1, 4)), make_record({"batch_size": 4, "threads": 2})]
+    notes = pictures(records)["batch_size"].all_notes()
+    assert any("1 setting with one batch size only" in note for note in notes)
+
+
+def test_many_settings_are_several_pictures():
+    records = [r for n in (32, 64) for r in _at_length(n)]
+    found = pictures(records)
+    assert found["batch_size"].title == "Batch size: 32 tokens"
+    assert found["batch_size-2"].title == "Batch size: 64 tokens"
+
+
+def _at_length(length):
+    return [
+        record({**r.case, "sequence_length": length}, r.metrics.latency_s.p50 * length / 128)
+        for r in engines() if r.metrics
+    ]  # fmt: skip
+
+
+def test_cores_and_instances():
+    found = pictures(cores())
+    assert "From 1 to 4 cores, calls get 3.0 times as fast." in found["cores"].sentence
+    assert found["instances"].title == "Instances, each on cores of its own"
+    assert found["instances-2"].title == "Instances that share the cores out"
+    assert found["efficiency"].sentence == "Measured: 76% of perfect at 4 cores."
+    hollow = found["instances"].panels[0].plotly()["data"][0]["marker"]["symbol"]
+    assert hollow == ["circle", "circle", "circle-open"]
+
+
+def test_lines_that_share_different_cores_out_have_different_names():
+    records = [
+        record({"threads": threads, "instances": instances}, 0.3 / threads)
+        for cores in (2, 4)
+        for threads, instances in ((cores, 1), (1, cores))
+    ]
+    (picture,) = (
+        p for p in pictures(records).values() if p.title == "Instances that share the cores out"
+    )
+    assert [label for label, _ in picture.legend()] == ["2 cores in all", "4 cores in all"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_two_lines_have_the_same_name(found, name):
+    for key, picture in found.items():
+        if key.split("-")[0] == name:
+            for panel in picture.panels:
+                labels = [s.label for s in getattr(panel, "series", ())]
+                assert len(labels) == len(set(labels))
+
+
+def test_unproven_instances_are_no_finding():
+    assert "4 instances" not in pictures(cores())["efficiency-2"].sentence
+
+
+def test_lengths_and_doubts():
+    picture = pictures(lengths())["sequence_length"]
+    assert "From 32 to 512 tokens, a call takes 16 times as long." in picture.sentence
+    assert "1 of its 2 records have doubts: below." in picture.all_notes()
+
+
+def test_memory_has_a_bar_for_every_kind_that_is_known():
+    picture = pictures(engines((1,)))["memory"]
+    first = picture.panels[0].rows[0]
+    assert [b.kind for b in first.bars] == [
+        "process at its peak", "of it, shared with files", "process while loading",
+        "tensors at their peak", "weights",
+    ]  # fmt: skip
+    assert "int8 needs the least at its peak" in picture.sentence
+
+
+def test_the_roof_is_the_measured_bound():
+    picture = pictures(engines())["roofline"]
+    (roof,) = picture.panels[0].levels
+    assert roof.value == engines()[0].metrics.bound_flops_per_s
+    assert "% of the 1,200 GFLOP/s its cores can do, the nearest to the bound" in picture.sentence
+
+
+def test_distributions_are_thinned_by_rank():
+    many = [i / 1e6 for i in range(1, 50_001)]
+    kept = thin(many)
+    assert len(kept) == MOST_DOTS
+    assert (kept[0], kept[-1]) == (many[0], many[-1])
+    assert thin([3.0, 1.0]) == (1.0, 3.0)
+    samples = Samples((tuple(many),), (tuple(many),))
+    picture = pictures([make_record(samples=samples)])["distribution"]
+    assert picture.panels[0].strips[0].count == 50_000
+    assert len(json.dumps(picture.panels[0].plotly())) < 20_000
+
+
+def test_too_few_calls_are_no_distribution():
+    assert "distribution" not in pictures([make_record(calls=5)])

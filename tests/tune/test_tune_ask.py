@@ -1,0 +1,123 @@
+"""Words to an Ask, and what the space derives from it on this machine."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from landscape import ask
+
+from honed.compose import all_knobs
+from honed.errors import UsageError
+from honed.knob import Span
+from honed.tune.ask import Ask
+from honed.tune.derive import derive
+from honed.tune.objective import limit, objectives
+from honed.tune.space import Space
+
+TINY = ("model=tiny", "backend=fake")
+
+
+def test_says_what_is_asked() -> None:
+    asked = ask("objective=latency,cost", "price=4.848/h", "limit=latency_p99_ms<=50", "budget=5m")
+    assert [o.name for o in asked.objectives] == ["latency", "cost"]
+    assert [str(own) for own in asked.limits] == ["latency_p99_ms<=50"]
+    assert (asked.budget_s, asked.price_per_h, asked.trials) == (300.0, 4.848, None)
+    assert Ask.from_json(json.loads(json.dumps(asked.to_json()))) == asked
+
+
+def test_trials_without_a_budget_take_their_time() -> None:
+    assert ask("trials=20").budget_s is None
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("objective=latncy", "latency"),
+        ("objectve=latency", "objective"),
+        ("limit=latency_p98_ms<=5", "latency_p"),
+        ("limit=fast", "latency_p99_ms<=50"),
+        ("sampler=gaussian", "gp"),
+        ("trials=many", "trials=20"),
+        ("budget=soon", "10m"),
+        ("objective=cost", "price="),
+        ("sequence_length=64,128", "one value"),
+        ("backend=torhc", "torch"),
+    ],
+)
+def test_wrong_words_name_the_right_ones(word: str, hint: str) -> None:
+    with pytest.raises(UsageError) as error:
+        ask(word)
+    assert hint in error.value.hint
+
+
+def test_a_single_value_is_fixed_and_several_are_left() -> None:
+    asked = ask("backend=torch,onnxruntime", "precision=int8", "threads=2", "allocator=null")
+    assert (asked.base.precision, asked.base.threads) == ("int8", 2)
+    space = derive(asked)
+    assert {b.backend for b in space.branches} == {"torch", "onnxruntime"}
+    assert {b.precision for b in space.branches} == {"int8"}
+    assert not {"threads", "allocator"} & {d.key for d in space.dimensions}
+
+
+def test_a_knob_may_be_restricted_without_naming_its_engine() -> None:
+    space = derive(ask("torch.attention=eager,sdpa"))
+    (attention,) = [d for d in space.dimensions if d.key == "torch.attention"]
+    assert attention.values == ("eager", "sdpa")
+    assert attention.start == "eager"
+    assert space.case(space.default).get("torch.attention") == "eager"
+
+
+def test_every_listed_knob_of_an_engine_is_searched_or_its_absence_explained() -> None:
+    space = derive(ask("backend=torch"))
+    named = {d.key for d in space.dimensions} | {p.what for p in space.pruned}
+    knobs = [k for k in all_knobs().values() if k.owner in ("", "torch")]
+    several = [k for k in knobs if isinstance(k.values, Span) or len(k.values) > 1]
+    left = {k.name for k in several} - named
+    # What is left has one value to be had beside what the machine does unasked.
+    assert all(not k.owner or k.available_value for k in knobs if k.name in left)
+
+
+def test_fakes_are_not_compared_with_engines() -> None:
+    assert "fake" not in {b.backend for b in derive(ask()).branches}
+
+
+def test_instances_and_batches_count_for_throughput_only() -> None:
+    def keys(objective: str) -> set[str]:
+        return {d.key for d in derive(ask(f"objective={objective}", "backend=torch")).dimensions}
+
+    assert "batch_size" in keys("throughput")
+    assert "batch_size" not in keys("latency")
+
+
+def test_what_cannot_run_is_refused_before_it_costs_anything() -> None:
+    space = derive(ask("objective=throughput"))
+    start = space.default
+    assert space.refusal(start) is None
+    many = space.refusal({**start, "instances": 4096, "threads": 1})
+    assert many is not None
+    assert "4096 instances" in many
+    small = Space(space.base, space.branches, space.dimensions, (), 2**30, 2**29)
+    assert "MiB" in (small.refusal({**start, "instances": 2, "oversubscribe": True}) or "MiB")
+    tight = Space(space.base, space.branches, space.dimensions, (), 2**20, 2**29)
+    assert "weights alone" in (tight.refusal(start) or "")
+
+
+def test_a_point_has_one_spelling() -> None:
+    space = derive(ask("objective=throughput"))
+    spelled = space.normal({**space.default, "instances": 1, "openvino.streams": 2})
+    assert spelled == space.default
+
+
+def test_the_space_survives_storage() -> None:
+    space = derive(ask("objective=throughput"))
+    assert Space.from_json(space.base, json.loads(json.dumps(space.to_json()))) == space
+
+
+def test_limits_and_costs() -> None:
+    assert limit("cosine_min>=0.99").missed_by(0.98) == pytest.approx(0.01 / 0.99)
+    assert limit("latency_p50_ms <= 50").kept_by(50)
+    (cost,) = objectives("cost")
+    assert cost.cost(2.0) == 2.0
+    (rate,) = objectives("throughput")
+    assert rate.cost(4.0) == 0.25

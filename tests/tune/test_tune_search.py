@@ -1,0 +1,200 @@
+"""The whole search on known landscapes: no engine, no clock of this machine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from landscape import ENGINES, Landscape, ask, latency_s, session, space, stored
+from records import failed_record
+
+from honed.case import Case
+from honed.errors import HonedError
+from honed.tune import study as studies
+from honed.tune.outcome import Outcome
+
+
+def found(folder: Path, bench: Landscape, *words: str) -> Outcome:
+    quick = () if any(w.startswith("sampler=") for w in words) else ("sampler=tpe",)
+    with stored(folder, ask(*words, *quick)) as (study, _):
+        return session(study, bench).run()
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_finds_the_best_branch_and_its_knobs(tmp_path: Path, sampler: str) -> None:
+    bench = Landscape(latency_s)
+    at = found(tmp_path, bench, "objective=latency", "budget=10m", f"sampler={sampler}")
+    earned = {"openvino.streams": 2, "allocator": "jemalloc"}
+    assert at.point is not None
+    assert at.point.items() >= ({"backend": "openvino", "precision": "int8"} | earned).items()
+    expected = 0.15 / (0.114 / 3.4 * 0.9 * 0.94)
+    assert at.gain.value == pytest.approx(expected, rel=0.02)
+    assert at.gain.ci95 is not None
+    assert at.gain.ci95[0] <= expected <= at.gain.ci95[1]
+    assert bench.now_s <= 600
+
+
+def test_the_gaussian_process_sees_limits_and_failures(tmp_path: Path) -> None:
+    def failing(case: Case) -> str | None:
+        return "crashed" if case.get("openvino.streams") == 4 else None
+
+    asked = ask("limit=latency_p50_ms<=31", "sampler=gp", "trials=14", "budget=10m")
+    own = replace(space(asked), branches=ENGINES[:2])
+    with stored(tmp_path, asked, own) as (study, _):
+        at = session(study, Landscape(latency_s, failing)).run()
+    assert at.point is not None
+    assert at.point["openvino.streams"] == 2
+
+
+def test_trial_zero_is_out_of_the_box(tmp_path: Path) -> None:
+    bench = Landscape(latency_s)
+    found(tmp_path, bench, "trials=3", "budget=2m")
+    first = bench.measured[0]
+    assert (first.backend, first.precision, first.threads, dict(first.knobs)) == (
+        "torch", "fp32", None, {}
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_holds_its_budget_under_noise_and_exports(tmp_path: Path, seed: int) -> None:
+    bench = Landscape(latency_s)
+    bench.noise, bench.cost_s = 0.05, 5.0
+    bench.export_s = {"openvino": 45.0, "onnxruntime": 20.0}
+    at = found(tmp_path, bench, "objective=latency", "budget=5m", f"seed={seed}")
+    assert bench.now_s <= 300
+    assert at.best is not None
+    assert (at.best.case["backend"], at.best.case["precision"]) == ("openvino", "int8")
+    assert at.gain.ci95 is not None
+
+
+def test_a_knob_that_does_nothing_is_not_recommended(tmp_path: Path) -> None:
+    def flat(case: Case) -> float:
+        return 0.1 if case.backend == "torch" and case.precision == "fp32" else 0.05
+
+    bench = Landscape(flat)
+    bench.noise = 0.04
+    at = found(tmp_path, bench, "objective=latency", "budget=20m")
+    assert at.point is not None
+    assert set(at.point) <= {"backend", "precision"}
+
+
+def test_failures_cost_time_and_never_end_the_search(tmp_path: Path) -> None:
+    statuses = {"openvino": "crashed", "onnxruntime": "diverged"}
+
+    def failing(case: Case) -> str | None:
+        if case.get("torch.mode") == "compile":
+            return "oom"
+        return statuses.get(case.backend)
+
+    at = found(tmp_path, Landscape(latency_s, failing), "objective=latency", "budget=10m")
+    assert at.failed >= 4
+    assert at.point is not None
+    assert at.point["backend"] == "torch"
+    assert at.point["precision"] == "int8"
+
+
+def test_what_diverges_or_is_unproven_cannot_win(tmp_path: Path) -> None:
+    def failing(case: Case) -> str | None:
+        return "unproven" if case.precision == "int8" else None
+
+    at = found(tmp_path, Landscape(latency_s, failing), "objective=latency", "budget=10m")
+    assert at.point is not None
+    assert at.point["precision"] != "int8"
+
+
+def test_no_feasible_setting_names_the_nearest_limit(tmp_path: Path) -> None:
+    at = found(tmp_path, Landscape(latency_s), "limit=latency_p50_ms<=10", "budget=5m")
+    assert at.best is None
+    assert at.nearest is not None
+    assert at.nearest.limit == "latency_p50_ms<=10"
+    assert at.nearest.point["backend"] == "openvino"
+    assert 1.5 < at.nearest.missed_by < 2.5
+
+
+def test_a_memory_limit_excludes_the_fastest(tmp_path: Path) -> None:
+    bench = Landscape(latency_s)
+    bench.memory_mib = lambda case: 3000.0 if case.backend == "openvino" else 400.0
+    at = found(tmp_path, bench, "limit=memory_mib<=2000", "budget=10m")
+    assert at.point is not None
+    assert at.point["backend"] == "onnxruntime"
+
+
+def test_a_default_that_is_the_best_is_recommended(tmp_path: Path) -> None:
+    bench = Landscape(lambda c: 0.1 if c.backend == "torch" and c.precision == "fp32" else 0.2)
+    at = found(tmp_path, bench, "budget=5m")
+    assert dict(at.point or {}) == {"backend": "torch", "precision": "fp32"}
+    assert at.gain.value == 1.0
+
+
+def test_two_objectives_give_a_front(tmp_path: Path) -> None:
+    bench = Landscape(latency_s)
+    bench.memory_mib = lambda case: 3000.0 if case.backend == "openvino" else 400.0
+    at = found(tmp_path, bench, "objective=latency,memory", "budget=10m")
+    engines = {p.point["backend"] for p in at.front}
+    assert {"openvino", "onnxruntime"} <= engines
+    by_latency = sorted(p.values for p in at.front)
+    assert [m for _, m in by_latency] == sorted((m for _, m in by_latency), reverse=True)
+
+
+def test_a_slow_setting_is_abandoned(tmp_path: Path) -> None:
+    class Slow(Landscape):
+        def measure(self, case, on_phase):  # type: ignore[no-untyped-def]
+            def told(phase: str) -> None:
+                if phase == "measuring" and case.get("torch.mode") == "compile":
+                    self.now_s += 300
+                on_phase(phase)
+
+            return super().measure(case, told)
+
+    bench = Slow(latency_s, lambda c: "crashed" if c.backend != "torch" else None)
+    with stored(tmp_path, ask("trials=20", "sampler=tpe")) as (study, _):
+        session(study, bench).run()
+        slow = [t for t in study.trials() if t.point.get("torch.mode") == "compile"]
+    assert slow
+    assert all(t.status == "timeout" and "cannot win" in t.message for t in slow)
+
+
+def test_resumes_where_it_was_interrupted(tmp_path: Path) -> None:
+    bench = Landscape(latency_s)
+    bench.stop_after = 5
+    with stored(tmp_path, ask("budget=8m", "sampler=tpe")) as (study, url):
+        assert session(study, bench).run().ended == "interrupted"
+        assert [t.status for t in study.trials()].count("interrupted") == 1
+    bench.stop_after = None
+    again = studies.load(url, "test")
+    at = session(again, bench).run()
+    assert at.ended != "interrupted"
+    points = [t.setting for t in again.trials() if t.stage == "expert" and t.ok]
+    assert len(points) == len(set(points))
+    assert Outcome.from_json(again.recall("outcome")) == at
+
+
+def test_an_unknown_study_names_the_nearest(tmp_path: Path) -> None:
+    with (
+        stored(tmp_path, ask()) as (_, url),
+        pytest.raises(HonedError, match="no study is called") as error,
+    ):
+        studies.load(url, "tst")
+    assert "test" in error.value.hint
+
+
+def test_one_export_does_not_eat_the_search(tmp_path: Path) -> None:
+    class Hung(Landscape):
+        def measure(self, case, on_phase):  # type: ignore[no-untyped-def]
+            if case.backend == "onnxruntime":
+                self.measured.append(case)
+                began_s = self.now_s
+                while self.now_s < began_s + 10_000:
+                    self.now_s += 1.0  # a second at a time, as a parent follows its workers
+                    try:
+                        on_phase("")
+                    except HonedError as error:
+                        return self._kept(failed_record(error.status, error.message))
+            return super().measure(case, on_phase)
+
+    bench = Hung(latency_s)
+    at = found(tmp_path, bench, "budget=5m")
+    assert bench.now_s <= 300
+    assert at.point is not None
+    assert at.point["backend"] == "openvino"
