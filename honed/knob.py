@@ -80,7 +80,10 @@ class Knob:
     `name` is the whole key a user types: `allocator`, `torch.mode`. A spawn-phase knob is applied
     by `spawn(value)` and proven by `read_back()` inside the worker; a load-phase knob is applied
     and read back by the backend or workload that declares it. `proves(asked, got)` decides
-    whether what was read back is what was asked for; by default, equality.
+    whether what was read back is what was asked for; by default, equality. `beside` names other
+    knobs and the values of theirs beside which this one means something (None: unset); `pool` is
+    the thread pool that it is a setting of, for engines that have it. `moot()` says why no value
+    changes anything on this machine; a search then leaves the knob out.
     """
 
     name: str
@@ -93,6 +96,9 @@ class Knob:
     spawn: Callable[[Value], SpawnEffect] = _no_effect
     read_back: Callable[[], Value | None] = _unproven
     proves: Callable[[Value, Value], bool] = lambda asked, got: asked == got
+    beside: Mapping[str, tuple[Value | None, ...]] = field(default_factory=dict)
+    pool: str = ""
+    moot: Callable[[], str] = str
 
     @property
     def owner(self) -> str:

@@ -100,9 +100,10 @@ class Step(Protocol):
 class Backend(Protocol):
     """The names a backend file defines.
 
-    Three more are optional: `HIDDEN = True` keeps it out of users' lists; `ENVIRONMENT` are the
+    Four more are optional: `HIDDEN = True` keeps it out of users' lists; `ENVIRONMENT` are the
     packages of an engine that cannot live beside the others; `EXPERT_RANK` is how early a search
-    tries it among engines that promise the same (see `expert_rank`).
+    tries it among engines that promise the same (see `expert_rank`); `POOL = "openmp"` says that
+    its threads are OpenMP's.
     """
 
     KNOBS: tuple[Knob, ...]
@@ -138,10 +139,19 @@ def load_backend(name: str) -> Backend:
     return cast(Backend, honed.discovery.load(_ROOM, name, Backend))
 
 
+def thread_pool(name: str) -> str:
+    """Whose the engine's threads are: "openmp", or "" for a pool of its own."""
+    return str(getattr(load_backend(name), "POOL", ""))
+
+
+UNLIKELY_RANK = 9
+
+
 def expert_rank(name: str) -> int:
     """The lower, the earlier a search tries the engine: what is known of it before measuring.
 
-    It decides only what a short budget reaches first. 5 where the file says nothing.
+    It decides only what a short budget reaches first; from UNLIKELY_RANK on, the engine waits
+    until the others are done. 5 where the file says nothing.
     """
     return int(getattr(load_backend(name), "EXPERT_RANK", 5))
 

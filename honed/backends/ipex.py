@@ -16,6 +16,7 @@ from honed.machine.facts import package_versions
 HELP = "Intel Extension for PyTorch 2.8 (retired by Intel); in an environment of its own"
 EXTRA = "torch"
 REFERENCE = "torch"
+POOL = "openmp"
 PRECISIONS = ("fp32", "bf16")
 # It is built for one release of torch; that torch goes with transformers 4.
 ENVIRONMENT = (

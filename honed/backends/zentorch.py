@@ -16,6 +16,7 @@ from honed.machine.facts import package_versions
 HELP = "AMD's zentorch: torch.compile with its kernels; in an environment of its own"
 EXTRA = "torch"
 REFERENCE = "torch"
+POOL = "openmp"
 PRECISIONS = ("fp32", "bf16")
 KNOBS = ()
 # Each release is built for one release of torch, and its number begins with that one's.

@@ -136,5 +136,6 @@ KNOBS = (
         available=_has_arenas,
         spawn=lambda n: SpawnEffect({"GLIBC_TUNABLES": f"{_ARENAS}={n}"}),
         read_back=arenas_here,
+        beside={"allocator": ("glibc", None)},
     ),
 )

@@ -90,6 +90,7 @@ KNOBS = (
         available=_available,
         spawn=lambda value: SpawnEffect(in_child={"memory_policy": value}),
         read_back=policy_here,
+        moot=lambda: "" if len(topology.read().nodes) > 1 else "all memory is in one node",
     ),
 )
 

@@ -230,6 +230,11 @@ def _smt_here() -> str:
     return "on" if shared else "off"
 
 
+def _no_siblings() -> str:
+    paired = any(len(core) > 1 for core in machine_topology.read().cores())
+    return "" if paired else "every core has one thread"
+
+
 KNOBS = (
     Knob(
         name="smt",
@@ -237,6 +242,7 @@ KNOBS = (
         values=("off", "on"),
         phase="spawn",
         read_back=_smt_here,
+        moot=_no_siblings,
         # "on" allows siblings; an ask that fits without them gets none.
         proves=lambda asked, got: asked in ("on", got),
     ),

@@ -103,7 +103,7 @@ def _work(session: Session, best: Setting) -> _Work:
         left_s = session.confirmation_s(session.study.trials())
     timing = next((o.timing for o in session.ask.objectives if o.timing is not None), None)
     duels = Duels(session.bench, session.study.space, timing or "latency")
-    last_s = _LAST_S + _WHOLE_S + _elapsed_s(session, best.point)
+    last_s = _LAST_S + _WHOLE_S + _trial_s(session, best.point)
     last_s = min(last_s, left_s / 4)  # an interval says more than one whole record
     return _Work(session, duels, session.bench.clock_s() + left_s - last_s)
 
@@ -134,10 +134,16 @@ def _filled(work: _Work, at: Point) -> Point:
     return work.session.study.space.normal({**at, **back})
 
 
-def _elapsed_s(session: Session, at: Point) -> float:
-    """What a process of it takes at least; exports are made by now."""
+def _trial_s(session: Session, at: Point) -> float:
+    """What a process of it took at least; exports are made by now."""
     known = [t.elapsed_s for t in session.study.trials() if t.point == at and t.ok]
     return min(known, default=10.0)
+
+
+def _elapsed_s(work: _Work, at: Point) -> float:
+    """What a process of it takes: as in the comparisons so far, which have no memory pass."""
+    found = work.duels.elapsed_s(at)
+    return _trial_s(work.session, at) if found is None else found
 
 
 def _earned(work: _Work, winner: Point) -> tuple[Earned, ...]:
@@ -149,14 +155,14 @@ def _earned(work: _Work, winner: Point) -> tuple[Earned, ...]:
     without = {k: _without(work, winner, k) for k in keys}
     refused = {k: why for k, at in without.items() if (why := space.refusal(at))}
     share_s = _KNOBS_SHARE * work.left_s
-    round_s = _BLOCKS * max(0.01, _elapsed_s(work.session, winner))
+    round_s = _BLOCKS * max(0.01, _elapsed_s(work, winner))
     affordable = max(0, int(share_s / round_s) - 1)
     measured = [k for k in keys if k not in refused][:affordable]
     duels = Duels(work.session.bench, space, work.duels.metric)
     if measured:
         duels.compare({WINNER: winner, **{k: without[k] for k in measured}}, share_s)
     return tuple(
-        _judged((k, winner[k]), duels.gain(k), refused.get(k) or duels.failed.get(k, ""))
+        judged((k, winner[k]), duels.gain(k), refused.get(k) or duels.failed.get(k, ""))
         for k in keys
     )
 
@@ -169,16 +175,18 @@ def _without(work: _Work, winner: Point, key: str) -> Point:
     return _filled(work, point(gone))
 
 
-def _judged(setting: tuple[str, object], gain: Interval, why: str) -> Earned:
+def judged(setting: tuple[str, object], gain: Interval, why: str) -> Earned:
     """`gain`: of the winner's counterpart without the knob over the winner; under 1 is a loss."""
     key, value = setting
     assert isinstance(value, bool | int | float | str)
     if gain.value is None:
         return Earned(key, value, Interval(None), True, why or "no time was left to measure it")
-    ci95 = (1 / gain.ci95[1], 1 / gain.ci95[0]) if gain.ci95 else None
-    by = Interval(1 / gain.value, ci95)
-    certain = ci95 is not None and ci95[0] > 1
-    return Earned(key, value, by, certain and math.log(1 / gain.value) >= SAME)
+    by = Interval(1 / gain.value)
+    gains = math.log(1 / gain.value) >= SAME
+    if gain.ci95 is None:
+        return Earned(key, value, by, gains, why or "too few processes to be certain")
+    low, high = 1 / gain.ci95[1], 1 / gain.ci95[0]
+    return Earned(key, value, Interval(by.value, (low, high)), low > 1 and gains)
 
 
 def _final(work: _Work, winner: Point, simpler: Point, others: Sequence[Setting]) -> Point:
@@ -186,10 +194,9 @@ def _final(work: _Work, winner: Point, simpler: Point, others: Sequence[Setting]
     sides = {DEFAULT: work.default, WINNER: winner}
     if simpler not in (winner, work.default):
         sides[SIMPLER] = simpler
-    session = work.session
-    costs_s = sum(_elapsed_s(session, at) for at in (work.default, *[winner] * (len(sides) - 1)))
+    costs_s = sum(_elapsed_s(work, at) for at in (work.default, *[winner] * (len(sides) - 1)))
     for index, other in enumerate(o for o in others if o.point != simpler):
-        more_s = costs_s + _elapsed_s(session, other.point)
+        more_s = costs_s + _elapsed_s(work, other.point)
         if _BLOCKS * more_s < work.left_s * _FINAL_SHARE:
             sides[f"other {index + 1}"] = other.point
             costs_s = more_s
@@ -223,9 +230,9 @@ def _holds(work: _Work, side: str) -> bool:
 def _narrow(work: _Work, chosen: Point) -> None:
     """More blocks of the default and the recommendation, until the interval is narrow."""
     side = _side(work, chosen)
-    duels, session = work.duels, work.session
-    round_s = 2 * (_elapsed_s(session, work.default) + _elapsed_s(session, chosen))
-    while duels.half(side) > _NARROW and work.left_s > 1.5 * round_s:
+    duels = work.duels
+    round_s = 2 * (_elapsed_s(work, work.default) + _elapsed_s(work, chosen))
+    while duels.half(side) > _NARROW and work.left_s > _LEAST * round_s / 2:
         found = duels.compare({DEFAULT: work.default, side: chosen}, work.left_s)
         if found is None or not found.trials:
             return
@@ -239,7 +246,7 @@ def _whole(session: Session, at: Point) -> Record | None:
     """The recommendation once more, as `honed run` measures it, with its memory."""
     case = session.study.space.case(at)
     left_s = session.left_s() - _LAST_S
-    if left_s < _elapsed_s(session, at):
+    if left_s < _trial_s(session, at):
         return None
     if not math.isinf(left_s):
         case = case.replace(duration_s=min(case.duration_s, max(0.7, left_s / 4)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from honed.backends.base import expert_rank, load_backend
+from honed.backends.base import UNLIKELY_RANK, expert_rank, load_backend
 from honed.case import CORE_KEYS, PRECISIONS, Case
 from honed.compose import Choice, all_knobs
 from honed.errors import HonedError
@@ -60,7 +60,9 @@ def _branches(ask: Ask) -> tuple[tuple[Branch, ...], list[Pruned]]:
             pruned.append(Pruned(f"backend={name}", f"{availability.why}: {availability.how}"))
             continue
         for precision in _choices(ask, "precision", PRECISIONS):
-            branch = Branch(str(name), str(precision), isa_ratio(str(precision), flags))
+            unlikely = expert_rank(str(name)) >= UNLIKELY_RANK and name != ask.base.backend
+            promise = isa_ratio(str(precision), flags)
+            branch = Branch(str(name), str(precision), promise, unlikely)
             why = _branch_refusal(ask, branch)
             if why is None:
                 found.append(branch)
@@ -135,6 +137,8 @@ def _knob_refusal(ask: Ask, knob: Knob) -> str:
         return "all sequences are equally long"
     if not (found := knob.available()).ok:
         return found.why
+    if moot := knob.moot():
+        return moot
     if not _values(knob) and len(ask.allowed.get(knob.name, ())) < 2:
         return f"nothing orders {knob.choices}: name the values to try"
     return ""

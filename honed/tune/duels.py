@@ -66,6 +66,13 @@ class Duels:
             own = self.differences.setdefault(side, [])
             own += [blocks[side][b] - blocks[first][b] for b in shared]
 
+    def elapsed_s(self, at: Point) -> float | None:
+        """What a process of a point takes; None if there was none."""
+        sides = [side for side, own in self.points.items() if own == at]
+        ids = [id for side in sides for id in self.records.get(side, ())]
+        found = [r.elapsed_s for id in ids if (r := self.bench.record(id)) and r.elapsed_s]
+        return float(np.median(found)) if found else None
+
     def log(self, side: str) -> float | None:
         """The mean log of its time over the first side's; zero for the first itself."""
         if side in self.points and side not in self.differences:

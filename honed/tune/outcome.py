@@ -19,7 +19,7 @@ class Earned:
     """One knob of the winner: how many times better the winner is than without it.
 
     `kept` false: the gain was inside the noise or under a hundredth, and the recommendation goes
-    without it. `why` tells when it could not be measured (then it is kept).
+    without it. `why` tells when it could not be measured (then it is kept), or too little.
     """
 
     key: str

@@ -16,7 +16,14 @@ from honed.tune.trial import Point, Setting, Trial, front, point, settings, word
 
 # How far into the search (its time or its trials) each stage may begin a trial. An earlier stage
 # that is done leaves its share to the later ones.
-_UNTIL = {"expert": 0.85, "others": 0.55, "halving": 0.7, "sampler": 0.85, "polish": 0.95}
+_UNTIL = {
+    "expert": 0.85,
+    "others": 0.55,
+    "halving": 0.7,
+    "sampler": 0.85,
+    "unlikely": 0.7,
+    "polish": 0.95,
+}
 _FINALISTS = 2
 _PATIENCE = 8  # sampler trials of a branch without a gain, after which it is given up
 _GAIN = 0.99
@@ -69,6 +76,7 @@ def stages(view: View) -> Proposal | None:
         _structures,
         _halving,
         _sampler,
+        _unlikely,
         _polish,
         _simpler,
         _repeat,
@@ -103,8 +111,8 @@ def _warm(view: View) -> Proposal | None:
 def _expert(view: View) -> Proposal | None:
     """Each engine once, with the precision that promises the most here."""
     seen: set[str] = set()
-    for branch in view.space.branches[:]:
-        if branch.backend in seen or _is_default(view, branch):
+    for branch in view.space.branches:
+        if branch.backend in seen or branch.unlikely or _is_default(view, branch):
             continue
         seen.add(branch.backend)
         if view.share < _UNTIL["expert"] and view.new(branch.point):
@@ -120,7 +128,17 @@ def _others(view: View) -> Proposal | None:
     """The rest of engines x precisions, while there is time for the weaker ones."""
     for branch in view.space.branches:
         at = view.space.normal(branch.point)
-        if view.share < _UNTIL["others"] and view.new(at):
+        if view.share < _UNTIL["others"] and not branch.unlikely and view.new(at):
+            return Proposal(at, "expert")
+    return None
+
+
+def _unlikely(view: View) -> Proposal | None:
+    """Engines that by their own word are slow to start, or have no kernels for this: each once,
+    when the others leave time for it."""
+    for branch in view.space.branches:
+        at = view.space.normal(branch.point)
+        if view.share < _UNTIL["unlikely"] and branch.unlikely and view.new(at):
             return Proposal(at, "expert")
     return None
 

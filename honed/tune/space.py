@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from honed.backends.base import load_backend
+from honed.backends.base import load_backend, thread_pool
 from honed.case import CORE_KEYS, Case
 from honed.compose import Choice
 from honed.errors import HonedError
+from honed.machine.spawn import machine_knobs
 from honed.run.parent import seats
 from honed.tune.trial import Point, point
 
@@ -45,11 +47,13 @@ class Dimension:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """An engine with a precision. `promise`: how many times fp32 the instructions here do."""
+    """An engine with a precision. `promise`: how many times fp32 the instructions here do.
+    `unlikely`: by its engine's own word nothing to begin with."""
 
     backend: str
     precision: str
     promise: float
+    unlikely: bool = False
 
     @property
     def key(self) -> tuple[str, str]:
@@ -126,6 +130,8 @@ class Space:
             seats(case)
         except HonedError as error:
             return error.message
+        if (idle := _idle(case, at)) is not None:
+            return idle
         needed = self.least_bytes(at)
         if needed is not None and self.memory_bytes is not None and needed > self.memory_bytes:
             mib = 2**20
@@ -151,7 +157,7 @@ class Space:
     def to_json(self) -> dict[str, Any]:
         """What a resumed study needs to ask the same questions."""
         return {
-            "branches": [[b.backend, b.precision, b.promise] for b in self.branches],
+            "branches": [dataclasses.astuple(b) for b in self.branches],
             "dimensions": [
                 {"key": d.key, "values": list(d.values), "ordered": d.ordered, "when": d.when}
                 for d in self.dimensions
@@ -174,6 +180,18 @@ class Space:
             data["memory_bytes"],
             data["weights_bytes"],
         )
+
+
+def _idle(case: Case, at: Point) -> str | None:
+    """Which of the point's knobs means nothing to its engine, or beside the others."""
+    for knob in (k for k in machine_knobs().values() if at.get(k.name) is not None):
+        if knob.pool and knob.pool != thread_pool(case.backend):
+            return f"{case.backend} has a thread pool of its own: {knob.name} is not for it"
+        for other, values in knob.beside.items():
+            if case.get(other) not in values:
+                wanted = " or ".join(f"{other}={v}" for v in values if v is not None)
+                return f"{knob.name} means something only beside {wanted}"
+    return None
 
 
 def mine(key: str, owners: set[str]) -> bool:

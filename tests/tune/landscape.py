@@ -116,6 +116,7 @@ class Landscape:
         p50_s = self.latency(case) * math.exp(self._rng.gauss(0.0, self.noise))
         return make_record(
             case.to_json(), p50_s=p50_s, calls=20, spread=0.001, seed=next(self._ids),
+            elapsed_s=self.cost_s,
             memory=Memory(rss_peak_bytes=int(self.memory_mib(case) * 2**20)),
         )  # fmt: skip
 

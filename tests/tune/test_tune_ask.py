@@ -10,6 +10,9 @@ from landscape import ask
 from honed.compose import all_knobs
 from honed.errors import UsageError
 from honed.knob import Span
+from honed.machine import topology
+from honed.machine.spawn import machine_knobs
+from honed.machine.topology import Cpu, Topology
 from honed.tune.ask import Ask
 from honed.tune.derive import derive
 from honed.tune.objective import limit, objectives
@@ -101,6 +104,32 @@ def test_what_cannot_run_is_refused_before_it_costs_anything() -> None:
     assert "MiB" in (small.refusal({**start, "instances": 2, "oversubscribe": True}) or "MiB")
     tight = Space(space.base, space.branches, space.dimensions, (), 2**20, 2**29)
     assert "weights alone" in (tight.refusal(start) or "")
+
+
+def test_a_knob_without_what_it_belongs_to_is_refused() -> None:
+    space = derive(ask("backend=torch,onnxruntime"))
+    alone = {**space.default, "blocktime_ms": 0}
+    assert "openmp=intel or openmp=llvm" in (space.refusal(alone) or "")
+    assert space.refusal({**alone, "openmp": "intel"}) is None
+    own_pool = {"backend": "onnxruntime", "precision": "fp32", "openmp": "intel"}
+    assert "thread pool of its own" in (space.refusal(own_pool) or "")
+    other = {**space.default, "malloc_arenas": 1, "allocator": "mimalloc"}
+    assert "allocator=glibc" in (space.refusal(other) or "")
+    assert space.refusal({**space.default, "malloc_arenas": 1}) is None
+
+
+def test_knobs_that_nothing_here_could_heed_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    paired = Topology(tuple(Cpu(i, i // 2, 0, i // 2) for i in range(4)), {0: 1, 1: 1})
+    plain = Topology((Cpu(0, 0, 0, 0), Cpu(1, 1, 0, 0)), {0: 1})
+    for here, searched in ((paired, {"smt", "numa"}), (plain, set[str]())):
+        monkeypatch.setattr(topology, "read", lambda here=here: here)
+        knobs = machine_knobs()
+        assert {name for name in ("smt", "numa") if not knobs[name].moot()} == searched
+
+
+def test_an_engine_that_is_no_good_start_is_marked_unless_it_is_asked_for() -> None:
+    assert {b.backend for b in derive(ask()).branches if b.unlikely} == {"keras"}
+    assert not any(b.unlikely for b in derive(ask("backend=keras")).branches)
 
 
 def test_a_point_has_one_spelling() -> None:

@@ -11,6 +11,8 @@ from records import failed_record
 
 from honed.case import Case
 from honed.errors import HonedError
+from honed.record import Interval
+from honed.tune import confirm, words
 from honed.tune import study as studies
 from honed.tune.outcome import Outcome
 
@@ -137,6 +139,29 @@ def test_two_objectives_give_a_front(tmp_path: Path) -> None:
     assert [m for _, m in by_latency] == sorted((m for _, m in by_latency), reverse=True)
 
 
+def test_unlikely_engines_wait_for_the_others(tmp_path: Path) -> None:
+    branches = tuple(replace(b, unlikely=b.backend == "onnxruntime") for b in ENGINES)
+    asked = ask("trials=40", "sampler=tpe")
+    bench = Landscape(latency_s)
+    with stored(tmp_path, asked, replace(space(asked), branches=branches)) as (study, _):
+        session(study, bench).run()
+        stages = [(t.stage, t.point["backend"]) for t in study.trials()]
+    sampled = [i for i, (stage, _) in enumerate(stages) if stage == "sampler"]
+    late = [i for i, (_, backend) in enumerate(stages) if backend == "onnxruntime"]
+    assert late
+    assert min(late) > sampled[5]
+
+
+def test_the_budget_is_used_for_a_narrow_interval(tmp_path: Path) -> None:
+    """Noise that six processes cannot resolve, and a default whose first process took longer."""
+    bench = Landscape(latency_s)
+    bench.noise, bench.cost_s = 0.05, 4.0
+    at = found(tmp_path, bench, "budget=5m")
+    assert 250 <= bench.now_s <= 300
+    assert at.gain.ci95 is not None
+    assert at.gain.ci95[1] / at.gain.ci95[0] < 1.35
+
+
 def test_a_slow_setting_is_abandoned(tmp_path: Path) -> None:
     class Slow(Landscape):
         def measure(self, case, on_phase):  # type: ignore[no-untyped-def]
@@ -198,3 +223,24 @@ def test_one_export_does_not_eat_the_search(tmp_path: Path) -> None:
     assert bench.now_s <= 300
     assert at.point is not None
     assert at.point["backend"] == "openvino"
+
+
+@pytest.mark.parametrize(
+    ("gain", "kept", "said"),
+    [
+        (Interval(0.28), True, "precision=int8: 3.57x (too few processes to be certain)"),
+        (Interval(1.02), False, "dropped, its gain is inside the noise: 0.98x"),
+        (Interval(0.5, (0.4, 0.6)), True, "precision=int8: 2.00x (1.67 to 2.50)"),
+        (Interval(None), True, "not measured alone (no time was left to measure it)"),
+    ],
+)
+def test_what_a_knob_earned_is_told_with_its_certainty(
+    gain: Interval, kept: bool, said: str
+) -> None:
+    of = confirm.judged(("precision", "int8"), gain, "")
+    assert of.kept is kept
+    assert said in words.earned(replace(blank(), earned=(of,)))[0]
+
+
+def blank() -> Outcome:
+    return Outcome.blank("s", "budget")

@@ -19,6 +19,7 @@ from honed.models.tasks import FEATURES
 
 HELP = "CTranslate2: encoders of BERT's family, converted once; padding is not computed"
 EXTRA = "ctranslate2"
+POOL = "openmp"
 EXPERT_RANK = 2  # a quick conversion; few knobs
 REFERENCE = "torch"
 PRECISIONS = ("fp32", "int8")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 HELP = "PyTorch: eager, torch.compile, AOTInductor or TorchScript"
 EXTRA = "torch"
+POOL = "openmp"
 EXPERT_RANK = 3  # nothing to export, and slower kernels for int8
 REFERENCE = "torch"
 PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int4")
