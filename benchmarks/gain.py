@@ -1,8 +1,10 @@
 """What honed tune makes of the out-of-the-box setting, within its budget, exports included.
 
-    python -m benchmarks.gain [--budget 5m] [--models bert-base-uncased,MiniLM-L6] [--quick]
+    python -m benchmarks.gain [--budget 5m] [--models bert-base-uncased,MiniLM-L6] [--keep FOLDER]
+                              [--quick]
 
-The cache is empty at the beginning of each study, as it is at a user's first one.
+The cache is empty at the beginning of each study, as it is at a user's first one. In FOLDER each
+study's database stays, for `honed report --study` and `honed tune show`.
 """
 
 from __future__ import annotations
@@ -10,10 +12,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 from benchmarks._common import HONED
@@ -23,8 +27,10 @@ _WANTED = {("bert-base-uncased", "latency"): 4.5, ("bert-base-uncased", "through
            ("MiniLM-L6", "latency"): 3.0, ("MiniLM-L6", "throughput"): 3.0}  # fmt: skip
 
 
-def tuned(words: list[str], fresh_cache: bool = True) -> tuple[dict[str, Any], float]:
-    """The last object of one study, and the wall time it took."""
+def tuned(
+    words: list[str], fresh_cache: bool = True, keep: Path | None = None
+) -> tuple[dict[str, Any], float]:
+    """The last object of one study, and the wall time it took; `keep`: where its database goes."""
     with tempfile.TemporaryDirectory() as scratch:
         env = os.environ | ({"HONED_CACHE": f"{scratch}/cache"} if fresh_cache else {})
         command = [str(HONED), "tune", *words, "--store", f"{scratch}/records.db", "--json"]
@@ -34,6 +40,9 @@ def tuned(words: list[str], fresh_cache: bool = True) -> tuple[dict[str, Any], f
         if not done.stdout.strip():
             sys.exit(f"{' '.join(command)} gave nothing:\n{done.stderr}")
         outcome: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        if keep is not None:
+            keep.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(f"{scratch}/records.db", keep)
     return outcome, took_s
 
 
@@ -54,6 +63,7 @@ def main() -> None:
     parser.add_argument("--budget", default="5m")
     parser.add_argument("--models", default="bert-base-uncased,MiniLM-L6")
     parser.add_argument("--objectives", default="latency,throughput")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER")
     parser.add_argument("--quick", action="store_true", help="a tiny model: does it run?")
     asked = parser.parse_args()
     reached = True
@@ -61,7 +71,9 @@ def main() -> None:
         for objective in asked.objectives.split(","):
             budget = "40s" if asked.quick else asked.budget
             words = [f"model={model}", "sequence_length=128", f"objective={objective}"]
-            outcome, took_s = tuned([*words, f"budget={budget}"])
+            keep = asked.keep and asked.keep / f"{model}-{objective}.db"
+            words += [f"budget={budget}", f"study={model}-{objective}"]
+            outcome, took_s = tuned(words, keep=keep)
             wanted = _WANTED.get((model, objective))
             good = wanted is None or (outcome["gain"]["value"] or 0) >= wanted
             reached &= good

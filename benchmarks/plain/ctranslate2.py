@@ -4,16 +4,16 @@ python -P ctranslate2.py FOLDER BATCH LENGTH WARMUP_S DURATION_S -> {"p50_s": ..
 FOLDER is a converted model. (-P: the script has the name of the package that it imports.)
 """
 
-import json
-import statistics
 import sys
-import time
+from pathlib import Path
 
 import ctranslate2
 import numpy as np
 
-folder, batch, length = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-warmup_s, duration_s = float(sys.argv[4]), float(sys.argv[5])
+sys.path.append(str(Path(__file__).parent))
+from _timing import asked, told
+
+folder, batch, length = asked()
 
 encoder = ctranslate2.Encoder(folder, compute_type="float32")
 ids = np.random.default_rng(0).integers(1000, 20000, (batch, length)).astype(np.int32)
@@ -27,16 +27,4 @@ def call():
     return (shares @ tokens)[:, 0]
 
 
-def timed(seconds, least):
-    times = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times) < least:
-        began = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - began)
-    return times
-
-
-timed(warmup_s, least=3)
-times = timed(duration_s, least=10)
-print(json.dumps({"p50_s": statistics.median(times), "calls": len(times)}))
+told(call)

@@ -7,9 +7,8 @@ has the name of a package that it imports.)
 
 import json
 import os
-import statistics
 import sys
-import time
+from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -20,8 +19,10 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-folder, batch, length = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-warmup_s, duration_s = float(sys.argv[4]), float(sys.argv[5])
+sys.path.append(str(Path(__file__).parent))
+from _timing import asked, told
+
+folder, batch, length = asked()
 
 with open(f"{folder}/config.json") as file:
     config = json.load(file)
@@ -60,16 +61,4 @@ def call():
     return graph(feed)
 
 
-def timed(seconds, least):
-    times = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times) < least:
-        began = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - began)
-    return times
-
-
-timed(warmup_s, least=3)
-times = timed(duration_s, least=10)
-print(json.dumps({"p50_s": statistics.median(times), "calls": len(times)}))
+told(call)

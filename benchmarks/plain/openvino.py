@@ -4,16 +4,16 @@ python -P openvino.py FOLDER BATCH LENGTH WARMUP_S DURATION_S -> {"p50_s": ..., 
 FOLDER holds model.xml. (-P: the script has the name of the package that it imports.)
 """
 
-import json
-import statistics
 import sys
-import time
+from pathlib import Path
 
 import numpy as np
 import openvino
 
-folder, batch, length = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-warmup_s, duration_s = float(sys.argv[4]), float(sys.argv[5])
+sys.path.append(str(Path(__file__).parent))
+from _timing import asked, told
+
+folder, batch, length = asked()
 
 core = openvino.Core()
 # Without the hint it computes in bf16 where the CPU has it, and this is about fp32.
@@ -33,16 +33,4 @@ def call():
     return request.infer(feed, share_inputs=True, share_outputs=False)
 
 
-def timed(seconds, least):
-    times = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times) < least:
-        began = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - began)
-    return times
-
-
-timed(warmup_s, least=3)
-times = timed(duration_s, least=10)
-print(json.dumps({"p50_s": statistics.median(times), "calls": len(times)}))
+told(call)

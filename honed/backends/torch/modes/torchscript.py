@@ -10,27 +10,12 @@ from typing import Any
 from honed.backends.base import LoadRequest
 from honed.backends.torch import modules, products
 from honed.backends.torch.buckets import Feed
-from honed.case import Case
-from honed.knob import AVAILABLE, Availability, Knob, Value
+from honed.backends.torch.modes._unbuilt import artifact, available, build, check
+from honed.knob import Knob, Value
 
 HELP = "traced and frozen (retired upstream)"
 KNOBS: tuple[Knob, ...] = ()
-
-
-def available() -> Availability:
-    return AVAILABLE
-
-
-def check(_: Case) -> None:
-    """What cannot be traced says so itself."""
-
-
-def artifact(_: LoadRequest) -> Mapping[str, Any] | None:
-    return None
-
-
-def build(_: LoadRequest, __: Any, ___: Path) -> None:
-    """Traced where it runs: that takes no longer than loading a trace."""
+__all__ = ["HELP", "KNOBS", "artifact", "available", "build", "check", "runner"]
 
 
 def runner(_: LoadRequest, module: Callable[[], Any], __: Path | None) -> Traced:

@@ -1,0 +1,32 @@
+"""The words and the clock of the plain scripts: all that they share, and nothing of honed.
+
+A script appends its folder to sys.path to import this. At its end: the scripts have the names of
+the packages that they import, which is also why they run with python -P.
+"""
+
+import json
+import statistics
+import sys
+import time
+
+
+def asked():
+    """FOLDER, BATCH and LENGTH."""
+    return sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+
+
+def told(call):
+    """Warms up for WARMUP_S, times calls for DURATION_S, prints {"p50_s": ..., "calls": ...}."""
+    _timed(call, float(sys.argv[4]), least=3)
+    times = _timed(call, float(sys.argv[5]), least=10)
+    print(json.dumps({"p50_s": statistics.median(times), "calls": len(times)}))
+
+
+def _timed(call, seconds, least):
+    times = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times) < least:
+        began = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - began)
+    return times
