@@ -3,8 +3,8 @@
     python -m benchmarks.packed [MODEL] [BUDGET]
 
 Texts of 8 to 512 tokens, uniformly, in batches of 16: `torch.packed=on` and `off` in turns, in
-fresh processes. MODEL is a checkpoint folder with a tokenizer; without one, bert-base's shape with
-random weights behind a tokenizer of the real MiniLM.
+fresh processes, each batch once in each. MODEL is a checkpoint folder with a tokenizer; without
+one, bert-base's shape with random weights behind a tokenizer of the real MiniLM.
 """
 
 from __future__ import annotations
@@ -53,12 +53,17 @@ def main() -> None:
         budget = sys.argv[2] if len(sys.argv) > 2 else "6m"
         found = honed_compare(
             f"model={model}", f"inputs={inputs}", "backend=torch", f"batch_size={_BATCH}",
-            f"sequence_length={_LONGEST}", "memory=false", "--budget", budget,
+            f"sequence_length={_LONGEST}", "memory=false", f"min_samples={_BATCHES}",
+            "duration_s=1", "warmup_s=1", "--budget", budget,
             "--metric", "throughput", "A:", "torch.packed=off", "B:", "torch.packed=on",
         )  # fmt: skip
     # The same texts in both: sequences per second are as useful tokens per second.
-    value, (low, high) = found["ratio"]["value"], found["ratio"]["ci95"]
-    print(f"{value:.2f} times the useful tokens per second of padding ({low:.2f} to {high:.2f})")
+    value, ci95 = found["ratio"]["value"], found["ratio"]["ci95"]
+    interval = f"{ci95[0]:.2f} to {ci95[1]:.2f}" if ci95 else "no interval"
+    print(f"{value:.2f} times the useful tokens per second of padding ({interval})")
+    for side in found["sides"]:
+        rate, cosine = side["median"], side["cosine_min"]
+        print(f"{side['label']}: {rate:.3g}/s, cosine {cosine:.6f}, {side['trials']} processes")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
 """Is an engine under honed as fast as in the best plain script one can write?
 
     python -m benchmarks.wrapper_tax [ENGINE,...] [SHAPE,...] [--model MODEL] [--limit 3%]
-                                     [--budget 3m] [--quick]
+                                     [--budget 3m] [--threads N] [--quick]
 
 Each cell is one engine at one batch x length, fp32, as it comes. Fresh processes in turns, in
 blocks of mirrored order: `honed run`'s worker, and benchmarks/plain/ENGINE.py, which knows nothing
 of honed. An engine that needs an export runs honed's under both. The statistics are honed
 compare's: a ratio over processes, with an interval that may be looked at after every round. A cell
 ends when the whole interval lies within the limit, or outside it, or when its budget is spent
-(undecided).
+(undecided). With `--threads 1` both sides have one core, the same: what a call costs beside its
+arithmetic shows no less there, and on a shared machine the other core takes what else runs.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Cell:
     folder: Path
     warmup_s: float
     duration_s: float
+    cpus: tuple[int, ...]
 
     @property
     def name(self) -> str:
@@ -62,11 +64,13 @@ class Cell:
     def plain(self) -> float:
         """The median call of one process of the plain script."""
         words = [self.folder, self.case.batch_size, self.case.sequence_length, self.warmup_s,
-                 self.duration_s]  # fmt: skip
+                 self.duration_s, self.case.threads or 0]  # fmt: skip
         script = _PLAIN / f"{self.case.backend}.py"
         done = subprocess.run(
-            [sys.executable, "-P", str(script), *map(str, words)], capture_output=True, text=True
-        )
+            ["taskset", "-c", ",".join(map(str, self.cpus)), sys.executable, "-P", str(script),
+             *map(str, words)],
+            capture_output=True, text=True,
+        )  # fmt: skip
         if done.returncode:
             sys.exit(f"{script.name} failed:\n{done.stderr[-2000:]}")
         return float(json.loads(done.stdout.splitlines()[-1])["p50_s"])
@@ -84,26 +88,29 @@ class Found:
         return sequence([math.log(a / b) for a, b in zip(self.honed, self.plain, strict=True)])
 
 
-def cell(model: str, engine: str, shape: str, quick: bool) -> Cell:
+def cell(asked: argparse.Namespace, engine: str, shape: str) -> Cell:
     """The cell, with everything that either side needs in the cache."""
     batch, length = map(int, shape.split("x"))
+    model, quick = asked.model, asked.quick
     warmup_s, duration_s = (0.2, 0.2) if quick else (1.0, 0.7)
     case = Case(
         model=model, backend=engine, batch_size=batch, sequence_length=length, memory=False,
         duration_s=duration_s, min_samples=10, warmup_s=3 * warmup_s, knobs=_OWN.get(engine, {}),
+        threads=asked.threads,
     )  # fmt: skip
     first = measure(case)  # exports, so that no process that counts has to
     if not first.ok:
         sys.exit(f"{engine} {shape}: {first.status}: {first.error}")
     checkpoint = materialise(ModelRequest(model))
+    times = (warmup_s, duration_s, tuple(first.effective[0]["cpus"]))
     if engine in ("torch", "keras"):  # these scripts build the model themselves
-        return Cell(case, checkpoint.folder, warmup_s, duration_s)
+        return Cell(case, checkpoint.folder, *times)
     backend = load_backend(engine)
     about = backend.artifact(LoadRequest(case, checkpoint, None))
     assert about is not None
     folder = artifacts.find("export", artifacts.content_key({"backend": engine, **about}))
     assert folder is not None, f"{engine} has just exported"
-    return Cell(case, folder, warmup_s, duration_s)
+    return Cell(case, folder, *times)
 
 
 def compared(of: Cell, limit: float, budget_s: float) -> tuple[Found, str]:
@@ -151,6 +158,7 @@ def main() -> None:
     parser.add_argument("--model", default="bert-base-uncased")
     parser.add_argument("--limit", default="3%", help="the most that honed may cost")
     parser.add_argument("--budget", default="3m", help="the most time for a cell")
+    parser.add_argument("--threads", type=int, help="of each side; as many cores are theirs")
     parser.add_argument("--quick", action="store_true", help="two blocks of tiny processes")
     asked = parser.parse_args()
     print(f"{asked.model}, medians over processes; ratio: honed / plain")
@@ -158,7 +166,7 @@ def main() -> None:
     worse = 0
     for engine in asked.engines.split(","):
         for shape in asked.shapes.split(","):
-            of = cell(asked.model, engine, shape, asked.quick)
+            of = cell(asked, engine, shape)
             began_s = time.monotonic()
             budget_s = 1e-3 if asked.quick else seconds(asked.budget)
             found, verdict = compared(of, share(asked.limit), budget_s)

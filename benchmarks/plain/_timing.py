@@ -15,6 +15,11 @@ def asked():
     return sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 
 
+def threads():
+    """THREADS, of the engine's pool; 0: as it comes."""
+    return int(sys.argv[6])
+
+
 def told(call):
     """Warms up for WARMUP_S, times calls for DURATION_S, prints {"p50_s": ..., "calls": ...}."""
     _timed(call, float(sys.argv[4]), least=3)

@@ -1,6 +1,6 @@
 """A converted encoder on ctranslate2, as one would run it by hand: ids to a mean vector.
 
-python -P ctranslate2.py FOLDER BATCH LENGTH WARMUP_S DURATION_S -> {"p50_s": ..., "calls": ...}
+python -P ctranslate2.py FOLDER BATCH LENGTH WARMUP_S DURATION_S THREADS
 FOLDER is a converted model. (-P: the script has the name of the package that it imports.)
 """
 
@@ -11,11 +11,11 @@ import ctranslate2
 import numpy as np
 
 sys.path.append(str(Path(__file__).parent))
-from _timing import asked, told
+from _timing import asked, threads, told
 
 folder, batch, length = asked()
 
-encoder = ctranslate2.Encoder(folder, compute_type="float32")
+encoder = ctranslate2.Encoder(folder, compute_type="float32", intra_threads=threads())
 ids = np.random.default_rng(0).integers(1000, 20000, (batch, length)).astype(np.int32)
 feed = ctranslate2.StorageView.from_array(ids)
 lengths = ctranslate2.StorageView.from_array(np.full(batch, length, np.int32))

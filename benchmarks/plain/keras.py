@@ -1,6 +1,6 @@
 """keras-hub's BERT in a tf.function, as one would write it by hand: ids to a mean vector.
 
-python -P keras.py FOLDER BATCH LENGTH WARMUP_S DURATION_S -> {"p50_s": ..., "calls": ...}
+python -P keras.py FOLDER BATCH LENGTH WARMUP_S DURATION_S THREADS
 FOLDER holds a config.json; the weights are random: time does not depend on them. (-P: the script
 has the name of a package that it imports.)
 """
@@ -20,9 +20,11 @@ import tensorflow as tf
 from keras import ops
 
 sys.path.append(str(Path(__file__).parent))
-from _timing import asked, told
+from _timing import asked, threads, told
 
 folder, batch, length = asked()
+
+tf.config.threading.set_intra_op_parallelism_threads(threads())
 
 with open(f"{folder}/config.json") as file:
     config = json.load(file)

@@ -1,6 +1,6 @@
 """An exported graph on onnxruntime, as one would run it by hand: ids to a mean vector.
 
-python -P onnxruntime.py FOLDER BATCH LENGTH WARMUP_S DURATION_S -> {"p50_s": ..., "calls": ...}
+python -P onnxruntime.py FOLDER BATCH LENGTH WARMUP_S DURATION_S THREADS
 FOLDER holds model.onnx. (-P: the script has the name of the package that it imports.)
 """
 
@@ -11,11 +11,15 @@ import numpy as np
 import onnxruntime
 
 sys.path.append(str(Path(__file__).parent))
-from _timing import asked, told
+from _timing import asked, threads, told
 
 folder, batch, length = asked()
 
-session = onnxruntime.InferenceSession(f"{folder}/model.onnx", providers=["CPUExecutionProvider"])
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = threads()
+session = onnxruntime.InferenceSession(
+    f"{folder}/model.onnx", options, providers=["CPUExecutionProvider"]
+)
 feed = {
     "input_ids": np.random.default_rng(0).integers(1000, 20000, (batch, length)),
     "attention_mask": np.ones((batch, length), np.int64),

@@ -1,6 +1,6 @@
 """A converted graph on openvino, as one would run it by hand: ids to a mean vector.
 
-python -P openvino.py FOLDER BATCH LENGTH WARMUP_S DURATION_S -> {"p50_s": ..., "calls": ...}
+python -P openvino.py FOLDER BATCH LENGTH WARMUP_S DURATION_S THREADS
 FOLDER holds model.xml. (-P: the script has the name of the package that it imports.)
 """
 
@@ -11,13 +11,16 @@ import numpy as np
 import openvino
 
 sys.path.append(str(Path(__file__).parent))
-from _timing import asked, told
+from _timing import asked, threads, told
 
 folder, batch, length = asked()
 
 core = openvino.Core()
 # Without the hint it computes in bf16 where the CPU has it, and this is about fp32.
-compiled = core.compile_model(f"{folder}/model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+settings = {"INFERENCE_PRECISION_HINT": "f32"}
+if threads():
+    settings["INFERENCE_NUM_THREADS"] = str(threads())
+compiled = core.compile_model(f"{folder}/model.xml", "CPU", settings)
 request = compiled.create_infer_request()
 arrays = {
     "input_ids": np.random.default_rng(0).integers(1000, 20000, (batch, length)),

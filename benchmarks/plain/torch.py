@@ -1,6 +1,6 @@
 """transformers and torch, eager, as one would write it by hand: ids to a mean vector.
 
-python -P torch.py FOLDER BATCH LENGTH WARMUP_S DURATION_S -> {"p50_s": ..., "calls": ...}
+python -P torch.py FOLDER BATCH LENGTH WARMUP_S DURATION_S THREADS
 FOLDER is a checkpoint. (-P: the script has the name of the package that it imports.)
 """
 
@@ -11,10 +11,12 @@ import torch
 from transformers import AutoModel
 
 sys.path.append(str(Path(__file__).parent))
-from _timing import asked, told
+from _timing import asked, threads, told
 
 folder, batch, length = asked()
 
+if threads():
+    torch.set_num_threads(threads())
 model = AutoModel.from_pretrained(folder).eval()
 ids = torch.randint(1000, model.config.vocab_size, (batch, length))
 mask = torch.ones_like(ids)
