@@ -1,6 +1,6 @@
 """How far from the exhaustive best does honed tune end, in 20 trials and a fifth of the time?
 
-    python -m benchmarks.regret [--passes 2] [--seeds 5] [--rounds 16] [--png FILE] [--quick]
+    python -m benchmarks.regret [--passes 2] [--seeds 5] [--rounds 12] [--png FILE] [--quick]
 
 A space small enough to measure whole: engines x precisions x shares of the cores x allocators x
 huge pages. Brute force measures every point in some passes. Then `honed tune` searches the same
@@ -24,6 +24,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,10 +33,13 @@ from typing import Any
 
 from benchmarks._common import HONED
 from honed import store
+from honed.case import Case
+from honed.record import Record
 from honed.run.parent import measure
-from honed.tune import study
+from honed.tune import api, study
 from honed.tune.study import Study
-from honed.tune.trial import Trial
+from honed.tune.trial import Point, Trial
+from honed.tune.trial import words as typed
 
 _SPACE = (
     *("model=MiniLM-L6", "sequence_length=128", "objective=throughput", "batch_size=1"),
@@ -50,7 +54,7 @@ _QUICK = (
 )
 _TRIALS = 20
 _RANDOM_SEARCHES = 200
-_CONTENDERS = 6
+_CONTENDERS = 8
 _GOOD = 0.02
 _TIME_SHARE = 0.2
 
@@ -110,17 +114,35 @@ def tune(folder: Path, name: str, *words: str) -> tuple[Study, dict[str, Any]]:
         return study.load(opened.url, name), json.loads(done.stdout.splitlines()[-1])
 
 
-def exhaustive(folder: Path, words: Sequence[str], count: int) -> Table:
-    """The last pass's time counts: the first one's has exports in it."""
+def exhaustive(folder: Path, words: Sequence[str], count: int) -> tuple[Study, Table]:
+    """Every point in each pass, in an order drawn anew. The first process of an engine and a
+    precision also exports; that is done before, and counted nowhere."""
+    how = api.How(store=str(folder / "all.db"), warm=False)
+    made = api.new([*words, "study=all", "budget=1h"], how)
+    points = [at for branch in made.space.branches for at in made.space.points(branch)]
+    for branch in made.space.branches:
+        measure(_case(made, branch.point))
     found: dict[str, list[float]] = defaultdict(list)
+    rng, took_s = random.Random(0), []
     for index in range(count):
-        trials = tune(folder, f"all-{index}", *words, "budget=2h", "--brute-force")[0].trials()
-        for trial in trials:
-            if trial.ok and trial.stage in ("default", "exhaustive"):
-                found[trial.setting].append(trial.values[0])
-        pass_s = sum(t.elapsed_s for t in trials)
-        print(f"pass {index + 1}: {len(trials)} points in {pass_s:.0f} s", flush=True)
-    return Table({k: v for k, v in found.items() if len(v) == count}, pass_s)
+        began_s = time.monotonic()
+        for at in rng.sample(points, len(points)):
+            if (value := _throughput(measure(_case(made, at)))) is not None:
+                found[" ".join(typed(at))].append(value)
+        took_s.append(time.monotonic() - began_s)
+        print(f"pass {index + 1}: {len(points)} points in {took_s[-1]:.0f} s", flush=True)
+    whole = {k: v for k, v in found.items() if len(v) == count}
+    return made, Table(whole, statistics.median(took_s))
+
+
+def _case(made: Study, at: Point) -> Case:
+    """As long as a trial of a search."""
+    short = {"duration_s": 0.7, "min_samples": 8, "warmup_s": 2.0}
+    return made.space.case(at).replace(memory=False, **short)
+
+
+def _throughput(record: Record) -> float | None:
+    return record.metrics.throughput_per_s.value if record.ok and record.metrics else None
 
 
 def search(folder: Path, seed: int, words: Sequence[str]) -> Search:
@@ -129,23 +151,16 @@ def search(folder: Path, seed: int, words: Sequence[str]) -> Search:
     return Search([t for t in made.trials() if t.ok], found, outcome["elapsed_s"])
 
 
-def again(folder: Path, table: Table, settings: Sequence[str], rounds: int) -> None:
+def again(made: Study, table: Table, settings: Sequence[str], rounds: int) -> None:
     """The settings in turns, in an order that changes from round to round."""
-    url = str(folder / "all-0.db")
-    with store.open_store(url) as opened:
-        made = study.load(opened.url, "all-0")
-    points = {t.setting: t.point for t in made.trials()}
+    known = (at for branch in made.space.branches for at in made.space.points(branch))
+    points = {" ".join(typed(at)): at for at in known}
     rng = random.Random(0)
     for _ in range(rounds):
         for setting in rng.sample(list(settings), len(settings)):
-            case = made.space.case(points[setting])
-            record = measure(
-                case.replace(memory=False, duration_s=0.7, min_samples=8, warmup_s=2.0)
-            )
-            if not record.ok or record.metrics is None:
+            record = measure(_case(made, points[setting]))
+            if (value := _throughput(record)) is None:
                 sys.exit(f"{setting}: {record.status}: {record.error}")
-            value = record.metrics.throughput_per_s.value
-            assert value is not None
             table.rounds.setdefault(setting, []).append(value)
 
 
@@ -173,7 +188,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--passes", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--png", type=Path)
     parser.add_argument("--quick", action="store_true", help="a tiny space: does it run?")
     asked = parser.parse_args()
@@ -183,12 +198,12 @@ def main() -> None:
     trials = 4 if asked.quick else _TRIALS
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        table = exhaustive(folder, words, asked.passes)
+        made, table = exhaustive(folder, words, asked.passes)
         budget_s = 30 if asked.quick else int(_TIME_SHARE * table.pass_s)
         limits = (f"trials={trials}", f"budget={budget_s}s")
         searches = [search(folder, seed, (*words, *limits)) for seed in range(asked.seeds)]
         found = [s.found for s in searches if s.found in table.passes]
-        again(folder, table, list(dict.fromkeys([*table.ranked[:_CONTENDERS], *found])),
+        again(made, table, list(dict.fromkeys([*table.ranked[:_CONTENDERS], *found])),
               asked.rounds)  # fmt: skip
     good = told(table, searches)
     control = random_searches(table, trials)
