@@ -100,10 +100,11 @@ class Step(Protocol):
 class Backend(Protocol):
     """The names a backend file defines.
 
-    Four more are optional: `HIDDEN = True` keeps it out of users' lists; `ENVIRONMENT` are the
+    Five more are optional: `HIDDEN = True` keeps it out of users' lists; `ENVIRONMENT` are the
     packages of an engine that cannot live beside the others; `EXPERT_RANK` is how early a search
     tries it among engines that promise the same (see `expert_rank`); `POOL = "openmp"` says that
-    its threads are OpenMP's.
+    its threads are OpenMP's; `PRELOAD_ENVIRONMENT` is what it needs wherever a library is
+    preloaded, which honed's workers have and a deployment must be told.
     """
 
     KNOBS: tuple[Knob, ...]
@@ -142,6 +143,12 @@ def load_backend(name: str) -> Backend:
 def thread_pool(name: str) -> str:
     """Whose the engine's threads are: "openmp", or "" for a pool of its own."""
     return str(getattr(load_backend(name), "POOL", ""))
+
+
+def preload_environment(name: str) -> Mapping[str, str]:
+    """Variables that the engine needs in a process with a preloaded library."""
+    found: Mapping[str, str] = getattr(load_backend(name), "PRELOAD_ENVIRONMENT", {})
+    return found
 
 
 UNLIKELY_RANK = 9

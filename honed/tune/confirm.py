@@ -98,9 +98,9 @@ def unconfirmed(session: Session, ended: Ended) -> Outcome:
 
 
 def _work(session: Session, best: Setting) -> _Work:
-    left_s = session.left_s()
-    if math.isinf(left_s):
-        left_s = session.confirmation_s(session.study.trials())
+    needed_s = session.confirmation_s(session.study.trials())
+    # A budget of hours is an upper limit: no more on proving than what is needed, or was searched.
+    left_s = min(session.left_s(), max(needed_s, session.elapsed_s))
     timing = next((o.timing for o in session.ask.objectives if o.timing is not None), None)
     duels = Duels(session.bench, session.study.space, timing or "latency")
     last_s = _LAST_S + _WHOLE_S + _trial_s(session, best.point)

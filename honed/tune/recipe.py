@@ -6,6 +6,7 @@ import re
 import shlex
 from dataclasses import dataclass
 
+from honed.backends.base import preload_environment
 from honed.case import CORE_FIELDS, Case
 from honed.compose import applicable_knobs
 from honed.errors import HonedError
@@ -65,5 +66,7 @@ def _environment(case: Case) -> str:
     lines = dict(found.environment)
     if case.threads is not None:
         lines.setdefault("OMP_NUM_THREADS", str(case.threads))
+    if "LD_PRELOAD" in lines:
+        lines |= preload_environment(case.backend)
     notes = [f"# set in the process itself: {k}={v}" for k, v in found.in_child.items()]
     return "\n".join([*(f"{k}={v}" for k, v in sorted(lines.items())), *notes])

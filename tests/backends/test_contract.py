@@ -26,6 +26,7 @@ from honed.machine.spawn import fold
 from honed.measure.fidelity import compare, complaint
 from honed.models.checkpoint import Checkpoint, ModelRequest, materialise
 from honed.models.inputs import random_inputs
+from honed.run.parent import measure
 
 # Those of other environments are tried by test_plugins.py, as far as they can be here.
 HERE = [n for n, b in survey_backends().working.items() if not hasattr(b, "ENVIRONMENT")]
@@ -218,6 +219,18 @@ def test_padding_changes_nothing(name: str) -> None:
     plain = step.outputs(step.run(step.prepare(short)))["embedding"]
     masked = step.outputs(step.run(step.prepare(padded)))["embedding"]
     np.testing.assert_allclose(plain, masked, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [n for n in HERE if n != "fake"])
+@pytest.mark.engine
+def test_another_allocator_may_be_preloaded(name: str) -> None:
+    """An engine that opens a library so that it keeps the old allocator dies of it."""
+    case = Case(
+        model=model_of(name), backend=name, sequence_length=LENGTH, memory=False,
+        duration_s=0.1, warmup_s=0.1, min_samples=3, knobs={"allocator": "jemalloc"},
+    )  # fmt: skip
+    record = measure(case)
+    assert record.status == "ok", record.error
 
 
 @each_backend

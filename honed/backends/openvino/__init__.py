@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from honed.backends.base import Batch, LoadRequest, Outputs, installed, refuse
+from honed.backends.openvino._package import PRELOAD_ENVIRONMENT as PRELOAD_ENVIRONMENT
 from honed.backends.openvino._package import import_openvino
 from honed.case import Case
 from honed.errors import UnsupportedError
