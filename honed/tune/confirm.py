@@ -38,6 +38,7 @@ _NARROW = 0.02
 _NOISE = 2.0  # standard errors
 _CLOSE = 1.02
 _OTHERS = 2
+_BRANCH = ("backend", "precision")
 _BLOCKS = 6  # the fewest that give an interval worth its name
 _WHOLE_S = 8.0  # what the last record takes beyond a trial: all its calls, the memory pass
 _LAST_S = 4.0  # importances, and writing down what was found
@@ -120,17 +121,22 @@ def _chosen(work: _Work, able: Sequence[Setting]) -> tuple[Point, tuple[Earned, 
     if all(o.timing is None for o in work.session.ask.objectives):
         return winner, ()  # luck has no part in it: the trials have said it
     earned = _earned(work, winner)
-    kept = {e.key for e in earned if e.kept}
+    # A knob of the machine that nobody had time to measure alone proves itself among the
+    # finalists, or goes.
+    polish = {d.key for d in work.session.study.space.of(str(winner["backend"]), "polish")}
+    unsure = {e.key for e in earned if e.gain.value is None and e.key in polish}
+    kept = {e.key for e in earned if e.kept} - unsure
     simpler = point({k: v for k, v in winner.items() if k in kept or k in work.default})
     chosen = _final(work, winner, _filled(work, simpler), others[:_OTHERS])
     if chosen != work.default:
         _narrow(work, chosen)
-    return chosen, earned
+    dropped = unsure - chosen.keys()
+    return chosen, tuple(replace(e, kept=False) if e.key in dropped else e for e in earned)
 
 
 def _filled(work: _Work, at: Point) -> Point:
     """An engine or a precision that was dropped is the default's again."""
-    back = {k: work.default[k] for k in ("backend", "precision") if k not in at}
+    back = {k: work.default[k] for k in _BRANCH if k not in at}
     return work.session.study.space.normal({**at, **back})
 
 
@@ -151,7 +157,7 @@ def _earned(work: _Work, winner: Point) -> tuple[Earned, ...]:
     the time for it goes."""
     space = work.session.study.space
     keys = [k for k, v in winner.items() if work.default.get(k) != v]
-    keys.sort(key=lambda k: (k in ("backend", "precision"), k == "backend"))
+    keys.sort(key=lambda k: (k in _BRANCH, k == "backend"))
     without = {k: _without(work, winner, k) for k in keys}
     refused = {k: why for k, at in without.items() if (why := space.refusal(at))}
     share_s = _KNOBS_SHARE * work.left_s

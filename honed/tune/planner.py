@@ -72,8 +72,8 @@ def stages(view: View) -> Proposal | None:
     for stage in (
         _warm,
         _expert,
-        _others,
         _structures,
+        _others,
         _halving,
         _sampler,
         _unlikely,

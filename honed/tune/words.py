@@ -93,7 +93,7 @@ def earned(of: Outcome) -> list[str]:
 def _earned(of: Earned) -> str:
     setting = f"{of.key}={str(of.value).lower() if isinstance(of.value, bool) else of.value}"
     if of.gain.value is None:
-        return f"{setting}: not measured alone ({of.why})"
+        return f"{setting}: {'' if of.kept else 'dropped, '}not measured alone ({of.why})"
     if of.kept:
         return f"{setting}: {gain(of.gain)}" + (f" ({of.why})" if of.why else "")
     return f"{setting}: dropped, its gain is inside the noise: {gain(of.gain)}"

@@ -152,6 +152,28 @@ def test_unlikely_engines_wait_for_the_others(tmp_path: Path) -> None:
     assert min(late) > sampled[5]
 
 
+def test_leaders_get_their_share_of_the_cores_before_weaker_precisions(tmp_path: Path) -> None:
+    bench = Landscape(latency_s)
+    with stored(tmp_path, ask("objective=latency", "trials=8", "sampler=tpe")) as (study, _):
+        session(study, bench).run()
+        points = [t.point for t in study.trials()]
+    shares = [i for i, at in enumerate(points) if at.get("threads") == 2]
+    weaker = [i for i, at in enumerate(points) if at["precision"] == "bf16"]
+    assert shares
+    assert not weaker or min(shares) < min(weaker)
+
+
+def test_a_knob_nobody_had_time_for_proves_itself_or_goes(tmp_path: Path) -> None:
+    def twenty(case: Case) -> float:
+        return 0.02 if case.get("allocator") == "jemalloc" else 0.0201
+
+    bench = Landscape(twenty)
+    bench.noise = 0.01
+    at = found(tmp_path, bench, "budget=200s")
+    assert at.point is not None
+    assert "allocator" not in at.point
+
+
 def test_the_budget_is_used_for_a_narrow_interval(tmp_path: Path) -> None:
     """Noise that six processes cannot resolve, and a default whose first process took longer."""
     bench = Landscape(latency_s)
