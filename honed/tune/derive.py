@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from honed.backends.base import UNLIKELY_RANK, expert_rank, load_backend
+from honed.backends.base import UNLIKELY_RANK, expert_rank, load_backend, thread_pool
 from honed.case import CORE_KEYS, PRECISIONS, Case
 from honed.compose import Choice, all_knobs
 from honed.errors import HonedError
@@ -121,8 +121,9 @@ def _structure(ask: Ask) -> Iterator[tuple[Dimension, str]]:
 
 def _knobs(ask: Ask, backends: set[str]) -> Iterator[tuple[Dimension, str]]:
     """Every knob of the machine, of the inputs and of an engine that is searched."""
+    pools = {thread_pool(name) for name in backends}
     for key, knob in all_knobs().items():
-        if knob.owner and knob.owner not in backends:
+        if (knob.owner and knob.owner not in backends) or (knob.pool and knob.pool not in pools):
             continue
         ordered = isinstance(knob.values, Span)
         # Where spawning applies it and no engine owns it, it is the machine's.

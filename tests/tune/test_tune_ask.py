@@ -113,6 +113,8 @@ def test_a_knob_without_what_it_belongs_to_is_refused() -> None:
     assert space.refusal({**alone, "openmp": "intel"}) is None
     own_pool = {"backend": "onnxruntime", "precision": "fp32", "openmp": "intel"}
     assert "thread pool of its own" in (space.refusal(own_pool) or "")
+    alone_there = derive(ask("backend=onnxruntime"))
+    assert not {"openmp", "omp_wait"} & {d.key for d in alone_there.dimensions}
     other = {**space.default, "malloc_arenas": 1, "allocator": "mimalloc"}
     assert "allocator=glibc" in (space.refusal(other) or "")
     assert space.refusal({**space.default, "malloc_arenas": 1}) is None
