@@ -130,7 +130,7 @@ def canvas(words: Words, width: float, height: float) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
     above = textwrap.wrap(words.sentence, int(width * 14.5))
-    below = textwrap.wrap(words.foot, int(width * 21))
+    below = textwrap.wrap(words.foot, int(width * 19))
     heights = (0.36 + 0.165 * len(above), height, 0.05 + 0.12 * len(below))
     figure = Figure((width, sum(heights)), dpi=_DPI, layout="constrained", facecolor=PAPER)
     FigureCanvasAgg(figure)
