@@ -187,3 +187,13 @@ def refuse(case: Case, backend: str, precisions: Sequence[str]) -> None:
         raise UnsupportedError(
             f"{backend} has no {case.precision} here", f"precision={','.join(precisions)}"
         )
+
+
+def refuse_values(case: Case, knobs: Sequence[Knob]) -> None:
+    """Raise UnsupportedError for a value of a knob that is not to be had on this machine."""
+    for knob in knobs:
+        value = case.get(knob.name)
+        if value is None or knob.available_value is None:
+            continue
+        if not (found := knob.available_value(value)).ok:
+            raise UnsupportedError(f"{knob.name}={value}: {found.why}", found.how)

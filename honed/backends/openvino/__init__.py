@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from honed.backends.base import Batch, LoadRequest, Outputs, installed, refuse
+from honed.backends.base import Batch, LoadRequest, Outputs, installed, refuse, refuse_values
 from honed.backends.openvino._package import PRELOAD_ENVIRONMENT as PRELOAD_ENVIRONMENT
 from honed.backends.openvino._package import import_openvino
 from honed.case import Case
@@ -78,12 +78,7 @@ def check(case: Case) -> None:
     refuse(case, "openvino", PRECISIONS)
     if case.device != "cpu":
         raise UnsupportedError("OpenVINO has no NVIDIA GPUs", "device=cpu")
-    for knob in KNOBS:
-        value = case.get(knob.name)
-        if value is None or knob.available_value is None:
-            continue
-        if not (found := knob.available_value(value)).ok:
-            raise UnsupportedError(f"{knob.name}={value}: {found.why}", found.how)
+    refuse_values(case, KNOBS)
 
 
 def start() -> None:

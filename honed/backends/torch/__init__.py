@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from honed.backends.base import LoadRequest, installed, refuse
+from honed.backends.base import LoadRequest, installed, refuse, refuse_values
 from honed.backends.torch import inductor, packed, variants
 from honed.backends.torch.buckets import BUCKETS
 from honed.case import Case
@@ -42,12 +42,7 @@ def versions() -> Mapping[str, str]:
 
 def check(case: Case) -> None:
     refuse(case, "torch", PRECISIONS)
-    for knob in KNOBS:
-        value = case.get(knob.name)
-        if value is None or knob.available_value is None:
-            continue
-        if not (found := knob.available_value(value)).ok:
-            raise UnsupportedError(f"{knob.name}={value}: {found.why}", found.how)
+    refuse_values(case, KNOBS)
     variants.check(case)
     inductor.check(case)
     packed.check(case)

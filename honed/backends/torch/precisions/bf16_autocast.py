@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from honed.backends.base import LoadRequest
 from honed.backends.torch import modules
-from honed.case import Case
+from honed.backends.torch.precisions._unbuilt import artifact, build, check
 
 # TorchScript's own autocast and a trace made under this one disagree, and an exported program
 # keeps no autocast around a whole model.
 MODES = ("eager", "compile")
 DEVICES = ("cpu", "cuda")
-
-
-def check(_: Case) -> None:
-    """As bf16_weights."""
-
-
-def artifact(_: LoadRequest) -> Mapping[str, Any] | None:
-    return None
-
-
-def build(_: LoadRequest, __: Path) -> None:
-    """Nothing to build."""
+__all__ = ["DEVICES", "MODES", "artifact", "build", "check", "module"]
 
 
 def module(request: LoadRequest, _: Path | None) -> Any:

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from honed.backends.base import LoadRequest
 from honed.backends.torch import modules
-from honed.case import Case
+from honed.backends.torch.precisions._unbuilt import artifact, build, check
 
 MODES = ("eager", "compile", "aoti", "torchscript")
+# Without instructions for it torch computes it slowly, and right.
 DEVICES = ("cpu", "cuda")
-
-
-def check(_: Case) -> None:
-    """Without instructions for it torch computes it slowly, and right."""
-
-
-def artifact(_: LoadRequest) -> Mapping[str, Any] | None:
-    return None
-
-
-def build(_: LoadRequest, __: Path) -> None:
-    """Nothing to build."""
+__all__ = ["DEVICES", "MODES", "artifact", "build", "check", "module"]
 
 
 def module(request: LoadRequest, _: Path | None) -> Any:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from honed.backends.base import LoadRequest
 from honed.backends.torch import modules
+from honed.backends.torch.precisions._unbuilt import artifact, build
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.machine.facts import cpu_flags
 
 MODES = ("eager", "compile", "aoti", "torchscript")
 DEVICES = ("cpu", "cuda")
+__all__ = ["DEVICES", "MODES", "artifact", "build", "check", "module"]
 # Without these a product in fp16 is many times slower than in fp32.
 _INSTRUCTIONS = {"avx512_fp16", "amx_fp16", "fphp", "asimdhp"}
 
@@ -24,14 +25,6 @@ def check(case: Case) -> None:
             "this CPU has no instructions for fp16 products (avx512_fp16, amx_fp16 or Arm's)",
             "precision=bf16 or int8",
         )
-
-
-def artifact(_: LoadRequest) -> Mapping[str, Any] | None:
-    return None
-
-
-def build(_: LoadRequest, __: Path) -> None:
-    """Nothing to build."""
 
 
 def module(request: LoadRequest, _: Path | None) -> Any:

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from honed.backends.base import LoadRequest
 from honed.backends.torch import modules
-from honed.case import Case
+from honed.backends.torch.precisions._unbuilt import artifact, build, check
 
 MODES = ("eager", "compile", "aoti", "torchscript")
+# torch's own kernel; without AVX-512 or AVX2 it is slow, and right.
 DEVICES = ("cpu",)
-
-
-def check(_: Case) -> None:
-    """torch's own kernel; without AVX-512 or AVX2 it is slow, and right."""
-
-
-def artifact(_: LoadRequest) -> Mapping[str, Any] | None:
-    return None
-
-
-def build(_: LoadRequest, __: Path) -> None:
-    """Quantised where it runs: that takes a second."""
+__all__ = ["DEVICES", "MODES", "artifact", "build", "check", "module"]
 
 
 def module(request: LoadRequest, _: Path | None) -> Any:
