@@ -130,8 +130,8 @@ def _chosen(work: _Work, able: Sequence[Setting]) -> tuple[Point, tuple[Earned, 
     chosen = _final(work, winner, _filled(work, simpler), others[:_OTHERS])
     if chosen != work.default:
         _narrow(work, chosen)
-    dropped = unsure - chosen.keys()
-    return chosen, tuple(replace(e, kept=False) if e.key in dropped else e for e in earned)
+    # The finalists have the last word: what is kept is what the recommendation has.
+    return chosen, tuple(replace(e, kept=chosen.get(e.key) == e.value) for e in earned)
 
 
 def _filled(work: _Work, at: Point) -> Point:
