@@ -1,6 +1,7 @@
 """How far from the exhaustive best does honed tune end, in 20 trials and a fifth of the time?
 
     python -m benchmarks.regret [--passes 2] [--seeds 5] [--rounds 12] [--png FILE] [--quick]
+                                [--keep FOLDER]
 
 A space small enough to measure whole: engines x precisions x shares of the cores x allocators x
 huge pages. Brute force measures every point in some passes. Then `honed tune` searches the same
@@ -11,7 +12,8 @@ second half how much worse the others are. (The best of many noisy numbers is a 
 chose it must not judge it.) A point outside the rounds has the median of its passes.
 
 Random search is drawn from the same points; its trial of a point is one pass's measurement.
-Run it on a quiet machine; about half an hour.
+Run it on a quiet machine; about half an hour. `--keep` leaves the passes and every study's store in
+a folder; passes found there are not measured again (the rounds are: they decide).
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import random
 import statistics
 import subprocess
@@ -105,7 +108,7 @@ class Search:
 
 def tune(folder: Path, name: str, *words: str) -> tuple[Study, dict[str, Any]]:
     """One `honed tune` in a store of its own: nothing of another search helps it."""
-    url = str(folder / f"{name}.db")
+    url = _store(folder, name)
     command = [str(HONED), "tune", *words, f"study={name}", "--store", url, "--no-warm", "--json"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode not in (0, 3):
@@ -114,14 +117,21 @@ def tune(folder: Path, name: str, *words: str) -> tuple[Study, dict[str, Any]]:
         return study.load(opened.url, name), json.loads(done.stdout.splitlines()[-1])
 
 
+def _store(folder: Path, name: str) -> str:
+    """A new one, whatever an earlier run left in the folder."""
+    return str(folder / f"{name}-{os.getpid()}.db")
+
+
 def exhaustive(folder: Path, words: Sequence[str], count: int) -> tuple[Study, Table]:
     """Every point in each pass, in an order drawn anew. The first process of an engine and a
     precision also exports; that is done before, and counted nowhere."""
-    how = api.How(store=str(folder / "all.db"), warm=False)
+    how = api.How(store=_store(folder, "all"), warm=False)
     made = api.new([*words, "study=all", "budget=1h"], how)
     points = [at for branch in made.space.branches for at in made.space.points(branch)]
     for branch in made.space.branches:
         measure(_case(made, branch.point))
+    if (kept := folder / "passes.json").exists():
+        return made, Table(**json.loads(kept.read_text()))
     found: dict[str, list[float]] = defaultdict(list)
     rng, took_s = random.Random(0), []
     for index in range(count):
@@ -132,7 +142,9 @@ def exhaustive(folder: Path, words: Sequence[str], count: int) -> tuple[Study, T
         took_s.append(time.monotonic() - began_s)
         print(f"pass {index + 1}: {len(points)} points in {took_s[-1]:.0f} s", flush=True)
     whole = {k: v for k, v in found.items() if len(v) == count}
-    return made, Table(whole, statistics.median(took_s))
+    table = Table(whole, statistics.median(took_s))
+    kept.write_text(json.dumps({"passes": whole, "pass_s": table.pass_s}))
+    return made, table
 
 
 def _case(made: Study, at: Point) -> Case:
@@ -190,6 +202,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--png", type=Path)
+    parser.add_argument("--keep", type=Path)
     parser.add_argument("--quick", action="store_true", help="a tiny space: does it run?")
     asked = parser.parse_args()
     if asked.quick:
@@ -197,7 +210,8 @@ def main() -> None:
     words = _QUICK if asked.quick else _SPACE
     trials = 4 if asked.quick else _TRIALS
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
+        folder = asked.keep or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
         made, table = exhaustive(folder, words, asked.passes)
         budget_s = 30 if asked.quick else int(_TIME_SHARE * table.pass_s)
         limits = (f"trials={trials}", f"budget={budget_s}s")
