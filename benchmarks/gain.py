@@ -48,12 +48,13 @@ def tuned(
 
 def line(outcome: dict[str, Any], took_s: float) -> str:
     gain, point = outcome["gain"], outcome["point"] or {}
-    limits = gain["ci95"] or (float("nan"), float("nan"))
+    low, high = gain["ci95"] or (None, None)
+    limits = "no interval" if low is None else f"{low:.2f} to {high:.2f}"
     value = float("nan") if gain["value"] is None else gain["value"]
     cosine = (outcome["best_pooled"] or {}).get("cosine_min")
     setting = " ".join(f"{k}={v}" for k, v in point.items())
     return (
-        f"{value:.2f}x ({limits[0]:.2f} to {limits[1]:.2f}), cosine {cosine}, "
+        f"{value:.2f}x ({limits}), cosine {cosine}, "
         f"{outcome['trials']} trials, {took_s:.0f} s: {setting}"
     )
 

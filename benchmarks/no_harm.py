@@ -1,6 +1,6 @@
 """Is what honed tune recommends ever slower than the default?
 
-    python -m benchmarks.no_harm [--budget 2m] [--quick]
+    python -m benchmarks.no_harm [--budget 3m] [--quick]
 
 Five models x two objectives. The gain is that of the last, interleaved measurement; a setting
 does harm when the whole interval lies under 1.
@@ -21,7 +21,7 @@ _MODELS = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--budget", default="2m")
+    parser.add_argument("--budget", default="3m")
     parser.add_argument("--quick", action="store_true", help="one tiny model: does it run?")
     asked = parser.parse_args()
     harm = count = 0

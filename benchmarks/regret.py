@@ -7,13 +7,13 @@ A space small enough to measure whole: engines x precisions x shares of the core
 huge pages. Brute force measures every point in some passes. Then `honed tune` searches the same
 space once for each seed, each in a store of its own, with a fifth of a pass as its whole budget,
 confirmation included. At last all that was found and the best points of the passes are measured
-again in rounds: the first half of the rounds, with the passes, says which point is the best, the
-second half how much worse the others are. (The best of many noisy numbers is a lucky one: what
-chose it must not judge it.) A point outside the rounds has the median of its passes.
+again in rounds, which say which point is the best, and those near to it in as many rounds more,
+which say how much worse they are. (The best of many noisy numbers is a lucky one: what chose it
+must not judge it.) A point outside the rounds has what its passes say.
 
 Random search is drawn from the same points; its trial of a point is one pass's measurement.
-Run it on a quiet machine; about half an hour. `--keep` leaves the passes and every study's store in
-a folder; passes found there are not measured again (the rounds are: they decide).
+Run it on a quiet machine; about half an hour. `--keep` leaves the passes and every study in a
+folder; passes found there are not measured again (the rounds are: they decide).
 """
 
 from __future__ import annotations
@@ -58,43 +58,50 @@ _QUICK = (
 _TRIALS = 20
 _RANDOM_SEARCHES = 200
 _CONTENDERS = 8
+_FAR = 0.08  # by the choosing rounds: no need to judge it more closely
 _GOOD = 0.02
 _TIME_SHARE = 0.2
 
 
 @dataclass(slots=True)
 class Table:
-    """Every point's throughput in each pass, by the setting's words; what one pass took."""
+    """Every point's throughput in each pass, by the setting's words, and what one pass took; the
+    best ones' in the rounds that choose the best and in those that judge the others by it."""
 
     passes: Mapping[str, Sequence[float]]
     pass_s: float
-    rounds: dict[str, list[float]] = field(default_factory=dict)
+    choosing: dict[str, list[float]] = field(default_factory=dict)
+    judging: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def ranked(self) -> list[str]:
         """By the passes alone, best first."""
-        return sorted(self.passes, key=lambda s: -statistics.median(self.passes[s]))
+        return sorted(self.passes, key=lambda s: -statistics.geometric_mean(self.passes[s]))
 
     @property
     def best(self) -> str:
-        def chosen_by(setting: str) -> float:
-            own = self.rounds[setting]
-            return statistics.median([*self.passes[setting], *own[: len(own) // 2]])
-
-        return max(self.rounds, key=chosen_by)
-
-    def truth(self, setting: str) -> float:
-        own = self.rounds.get(setting)
-        return statistics.median(own[len(own) // 2 :] if own else self.passes[setting])
+        return max(self.choosing, key=lambda s: statistics.geometric_mean(self.choosing[s]))
 
     def regret(self, setting: str) -> float:
-        """How much less it does than the best; where both were in the rounds, round by round."""
-        best, own = self.rounds[self.best], self.rounds.get(setting)
-        if own is None:
-            return 1 - self.truth(setting) / self.truth(self.best)
-        half = len(best) // 2
-        logs = [math.log(a / b) for a, b in zip(own[half:], best[half:], strict=True)]
-        return 1 - math.exp(statistics.median(logs))
+        """How much less it does than the best, and never less than nothing."""
+        return 0.0 if setting == self.best else 1 - math.exp(-_mean(self.logs(setting)))
+
+    def error(self, setting: str) -> float:
+        logs = self.logs(setting)
+        return statistics.stdev(logs) / math.sqrt(len(logs)) if len(logs) > 1 else math.nan
+
+    def logs(self, setting: str) -> list[float]:
+        """The best's throughput over its own, round by round where both were in the rounds."""
+        for rounds in (self.judging, self.choosing):
+            if setting in rounds:
+                pairs = zip(rounds[self.best], rounds[setting], strict=True)
+                return [math.log(best / own) for best, own in pairs]
+        best = statistics.geometric_mean(self.choosing[self.best])
+        return [math.log(best / statistics.geometric_mean(self.passes[setting]))]
+
+
+def _mean(logs: Sequence[float]) -> float:
+    return sum(logs) / len(logs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,17 +170,18 @@ def search(folder: Path, seed: int, words: Sequence[str]) -> Search:
     return Search([t for t in made.trials() if t.ok], found, outcome["elapsed_s"])
 
 
-def again(made: Study, table: Table, settings: Sequence[str], rounds: int) -> None:
+def again(made: Study, settings: Sequence[str], rounds: int) -> dict[str, list[float]]:
     """The settings in turns, in an order that changes from round to round."""
     known = (at for branch in made.space.branches for at in made.space.points(branch))
     points = {" ".join(typed(at)): at for at in known}
-    rng = random.Random(0)
+    rng, found = random.Random(0), defaultdict(list)
     for _ in range(rounds):
         for setting in rng.sample(list(settings), len(settings)):
             record = measure(_case(made, points[setting]))
             if (value := _throughput(record)) is None:
                 sys.exit(f"{setting}: {record.status}: {record.error}")
-            table.rounds.setdefault(setting, []).append(value)
+            found[setting].append(value)
+    return dict(found)
 
 
 def regrets(trials: Sequence[tuple[str, float]], table: Table) -> list[float]:
@@ -217,8 +225,10 @@ def main() -> None:
         limits = (f"trials={trials}", f"budget={budget_s}s")
         searches = [search(folder, seed, (*words, *limits)) for seed in range(asked.seeds)]
         found = [s.found for s in searches if s.found in table.passes]
-        again(made, table, list(dict.fromkeys([*table.ranked[:_CONTENDERS], *found])),
-              asked.rounds)  # fmt: skip
+        settings = list(dict.fromkeys([*table.ranked[:_CONTENDERS], *found]))
+        table.choosing = again(made, settings, asked.rounds)
+        near = [s for s in settings if table.regret(s) < _FAR]
+        table.judging = again(made, near, asked.rounds)
     good = told(table, searches)
     control = random_searches(table, trials)
     middle = [statistics.median(column) for column in zip(*control, strict=True)]
@@ -233,10 +243,10 @@ def main() -> None:
 
 def told(table: Table, searches: Sequence[Search]) -> int:
     """Prints what each search found; how many are good."""
-    print(f"{len(table.passes)} points; best: {table.best}: {table.truth(table.best):.1f}/s")
-    for setting in table.rounds:
-        values = table.rounds[setting]
-        print(f"  {table.regret(setting):6.1%}  {statistics.median(values):6.1f}/s  {setting}")
+    print(f"{len(table.passes)} points; regret of the best, with its standard error:")
+    for setting, values in table.choosing.items():
+        print(f"  {table.regret(setting):6.1%} ({table.error(setting):.1%})  "
+              f"{statistics.geometric_mean(values):6.1f}/s  {setting}")  # fmt: skip
     good = 0
     for seed, of in enumerate(searches):
         share = of.took_s / table.pass_s

@@ -1,11 +1,12 @@
 """From candidates to a recommendation: interleaved with the default, and no knob that does
 nothing.
 
-1. The winner against itself without each of its knobs: a knob whose gain is not certain, or under
-   a hundredth, is left out.
-2. The default, the winner (with and without those knobs) and the next two, in turns. The simplest
-   within a hundredth of the best is recommended.
-3. The default and the recommendation alone, until the interval is narrow or the time is spent.
+1. The best of the trials, the same without the machine's knobs, and those next to it race. The
+   simplest within a hundredth of the best, or within the noise, goes on. The default, whose
+   processes take long, takes part only where it is near.
+2. That one against itself without each of its knobs that the race did not try alone: a knob whose
+   gain is not certain, or under a hundredth, is left out.
+3. The default and what is left of it, until the interval is narrow or the time is spent.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from honed.tune.answers import (
 from honed.tune.bench import Guard
 from honed.tune.duels import Duels
 from honed.tune.outcome import Earned, Ended, Outcome
+from honed.tune.race import race
 from honed.tune.trial import Point, Setting, point, settings
+from honed.tune.trial import words as typed
 
 if TYPE_CHECKING:
     from honed.tune.session import Session
@@ -35,16 +38,20 @@ if TYPE_CHECKING:
 SAME = math.log(1.01)  # differences under this are not worth a knob
 DEFAULT, WINNER, SIMPLER = "default", "winner", "simpler"
 _NARROW = 0.02
-_NOISE = 2.0  # standard errors
+# The simplest within one standard error of the best (Breiman et al. 1984): among some that the
+# blocks cannot tell apart the first would be the luckiest.
+_NOISE = 1.0
 _CLOSE = 1.02
-_OTHERS = 2
+_RIVAL = 1.08  # this near to the winner by one trial each, a setting may be the better one
+_RIVALS = 4
+_NEAR = 1.3  # of the default: nearer than this, it races too
 _BRANCH = ("backend", "precision")
 _BLOCKS = 6  # the fewest that give an interval worth its name
 _WHOLE_S = 8.0  # what the last record takes beyond a trial: all its calls, the memory pass
 _LAST_S = 4.0  # importances, and writing down what was found
 _LEAST = 1.5  # of a block: what may be begun
-_KNOBS_SHARE = 0.4
-_FINAL_SHARE = 0.7
+_RACE_SHARE = 0.45
+_RACE_BLOCKS = 3  # at least, of every side that is let in
 
 
 @dataclass(slots=True)
@@ -120,17 +127,16 @@ def _chosen(work: _Work, able: Sequence[Setting]) -> tuple[Point, tuple[Earned, 
     winner, others = first.point, [s for s in candidates if s is not first]
     if all(o.timing is None for o in work.session.ask.objectives):
         return winner, ()  # luck has no part in it: the trials have said it
-    earned = _earned(work, winner)
-    # A knob of the machine that nobody had time to measure alone proves itself among the
-    # finalists, or goes.
-    polish = {d.key for d in work.session.study.space.of(str(winner["backend"]), "polish")}
-    unsure = {e.key for e in earned if e.gain.value is None and e.key in polish}
-    kept = {e.key for e in earned if e.kept} - unsure
-    simpler = point({k: v for k, v in winner.items() if k in kept or k in work.default})
-    chosen = _final(work, winner, _filled(work, simpler), others[:_OTHERS])
+    raced = _raced(work, _entrants(work, winner, others))
+    if raced == work.default:
+        return raced, ()
+    earned = _earned(work, raced)
+    kept = {e.key for e in earned if e.kept} | set(work.default)
+    chosen = _filled(work, point({k: v for k, v in raced.items() if k in kept}))
     if chosen != work.default:
         _narrow(work, chosen)
-    # The finalists have the last word: what is kept is what the recommendation has.
+        if (work.duels.gain(_side(work, chosen), DEFAULT).value or math.inf) < 1:
+            chosen = work.default  # what the trials promised was luck
     return chosen, tuple(replace(e, kept=chosen.get(e.key) == e.value) for e in earned)
 
 
@@ -152,25 +158,47 @@ def _elapsed_s(work: _Work, at: Point) -> float:
     return _trial_s(work.session, at) if found is None else found
 
 
-def _earned(work: _Work, winner: Point) -> tuple[Earned, ...]:
-    """The winner without each key in turn: knobs first, then precision and engine, as far as
-    the time for it goes."""
+def _earned(work: _Work, raced: Point) -> tuple[Earned, ...]:
+    """The setting without each of its keys: in new turns as far as time goes, else by the race,
+    else by one trial each. Only new turns drop a knob: a race is won by luck as well."""
     space = work.session.study.space
-    keys = [k for k, v in winner.items() if work.default.get(k) != v]
-    keys.sort(key=lambda k: (k in _BRANCH, k == "backend"))
-    without = {k: _without(work, winner, k) for k in keys}
-    refused = {k: why for k, at in without.items() if (why := space.refusal(at))}
-    share_s = _KNOBS_SHARE * work.left_s
-    round_s = _BLOCKS * max(0.01, _elapsed_s(work, winner))
-    affordable = max(0, int(share_s / round_s) - 1)
-    measured = [k for k in keys if k not in refused][:affordable]
-    duels = Duels(work.session.bench, space, work.duels.metric)
-    if measured:
-        duels.compare({WINNER: winner, **{k: without[k] for k in measured}}, share_s)
-    return tuple(
-        judged((k, winner[k]), duels.gain(k), refused.get(k) or duels.failed.get(k, ""))
-        for k in keys
-    )
+    keys = [k for k, v in raced.items() if work.default.get(k) != v]
+    without = {k: _without(work, raced, k) for k in keys}
+    refused = {k: why for k, at in without.items() if (why := space.refusal(at)) is not None}
+    turns = _turns(work, raced, {k: at for k, at in without.items() if k not in refused})
+    found = []
+    for key, at in without.items():
+        gain, why = turns.gain(key, WINNER), refused.get(key) or turns.failed.get(key, "")
+        turned = gain.value is not None
+        if not turned and not why:
+            gain = work.duels.gain(_side(work, at, key), _side(work, raced))
+        if gain.value is None and not why:
+            gain, why = _by_trials(work, raced, at)
+        earned = judged((key, raced[key]), gain, why)
+        found.append(earned if turned else replace(earned, kept=True))
+    return tuple(found)
+
+
+def _turns(work: _Work, raced: Point, without: dict[str, Point]) -> Duels:
+    """The setting in turns with those, as many as there is time for beside the gain: knobs before
+    precision and engine, which no turn would drop; those that did not race first."""
+    own_s, duels = _elapsed_s(work, raced), work.duels
+    gain_s = (_BLOCKS + 0.5) * (_elapsed_s(work, work.default) + own_s)
+    share_s = work.left_s - gain_s
+    affordable = max(0, int(share_s / (_BLOCKS * max(0.01, own_s))) - 1)
+    known = list(duels.points.values())
+    order = sorted(without, key=lambda k: (k in _BRANCH, k == "backend", without[k] in known))
+    turns = Duels(work.session.bench, duels.space, duels.metric)
+    if sides := {k: without[k] for k in order[:affordable]}:
+        turns.compare({WINNER: raced, **sides}, share_s)
+    return turns
+
+
+def _by_trials(work: _Work, one: Point, other: Point) -> tuple[Interval, str]:
+    """How many times better the other is by their trials alone, and a word on that."""
+    costs = {s.name: s.cost for s in settings(work.session.study.trials()) if s.ok}
+    own, its = costs.get(_name(one)), costs.get(_name(other))
+    return (Interval(own / its), "by one trial each") if own and its else (Interval(None), "")
 
 
 def _without(work: _Work, winner: Point, key: str) -> Point:
@@ -195,28 +223,43 @@ def judged(setting: tuple[str, object], gain: Interval, why: str) -> Earned:
     return Earned(key, value, Interval(by.value, (low, high)), low > 1 and gains)
 
 
-def _final(work: _Work, winner: Point, simpler: Point, others: Sequence[Setting]) -> Point:
-    """Which of the finalists it is, by their blocks with the default."""
-    sides = {DEFAULT: work.default, WINNER: winner}
-    if simpler not in (winner, work.default):
-        sides[SIMPLER] = simpler
-    costs_s = sum(_elapsed_s(work, at) for at in (work.default, *[winner] * (len(sides) - 1)))
-    for index, other in enumerate(o for o in others if o.point != simpler):
-        more_s = costs_s + _elapsed_s(work, other.point)
-        if _BLOCKS * more_s < work.left_s * _FINAL_SHARE:
-            sides[f"other {index + 1}"] = other.point
-            costs_s = more_s
-    if work.left_s < _LEAST * costs_s:
-        return winner
-    work.duels.compare(sides, work.left_s * _FINAL_SHARE)
-    logs = {k: log for k in sides if (log := work.duels.log(k)) is not None}
-    held = {k: at for k, at in sides.items() if k in logs and _holds(work, k)}
-    if not held or len(logs) < 2:
-        return simpler if DEFAULT not in work.duels.points and SIMPLER in sides else winner
-    best = min(held, key=lambda k: logs[k])
-    # Among some that the blocks cannot tell apart the first would be the luckiest.
-    near = [k for k in held if logs[k] - logs[best] <= SAME + _NOISE * work.duels.error(k, best)]
-    return held[min(near, key=lambda k: (len(held[k]), logs[k]))]
+def _entrants(work: _Work, winner: Point, others: Sequence[Setting]) -> dict[str, Point]:
+    """Who races: as many as there is time for to tell them apart."""
+    costs = {s.name: s.cost for s in settings(work.session.study.trials()) if s.ok}
+    best = costs[_name(winner)]
+    polish = {d.key for d in work.session.study.space.of(str(winner["backend"]), "polish")}
+    simpler = _filled(work, point({k: v for k, v in winner.items() if k not in polish}))
+    sides = {WINNER: winner}
+    if simpler != winner:
+        sides[DEFAULT if simpler == work.default else SIMPLER] = simpler
+    if costs.get(_name(work.default), math.inf) < _NEAR * best:
+        sides[DEFAULT] = work.default
+    near = [o.point for o in others if o.cost <= _RIVAL * best]
+    for index, other in enumerate([at for at in near if at not in sides.values()][:_RIVALS]):
+        block_s = sum(_elapsed_s(work, at) for at in (*sides.values(), other))
+        if _RACE_BLOCKS * block_s < _RACE_SHARE * work.left_s:
+            sides[f"other {index + 1}"] = other
+    return sides
+
+
+def _name(at: Point) -> str:
+    return " ".join(typed(at))
+
+
+def _raced(work: _Work, sides: dict[str, Point]) -> Point:
+    """Which of them it is: the simplest of those that cannot be told from the best."""
+    duels = work.duels
+    ends_s = work.session.bench.clock_s() + _RACE_SHARE * work.left_s
+    left = race(work.session, duels, sides, ends_s)
+    held = [k for k in left if _holds(work, k)]
+    if not duels.blocks and WINNER not in duels.failed:
+        return sides.get(SIMPLER, sides[WINNER])  # no knob of the machine on one trial's word
+    if not held:
+        return sides[WINNER]
+    best = min(held, key=lambda k: duels.behind(k, held[0]))
+    near = [k for k in held
+            if duels.behind(k, best) <= max(SAME, _NOISE * duels.error(k, best))]  # fmt: skip
+    return sides[min(near, key=lambda k: (len(sides[k]), duels.behind(k, best)))]
 
 
 def _holds(work: _Work, side: str) -> bool:
@@ -227,7 +270,7 @@ def _holds(work: _Work, side: str) -> bool:
     if own and not own[0].feasible:
         return False
     limits = [o for o in work.session.ask.limits if o.quantity == "latency_p99_ms"]
-    pooled = work.duels.pooled(side) if limits else None
+    pooled = work.duels.pooled(side, DEFAULT) if limits else None
     if pooled is None or pooled.latency_p99_ms is None:
         return True
     return all(o.kept_by(pooled.latency_p99_ms) for o in limits)
@@ -238,14 +281,15 @@ def _narrow(work: _Work, chosen: Point) -> None:
     side = _side(work, chosen)
     duels = work.duels
     round_s = 2 * (_elapsed_s(work, work.default) + _elapsed_s(work, chosen))
-    while duels.half(side) > _NARROW and work.left_s > _LEAST * round_s / 2:
+    while duels.half(side, DEFAULT) > _NARROW and work.left_s > _LEAST * round_s / 2:
         found = duels.compare({DEFAULT: work.default, side: chosen}, work.left_s)
         if found is None or not found.trials:
             return
 
 
-def _side(work: _Work, at: Point) -> str:
-    return next((k for k, own in work.duels.points.items() if own == at), WINNER)
+def _side(work: _Work, at: Point, new: str = WINNER) -> str:
+    """What a point is called in the duels, or will be."""
+    return next((k for k, own in work.duels.points.items() if own == at), new)
 
 
 def _whole(session: Session, at: Point) -> Record | None:
@@ -265,7 +309,7 @@ def _recommended(
     work: _Work, ended: Ended, chosen: Point, earned: tuple[Earned, ...], record: Record | None
 ) -> Outcome:
     session, side = work.session, _side(work, chosen)
-    gain = work.duels.gain(side)
+    gain = work.duels.gain(side, DEFAULT)
     if chosen == work.default:
         gain = Interval(1.0)
     elif gain.value is None:
@@ -277,8 +321,8 @@ def _recommended(
         point=chosen,
         gain=gain,
         earned=earned,
-        default_pooled=with_memory(work.duels.pooled(DEFAULT), first_record(session)),
-        best_pooled=with_memory(work.duels.pooled(side), record),
+        default_pooled=with_memory(work.duels.pooled(DEFAULT, side), first_record(session)),
+        best_pooled=with_memory(work.duels.pooled(side, DEFAULT), record),
         note="; ".join(f"{k}: {why}" for k, why in work.duels.failed.items()),
     )
     return filled_in(session, found)

@@ -1,4 +1,4 @@
-"""Interleaved comparisons, put together: for each side its blocks' differences from the default.
+"""Settings measured in turns, kept block by block: one process of each side in every block.
 
 Blocks of several comparisons may be joined: a confidence sequence holds at every look, for
 whatever reason one looked.
@@ -7,32 +7,46 @@ whatever reason one looked.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 
 import numpy as np
 
 from honed.compare.outcome import Comparison, Metric, log_time
 from honed.compare.verdict import sequence
-from honed.record import Interval
+from honed.record import Interval, Record
 from honed.tune.bench import Bench
 from honed.tune.outcome import Pooled
 from honed.tune.space import Space
 from honed.tune.trial import Point
 
 _PERCENTILE_CALLS = 100  # what a 99th percentile takes
+# Of one process, as a log: a few that happen to agree say nothing about the next.
+_LEAST_NOISE = 0.01
+# Of normal numbers: standard deviation over median absolute deviation, and the standard error of
+# a median over that of a mean.
+_OF_NORMAL, _OF_MEDIAN = 1.4826, 1.2533
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One process: the log of its time per call, and its Record."""
+
+    log: float
+    record: str
+
+
+Block = Mapping[str, Draw]
 
 
 @dataclass(slots=True)
 class Duels:
-    """`differences[side]`: log of its time per call over the first side's, a number a block."""
-
     bench: Bench
     space: Space
     metric: Metric
     points: dict[str, Point] = field(default_factory=dict)
-    differences: dict[str, list[float]] = field(default_factory=dict)
-    records: dict[str, list[str]] = field(default_factory=dict)
+    blocks: list[Block] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
     def compare(self, sides: Mapping[str, Point], budget_s: float) -> Comparison | None:
@@ -53,46 +67,63 @@ class Duels:
             self.failed[found.failure.side] = found.failure.message
 
     def _remember(self, sides: Mapping[str, Point], found: Comparison) -> None:
-        """Whole blocks only: each number is paired with the first side's."""
-        blocks: dict[str, dict[int, float]] = {k: {} for k in sides}
+        self.points |= sides
+        blocks: dict[int, dict[str, Draw]] = {}
         for trial in found.trials:
             if trial.counted and trial.value is not None:
-                blocks[trial.side][trial.block] = log_time(trial.value, found.metric)
-                self.records.setdefault(trial.side, []).append(trial.record)
-        self.points |= sides
-        first, *others = sides
-        for side in others:
-            shared = sorted(blocks[side].keys() & blocks[first].keys())
-            own = self.differences.setdefault(side, [])
-            own += [blocks[side][b] - blocks[first][b] for b in shared]
+                draw = Draw(log_time(trial.value, found.metric), trial.record)
+                blocks.setdefault(trial.block, {})[trial.side] = draw
+        self.blocks += blocks.values()
+
+    def log_of(self, record: Record) -> float | None:
+        """What counts of one process; None if it has no result."""
+        if not record.ok or record.metrics is None:
+            return None
+        throughput = record.metrics.throughput_per_s.value
+        value = record.metrics.latency_s.p50 if self.metric == "latency" else throughput
+        return None if value is None else log_time(value, self.metric)
+
+    def records(self, sides: Iterable[str]) -> list[Record]:
+        wanted = set(sides)
+        ids = [draw.record for b in self.blocks for side, draw in b.items() if side in wanted]
+        return [r for id in ids if (r := self.bench.record(id)) is not None]
 
     def elapsed_s(self, at: Point) -> float | None:
         """What a process of a point takes; None if there was none."""
-        sides = [side for side, own in self.points.items() if own == at]
-        ids = [id for side in sides for id in self.records.get(side, ())]
-        found = [r.elapsed_s for id in ids if (r := self.bench.record(id)) and r.elapsed_s]
+        same = [side for side, own in self.points.items() if own == at]
+        found = [r.elapsed_s for r in self.records(same) if r.elapsed_s]
         return float(np.median(found)) if found else None
 
-    def log(self, side: str) -> float | None:
-        """The mean log of its time over the first side's; zero for the first itself."""
-        if side in self.points and side not in self.differences:
-            return 0.0
-        own = self.differences.get(side)
-        return float(np.mean(own)) if own else None
+    def differences(self, side: str, against: str) -> list[float]:
+        """Logs of its time over the other's, a number for each block that has both."""
+        both = [b for b in self.blocks if side in b and against in b]
+        return [b[side].log - b[against].log for b in both]
 
-    def error(self, one: str, other: str) -> float:
-        """The standard error of the difference of two sides' logs, block by block."""
-        own = [self.differences.get(side) for side in (one, other)]
-        known = [d for d in own if d is not None]  # the first side's differences are all zero
-        if one == other or not known:
-            return 0.0
-        pairs = list(zip(*known, strict=False))
-        values = [p[0] - p[1] if len(p) == 2 else p[0] for p in pairs]
-        return float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+    def behind(self, side: str, against: str) -> float:
+        """The median of the differences, zero without any: a neighbour on the machine now and then
+        slows one process by a tenth, and few blocks cannot outweigh that in a mean."""
+        own = self.differences(side, against)
+        return float(np.median(own)) if own else 0.0
 
-    def gain(self, side: str) -> Interval:
-        """How many times better than the first side, with its interval."""
-        own = self.differences.get(side)
+    def error(self, side: str, against: str) -> float:
+        """The standard error of `behind`, from the noise of all sides' processes: that of two
+        settings alone would be guessed from a few numbers."""
+        count = len(self.differences(side, against))
+        return _OF_MEDIAN * self.noise() * math.sqrt(2 / count) if count else math.inf
+
+    def noise(self) -> float:
+        """How much processes of one setting differ, as a log's standard deviation: from how far
+        the differences of every two sides, each with the noise of both, are from their median."""
+        off: list[float] = []
+        for pair in combinations(sorted({side for b in self.blocks for side in b}), 2):
+            own = self.differences(*pair)
+            off += [abs(d - float(np.median(own))) for d in own if len(own) > 1]
+        spread = _OF_NORMAL * float(np.median(off)) / math.sqrt(2) if off else math.inf
+        return max(_LEAST_NOISE, spread)
+
+    def gain(self, side: str, against: str) -> Interval:
+        """How many times better than the other, with its interval."""
+        own = self.differences(side, against)
         if not own:
             return Interval(None)
         at = sequence(own)
@@ -100,28 +131,38 @@ class Duels:
             return Interval(math.exp(-at.log))
         return Interval(math.exp(-at.log), (math.exp(-at.high), math.exp(-at.low)))
 
-    def half(self, side: str) -> float:
+    def half(self, side: str, against: str) -> float:
         """Half the width of the interval, as a log."""
-        own = self.differences.get(side)
+        own = self.differences(side, against)
         return sequence(own).half if own else math.inf
 
-    def pooled(self, side: str) -> Pooled | None:
-        """The side's processes together; memory is another pass's to tell."""
-        records = [r for id in self.records.get(side, []) if (r := self.bench.record(id))]
-        calls = [s for r in records if r.samples for own in r.samples.latency_s for s in own]
-        if not calls:
-            return None
-        metrics = [r.metrics for r in records if r.metrics]
-        rates = [v for m in metrics if (v := m.throughput_per_s.value) is not None]
-        medians = [m.latency_s.p50 * 1e3 for m in metrics]
-        values = medians if self.metric == "latency" else rates
-        cosines = [r.fidelity.cosine_min for r in records if r.fidelity]
-        tail = float(np.quantile(calls, 0.99)) * 1e3 if len(calls) >= _PERCENTILE_CALLS else None
-        return Pooled(
-            value=float(np.median(values)) if values else None,
-            latency_p50_ms=float(np.median(calls)) * 1e3,
-            latency_p99_ms=tail,
-            memory_mib=None,
-            cosine_min=min(cosines, default=None),
-            records=tuple(r.id for r in records),
-        )
+    def pooled(self, side: str, against: str) -> Pooled | None:
+        """The side's processes together: those in turns with the other side, if there are any.
+        Memory is another pass's to tell."""
+        paired = [b for b in self.blocks if side in b and against in b]
+        own = Duels(self.bench, self.space, self.metric, blocks=paired or self.blocks)
+        return _pooled(own.records([side]), self.metric, self.calls_s(side))
+
+    def calls_s(self, side: str) -> list[float]:
+        """Every timed call of all its processes."""
+        samples = [r.samples for r in self.records([side])]
+        return [s for found in samples if found for own in found.latency_s for s in own]
+
+
+def _pooled(records: Sequence[Record], metric: Metric, calls_s: Sequence[float]) -> Pooled | None:
+    metrics = [r.metrics for r in records if r.metrics]
+    if not calls_s or not metrics:
+        return None
+    rates = [v for m in metrics if (v := m.throughput_per_s.value) is not None]
+    medians = [m.latency_s.p50 * 1e3 for m in metrics]
+    values = medians if metric == "latency" else rates
+    cosines = [r.fidelity.cosine_min for r in records if r.fidelity]
+    tail = float(np.quantile(calls_s, 0.99)) * 1e3 if len(calls_s) >= _PERCENTILE_CALLS else None
+    return Pooled(
+        value=float(np.median(values)) if values else None,
+        latency_p50_ms=float(np.median(calls_s)) * 1e3,
+        latency_p99_ms=tail,
+        memory_mib=None,
+        cosine_min=min(cosines, default=None),
+        records=tuple(r.id for r in records),
+    )

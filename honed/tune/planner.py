@@ -6,6 +6,7 @@ processes that share one never disagree.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,8 +22,8 @@ _UNTIL = {
     "others": 0.55,
     "halving": 0.7,
     "sampler": 0.85,
-    "unlikely": 0.7,
     "polish": 0.95,
+    "unlikely": 0.7,
 }
 _FINALISTS = 2
 _PATIENCE = 8  # sampler trials of a branch without a gain, after which it is given up
@@ -31,6 +32,8 @@ _POLISH_GAIN = 0.98  # one short trial each: processes differ by more than a hun
 _CONTENDERS = 4
 _ROOT = ("backend", "precision")
 _CLOSE = (1.15, 1.08)  # this near to the best: worth a second and a third trial
+_IN_DOUBT = 1.3  # one trial each tells settings apart that differ by more
+_WEAK = 1.7  # by what is expected of it, a branch this far behind waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +79,9 @@ def stages(view: View) -> Proposal | None:
         _others,
         _halving,
         _sampler,
-        _unlikely,
         _polish,
         _simpler,
+        _unlikely,
         _repeat,
     ):
         if (found := stage(view)) is not None:
@@ -128,17 +131,33 @@ def _others(view: View) -> Proposal | None:
     """The rest of engines x precisions, while there is time for the weaker ones."""
     for branch in view.space.branches:
         at = view.space.normal(branch.point)
-        if view.share < _UNTIL["others"] and not branch.unlikely and view.new(at):
+        waits = branch.unlikely or _weak(view, branch)
+        if view.share < _UNTIL["others"] and not waits and view.new(at):
             return Proposal(at, "expert")
     return None
 
 
+def _weak(view: View, branch: Branch) -> bool:
+    """Whether its engine, by its best precision so far and what the instructions promise for this
+    one, would be far behind the leader."""
+    promise = {b.key: b.promise for b in view.space.branches}
+    plain = {
+        s.branch: s.cost
+        for s in view.settings
+        if s.feasible and set(s.point) <= set(_ROOT) and s.branch in promise
+    }
+    own = [cost * promise[key] for key, cost in plain.items() if key[0] == branch.backend]
+    if not own or len(view.ask.objectives) > 1 or view.ask.objectives[0].timing is None:
+        return False
+    return min(own) / branch.promise > _WEAK * min(plain.values())
+
+
 def _unlikely(view: View) -> Proposal | None:
-    """Engines that by their own word are slow to start, or have no kernels for this: each once,
-    when the others leave time for it."""
-    for branch in view.space.branches:
+    """What is expected to be far behind, and engines that by their own word are slow to start or
+    have no kernels for this: each once, when the others leave time for it."""
+    for branch in sorted(view.space.branches, key=lambda b: b.unlikely):
         at = view.space.normal(branch.point)
-        if view.share < _UNTIL["unlikely"] and branch.unlikely and view.new(at):
+        if view.share < _UNTIL["unlikely"] and view.new(at):
             return Proposal(at, "expert")
     return None
 
@@ -176,22 +195,31 @@ def _leading(view: View) -> list[Point]:
 
 
 def _halving(view: View) -> Proposal | None:
-    """The better half gets a second trial, the better quarter a third; two go on."""
+    """The better half gets a second trial, the better quarter a third; two go on. Who is too far
+    from the second for luck to have decided it gets none."""
     if view.share >= _UNTIL["halving"]:
         return None
     leading = _leading(view)
     if len(leading) <= _FINALISTS:
         return None
+    best = [next(s for s in view.settings if s.branch == _key(b)) for b in leading]
     kept = len(leading)
     for trials in (2, 3):
         kept = max(_FINALISTS, -(-kept // 2))
-        for branch in leading[:kept]:
-            own = [s for s in view.settings if s.ok and s.branch == _key(branch)]
-            if sum(len(s.trials) for s in own) < trials:
-                return Proposal(own[0].point, "halving")
+        for setting in best[:kept]:
+            apart = _ratio(setting, best[_FINALISTS - 1])
+            own = [t for t in view.trials if t.branch == setting.branch and t.ok]
+            if len(own) < trials and apart < _IN_DOUBT:
+                return Proposal(setting.point, "halving")
         if kept == _FINALISTS:
             break
     return None
+
+
+def _ratio(one: Setting, other: Setting) -> float:
+    """How far apart two settings are, whichever is the better one."""
+    low, high = sorted((one.cost, other.cost))
+    return high / low if low > 0 else math.inf
 
 
 def _key(branch: Point) -> tuple[str, str]:
@@ -286,14 +314,12 @@ def _simpler(view: View) -> Proposal | None:
 
 
 def _repeat(view: View) -> Proposal | None:
-    """Repeats for those that may still be the best; who falls behind is repeated no more."""
-    if view.share >= 1:
-        return None
+    """Repeats for those that may lie on the front. (Those of a single objective race in the end,
+    in turns: that tells more than repeats at different times.)"""
     found = [s for s in view.settings if s.feasible]
-    if not found:
+    if view.share >= 1 or len(view.ask.objectives) == 1 or not found:
         return None
-    several = len(view.ask.objectives) > 1
-    contenders = (front(found) if several else found)[:_CONTENDERS]
+    contenders = front(found)[:_CONTENDERS]
     for repeats, close in enumerate(_CLOSE, start=2):
         for setting in contenders:
             if len(setting.trials) < repeats and setting.cost <= close * found[0].cost:

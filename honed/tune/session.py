@@ -27,7 +27,7 @@ _HOPELESS = 4.0
 # The confirmation's part of the budget lies between these; inside, what its processes will cost.
 _RESERVE = (0.25, 0.5)
 _BLOCKS = 6  # the fewest that give an interval worth its name
-_FINALISTS = 3
+_FINALISTS = 4
 _LONGEST = 1 / 3  # of the search's time for one trial: an export may take long, but not all
 
 PLANNERS: Mapping[str, Planner] = {"stages": planner.stages, "exhaustive": planner.exhaustive}
@@ -203,9 +203,9 @@ class Session:
         return min(high_s, max(low_s, self.confirmation_s(trials)))
 
     def confirmation_s(self, trials: Sequence[Trial]) -> float:
-        """The finalists and the default interleaved; the winner without each of its knobs."""
+        """A race of the finalists; the winner without each of its knobs; the default and it."""
         found = settings(trials)
         costs_s = [min(t.elapsed_s for t in s.trials) for s in found[:_FINALISTS] if s.ok]
         first_s = trials[0].elapsed_s if trials else 10.0
-        knobs = len(found[0].point) if found else 1
-        return _BLOCKS * (first_s + sum(costs_s) + (1 + knobs) * min(costs_s, default=0.0))
+        sides = 2 + len(found[0].point) if found else 2
+        return _BLOCKS * (first_s + sum(costs_s) + sides * min(costs_s, default=0.0))

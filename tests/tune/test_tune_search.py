@@ -141,7 +141,7 @@ def test_two_objectives_give_a_front(tmp_path: Path) -> None:
 
 def test_unlikely_engines_wait_for_the_others(tmp_path: Path) -> None:
     branches = tuple(replace(b, unlikely=b.backend == "onnxruntime") for b in ENGINES)
-    asked = ask("trials=40", "sampler=tpe")
+    asked = ask("trials=80", "sampler=tpe")
     bench = Landscape(latency_s)
     with stored(tmp_path, asked, replace(space(asked), branches=branches)) as (study, _):
         session(study, bench).run()
