@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from honed.record import Record
 from honed.report.columns import COSINE, P50, P99, PEAK, THROUGHPUT, Column, accuracy, key_columns
 from honed.report.evidence import Evidence
+from honed.report.folding import folded
 from honed.report.numbers import NONE
 from honed.report.page import Extra
 from honed.report.page.table import ordered
@@ -54,10 +55,8 @@ def _notes(evidence: Evidence, extra: Extra) -> list[str]:
     reasons = {
         f"{r.status}: {r.error.message}" for r in evidence.records if r.error and not r.ok
     }  # fmt: skip
-    told = [
-        *sorted(reasons),
-        *dict.fromkeys(d.message for r in evidence.records for d in r.doubts),
-    ]
+    doubts = folded([d.message for r in evidence.records for d in r.doubts])
+    told = [*sorted(reasons), *dict.fromkeys(doubts.values())]
     notes = [f"- {_safe(text)}" for text in (*extra.notes, *told)]
     return ["", *notes] if notes else []
 

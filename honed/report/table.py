@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from rich import box
@@ -14,6 +15,7 @@ from honed.record import Record
 from honed.report import columns
 from honed.report.columns import ALWAYS, Column, varies
 from honed.report.details import record_details
+from honed.report.folding import folded, listed
 from honed.report.words import status, word
 
 __all__ = ["RecordsTable", "record_details", "records_table"]
@@ -37,7 +39,8 @@ class RecordsTable:
         self._records = records
         self._measures = (*columns.measures(records), *columns.accuracy(records), *extra)
         self._extra = extra
-        self._footnotes = list(dict.fromkeys(d.message for r in records for d in r.doubts))
+        self._folded = folded([d.message for r in records for d in r.doubts])
+        self._footnotes = list(dict.fromkeys(self._folded.values()))
         self._short = _short_ids(records)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -125,18 +128,20 @@ class RecordsTable:
 
     def _marks(self, record: Record) -> str:
         """Which footnotes are this record's."""
-        numbers = [self._footnotes.index(d.message) + 1 for d in record.doubts]
-        return " ".join(map(_superscript, numbers))
+        lines = dict.fromkeys(self._folded[d.message] for d in record.doubts)
+        return " ".join(_superscript(self._footnotes.index(line) + 1) for line in lines)
 
     def _failures(self) -> Iterator[Text]:
+        """Each reason once, with whose it is."""
+        alike: dict[tuple[str, str, str], list[str]] = defaultdict(list)
         for record in self._records:
-            if record.error is None:
-                continue
-            line = Text.assemble(
-                self._short[record.id], " ", status(record.status), f": {record.error.message}"
-            )
-            if record.error.hint:
-                line.append(f" → {record.error.hint}", "dim")
+            if (error := record.error) is not None:
+                reason = (record.status, error.message, error.hint)
+                alike[reason].append(self._short[record.id])
+        for (outcome, message, hint), ids in alike.items():
+            line = Text.assemble(listed(ids), " ", status(outcome), f": {message}")
+            if hint:
+                line.append(f" → {hint}", "dim")
             line.justify = "left"
             yield line
 

@@ -223,6 +223,15 @@ def judged(setting: tuple[str, object], gain: Interval, why: str) -> Earned:
     return Earned(key, value, Interval(by.value, (low, high)), low > 1 and gains)
 
 
+def _race_s(work: _Work, winner: Point) -> float:
+    """Its share, and what would be left over when the gain has had as many whole rounds (of two
+    blocks) as fit into the rest."""
+    own_s = _RACE_SHARE * work.left_s
+    round_s = 2.1 * (_elapsed_s(work, work.default) + _elapsed_s(work, winner))
+    rounds = math.floor((work.left_s - own_s) / round_s) if round_s > 0 else 0
+    return work.left_s - rounds * round_s if rounds else own_s
+
+
 def _entrants(work: _Work, winner: Point, others: Sequence[Setting]) -> dict[str, Point]:
     """Who races: as many as there is time for to tell them apart."""
     costs = {s.name: s.cost for s in settings(work.session.study.trials()) if s.ok}
@@ -237,7 +246,7 @@ def _entrants(work: _Work, winner: Point, others: Sequence[Setting]) -> dict[str
     near = [o.point for o in others if o.cost <= _RIVAL * best]
     for index, other in enumerate([at for at in near if at not in sides.values()][:_RIVALS]):
         block_s = sum(_elapsed_s(work, at) for at in (*sides.values(), other))
-        if _RACE_BLOCKS * block_s < _RACE_SHARE * work.left_s:
+        if _RACE_BLOCKS * block_s < _race_s(work, winner):
             sides[f"other {index + 1}"] = other
     return sides
 
@@ -249,7 +258,7 @@ def _name(at: Point) -> str:
 def _raced(work: _Work, sides: dict[str, Point]) -> Point:
     """Which of them it is: the simplest of those that cannot be told from the best."""
     duels = work.duels
-    ends_s = work.session.bench.clock_s() + _RACE_SHARE * work.left_s
+    ends_s = work.session.bench.clock_s() + _race_s(work, sides[WINNER])
     left = race(work.session, duels, sides, ends_s)
     held = [k for k in left if _holds(work, k)]
     if not duels.blocks and WINNER not in duels.failed:

@@ -7,13 +7,13 @@ processes that share one never disagree.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
-from honed.tune.ask import Ask
+from honed.tune.polishing import polish
 from honed.tune.sampling import suggest
-from honed.tune.space import Branch, Dimension, Space
+from honed.tune.space import Branch, Space
 from honed.tune.trial import Point, Setting, Trial, front, point, settings, words
+from honed.tune.view import Proposal, View
 
 # How far into the search (its time or its trials) each stage may begin a trial. An earlier stage
 # that is done leaves its share to the later ones.
@@ -23,48 +23,16 @@ _UNTIL = {
     "halving": 0.7,
     "sampler": 0.85,
     "polish": 0.95,
-    "unlikely": 0.7,
+    "unlikely": 0.6,
 }
 _FINALISTS = 2
 _PATIENCE = 8  # sampler trials of a branch without a gain, after which it is given up
 _GAIN = 0.99
-_POLISH_GAIN = 0.98  # one short trial each: processes differ by more than a hundredth
 _CONTENDERS = 4
 _ROOT = ("backend", "precision")
 _CLOSE = (1.15, 1.08)  # this near to the best: worth a second and a third trial
 _IN_DOUBT = 1.3  # one trial each tells settings apart that differ by more
 _WEAK = 1.7  # by what is expected of it, a branch this far behind waits
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """All that a planner sees. `share`: how much of the search's time or trials is used."""
-
-    ask: Ask
-    space: Space
-    trials: Sequence[Trial]
-    share: float
-
-    @property
-    def settings(self) -> list[Setting]:
-        return settings(self.trials)
-
-    def tried(self, at: Point) -> bool:
-        """Whether somebody has measured it, or is at it."""
-        name = Trial(0, "", point(at), "").setting
-        return any(t.setting == name and t.status != "interrupted" for t in self.trials)
-
-    def new(self, at: Point) -> bool:
-        return not self.tried(at) and self.space.refusal(at) is None
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    point: Point
-    stage: str
-
-
-Planner = Callable[[View], Proposal | None]
 
 
 def stages(view: View) -> Proposal | None:
@@ -263,43 +231,7 @@ def _given_up(own: Sequence[Trial]) -> bool:
 
 
 def _polish(view: View) -> Proposal | None:
-    """The machine's knobs, one after the other, on the best setting so far; what pays is kept."""
-    if view.share >= _UNTIL["polish"]:
-        return None
-    best = _incumbent(view)
-    if best is None:
-        return None
-    for dimension in view.space.of(best.branch[0], "polish"):
-        for value in dimension.values:
-            at = view.space.normal({**best.point, dimension.key: value})
-            if dimension.key in best.point or _hopeless(view, best, dimension):
-                break
-            if view.new(at):
-                return Proposal(at, "polish")
-    return None
-
-
-def _incumbent(view: View) -> Setting | None:
-    """The best unpolished setting, then each polished one that beats it by enough."""
-    plain = settings([t for t in view.trials if t.stage != "polish"])
-    if not plain or not plain[0].ok:
-        return None
-    best = plain[0]
-    for trial in view.trials:
-        if trial.stage == "polish" and trial.ok and trial.missed <= best.missed:
-            (found,) = settings([t for t in view.trials if t.setting == trial.setting])
-            if found.ok and found.cost < _POLISH_GAIN * best.cost and found.branch == best.branch:
-                best = found
-    return best
-
-
-def _hopeless(view: View, best: Setting, dimension: Dimension) -> bool:
-    """A number that once failed on this branch is not raised further."""
-    return dimension.ordered and any(
-        t.stage == "polish" and dimension.key in t.point and not t.ok and t.branch == best.branch
-        for t in view.trials
-        if t.status not in ("running", "interrupted")
-    )
+    return polish(view) if view.share < _UNTIL["polish"] else None
 
 
 def _simpler(view: View) -> Proposal | None:

@@ -16,7 +16,7 @@ from honed.tune.trial import Point, Setting
 if TYPE_CHECKING:
     import optuna
 
-    from honed.tune.planner import View
+    from honed.tune.view import View
 
 _START_UP = 4  # experts and halving have been there: random beginnings would be waste
 _ENOUGH = 500

@@ -14,9 +14,9 @@ from honed.tune import confirm, planner
 from honed.tune.ask import Ask
 from honed.tune.bench import Bench, Guard
 from honed.tune.outcome import Ended, Outcome
-from honed.tune.planner import Planner, View
 from honed.tune.study import Result, Study, judged
 from honed.tune.trial import Setting, Trial, settings
+from honed.tune.view import Planner, Proposal, View
 
 # As short as a process is worth: its luck is larger than the noise of its calls.
 _SHORT = {"duration_s": 0.7, "min_samples": 8, "warmup_s": 2.0}
@@ -107,7 +107,7 @@ class Session:
                     return "exhausted"
                 self._trial(proposal, view)
 
-    def _trial(self, proposal: planner.Proposal, view: View) -> None:
+    def _trial(self, proposal: Proposal, view: View) -> None:
         """Whatever happens to the trial is its result, but for Ctrl-C and faults of the store."""
         number = self.study.begin(proposal.point, proposal.stage)
         case = self.short(self.study.space.case(proposal.point), proposal.stage)
@@ -140,9 +140,7 @@ class Session:
         (told,) = [t for t in self.study.trials() if t.number == number]
         self._hear.trial(told, record)
 
-    def _guard(
-        self, proposal: planner.Proposal, view: View, case: Case, best: Setting | None
-    ) -> Guard:
+    def _guard(self, proposal: Proposal, view: View, case: Case, best: Setting | None) -> Guard:
         """The default may take all there is: without it nothing can be said."""
         timed_s = self._timed_s(case, best)
         if proposal.stage == "default" or self.ask.budget_s is None:

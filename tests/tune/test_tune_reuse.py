@@ -15,7 +15,8 @@ from honed.record import Interval
 from honed.store import open_store
 from honed.tune import api, profile
 from honed.tune.outcome import Outcome
-from honed.tune.planner import View, exhaustive, stages
+from honed.tune.planner import exhaustive, stages
+from honed.tune.view import View
 
 WORDS = ("backend=fake", "sequence_length=8")
 BEST = {"backend": "fake", "precision": "fp32", "fake.latency_us": 500}

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from landscape import ENGINES, Landscape, ask, latency_s, session, space, stored
+from landscape import DIMENSIONS, ENGINES, Landscape, ask, latency_s, session, space, stored
 from records import failed_record
 
 from honed.case import Case
@@ -15,6 +15,7 @@ from honed.record import Interval
 from honed.tune import confirm, words
 from honed.tune import study as studies
 from honed.tune.outcome import Outcome
+from honed.tune.space import Dimension
 
 
 def found(folder: Path, bench: Landscape, *words: str) -> Outcome:
@@ -172,6 +173,26 @@ def test_a_knob_nobody_had_time_for_proves_itself_or_goes(tmp_path: Path) -> Non
     at = found(tmp_path, bench, "budget=200s")
     assert at.point is not None
     assert "allocator" not in at.point
+
+
+def test_small_gains_of_the_machine_are_tried_together(tmp_path: Path) -> None:
+    """Neither knob gains the 2 % that one trial is believed for; one pair cannot be had."""
+
+    def hundredths(case: Case) -> float:
+        gain = {"jemalloc": 0.986, "tcmalloc": 0.985}.get(str(case.get("allocator")), 1.0)
+        return 0.05 * gain * (0.987 if case.get("thp") == "always" else 1.0)
+
+    def failing(case: Case) -> str | None:
+        pair = (case.get("allocator"), case.get("thp"))
+        return "unproven" if pair == ("tcmalloc", "always") else None
+
+    asked = ask("objective=latency", "trials=60", "sampler=tpe")
+    allocators = next(d for d in DIMENSIONS if d.key == "allocator")
+    own = space(asked, (allocators, Dimension("thp", (None, "always"), False, "polish")))
+    with stored(tmp_path, asked, own) as (study, _):
+        session(study, Landscape(hundredths, failing)).run()
+        tried = [(t.point.get("allocator"), t.point.get("thp")) for t in study.trials()]
+    assert tried.index(("tcmalloc", "always")) < tried.index(("jemalloc", "always"))
 
 
 def test_the_budget_is_used_for_a_narrow_interval(tmp_path: Path) -> None:
