@@ -1,15 +1,18 @@
 """How far from the exhaustive best does honed tune end, in 20 trials and a fifth of the time?
 
-    python -m benchmarks.regret [--passes 2] [--seeds 5] [--rounds 12] [--png FILE] [--quick]
+    python -m benchmarks.regret [--passes 2] [--seeds 5] [--rounds 6] [--png FILE] [--quick]
                                 [--keep FOLDER]
 
 A space small enough to measure whole: engines x precisions x shares of the cores x allocators x
 huge pages. Brute force measures every point in some passes. Then `honed tune` searches the same
 space once for each seed, each in a store of its own, with a fifth of a pass as its whole budget,
-confirmation included. At last all that was found and the best points of the passes are measured
-again in rounds, which say which point is the best, and those near to it in as many rounds more,
-which say how much worse they are. (The best of many noisy numbers is a lucky one: what chose it
-must not judge it.) A point outside the rounds has what its passes say.
+confirmation included. After each search come rounds of the best points of the passes and of all
+that was found: each second round says which point is the best, the others how much worse the rest
+is. (The best of many noisy numbers is a lucky one: what chose it must not judge it.) A point
+outside the rounds has what its passes say.
+
+Two numbers for each seed: the best of its trials, and what it recommends after dropping every knob
+that gains less than 1 %, or that the noise hides.
 
 Random search is drawn from the same points; its trial of a point is one pass's measurement.
 Run it on a quiet machine; about half an hour. `--keep` leaves the passes and every study in a
@@ -46,7 +49,7 @@ from honed.tune.trial import words as typed
 
 _SPACE = (
     *("model=MiniLM-L6", "sequence_length=128", "objective=throughput", "batch_size=1"),
-    *("backend=torch,onnxruntime,openvino", "precision=fp32,bf16,int8"),
+    *("backend=torch,onnxruntime,openvino,ctranslate2", "precision=fp32,bf16,int8"),
     *("threads=1,2", "instances=1,2", "allocator=null,jemalloc,tcmalloc", "thp=null,always"),
     "search=backend,precision,threads,instances,allocator,thp",
 )
@@ -58,20 +61,20 @@ _QUICK = (
 _TRIALS = 20
 _RANDOM_SEARCHES = 200
 _CONTENDERS = 8
-_FAR = 0.08  # by the choosing rounds: no need to judge it more closely
+_FAR = 0.08  # no need to judge it more closely
+_LEAST_ROUNDS = 6
 _GOOD = 0.02
 _TIME_SHARE = 0.2
 
 
 @dataclass(slots=True)
 class Table:
-    """Every point's throughput in each pass, by the setting's words, and what one pass took; the
-    best ones' in the rounds that choose the best and in those that judge the others by it."""
+    """Every point's throughput in each pass, by the setting's words, and what one pass took; then
+    the contenders' in rounds: each second one says which is the best, the others judge by it."""
 
     passes: Mapping[str, Sequence[float]]
     pass_s: float
-    choosing: dict[str, list[float]] = field(default_factory=dict)
-    judging: dict[str, list[float]] = field(default_factory=dict)
+    rounds: list[Mapping[str, float]] = field(default_factory=list)
 
     @property
     def ranked(self) -> list[str]:
@@ -80,10 +83,16 @@ class Table:
 
     @property
     def best(self) -> str:
-        return max(self.choosing, key=lambda s: statistics.geometric_mean(self.choosing[s]))
+        first = self.ranked[0]
+        chosen = self.rounds[::2]
+
+        def behind(setting: str) -> float:
+            return _mean(_logs(chosen, first, setting))
+
+        return min((s for s in self.ranked[:_CONTENDERS] if s in chosen[0]), key=behind)
 
     def regret(self, setting: str) -> float:
-        """How much less it does than the best, and never less than nothing."""
+        """How much less it does than the best."""
         return 0.0 if setting == self.best else 1 - math.exp(-_mean(self.logs(setting)))
 
     def error(self, setting: str) -> float:
@@ -91,13 +100,18 @@ class Table:
         return statistics.stdev(logs) / math.sqrt(len(logs)) if len(logs) > 1 else math.nan
 
     def logs(self, setting: str) -> list[float]:
-        """The best's throughput over its own, round by round where both were in the rounds."""
-        for rounds in (self.judging, self.choosing):
-            if setting in rounds:
-                pairs = zip(rounds[self.best], rounds[setting], strict=True)
-                return [math.log(best / own) for best, own in pairs]
-        best = statistics.geometric_mean(self.choosing[self.best])
-        return [math.log(best / statistics.geometric_mean(self.passes[setting]))]
+        """The best's throughput over its own, in each judging round that has both; else in each
+        pass."""
+        best = self.best
+        if judged := _logs(self.rounds[1::2], best, setting):
+            return judged
+        pairs = zip(self.passes[best], self.passes[setting], strict=True)
+        return [math.log(high / own) for high, own in pairs]
+
+
+def _logs(rounds: Sequence[Mapping[str, float]], one: str, other: str) -> list[float]:
+    both = [r for r in rounds if one in r and other in r]
+    return [math.log(r[one] / r[other]) for r in both]
 
 
 def _mean(logs: Sequence[float]) -> float:
@@ -130,28 +144,28 @@ def _store(folder: Path, name: str) -> str:
 
 
 def exhaustive(folder: Path, words: Sequence[str], count: int) -> tuple[Study, Table]:
-    """Every point in each pass, in an order drawn anew. The first process of an engine and a
+    """Every point in each pass, in an order drawn anew; points that the folder has are not
+    measured again, and count with the time they took. The first process of an engine and a
     precision also exports; that is done before, and counted nowhere."""
     how = api.How(store=_store(folder, "all"), warm=False)
     made = api.new([*words, "study=all", "budget=1h"], how)
     points = [at for branch in made.space.branches for at in made.space.points(branch)]
     for branch in made.space.branches:
         measure(_case(made, branch.point))
-    if (kept := folder / "passes.json").exists():
-        return made, Table(**json.loads(kept.read_text()))
-    found: dict[str, list[float]] = defaultdict(list)
-    rng, took_s = random.Random(0), []
-    for index in range(count):
-        began_s = time.monotonic()
-        for at in rng.sample(points, len(points)):
-            if (value := _throughput(measure(_case(made, at)))) is not None:
-                found[" ".join(typed(at))].append(value)
-        took_s.append(time.monotonic() - began_s)
-        print(f"pass {index + 1}: {len(points)} points in {took_s[-1]:.0f} s", flush=True)
-    whole = {k: v for k, v in found.items() if len(v) == count}
-    table = Table(whole, statistics.median(took_s))
-    kept.write_text(json.dumps({"passes": whole, "pass_s": table.pass_s}))
-    return made, table
+    kept = folder / "passes.json"
+    known = json.loads(kept.read_text()) if kept.exists() else {"pass_s": 0.0, "found": {}}
+    missing = [at for at in points if " ".join(typed(at)) not in known["found"]]
+    found: dict[str, list[float | None]] = defaultdict(list)
+    rng, began_s = random.Random(0), time.monotonic()
+    for _ in range(count if missing else 0):
+        for at in rng.sample(missing, len(missing)):
+            found[" ".join(typed(at))].append(_throughput(measure(_case(made, at))))
+    known["pass_s"] += (time.monotonic() - began_s) / count
+    known["found"] |= found
+    kept.write_text(json.dumps(known))
+    print(f"{len(known['found'])} points, {known['pass_s']:.0f} s a pass", flush=True)
+    whole = {k: v for k, v in known["found"].items() if None not in v}
+    return made, Table(whole, known["pass_s"])
 
 
 def _case(made: Study, at: Point) -> Case:
@@ -170,18 +184,25 @@ def search(folder: Path, seed: int, words: Sequence[str]) -> Search:
     return Search([t for t in made.trials() if t.ok], found, outcome["elapsed_s"])
 
 
-def again(made: Study, settings: Sequence[str], rounds: int) -> dict[str, list[float]]:
-    """The settings in turns, in an order that changes from round to round."""
+def again(made: Study, settings: Sequence[str], rng: random.Random) -> dict[str, float]:
+    """One round: the settings in an order drawn anew."""
     known = (at for branch in made.space.branches for at in made.space.points(branch))
     points = {" ".join(typed(at)): at for at in known}
-    rng, found = random.Random(0), defaultdict(list)
-    for _ in range(rounds):
-        for setting in rng.sample(list(settings), len(settings)):
-            record = measure(_case(made, points[setting]))
-            if (value := _throughput(record)) is None:
-                sys.exit(f"{setting}: {record.status}: {record.error}")
-            found[setting].append(value)
-    return dict(found)
+    found = {}
+    for setting in rng.sample(list(settings), len(settings)):
+        record = measure(_case(made, points[setting]))
+        if (value := _throughput(record)) is None:
+            sys.exit(f"{setting}: {record.status}: {record.error}")
+        found[setting] = value
+    return found
+
+
+def contenders(table: Table, found: Sequence[str]) -> list[str]:
+    """The best by the passes, and what was found; once it is clear who is far behind, the rest."""
+    named = dict.fromkeys([*table.ranked[:_CONTENDERS], *(s for s in found if s in table.passes)])
+    if len(table.rounds) < _LEAST_ROUNDS:
+        return list(named)
+    return [s for s in named if not any(s in r for r in table.rounds) or table.regret(s) < _FAR]
 
 
 def regrets(trials: Sequence[tuple[str, float]], table: Table) -> list[float]:
@@ -208,7 +229,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--passes", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=6, help="after each search")
     parser.add_argument("--png", type=Path)
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--quick", action="store_true", help="a tiny space: does it run?")
@@ -223,12 +244,13 @@ def main() -> None:
         made, table = exhaustive(folder, words, asked.passes)
         budget_s = 30 if asked.quick else int(_TIME_SHARE * table.pass_s)
         limits = (f"trials={trials}", f"budget={budget_s}s")
-        searches = [search(folder, seed, (*words, *limits)) for seed in range(asked.seeds)]
-        found = [s.found for s in searches if s.found in table.passes]
-        settings = list(dict.fromkeys([*table.ranked[:_CONTENDERS], *found]))
-        table.choosing = again(made, settings, asked.rounds)
-        near = [s for s in settings if table.regret(s) < _FAR]
-        table.judging = again(made, near, asked.rounds)
+        rng, searches = random.Random(0), []
+        for seed in range(asked.seeds):
+            searches.append(search(folder, seed, (*words, *limits)))
+            # Rounds after each search: what the machine does meanwhile meets both.
+            for _ in range(asked.rounds):
+                settings = contenders(table, [s.found for s in searches])
+                table.rounds.append(again(made, settings, rng))
     good = told(table, searches)
     control = random_searches(table, trials)
     middle = [statistics.median(column) for column in zip(*control, strict=True)]
@@ -244,7 +266,8 @@ def main() -> None:
 def told(table: Table, searches: Sequence[Search]) -> int:
     """Prints what each search found; how many are good."""
     print(f"{len(table.passes)} points; regret of the best, with its standard error:")
-    for setting, values in table.choosing.items():
+    for setting in dict.fromkeys(s for r in table.rounds for s in r):
+        values = [r[setting] for r in table.rounds if setting in r]
         print(f"  {table.regret(setting):6.1%} ({table.error(setting):.1%})  "
               f"{statistics.geometric_mean(values):6.1f}/s  {setting}")  # fmt: skip
     good = 0
@@ -254,6 +277,8 @@ def told(table: Table, searches: Sequence[Search]) -> int:
         good += regret <= _GOOD and len(of.trials) <= _TRIALS and share <= _TIME_SHARE
         print(f"seed {seed}: {_course(_seen(of, table))}; {len(of.trials)} trials, "
               f"{share:.0%} of the time; recommended, {regret:.1%}: {of.found}")  # fmt: skip
+    best = [_seen(of, table)[-1] for of in searches]
+    print(f"best of each seed's trials: {_course(best)}")
     return good
 
 

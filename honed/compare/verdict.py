@@ -114,6 +114,13 @@ def critical_t(count: int, alpha: float = ALPHA) -> float:
     return math.sqrt((count - 1) * (needed - 1) / (1 - needed / r)) if needed < r else math.inf
 
 
+def student(freedom: int, alpha: float = ALPHA) -> float:
+    """Student's two-sided t: for a number of blocks that was settled beforehand."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, 1 - alpha / 2))
+
+
 def judge(
     differences: Mapping[str, Sequence[float]],
     question: Question,

@@ -6,7 +6,7 @@ nothing.
    processes take long, takes part only where it is near.
 2. That one against itself without each of its knobs that the race did not try alone: a knob whose
    gain is not certain, or under a hundredth, is left out.
-3. The default and what is left of it, until the interval is narrow or the time is spent.
+3. The default and what is left of it, in as many blocks as the time allows.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 SAME = math.log(1.01)  # differences under this are not worth a knob
 DEFAULT, WINNER, SIMPLER = "default", "winner", "simpler"
-_NARROW = 0.02
+_MOST_ROUNDS = 10  # of two blocks: enough for an interval of a hundredth or two
 # The simplest within one standard error of the best (Breiman et al. 1984): among some that the
 # blocks cannot tell apart the first would be the luckiest.
 _NOISE = 1.0
@@ -61,6 +61,7 @@ class _Work:
     session: Session
     duels: Duels
     until_s: float
+    proof: tuple[int, int] = (0, 0)  # the blocks that are to say what is gained
 
     @property
     def left_s(self) -> float:
@@ -134,8 +135,8 @@ def _chosen(work: _Work, able: Sequence[Setting]) -> tuple[Point, tuple[Earned, 
     kept = {e.key for e in earned if e.kept} | set(work.default)
     chosen = _filled(work, point({k: v for k, v in raced.items() if k in kept}))
     if chosen != work.default:
-        _narrow(work, chosen)
-        if (work.duels.gain(_side(work, chosen), DEFAULT).value or math.inf) < 1:
+        _prove(work, chosen)
+        if (_gain(work, chosen).value or math.inf) < 1:
             chosen = work.default  # what the trials promised was luck
     return chosen, tuple(replace(e, kept=chosen.get(e.key) == e.value) for e in earned)
 
@@ -285,15 +286,23 @@ def _holds(work: _Work, side: str) -> bool:
     return all(o.kept_by(pooled.latency_p99_ms) for o in limits)
 
 
-def _narrow(work: _Work, chosen: Point) -> None:
-    """More blocks of the default and the recommendation, until the interval is narrow."""
-    side = _side(work, chosen)
-    duels = work.duels
+def _prove(work: _Work, chosen: Point) -> None:
+    """The default and the recommendation alone, as many blocks as there is time for, settled now:
+    an interval that one may look at again and again is twice as wide."""
+    side, duels = _side(work, chosen), work.duels
     round_s = 2 * (_elapsed_s(work, work.default) + _elapsed_s(work, chosen))
-    while duels.half(side, DEFAULT) > _NARROW and work.left_s > _LEAST * round_s / 2:
-        found = duels.compare({DEFAULT: work.default, side: chosen}, work.left_s)
+    rounds = min(_MOST_ROUNDS, max(1, math.floor(work.left_s / round_s))) if round_s else 1
+    first = len(duels.blocks)
+    work.proof = (first, first + 2 * rounds)
+    while (left := work.proof[1] - len(duels.blocks)) > 0 and work.left_s > _LEAST * round_s / 2:
+        share_s = min(work.left_s, max(1.0, 1.2 * left * round_s / 2))
+        found = duels.compare({DEFAULT: work.default, side: chosen}, share_s)
         if found is None or not found.trials:
             return
+
+
+def _gain(work: _Work, at: Point) -> Interval:
+    return work.duels.planned_gain(_side(work, at), DEFAULT, slice(*work.proof))
 
 
 def _side(work: _Work, at: Point, new: str = WINNER) -> str:
@@ -318,7 +327,7 @@ def _recommended(
     work: _Work, ended: Ended, chosen: Point, earned: tuple[Earned, ...], record: Record | None
 ) -> Outcome:
     session, side = work.session, _side(work, chosen)
-    gain = work.duels.gain(side, DEFAULT)
+    gain = _gain(work, chosen)
     if chosen == work.default:
         gain = Interval(1.0)
     elif gain.value is None:
@@ -332,6 +341,8 @@ def _recommended(
         earned=earned,
         default_pooled=with_memory(work.duels.pooled(DEFAULT, side), first_record(session)),
         best_pooled=with_memory(work.duels.pooled(side, DEFAULT), record),
-        note="; ".join(f"{k}: {why}" for k, why in work.duels.failed.items()),
+        note="; ".join(
+            f"{_name(work.duels.points[k])}: {why}" for k, why in work.duels.failed.items()
+        ),
     )
     return filled_in(session, found)

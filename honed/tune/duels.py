@@ -14,7 +14,7 @@ from itertools import combinations
 import numpy as np
 
 from honed.compare.outcome import Comparison, Metric, log_time
-from honed.compare.verdict import sequence
+from honed.compare.verdict import sequence, student
 from honed.record import Interval, Record
 from honed.tune.bench import Bench
 from honed.tune.outcome import Pooled
@@ -131,10 +131,16 @@ class Duels:
             return Interval(math.exp(-at.log))
         return Interval(math.exp(-at.log), (math.exp(-at.high), math.exp(-at.low)))
 
-    def half(self, side: str, against: str) -> float:
-        """Half the width of the interval, as a log."""
-        own = self.differences(side, against)
-        return sequence(own).half if own else math.inf
+    def planned_gain(self, side: str, against: str, blocks: slice) -> Interval:
+        """The same from blocks whose number was settled before the first: nobody looked and then
+        stopped, so Student's interval holds, and for few blocks is half as wide."""
+        own = Duels(self.bench, self.space, self.metric, blocks=self.blocks[blocks])
+        logs = own.differences(side, against)
+        if len(logs) < 2:
+            return self.gain(side, against)
+        middle, error = float(np.mean(logs)), float(np.std(logs, ddof=1)) / math.sqrt(len(logs))
+        half = student(len(logs) - 1) * error
+        return Interval(math.exp(-middle), (math.exp(-middle - half), math.exp(-middle + half)))
 
     def pooled(self, side: str, against: str) -> Pooled | None:
         """The side's processes together: those in turns with the other side, if there are any.
