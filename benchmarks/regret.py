@@ -153,7 +153,9 @@ def exhaustive(folder: Path, words: Sequence[str], count: int) -> tuple[Study, T
     for branch in made.space.branches:
         measure(_case(made, branch.point))
     kept = folder / "passes.json"
-    known = json.loads(kept.read_text()) if kept.exists() else {"pass_s": 0.0, "found": {}}
+    known: dict[str, Any] = {"pass_s": 0.0, "found": {}}
+    if kept.exists():
+        known = json.loads(kept.read_text())
     missing = [at for at in points if " ".join(typed(at)) not in known["found"]]
     found: dict[str, list[float | None]] = defaultdict(list)
     rng, began_s = random.Random(0), time.monotonic()
