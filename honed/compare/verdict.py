@@ -114,11 +114,18 @@ def critical_t(count: int, alpha: float = ALPHA) -> float:
     return math.sqrt((count - 1) * (needed - 1) / (1 - needed / r)) if needed < r else math.inf
 
 
-def student(freedom: int, alpha: float = ALPHA) -> float:
-    """Student's two-sided t: for a number of blocks that was settled beforehand."""
+def planned(differences: Sequence[float], alpha: float = ALPHA) -> Estimate:
+    """The same where the number of blocks was settled before the first: nobody looked and then
+    stopped, so Student's interval holds, and for few blocks is half as wide or less."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(freedom, 1 - alpha / 2))
+    values = np.asarray(differences, dtype=float)
+    mean, count = float(values.mean()), len(values)
+    if count < 2:
+        return Estimate(mean, -math.inf, math.inf, count)
+    t = float(stdtrit(count - 1, 1 - alpha / 2))
+    half = t * float(values.std(ddof=1)) / math.sqrt(count)
+    return Estimate(mean, mean - half, mean + half, count)
 
 
 def judge(

@@ -14,7 +14,7 @@ from itertools import combinations
 import numpy as np
 
 from honed.compare.outcome import Comparison, Metric, log_time
-from honed.compare.verdict import sequence, student
+from honed.compare.verdict import Estimate, planned, sequence
 from honed.record import Interval, Record
 from honed.tune.bench import Bench
 from honed.tune.outcome import Pooled
@@ -122,25 +122,15 @@ class Duels:
         return max(_LEAST_NOISE, spread)
 
     def gain(self, side: str, against: str) -> Interval:
-        """How many times better than the other, with its interval."""
+        """How many times better than the other, with its interval at any look."""
         own = self.differences(side, against)
-        if not own:
-            return Interval(None)
-        at = sequence(own)
-        if math.isinf(at.high):
-            return Interval(math.exp(-at.log))
-        return Interval(math.exp(-at.log), (math.exp(-at.high), math.exp(-at.low)))
+        return _interval(sequence(own)) if own else Interval(None)
 
     def planned_gain(self, side: str, against: str, blocks: slice) -> Interval:
-        """The same from blocks whose number was settled before the first: nobody looked and then
-        stopped, so Student's interval holds, and for few blocks is half as wide."""
-        own = Duels(self.bench, self.space, self.metric, blocks=self.blocks[blocks])
-        logs = own.differences(side, against)
-        if len(logs) < 2:
-            return self.gain(side, against)
-        middle, error = float(np.mean(logs)), float(np.std(logs, ddof=1)) / math.sqrt(len(logs))
-        half = student(len(logs) - 1) * error
-        return Interval(math.exp(-middle), (math.exp(-middle - half), math.exp(-middle + half)))
+        """The same from blocks whose number was settled before the first."""
+        fresh = Duels(self.bench, self.space, self.metric, blocks=self.blocks[blocks])
+        own = fresh.differences(side, against)
+        return _interval(planned(own)) if own else self.gain(side, against)
 
     def pooled(self, side: str, against: str) -> Pooled | None:
         """The side's processes together: those in turns with the other side, if there are any.
@@ -153,6 +143,12 @@ class Duels:
         """Every timed call of all its processes."""
         samples = [r.samples for r in self.records([side])]
         return [s for found in samples if found for own in found.latency_s for s in own]
+
+
+def _interval(at: Estimate) -> Interval:
+    """Of the slowdown's log: how many times faster."""
+    limits = None if math.isinf(at.half) else (math.exp(-at.high), math.exp(-at.low))
+    return Interval(math.exp(-at.log), limits)
 
 
 def _pooled(records: Sequence[Record], metric: Metric, calls_s: Sequence[float]) -> Pooled | None:
