@@ -1,9 +1,9 @@
 """From candidates to a recommendation: interleaved with the default, and no knob that does
 nothing.
 
-1. The best of the trials, the same without the machine's knobs, and those next to it race. The
-   simplest within a hundredth of the best, or within the noise, goes on. The default, whose
-   processes take long, takes part only where it is near.
+1. The best of the trials, the same without the machine's knobs and without its engine's, and those
+   next to it race. The simplest within a hundredth of the best, or within the noise, goes on. The
+   default, whose processes take long, takes part only where it is near.
 2. That one against itself without each of its knobs that the race did not try alone: a knob whose
    gain is not certain, or under a hundredth, is left out.
 3. The default and what is left of it, in as many blocks as the time allows.
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from honed.tune.session import Session
 
 SAME = math.log(1.01)  # differences under this are not worth a knob
-DEFAULT, WINNER, SIMPLER = "default", "winner", "simpler"
+DEFAULT, WINNER, SIMPLER, PLAIN = "default", "winner", "simpler", "plain"
 _MOST_ROUNDS = 10  # of two blocks: enough for an interval of a hundredth or two
 # The simplest within one standard error of the best (Breiman et al. 1984): among some that the
 # blocks cannot tell apart the first would be the luckiest.
@@ -234,16 +234,22 @@ def _race_s(work: _Work, winner: Point) -> float:
 
 
 def _entrants(work: _Work, winner: Point, others: Sequence[Setting]) -> dict[str, Point]:
-    """Who races: as many as there is time for to tell them apart."""
+    """Who races: the winner, also without the machine's knobs and without the engine's own, then
+    as many others as there is time for to tell them apart."""
+    space = work.session.study.space
     costs = {s.name: s.cost for s in settings(work.session.study.trials()) if s.ok}
-    best = costs[_name(winner)]
-    polish = {d.key for d in work.session.study.space.of(str(winner["backend"]), "polish")}
-    simpler = _filled(work, point({k: v for k, v in winner.items() if k not in polish}))
+    best, backend = costs[_name(winner)], str(winner["backend"])
+    polish = {d.key for d in space.of(backend, "polish")}
+    own = {d.key for d in space.of(backend, "search") if d.owner}
     sides = {WINNER: winner}
-    if simpler != winner:
-        sides[DEFAULT if simpler == work.default else SIMPLER] = simpler
+    for name, gone in ((SIMPLER, polish), (PLAIN, polish | own)):
+        at = _filled(work, point({k: v for k, v in winner.items() if k not in gone}))
+        if at not in (work.default, *sides.values()) and space.refusal(at) is None:
+            sides[name] = at
     if costs.get(_name(work.default), math.inf) < _NEAR * best:
         sides[DEFAULT] = work.default
+    if PLAIN in sides and costs.get(_name(sides[PLAIN]), best) > _RIVAL * best:
+        del sides[PLAIN]  # one trial each tells so much apart
     near = [o.point for o in others if o.cost <= _RIVAL * best]
     for index, other in enumerate([at for at in near if at not in sides.values()][:_RIVALS]):
         block_s = sum(_elapsed_s(work, at) for at in (*sides.values(), other))

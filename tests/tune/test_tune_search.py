@@ -16,6 +16,8 @@ from honed.tune import confirm, words
 from honed.tune import study as studies
 from honed.tune.outcome import Outcome
 from honed.tune.space import Dimension
+from honed.tune.study import judged
+from honed.tune.trial import point
 
 
 def found(folder: Path, bench: Landscape, *words: str) -> Outcome:
@@ -80,6 +82,21 @@ def test_a_knob_that_does_nothing_is_not_recommended(tmp_path: Path) -> None:
     at = found(tmp_path, bench, "objective=latency", "budget=20m")
     assert at.point is not None
     assert set(at.point) <= {"backend", "precision"}
+
+
+def test_an_engines_knob_races_against_the_setting_without_it(tmp_path: Path) -> None:
+    """Nobody has tried that one: two trials are all there is."""
+    plain = {"backend": "openvino", "precision": "int8", "threads": 2}
+    bench = Landscape(lambda case: 0.05 if case.backend == "openvino" else 0.15)
+    with stored(tmp_path, ask("objective=latency", "budget=5m")) as (study, _):
+        own = session(study, bench)
+        for at in (study.space.default, {**plain, "openvino.hint": "latency"}):
+            number = study.begin(point(at), "expert")
+            record = bench.measure(study.space.case(at), lambda _: None)
+            study.end(number, replace(judged(record, study.ask), elapsed_s=bench.cost_s))
+        found = confirm.confirm(own, "trials")
+    assert dict(found.point or {}) == plain
+    assert found.gain.value == pytest.approx(3.0, rel=1e-3)  # calls spread by a thousandth
 
 
 def test_failures_cost_time_and_never_end_the_search(tmp_path: Path) -> None:
