@@ -18,11 +18,11 @@ import statistics
 from collections.abc import Sequence
 
 from honed.case import Case
-from honed.compare.trials import mirrored
-from honed.compare.verdict import sequence
 from honed.compose import compose
+from honed.experiment.blocks import mirrored
 from honed.record import Record
 from honed.run.parent import measure
+from honed.statistics.paired import sequence
 
 _REFERENCE = "backend=torch precision=fp32"
 _FREEZE = "torch.mode=compile torch.freezing=on"

@@ -28,11 +28,11 @@ from pathlib import Path
 from honed import artifacts
 from honed.backends.base import LoadRequest, load_backend
 from honed.case import Case
-from honed.compare.trials import mirrored
-from honed.compare.verdict import Estimate, sequence
+from honed.experiment.blocks import mirrored
 from honed.models.checkpoint import ModelRequest, materialise
-from honed.quantities import seconds, share
 from honed.run.parent import measure
+from honed.statistics.paired import Estimate, sequence
+from honed.units import seconds, share
 
 ENGINES = ("torch", "onnxruntime", "openvino", "keras", "ctranslate2")
 SHAPES = ("1x32", "1x128", "8x128")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, cast
 
-from honed import lengths as words
+from honed import length_spec as words
 from honed.errors import UsageError, did_you_mean
 from honed.knob import Value
 
@@ -152,6 +152,13 @@ class Case:
     def to_json(self) -> dict[str, Value | None]:
         """Flat: every field, then every knob that is set."""
         return {k: getattr(self, k) for k in CORE_KEYS} | dict(self.knobs)
+
+    def __to_plain__(self) -> dict[str, Value | None]:
+        return self.to_json()
+
+    @classmethod
+    def __from_plain__(cls, data: Mapping[str, Any]) -> Case:
+        return cls.from_json(data)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Case:

@@ -13,16 +13,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from honed import lengths
-from honed.backends.base import backend_names, load_backend, survey_backends
+from honed import length_spec
+from honed.backends.base import backend_names, load_backend
 from honed.case import CORE_FIELDS, CORE_KEYS, Case
 from honed.errors import UsageError, did_you_mean
-from honed.knob import Knob, Span, Value
-from honed.machine.spawn import machine_knobs
-from honed.models import padding
-from honed.models.lengths import longest
-from honed.quantities import share
-from honed.workloads.base import load_workload, survey_workloads, workload_names
+from honed.knob import Span, Value
+from honed.knobs import all_knobs
+from honed.models.draw_lengths import longest
+from honed.models.knobs import padding
+from honed.units import share
+from honed.workloads.base import load_workload, workload_names
 
 Choice = Value | None
 
@@ -83,40 +83,6 @@ def _sweep(said: dict[str, list[Choice]], words: Sequence[str]) -> Sweep:
     return Sweep(tuple(dict.fromkeys(cases)), varying)
 
 
-@cache
-def all_knobs() -> Mapping[str, Knob]:
-    """Every knob of any backend or workload, of the inputs and the machine, by its key."""
-    found: dict[str, Knob] = {**machine_knobs(), **{k.name: k for k in padding.KNOBS}}
-    for survey in (survey_backends(), survey_workloads()):
-        found |= {k.name: k for variant in survey.working.values() for k in variant.KNOBS}
-    return found
-
-
-def listed_knobs() -> Mapping[str, Knob]:
-    """The knobs that users are told of: all but those of hidden backends and workloads."""
-    surveys = (survey_backends(), survey_workloads())
-    hidden = {name for s in surveys for name in set(s.working) - set(s.listed)}
-    return {name: knob for name, knob in all_knobs().items() if knob.owner not in hidden}
-
-
-def known_keys() -> dict[str, str]:
-    """Every key that users are told of, with its help line."""
-    core = {f.name: str(f.metadata["help"]) for f in CORE_FIELDS}
-    return core | {k.name: f"{k.help} ({k.choices})" for k in listed_knobs().values()}
-
-
-def applicable_knobs(case: Case) -> dict[str, Knob]:
-    """The knobs that mean something here: all but other backends' and other workloads'."""
-    owners = {"", case.backend, case.workload}
-    return {k: knob for k, knob in all_knobs().items() if knob.owner in owners}
-
-
-def filled_in(case: Case) -> dict[str, Choice]:
-    """The Case as a record keeps it: every field, and every applicable knob (null: untouched)."""
-    core = {key: case.get(key) for key in CORE_KEYS}
-    return core | dict.fromkeys(applicable_knobs(case)) | dict(case.knobs)
-
-
 def _parsed(words: Sequence[str]) -> Iterator[tuple[str, list[Choice]]]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
@@ -146,13 +112,13 @@ def _unreadable(word: str, why: str) -> UsageError:
     hint = "write key=value; put quotes around a value with commas, brackets or equals signs"
     if "=" not in word:
         hint = f"write key=value, for example model={word}"
-    elif word.startswith("sequence_length=") and lengths.looks_like(word.partition("=")[2]):
+    elif word.startswith("sequence_length=") and length_spec.looks_like(word.partition("=")[2]):
         hint = f"lengths={word.partition('=')[2]}"
     return UsageError(f"cannot read {word!r}: {reason}", hint)
 
 
 def _lengths(text: str) -> list[Choice]:
-    return [None if part in ("null", "") else part for part in lengths.swept(text)]
+    return [None if part in ("null", "") else part for part in length_spec.swept(text)]
 
 
 def _plain(key: str, value: Any) -> Choice:
@@ -254,7 +220,7 @@ def _coerced(key: str, value: Choice) -> Choice:
         expected = {"int": "a whole number", "float": "a number", "bool": "true or false"}
         wanted = expected.get(kind.split(" |", maxsplit=1)[0], "a word")
         hint = f"{key}: {field.metadata['help']}"
-        if key == "sequence_length" and lengths.looks_like(str(value)):
+        if key == "sequence_length" and length_spec.looks_like(str(value)):
             hint = f"lengths={value}"
         raise UsageError(f"{key}={value} is not {wanted}", hint) from None
     coerced: Choice = config[key]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Literal
 
 from honed.case import Case
+from honed.plain import from_plain, to_plain
 
 Status = Literal[
     "ok", "unproven", "diverged", "oom", "crashed", "timeout", "unsupported", "interrupted"
@@ -194,43 +192,9 @@ class Record:
         return Case.from_json(self.case)
 
     def to_json(self) -> dict[str, Any]:
-        plain: dict[str, Any] = _plain(self)
+        plain: dict[str, Any] = to_plain(self)
         return plain
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Record:
-        record: Record = _build(cls, data)
-        return record
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value
-
-
-@lru_cache
-def _hints(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
-
-
-def _build(kind: Any, data: Any) -> Any:
-    """`data` as `kind`, field by field; fields added by a newer honed are ignored."""
-    if data is None:
-        return None
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        return _build(next(a for a in args if a is not type(None)), data)
-    if dataclasses.is_dataclass(kind):
-        hints = _hints(typing.cast(type, kind))
-        known = {f.name for f in dataclasses.fields(kind)}
-        return typing.cast(Any, kind)(
-            **{k: _build(hints[k], v) for k, v in data.items() if k in known}
-        )
-    if origin is tuple:
-        return tuple(_build(args[0], v) for v in data)
-    return data
+        return from_plain(cls, data)

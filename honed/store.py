@@ -25,7 +25,7 @@ from honed import database
 from honed.case import Case
 from honed.errors import StoreError, did_you_mean
 from honed.record import STATUSES, Record
-from honed.where import known_keys, parse
+from honed.record_filter import known_keys, parse
 
 Records = list[Record]
 

@@ -8,9 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from honed.case import Case
-from honed.measure import stats
-from honed.measure.fidelity import TOLERANCES
-from honed.measure.window import cut
+from honed.instruments.fidelity import TOLERANCES
 from honed.record import (
     Doubt,
     Error,
@@ -22,6 +20,8 @@ from honed.record import (
     Record,
     Samples,
 )
+from honed.statistics import sample
+from honed.statistics.window import cut
 
 MIB = 2**20
 MACHINE: Mapping[str, Any] = {
@@ -159,10 +159,10 @@ def _samples(
 
 
 def _metrics(case: Case, found: Any) -> Metrics:
-    throughput: Interval = stats.throughput(found, case.batch_size)
+    throughput: Interval = sample.throughput(found, case.batch_size)
     assert throughput.value is not None
     return Metrics(
-        latency_s=stats.latency(found.samples),
+        latency_s=sample.latency(found.samples),
         throughput_per_s=throughput,
         tokens_per_s=throughput.value * case.sequence_length,
         useful_tokens_per_s=throughput.value * case.sequence_length,

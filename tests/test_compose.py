@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from honed.case import CORE_KEYS
-from honed.compose import change, compose, filled_in, known_keys
+from honed.compose import change, compose
 from honed.errors import UsageError
+from honed.knobs import filled_in, known_keys
 
 TINY = ["model=tiny", "backend=fake"]
 

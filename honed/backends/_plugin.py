@@ -38,7 +38,7 @@ class PluginStep:
         import torch
 
         from honed.models.heads import input_names, output_names, wrap
-        from honed.models.torch_module import load_module
+        from honed.models.torch.module import load_module
 
         if request.case.device != "cpu":
             raise UnsupportedError(f"{request.case.backend} runs on CPUs only", "device=cpu")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from honed.cli.progress import Line
     from honed.compare.outcome import Comparison, Side
     from honed.compare.session import How, Progress
-    from honed.report.cost import Cost
+    from honed.show.cost import Cost
 
 UNDECIDED = 3
 
@@ -59,16 +59,16 @@ def compare(
     Exit code 0: decided (with --fail-if-slower: not slower); 1: slower, or a trial failed;
     2: a word was wrong; 3: undecided.
     """
-    from honed import quantities
+    from honed import units
     from honed.cli.progress import Line
     from honed.compare.session import How
 
     line, costs = Line(), Costs(price)
     how = How(
         metric=metric,
-        resolution=quantities.share(resolution),
-        slower_than=quantities.share(fail_if_slower) if fail_if_slower else None,
-        budget_s=quantities.seconds(budget),
+        resolution=units.share(resolution),
+        slower_than=units.share(fail_if_slower) if fail_if_slower else None,
+        budget_s=units.seconds(budget),
         store=store,
         on_progress=lambda at: _draw(line, at),
     )
@@ -111,8 +111,8 @@ def _with_costs(found: Comparison, costs: Costs, store: str | None) -> dict[str,
 
 
 def _print_costs(found: Comparison, costs: Costs, store: str | None) -> None:
-    from honed.report.cost import ASSUMPTION
-    from honed.report.priced import amount
+    from honed.show.cost import ASSUMPTION
+    from honed.show.cost_table import amount
 
     spent = _costs(found, costs, store)
     for side, one in zip(found.sides, spent, strict=bool(costs)):
@@ -127,7 +127,7 @@ def _costs(found: Comparison, costs: Costs, store: str | None) -> list[Cost | No
     if not costs:
         return []
     from honed.errors import StoreError
-    from honed.report.cost import median_cost
+    from honed.show.cost import median_cost
     from honed.store import open_store
 
     found_costs = []
@@ -152,7 +152,7 @@ def _exit_code(found: Comparison) -> int:
 
 def _draw(line: Line, at: Progress) -> None:
     from honed.cli.progress import duration
-    from honed.compare.words import interval
+    from honed.compare.say import interval
 
     stands = ", ".join(f"{c.side} {interval(c.ratio)}" for c in at.contrasts)
     phase_s = duration(time.monotonic() - at.phase_began_s)
@@ -165,7 +165,7 @@ def _print(found: Comparison) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from honed.compare.words import sentence
+    from honed.compare.say import sentence
 
     console = Console()
     if found.failure is not None:
@@ -188,7 +188,7 @@ def _table(found: Comparison) -> Table:
     from rich import box
     from rich.table import Table
 
-    from honed.report.numbers import NONE
+    from honed.show.numbers import NONE
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     unit = "ms" if found.metric == "latency" else "sequences/s"
@@ -207,7 +207,7 @@ def _table(found: Comparison) -> Table:
 
 
 def _ratio(found: Comparison, side: Side) -> str:
-    from honed.report.numbers import NONE
+    from honed.show.numbers import NONE
 
     for contrast in found.contrasts:
         value, limits = contrast.ratio.value, contrast.ratio.ci95

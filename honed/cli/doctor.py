@@ -16,7 +16,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Tell what this machine is, what to mend, which engines and knobs it has. Changes nothing."""
-    from honed.compose import listed_knobs
+    from honed.knobs import listed_knobs
     from honed.machine.doctor import examine
 
     diagnosis = examine(listed_knobs().values())
@@ -62,7 +62,7 @@ def _engine(name: str, backend: Backend) -> dict[str, Any]:
 
 def _environments() -> list[dict[str, Any]]:
     from honed.cli.env import described
-    from honed.envs import environment as envs
+    from honed.environments import environment as envs
 
     return [described(entry) for entry in envs.entries()]
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from honed.envs.environment import Environment
-    from honed.envs.installer import Installer
+    from honed.environments.environment import Environment
+    from honed.environments.installer import Installer
 
 app = typer.Typer(
     help="Make, list and remove environments of other versions; python=NAME runs in one.",
@@ -44,7 +44,7 @@ def create(
     extra_index_url: Index = None,
 ) -> None:
     """Make an environment of these packages (and numpy, which honed's worker needs)."""
-    from honed.envs import environment as envs
+    from honed.environments import environment as envs
 
     how = _installer(installer, python, no_deps, extra_index_url)
     _print_made(_shown(f"making {name}", how, lambda it: envs.create(name, tuple(packages), it)))
@@ -59,7 +59,7 @@ def add(
     extra_index_url: Index = None,
 ) -> None:
     """Install more packages, or other versions, in an environment."""
-    from honed.envs import environment as envs
+    from honed.environments import environment as envs
 
     how = _installer(installer, None, no_deps, extra_index_url)
     _print_made(_shown(f"adding to {name}", how, lambda it: envs.add(name, tuple(packages), it)))
@@ -70,7 +70,7 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="One environment a line.")] = False,
 ) -> None:
     """Every environment: its Python, what was asked for, its size and its folder."""
-    from honed.envs import environment as envs
+    from honed.environments import environment as envs
 
     found = envs.entries()
     if as_json:
@@ -94,7 +94,7 @@ def list_(
 @app.command("remove")
 def remove(name: Name) -> None:
     """Delete an environment. Records that ran in it keep its versions."""
-    from honed.envs import environment as envs
+    from honed.environments import environment as envs
 
     gone = envs.remove(name)
     print(f"removed {gone.name}: {gone.folder}")
@@ -116,7 +116,7 @@ def described(entry: Environment) -> dict[str, Any]:
 def _installer(
     kind: str, python: str | None, no_deps: bool, indexes: list[str] | None
 ) -> Installer:
-    from honed.envs.installer import Installer
+    from honed.environments.installer import Installer
 
     options = ["--no-deps"] if no_deps else []
     for url in indexes or []:

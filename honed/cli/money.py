@@ -9,11 +9,11 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from honed.limit import Limit
+    from honed.measures import Limit
     from honed.record import Record
-    from honed.report.columns import Column
-    from honed.report.cost import Entry
     from honed.report.page import Extra
+    from honed.show.columns import Column
+    from honed.show.cost import Entry
 
 PriceOption = Annotated[
     str | None,
@@ -34,12 +34,12 @@ class Costs:
         self.known: tuple[Entry, ...] = ()
         self.limits: tuple[Limit, ...] = ()
         if price is not None:
-            from honed.report.cost import prices
+            from honed.show.cost import prices
 
             self.known = prices(price)
         if limits:
             from honed.errors import UsageError
-            from honed.limit import limit
+            from honed.measures import limit
 
             if price is None:
                 raise UsageError("--limit asks for the cheapest setting", "add --price 4.848/h")
@@ -52,7 +52,7 @@ class Costs:
         """The record as JSON; with prices its cost beside it, which is not part of the record."""
         plain = record.to_json()
         if self.known:
-            from honed.report.cost import cost
+            from honed.show.cost import cost
 
             found = cost(record, self.known)
             plain["cost"] = None if found is None else found.to_json()
@@ -60,12 +60,12 @@ class Costs:
 
     def columns(self) -> tuple[Column, ...]:
         """The column that a table gets; none without a price."""
-        from honed.report.priced import cost_column
+        from honed.show.cost_table import cost_column
 
         return (cost_column(self.known),) if self.known else ()
 
     def notes(self, records: Sequence[Record]) -> list[str]:
-        from honed.report.priced import cost_notes
+        from honed.show.cost_table import cost_notes
 
         return cost_notes(records, self.known, self.limits) if self.known else []
 
@@ -81,7 +81,7 @@ class Costs:
         from rich.console import Console
         from rich.text import Text
 
-        from honed.report.table import records_table
+        from honed.show.table import records_table
 
         console = Console()
         console.print(records_table(records, self.columns()))

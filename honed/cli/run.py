@@ -129,7 +129,7 @@ def _list_keys() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from honed.compose import known_keys
+    from honed.knobs import known_keys
 
     table = Table("key", "what it does", box=None, pad_edge=False)
     for key, help in known_keys().items():

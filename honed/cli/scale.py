@@ -26,10 +26,10 @@ def scale(
     """Core scaling, batch-size scaling, allocators and OpenMP runtimes: measured, drawn, told."""
     from honed.cli.progress import duration
     from honed.compose import compose
-    from honed.quantities import seconds, share
     from honed.report.scaling import draw
     from honed.scale.study import study
     from honed.store import open_store
+    from honed.units import seconds, share
 
     sweep = compose(words or [])
     live = sys.stderr.isatty()

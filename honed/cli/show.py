@@ -23,6 +23,6 @@ def show(
         return
     from rich.console import Console
 
-    from honed.report.table import record_details
+    from honed.show.table import record_details
 
     Console().print(record_details(record))

@@ -156,18 +156,18 @@ def _print(study: Study, found: Outcome, as_json: bool) -> None:
     from rich.text import Text
 
     from honed.cli.progress import duration
-    from honed.tune import words
+    from honed.tune import say
     from honed.tune.trial import words as typed
 
     console = Console()
-    console.print(Text(words.headline(found, study.ask.price_per_h), "bold"))
+    console.print(Text(say.headline(found, study.ask.price_per_h), "bold"))
     if found.point is not None:
         console.print(Text(f"setting: {' '.join(typed(found.point))}"))
-    if told := words.earned(found):
+    if told := say.earned(found):
         console.print("\nwhat earned it:")
         for row in told:
             console.print(Text(f"  {row}"))
-    if important := words.importances(found):
+    if important := say.importances(found):
         console.print(Text(f"importance in the search: {important}"))
     for line in [*_front(study, found), *_recipe(study, found)]:
         console.print(line, soft_wrap=True)

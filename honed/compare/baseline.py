@@ -19,16 +19,16 @@ from typing import Any
 import numpy as np
 
 from honed.case import Case
-from honed.compare import verdict
 from honed.compare.outcome import Comparison, Contrast, Ended, Metric, Side, contrast, log_time
+from honed.compare.say import interval
 from honed.compare.session import How, Session, TrialFailed
 from honed.compare.settings import differing
-from honed.compare.words import interval
 from honed.compose import change
 from honed.errors import UsageError
 from honed.machine.facts import machine_facts
 from honed.record import Doubt, Interval, Record
 from honed.run.sweep import label
+from honed.statistics import paired
 from honed.store import open_store
 
 _LEAST_NEW = 5  # processes measured now, however few the file has
@@ -146,7 +146,7 @@ def _order(groups: Mapping[str, Group], seed: int) -> Iterator[tuple[str, int]]:
 def _why_not(group: Group, metric: Metric) -> str | None:
     """Why the file cannot speak for this Case here; None if it can."""
     count = len(group.then(metric))
-    if not verdict.enough(count):
+    if not paired.enough(count):
         return (
             f"the file has {count} record{'s' if count != 1 else ''} of it and one process is one "
             "draw: repeat honed run until there are 3 or more, better 10, and export them all"
@@ -170,8 +170,8 @@ def _contrast(group: Group, now: Sequence[float], groups: Sequence[Group], how: 
         why = "the budget or Ctrl-C came first"
     if why is not None:
         return Contrast(*names, "undecided", Interval(None), 0, reason=why)
-    estimate = verdict.old_and_new(then, now, verdict.ALPHA / len(groups))
-    judgement = verdict.Judgement(how.question.answer(estimate), estimate)
+    estimate = paired.old_and_new(then, now, paired.ALPHA / len(groups))
+    judgement = paired.Judgement(how.question.answer(estimate), estimate)
     found = contrast(names, judgement, how.metric, math.inf)
     if found.verdict != "undecided":
         return found

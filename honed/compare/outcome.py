@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from honed.compare.verdict import Estimate, Judgement, Kind
 from honed.record import Doubt, Interval
+from honed.statistics.paired import Estimate, Judgement, Kind
 
 Metric = Literal["latency", "throughput"]
 METRICS: tuple[Metric, ...] = ("latency", "throughput")

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from honed.case import CORE_FIELDS, Case
-from honed.compare import sentinel, trials, verdict
 from honed.compare.outcome import (
     Comparison,
     Contrast,
@@ -26,8 +25,10 @@ from honed.compare.outcome import (
 )
 from honed.compare.settings import differing
 from honed.errors import UsageError
+from honed.experiment import blocks, sentinel
 from honed.record import Doubt, Record
 from honed.run.parent import InterruptedRun, measure, seats
+from honed.statistics import paired
 from honed.store import Store, open_store
 
 # A process costs seconds, a call milliseconds, and the noise between processes is the larger:
@@ -76,9 +77,9 @@ class How:
             raise UsageError("the budget is nothing", "--budget 10m")
 
     @property
-    def question(self) -> verdict.Question:
+    def question(self) -> paired.Question:
         limit = None if self.slower_than is None else log_limit(self.slower_than, self.metric)
-        return verdict.Question(log_limit(self.resolution, "latency"), limit)
+        return paired.Question(log_limit(self.resolution, "latency"), limit)
 
 
 class TrialFailed(Exception):  # noqa: N818 - an outcome that ends the comparison, not a fault
@@ -96,10 +97,10 @@ def compare(sides: Mapping[str, Case], how: How) -> Comparison:
         raise UsageError("there is nothing to compare with", "give two settings, A: and B:")
     with open_store(how.store) as store:
         session = Session({label: short(case) for label, case in sides.items()}, how, store)
-        plan = trials.Plan(tuple(sides), how.question, session.seed)
+        plan = blocks.Plan(tuple(sides), how.question, session.seed)
         ended: Ended = "decided"
         try:
-            standing = trials.run(plan, session.draw, session.go_on)
+            standing = blocks.run(plan, session.draw, session.go_on)
             if not standing.decided:
                 ended = "budget"
         except TrialFailed as failed:
@@ -143,13 +144,13 @@ class Session:
     def mean_trial_s(self) -> float:
         return self.elapsed_s / len(self.trials) if self.trials else 0.0
 
-    def go_on(self, standing: trials.Standing) -> bool:
+    def go_on(self, standing: blocks.Standing) -> bool:
         """Before each round: tell where it stands; False if the next would overrun the budget."""
         sides = tuple(self.sides)
         self.contrasts = tuple(
             contrast(
                 (side, sides[0]), j, self.how.metric,
-                verdict.budget_factor(j.estimate, self.how.question),
+                paired.budget_factor(j.estimate, self.how.question),
             )
             for side, j in standing.judgements.items()
         )  # fmt: skip

@@ -10,8 +10,8 @@ from typing import Any
 
 from honed.knob import Availability, Knob, Value
 from honed.machine import facts as machine_facts
+from honed.machine import isa
 from honed.machine import limits as machine_limits
-from honed.machine import native
 from honed.machine.limits import Limits
 from honed.machine.spawn import machine_knobs
 
@@ -87,8 +87,8 @@ def precisions(facts: Mapping[str, Any]) -> tuple[PrecisionState, ...]:
     """Every precision narrower than fp32."""
     flags = facts["flags"]
     return tuple(
-        PrecisionState(name, native.native_by(name, flags), native.emulated(name, facts))
-        for name in native.NARROW
+        PrecisionState(name, isa.native_by(name, flags), isa.emulated(name, facts))
+        for name in isa.NARROW
     )
 
 

@@ -8,9 +8,6 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from honed.errors import UsageError
-from honed.knob import Knob
-from honed.machine import threads
-from honed.machine import topology as machine_topology
 from honed.machine.limits import Limits
 from honed.machine.topology import Cpu, Topology
 
@@ -219,31 +216,3 @@ def _does_not_fit(topology: Topology, limits: Limits, ask: Ask, capacity: int) -
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _smt_here() -> str:
-    """Whether this process's threads may run on two siblings of one core."""
-    allowed = set(threads.allowed_cpus())
-    shared = any(
-        len({c.id for c in core} & allowed) > 1 for core in machine_topology.read().cores()
-    )
-    return "on" if shared else "off"
-
-
-def _no_siblings() -> str:
-    paired = any(len(core) > 1 for core in machine_topology.read().cores())
-    return "" if paired else "every core has one thread"
-
-
-KNOBS = (
-    Knob(
-        name="smt",
-        help="whether second siblings of physical cores may be used (first ones go first)",
-        values=("off", "on"),
-        phase="spawn",
-        read_back=_smt_here,
-        moot=_no_siblings,
-        # "on" allows siblings; an ask that fits without them gets none.
-        proves=lambda asked, got: asked in ("on", got),
-    ),
-)

@@ -17,7 +17,7 @@ from honed.errors import HonedError, UnsupportedError, UsageError, did_you_mean
 from honed.knob import Knob, SpawnEffect, Value
 from honed.machine import kernel, limits
 
-_ROOM = "honed.machine"
+_ROOM = "honed.machine.knobs"
 
 
 @dataclass(frozen=True, slots=True)

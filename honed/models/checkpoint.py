@@ -112,7 +112,7 @@ def materialise(request: ModelRequest) -> Checkpoint:
     task = _preset_task(shape, request.task)
 
     def build(folder: Path) -> None:
-        from honed.models import random_weights
+        from honed.models.torch import random_weights
 
         random_weights.write(shape, task, request.seed, folder)
 

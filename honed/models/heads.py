@@ -39,7 +39,7 @@ def wrap(module: Any, task: str, pooling: str) -> Any:
 
     It traces, compiles and exports: no dict, no optional output, no branch on values.
     """
-    from honed.models.torch_head import Head
+    from honed.models.torch.head import Head
 
     return Head(module, task, pooling)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from honed.errors import ModelError
 from honed.models.checkpoint import Checkpoint
 from honed.models.heads import input_names
-from honed.models.padding import Padding
+from honed.models.knobs.padding import Padding
 from honed.models.texts import read_texts as read_texts
 from honed.models.tokenizer import encode
 from honed.record import InputFacts

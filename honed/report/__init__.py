@@ -77,7 +77,7 @@ def make(
 def write_markdown(records: Sequence[Record], out: Path, extra: Extra | None = None) -> Path:
     """The page's table for documents."""
     from honed.report.evidence import Evidence
-    from honed.report.markdown import markdown
+    from honed.show.markdown import markdown
 
     return _write(out, markdown(Evidence(tuple(records)), extra), "--markdown")
 

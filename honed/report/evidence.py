@@ -10,7 +10,7 @@ from statistics import median
 from honed.case import CORE_FIELDS, CORE_KEYS
 from honed.record import Record
 from honed.report.study import StudyFacts
-from honed.report.words import word
+from honed.show.say import word
 
 # How hard was measured, not what was: records that differ only here are runs of the same thing.
 EFFORT = frozenset({

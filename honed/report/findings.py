@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from honed.record import Record
 from honed.report.evidence import DEFAULTS, SHAPE, SUBJECT, Evidence, Point
-from honed.report.numbers import overlap, plain
+from honed.show.numbers import overlap, plain
 
 
 def winners(points: Mapping[str, Point], high: bool = False) -> list[str]:

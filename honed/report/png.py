@@ -8,9 +8,9 @@ from typing import Any
 
 from honed.errors import StoreError, UnsupportedError
 from honed.report.figures.base import Picture
-from honed.report.look import INK, Words, canvas, write
 from honed.report.panels.base import Legend
 from honed.report.panels.lines import Lines
+from honed.report.style import INK, Words, canvas, write
 
 _WIDTH_IN = 7.2
 _MOST_IDS = 60  # in the small print; the metadata has them all

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from honed.report.look import INK, MUTED, SERIES, Words, bare, canvas, write
+from honed.report.style import INK, MUTED, SERIES, Words, bare, canvas, write
 
 _BAR, _BEST = "#9db7cf", SERIES[0][0]
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from honed.knob import Value
 from honed.record import Interval, Record
-from honed.report.words import word
+from honed.show.say import word
 
 UNTOUCHED = "as it comes"
 _LEFT = ("running", "interrupted")  # neither results nor failures

@@ -8,7 +8,7 @@ from typing import Any
 
 from honed import artifacts
 from honed.case import Case
-from honed.models import feed
+from honed.models import make_inputs
 from honed.models.calibration import SEQUENCES, random_calibration, text_calibration
 from honed.models.checkpoint import Checkpoint
 from honed.models.texts import read_texts
@@ -37,7 +37,7 @@ def made(case: Case, checkpoint: Checkpoint, judged: int) -> str | None:
 
     def build(folder: Path) -> None:
         if case.lengths is not None:
-            found = feed.calibration(case, checkpoint, SEQUENCES)
+            found = make_inputs.calibration(case, checkpoint, SEQUENCES)
         elif case.inputs is None:
             found = random_calibration(checkpoint)
         else:
@@ -51,7 +51,7 @@ def made(case: Case, checkpoint: Checkpoint, judged: int) -> str | None:
 def _about(case: Case, checkpoint: Checkpoint) -> dict[str, Any]:
     about: dict[str, Any] = {"format": 2, "checkpoint": checkpoint.key}
     if case.lengths is not None:
-        drawn = feed.about(case)["lengths"]
+        drawn = make_inputs.about(case)["lengths"]
         return about | {"lengths": drawn, "longest": case.sequence_length}
     if case.inputs is None:
         return about

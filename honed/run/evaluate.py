@@ -19,15 +19,16 @@ from honed import artifacts
 from honed.backends.base import Batch, LoadRequest, load_backend
 from honed.case import Case
 from honed.errors import UsageError
-from honed.measure import accuracy, answers
-from honed.measure.answers import Answer
-from honed.models import evaluation
+from honed.instruments import predictions
+from honed.instruments.predictions import Answer
 from honed.models.calibration import other_texts
 from honed.models.checkpoint import Checkpoint
-from honed.models.evaluation import Evaluation
-from honed.models.examples import read_examples
+from honed.models.evaluation import judged as evaluations
+from honed.models.evaluation.examples import read_examples
+from honed.models.evaluation.judged import Evaluation
 from honed.models.texts import read_texts
 from honed.record import Accuracy, Doubt
+from honed.statistics import accuracy
 
 _MOST_AT_ONCE = 32  # sequences: logits of a vocabulary are wide
 _ANSWERS = "answers.npz"
@@ -88,12 +89,12 @@ def work(step: Runs, paths: Paths) -> list[float] | None:
     """What this setting says about every truth; None where it says nothing finite."""
     asked = Evaluation.load(paths.examples)
     found = _answers(step, asked)
-    if not answers.finite(found):
+    if not predictions.finite(found):
         return None
-    if asked.judged.kind == "outputs" and answers.kind_of(found) != "score":
+    if asked.judged.kind == "outputs" and predictions.kind_of(found) != "score":
         with np.load(paths.reference / _ANSWERS) as stored:
             truth = [stored[str(place)] for place in range(len(stored.files))]
-        return answers.agreement(truth, found)
+        return predictions.agreement(truth, found)
     return _said(asked, found)
 
 
@@ -101,15 +102,15 @@ def judge(
     case: Case, paths: Paths, said: Sequence[float] | None
 ) -> tuple[Accuracy, tuple[Doubt, ...]]:
     """The setting's accuracy beside the reference's."""
-    judged = evaluation.load_judged(paths.examples)
+    asked = evaluations.load_judged(paths.examples)
     stored = json.loads((paths.reference / _SAID).read_text())
-    metric, reference = judged.metric or stored["metric"], stored["said"]
-    truth = judged.truth or reference
+    metric, reference = asked.metric or stored["metric"], stored["said"]
+    truth = asked.truth or reference
     if metric == "rank_overlap":
         truth = reference  # the order that fp32 gives is the one to keep
-    groups = judged.groups or range(len(reference))
+    groups = asked.groups or range(len(reference))
     blind = accuracy.Predictions(truth, reference, reference if said is None else said, groups)
-    found = accuracy.judge(metric, blind, case.max_accuracy_drop, judged.source)
+    found = accuracy.judge(metric, blind, case.max_accuracy_drop, asked.source)
     if said is None:
         return _not_finite(found), ()
     least = accuracy.chance(metric, truth) if case.eval is not None else None
@@ -162,13 +163,13 @@ def _evaluation(case: Case, checkpoint: Checkpoint, judged: int) -> Evaluation:
     if case.eval is not None:
         path = Path(case.eval)
         examples = read_examples(path, checkpoint, case.eval_metric)
-        return evaluation.of_examples(checkpoint, examples, size, longest, path.name)
+        return evaluations.of_examples(checkpoint, examples, size, longest, path.name)
     if case.inputs is None:
-        return evaluation.of_random_ids(checkpoint, size, longest)
+        return evaluations.of_random_ids(checkpoint, size, longest)
     texts = read_texts(Path(case.inputs), case.inputs_field)
     calibrated = set(other_texts(texts, judged))
     unseen = [text for text in dict.fromkeys(texts) if text not in calibrated]
-    return evaluation.of_texts(checkpoint, unseen, size, longest)
+    return evaluations.of_texts(checkpoint, unseen, size, longest)
 
 
 def _reference(case: Case, checkpoint: Checkpoint, asked: Evaluation, folder: Path) -> None:
@@ -180,7 +181,7 @@ def _reference(case: Case, checkpoint: Checkpoint, asked: Evaluation, folder: Pa
     found = _answers(step, asked)
     metric, kept = "", []
     if asked.judged.kind == "outputs":
-        metric = _UNLABELLED[answers.kind_of(found)]
+        metric = _UNLABELLED[predictions.kind_of(found)]
     if metric in ("top1_agreement", "cosine"):
         kept, said = found, [1.0] * len(found)
     else:
@@ -195,7 +196,7 @@ def _answers(step: Runs, asked: Evaluation) -> list[Answer]:
     rows: list[Answer] = []
     for batch in asked.batches:
         outputs = step.outputs(step.run(step.prepare(batch)))
-        rows += answers.answers(outputs, batch["attention_mask"])
+        rows += predictions.answers(outputs, batch["attention_mask"])
     found: list[Answer] = [np.empty(0)] * len(rows)
     for place, row in zip(asked.order, rows, strict=True):
         found[place] = row
@@ -205,7 +206,7 @@ def _answers(step: Runs, asked: Evaluation) -> list[Answer]:
 def _said(asked: Evaluation, found: Sequence[Answer]) -> list[float]:
     kind, items = asked.judged.kind, asked.judged.items
     if kind == "pairs":
-        return answers.similarities(found, items)
+        return predictions.similarities(found, items)
     if kind == "outputs":
         items = tuple((place, 0) for place in range(len(found)))
-    return answers.choices_at(found, items)
+    return predictions.choices_at(found, items)

@@ -16,11 +16,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from honed.backends.base import Backend, LoadRequest, Step, load_backend
-from honed.machine import spawn, threads
-from honed.measure import fidelity, memory
-from honed.measure.barrier import Barrier
-from honed.models import padding
+from honed.instruments import fidelity, memory, threads
+from honed.instruments.barrier import Barrier
+from honed.machine import affinity, spawn
 from honed.models.inputs import InputSet
+from honed.models.knobs import padding
 from honed.run import build, evaluate
 from honed.run.job import Job
 from honed.run.warmup import Warmup
@@ -224,7 +224,7 @@ def _effective(job: Job, backend: Backend, step: Step, feeds: Sequence[Any]) -> 
         if not told.get("turns") or running <= (job.seat.threads or running):
             break
     return {
-        "cpus": list(threads.allowed_cpus()),
+        "cpus": list(affinity.allowed_cpus()),
         "nodes": list(job.seat.nodes) or None,
         "threads_running": running,
         "threads_runnable_mean": round(burst.runnable_mean, 2),

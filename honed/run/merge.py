@@ -13,13 +13,11 @@ import numpy as np
 
 import honed
 from honed.case import Case
-from honed.compose import applicable_knobs, filled_in
-from honed.machine import facts, limits, native, watch
-from honed.machine.bound import bound_flops_per_s
-from honed.measure import level, stats, window
-from honed.measure.accuracy import complaint as complaint_of_accuracy
+from honed.knobs import applicable_knobs, filled_in
+from honed.machine import facts, interference, isa, limits
+from honed.machine.peak_flops import bound_flops_per_s
 from honed.models.checkpoint import Checkpoint
-from honed.models.cost import forward_flops
+from honed.models.flops import forward_flops
 from honed.models.inputs import InputSet
 from honed.record import (
     Accuracy,
@@ -32,10 +30,12 @@ from honed.record import (
     Status,
 )
 from honed.run import evaluate
-from honed.run.death import Death
-from honed.run.interpreter import Interpreter
 from honed.run.job import Job, Seat
 from honed.run.prepare import Prepared
+from honed.statistics import adjust, sample, window
+from honed.statistics.accuracy import complaint as complaint_of_accuracy
+from honed.workers.failure import Death
+from honed.workers.interpreter import Interpreter
 
 Result = Mapping[str, Any]
 
@@ -46,7 +46,7 @@ def failure(case: Case, death: Death) -> Record:
 
 
 def record(
-    jobs: Sequence[Job], results: Sequence[Result], prepared: Prepared, watched: watch.Watch
+    jobs: Sequence[Job], results: Sequence[Result], prepared: Prepared, watched: interference.Watch
 ) -> Record:
     """The Record of a Case whose every instance gave a result."""
     case = jobs[0].case
@@ -57,9 +57,9 @@ def record(
     factors = _factors(cut, fed, inputs)
     skips = all(r["effective"].get("skips_padding") for r in results)
     rates = _rates(cut, fed, _computed(inputs, skips), prepared.checkpoint)
-    doubts = stats.doubts(cut.samples, settled, factors)
+    doubts = sample.doubts(cut.samples, settled, factors)
     doubts += watched.doubts(sum(r["cpu_s"] for r in results))
-    doubts += native.doubts(case.precision, case.device, facts.machine_facts())
+    doubts += isa.doubts(case.precision, case.device, facts.machine_facts())
     fidelity = _worst([r["fidelity"] for r in results if r["fidelity"] is not None])
     unproven = _unproven(case, [j.seat for j in jobs], results)
     accuracy = None
@@ -111,12 +111,12 @@ def _fed(result: Result, inputs: int) -> list[int]:
 
 def _factors(
     cut: window.Cut, fed: Sequence[Sequence[int]], inputs: InputSet
-) -> list[stats.Floats] | None:
+) -> list[sample.Floats] | None:
     """What makes the calls of unlike inputs comparable; None where that cannot be told."""
     sizes = [(b["input_ids"].size, int(b["attention_mask"].sum())) for b in inputs.batches]
     found = []
     for calls, places, order in zip(cut.samples.latency_s, cut.places, fed, strict=True):
-        factors = level.factors(calls, [order[place] for place in places], sizes)
+        factors = adjust.factors(calls, [order[place] for place in places], sizes)
         if factors is None:
             return None
         found.append(factors)
@@ -166,12 +166,12 @@ def _metrics(
     jobs: Sequence[Job],
     results: Sequence[Result],
     cut: window.Cut,
-    factors: Sequence[stats.Floats] | None,
+    factors: Sequence[sample.Floats] | None,
     rates: Mapping[str, Any],
 ) -> Metrics:
     return Metrics(
-        latency_s=stats.latency(cut.samples),
-        throughput_per_s=stats.throughput(cut, jobs[0].case.batch_size, factors),
+        latency_s=sample.latency(cut.samples),
+        throughput_per_s=sample.throughput(cut, jobs[0].case.batch_size, factors),
         **rates,
         bound_flops_per_s=_bound(jobs),
         import_s=max(r["import_s"] for r in results),

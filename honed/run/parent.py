@@ -13,17 +13,19 @@ from typing import Any
 
 from honed.backends.base import load_backend
 from honed.case import Case
-from honed.compose import applicable_knobs
 from honed.errors import HonedError, UnsupportedError, UsageError
-from honed.machine import limits, placement, system, topology, watch
+from honed.instruments.barrier import Barrier
+from honed.knobs import applicable_knobs
+from honed.machine import interference, limits, placement, topology
+from honed.machine.knobs import system
 from honed.machine.spawn import Spawn, fold
-from honed.measure.barrier import Barrier
 from honed.record import Record
-from honed.run import death, interpreter, merge, prepare, process
+from honed.run import merge, prepare
 from honed.run.evaluate import Paths
 from honed.run.job import BARRIERS, Job, Seat, read_checkpoint
 from honed.run.prepare import Prepared
-from honed.run.process import Worker
+from honed.workers import failure, interpreter, start
+from honed.workers.start import Worker
 
 OnPhase = Callable[[str], None]
 
@@ -48,9 +50,9 @@ def measure(case: Case, on_phase: OnPhase = lambda _: None) -> Record:
     except UsageError:
         raise
     except HonedError as error:
-        record = merge.failure(case, death.of_error(error))
+        record = merge.failure(case, failure.of_error(error))
     except KeyboardInterrupt:
-        interrupted = death.Death("interrupted", "Interrupted", "stopped by the user")
+        interrupted = failure.Death("interrupted", "Interrupted", "stopped by the user")
         record = replace(merge.failure(case, interrupted), elapsed_s=elapsed_s())
         raise InterruptedRun(record) from None
     return replace(record, elapsed_s=elapsed_s())
@@ -124,7 +126,7 @@ def _prepare(case: Case, on_phase: OnPhase) -> Prepared:
         _listen(case, workers, on_phase)
         outcome = workers[0].outcome
         if outcome is None or outcome["event"] == "failed":
-            raise death.of_worker(workers[0]).as_error("making the model and its reference")
+            raise failure.of_worker(workers[0]).as_error("making the model and its reference")
     return Prepared(
         read_checkpoint(outcome["checkpoint"]),
         Path(outcome["inputs"]),
@@ -136,13 +138,13 @@ def _prepare(case: Case, on_phase: OnPhase) -> Prepared:
 
 def _run(case: Case, jobs: Sequence[Job], prepared: Prepared, on_phase: OnPhase) -> Record:
     environments = [_environment(case, job.seat) for job in jobs]
-    watched = watch.Watch([c for job in jobs for c in job.seat.cpus] or None)
-    memory_kills = death.memory_kills()
+    watched = interference.Watch([c for job in jobs for c in job.seat.cpus] or None)
+    memory_kills = failure.memory_kills()
     with _started(jobs, environments) as workers:
         _listen(case, workers, on_phase, watched)
         failed = [w for w in workers if w.outcome is None or w.outcome["event"] == "failed"]
         if failed:
-            return merge.failure(case, death.of_workers(workers, memory_kills))
+            return merge.failure(case, failure.of_workers(workers, memory_kills))
         results = [w.outcome for w in workers if w.outcome is not None]
     return merge.record(jobs, results, prepared, watched)
 
@@ -174,27 +176,27 @@ def _started(
     workers: list[Worker] = []
     try:
         for index, (job, environment) in enumerate(zip(jobs, environments, strict=True)):
-            workers.append(process.start(job, environment, index))
+            workers.append(start.start(job, environment, index))
         yield workers
     finally:
-        process.end(workers)
-        process.close_logs(workers)
+        start.end(workers)
+        start.close_logs(workers)
 
 
 def _listen(case: Case, workers: Sequence[Worker], on_phase: OnPhase, watched: Any = None) -> None:
     """Follow all workers to their end. One failure ends the others: they wait for it in vain."""
     deadline_s = time.monotonic() + case.timeout_s
     try:
-        for worker, event in process.follow(workers, deadline_s, lambda: on_phase("")):
+        for worker, event in start.follow(workers, deadline_s, lambda: on_phase("")):
             if event["event"] == "phase" and worker.index == 0:
                 on_phase(event["phase"])
             if watched is not None:
                 watched.hear(event)
             if event["event"] == "failed" or (worker.ended and worker.outcome is None):
-                process.end(workers)
+                start.end(workers)
                 return
     except TimeoutError:
-        process.end(workers)
+        start.end(workers)
         for worker in workers:
             if worker.outcome is None:
-                worker.outcome = death.timed_out(case, worker.phase)
+                worker.outcome = failure.timed_out(case, worker.phase)

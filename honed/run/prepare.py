@@ -20,7 +20,7 @@ from honed.backends.base import LoadRequest, load_backend
 from honed.case import Case
 from honed.errors import ModelError
 from honed.models import checkpoint as checkpoints
-from honed.models import feed
+from honed.models import make_inputs
 from honed.models.checkpoint import Checkpoint, ModelRequest
 from honed.models.inputs import InputSet, check_length
 from honed.models.texts import read_texts
@@ -104,7 +104,7 @@ def _about_inputs(case: Case, checkpoint: Checkpoint) -> dict[str, Any]:
         "format": 1,
         "batch_size": case.batch_size,
         "sequence_length": case.sequence_length,
-    } | feed.about(case)
+    } | make_inputs.about(case)
     if case.inputs is None:
         return about | {"seed": case.seed, "vocab_size": checkpoint.vocab_size,
                         "model_type": checkpoint.config.get("model_type")}  # fmt: skip
@@ -122,8 +122,10 @@ def _about_inputs(case: Case, checkpoint: Checkpoint) -> dict[str, Any]:
 def _inputs(case: Case, checkpoint: Checkpoint) -> InputSet:
     if case.inputs is None:
         batches = max(_BATCHES, math.ceil(_ROWS / case.batch_size))
-        return feed.random_ids(case, checkpoint, batches)
-    return feed.from_texts(case, checkpoint, read_texts(Path(case.inputs), case.inputs_field))
+        return make_inputs.random_ids(case, checkpoint, batches)
+    return make_inputs.from_texts(
+        case, checkpoint, read_texts(Path(case.inputs), case.inputs_field)
+    )
 
 
 def _about_reference(case: Case, checkpoint: Checkpoint) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from honed.case import Case
 from honed.compose import Sweep, compose
-from honed.envs import environment as envs
+from honed.environments import environment as envs
 from honed.errors import HonedError, StoreError, UsageError
 from honed.machine import limits
 from honed.models.checkpoint import ModelRequest, locate
-from honed.models.cost import forward_flops
+from honed.models.flops import forward_flops
 from honed.record import Record
 from honed.run.parent import InterruptedRun, measure, seats
 from honed.store import Store

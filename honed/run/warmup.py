@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from honed.backends.base import Step
-from honed.measure.steady import Steadiness
+from honed.instruments.steady import Steadiness
 from honed.models.inputs import InputSet
 
 _SAMPLES = 3  # inputs that take turns where shapes differ: the narrowest, a middle one, the widest

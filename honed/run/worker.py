@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from honed.errors import HonedError
+from honed.machine.affinity import pin
 from honed.machine.spawn import apply_in_child, die_with_parent
-from honed.machine.threads import pin
 from honed.run.job import Job
 
 Tell = Callable[..., None]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from honed.compare.verdict import Estimate, Judgement, Question, judge
 from honed.record import Record
 from honed.scale.sections import Section
 from honed.scale.trials import Trial
+from honed.statistics.paired import Estimate, Judgement, Question, judge
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from honed.case import Case
-from honed.compare.trials import mirrored
+from honed.experiment.blocks import mirrored
 from honed.record import Record
 from honed.run.parent import measure
 from honed.scale.sections import Section, Setting

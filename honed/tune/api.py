@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from honed import quantities
+from honed import units
 from honed.case import Case
 from honed.compose import change
 from honed.compose import compose as composed
@@ -68,7 +68,7 @@ def resumed(name: str, words: Sequence[str], how: How) -> Study:
     for word in words:
         key, _, value = word.partition("=")
         if key == "budget":
-            more["budget_s"] = quantities.seconds(value)
+            more["budget_s"] = units.seconds(value)
         elif key == "trials" and value.isdigit():
             more["trials"] = int(value)
         else:

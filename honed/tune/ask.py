@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from honed import quantities
+from honed import units
 from honed.backends.base import survey_backends
 from honed.case import CORE_KEYS, Case
-from honed.compose import Choice, all_knobs
+from honed.compose import Choice
 from honed.compose import asked as composed
 from honed.errors import UsageError, did_you_mean
+from honed.knobs import all_knobs
 from honed.tune import objective
 from honed.tune.objective import Limit, Objective
 
@@ -99,7 +100,7 @@ def parse(given: Sequence[str], config: Path | None = None) -> Ask:
     """The study that the words ask for; UsageError with the nearest word otherwise."""
     own, rest = _split(given)
     wanted = objective.objectives(own.get("objective", ["latency"])[-1])
-    price = quantities.price(own["price"][-1]).per_hour if "price" in own else None
+    price = units.price(own["price"][-1]).per_hour if "price" in own else None
     if price is None and any(o.name == "cost" for o in wanted):
         raise UsageError("what does an hour of this machine cost?", "price=4.848/h")
     asked = _asked(rest, config)
@@ -112,7 +113,7 @@ def parse(given: Sequence[str], config: Path | None = None) -> Ask:
         allowed={k: tuple(v) for k, v in asked.items() if k in _searchable()},
         objectives=wanted,
         limits=tuple(objective.limit(text) for text in own.get("limit", ())),
-        budget_s=quantities.seconds(own["budget"][-1]) if "budget" in own else default_s,
+        budget_s=units.seconds(own["budget"][-1]) if "budget" in own else default_s,
         trials=trials,
         price_per_h=price,
         sampler=_sampler(own.get("sampler", ["gp"])[-1]),

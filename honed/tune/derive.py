@@ -11,11 +11,12 @@ from collections.abc import Iterator, Sequence
 
 from honed.backends.base import UNLIKELY_RANK, expert_rank, load_backend, thread_pool
 from honed.case import CORE_KEYS, PRECISIONS, Case
-from honed.compose import Choice, all_knobs
+from honed.compose import Choice
 from honed.errors import HonedError
 from honed.knob import Knob, Span
+from honed.knobs import all_knobs
 from honed.machine import facts, limits, placement, topology
-from honed.machine.bound import isa_ratio
+from honed.machine.peak_flops import isa_ratio
 from honed.models.checkpoint import ModelRequest, locate
 from honed.tune.ask import Ask, engines
 from honed.tune.space import Branch, Dimension, Pruned, Space, When, mine

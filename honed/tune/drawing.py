@@ -8,7 +8,7 @@ from honed.errors import UsageError
 from honed.knob import Value
 from honed.report.study import Gained, Goal, Side, StudyFacts, Tried
 from honed.store import open_store
-from honed.tune import api, words
+from honed.tune import api, say
 from honed.tune import study as studies
 from honed.tune.importance import importances
 from honed.tune.outcome import Outcome, Pooled
@@ -45,7 +45,7 @@ def facts(study: Study, found: Outcome | None) -> StudyFacts:
         tuple(Goal(o.name, o.unit, o.better) for o in study.ask.objectives),
         tuple(_tried(study, t) for t in trials),
         searched,
-        words.headline(found, study.ask.price_per_h) if found else "",
+        say.headline(found, study.ask.price_per_h) if found else "",
         tuple(str(limit) for limit in study.ask.limits),
         dict(shares),
         **_ends(study, found) if found else {},

@@ -14,8 +14,8 @@ from itertools import combinations
 import numpy as np
 
 from honed.compare.outcome import Comparison, Metric, log_time
-from honed.compare.verdict import Estimate, planned, sequence
 from honed.record import Interval, Record
+from honed.statistics.paired import Estimate, planned, sequence
 from honed.tune.bench import Bench
 from honed.tune.outcome import Pooled
 from honed.tune.space import Space

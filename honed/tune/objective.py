@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from honed import limit as limits
+from honed import measures as limits
 from honed.compare.outcome import Metric
 from honed.errors import UsageError, did_you_mean
 from honed.record import Record

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from honed.backends.base import preload_environment
 from honed.case import CORE_FIELDS, Case
-from honed.compose import applicable_knobs
 from honed.errors import HonedError
 from honed.knob import Value
+from honed.knobs import applicable_knobs
 from honed.machine.spawn import fold
 
 

@@ -21,9 +21,9 @@ from honed import artifacts
 from honed.backends.base import Backend, LoadRequest, Step, load_backend, survey_backends
 from honed.case import PRECISIONS, Case
 from honed.errors import UnsupportedError, UsageError
+from honed.instruments.fidelity import compare, complaint
 from honed.knob import AVAILABLE, Span, SpawnEffect
 from honed.machine.spawn import fold
-from honed.measure.fidelity import compare, complaint
 from honed.models.checkpoint import Checkpoint, ModelRequest, materialise
 from honed.models.inputs import random_inputs
 from honed.run.parent import measure

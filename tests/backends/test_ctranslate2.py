@@ -13,7 +13,7 @@ from honed.backends import torch as reference
 from honed.backends.base import LoadRequest
 from honed.case import Case
 from honed.errors import UnsupportedError
-from honed.measure.fidelity import compare, complaint
+from honed.instruments.fidelity import compare, complaint
 from honed.models.checkpoint import Checkpoint, ModelRequest, materialise
 from honed.models.inputs import random_inputs
 

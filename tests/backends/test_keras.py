@@ -15,7 +15,7 @@ from honed.backends.base import LoadRequest, load_backend
 from honed.backends.keras.families import FAMILIES, family_of, sizes
 from honed.case import Case
 from honed.errors import UnsupportedError
-from honed.measure.fidelity import compare, complaint
+from honed.instruments.fidelity import compare, complaint
 from honed.models.checkpoint import Checkpoint, ModelRequest, materialise
 from honed.models.inputs import random_inputs
 from honed.run.parent import measure
@@ -144,12 +144,13 @@ import os, sys, time
 from pathlib import Path
 from honed.backends.base import LoadRequest, load_backend
 from honed.case import Case
-from honed.machine import limits, threads
+from honed.instruments import threads
+from honed.machine import affinity, limits
 from honed.models.checkpoint import ModelRequest, materialise
 from honed.models.inputs import random_inputs
 from honed.run.measure import burst_of
 cpus = limits.own_affinity()[:2]
-threads.pin(cpus)
+affinity.pin(cpus)
 backend, checkpoint = load_backend("keras"), materialise(ModelRequest("tiny-bert"))
 backend.start()
 for index, mode in enumerate(sys.argv[2:]):

@@ -10,7 +10,7 @@ import pytest
 
 from honed.backends.base import LoadRequest, load_backend
 from honed.case import Case
-from honed.measure.fidelity import compare, complaint
+from honed.instruments.fidelity import compare, complaint
 from honed.models.checkpoint import Checkpoint, ModelRequest, materialise
 from honed.models.inputs import random_inputs
 

@@ -10,7 +10,7 @@ import pytest
 from honed.backends import torch as backend
 from honed.backends.base import LoadRequest
 from honed.case import Case
-from honed.measure.fidelity import compare, complaint
+from honed.instruments.fidelity import compare, complaint
 from honed.models.checkpoint import ModelRequest, materialise
 from honed.models.inputs import random_inputs
 

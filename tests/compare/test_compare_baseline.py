@@ -14,8 +14,8 @@ from records import failed_record, make_record
 from honed.case import Case
 from honed.compare import session
 from honed.compare.baseline import compare_with, grouped, read
+from honed.compare.say import sentence
 from honed.compare.session import How
-from honed.compare.words import sentence
 from honed.errors import UsageError
 from honed.machine.facts import machine_facts
 from honed.record import Record
@@ -145,7 +145,7 @@ def test_a_failed_trial_ends_it(file: Path, how: How, monkeypatch: pytest.Monkey
 
 def test_false_alarms_of_the_whole_file_stay_rare() -> None:
     """Four Cases, three old processes each, nothing has changed: how often is any told apart?"""
-    from honed.compare.verdict import ALPHA, Question, old_and_new
+    from honed.statistics.paired import ALPHA, Question, old_and_new
 
     rng, alarms, question = np.random.default_rng(0), 0, Question(0.001)
     for _ in range(500):

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from honed.errors import UsageError
+from honed.machine.knobs.smt import KNOBS
 from honed.machine.limits import Limits
-from honed.machine.placement import KNOBS, Ask, Placement, place
+from honed.machine.placement import Ask, Placement, place
 from honed.machine.topology import Cpu, Topology, format_cpus, parse_cpus, read
 
 GOLDENS = """{

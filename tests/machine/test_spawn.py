@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from honed.errors import UnsupportedError, UsageError
 from honed.knob import AVAILABLE, Availability, Knob, Span, SpawnEffect
-from honed.machine import kernel, numa, spawn
+from honed.machine import kernel, spawn
+from honed.machine.knobs import numa
 
 
 def knob(name, effect=None, **fields):

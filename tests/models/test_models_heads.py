@@ -30,7 +30,7 @@ def at(folder, **request):
 
 
 def load(checkpoint, **options):
-    from honed.models.torch_module import load_module
+    from honed.models.torch.module import load_module
 
     return load_module(checkpoint, **options)
 
@@ -310,7 +310,7 @@ def test_code_of_its_own_runs_only_when_trusted(trained, tmp_path, monkeypatch):
     code = (
         "import sys, json; from pathlib import Path;"
         "from honed.models.checkpoint import Checkpoint;"
-        "from honed.models.torch_module import load_module;"
+        "from honed.models.torch.module import load_module;"
         "data = json.loads(sys.argv[1]);"
         "c = Checkpoint(**{**data, 'folder': Path(data['folder'])});"
         "print(type(load_module(c)).__name__)"

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from honed.errors import UsageError
+from honed.models.draw_lengths import batches_for, drawn, longest
 from honed.models.histogram import quantiles, read_histogram
-from honed.models.lengths import batches_for, drawn, longest
 
 counts = st.integers(1, 400)
 seeds = st.integers(0, 2**31)

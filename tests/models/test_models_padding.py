@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from honed.case import Case
-from honed.models import feed
+from honed.models import make_inputs
 from honed.models.checkpoint import ModelRequest, locate
 from honed.models.inputs import InputSet, drawn_inputs
-from honed.models.padding import BUCKET_TOKENS, PADDING, POLICIES, Padding, read_back
+from honed.models.knobs.padding import BUCKET_TOKENS, PADDING, POLICIES, Padding, read_back
 
 LIMIT = 64
 lengths = st.lists(st.integers(1, LIMIT), min_size=1, max_size=60)
@@ -112,7 +112,7 @@ class TestDrawn:
         case = Case(
             model="m", lengths="uniform(2,40)", sequence_length=64, batch_size=8, knobs=knobs
         )
-        return feed.random_ids(case, at(folder), 4)
+        return make_inputs.random_ids(case, at(folder), 4)
 
     def test_every_policy_feeds_the_same_sequences(self, hand_made):
         folder = hand_made()
@@ -158,25 +158,28 @@ class TestDrawn:
         assert self.make(folder).source == "random ids, lengths uniform(2,40)"
         (tmp_path / "h.json").write_text('{"3": 1, "60": 1}')
         case = Case(model="m", lengths=str(tmp_path / "h.json"), sequence_length=20)
-        made = feed.random_ids(case, at(folder), 4)
+        made = make_inputs.random_ids(case, at(folder), 4)
         assert made.source == f"random ids, lengths {tmp_path}/h.json, cut at 20"
         assert made.facts().length_histogram == {"3": 32, "20": 32}
 
     def test_without_lengths_nothing_has_changed(self, hand_made):
         case = Case(model="m", batch_size=2, sequence_length=8)
-        made = feed.random_ids(case, at(hand_made()), 4)
+        made = make_inputs.random_ids(case, at(hand_made()), 4)
         assert made.lengths == (8,) * 8
         assert not made.varied
-        assert feed.about(case) == {}
-        assert feed.about(case.replace(knobs={"padding": "max"})) == {"padding": "max", "seed": 0}
+        assert make_inputs.about(case) == {}
+        assert make_inputs.about(case.replace(knobs={"padding": "max"})) == {
+            "padding": "max",
+            "seed": 0,
+        }
 
     def test_a_changed_histogram_is_another_input(self, tmp_path):
         file = tmp_path / "h.json"
         case = Case(model="m", lengths=str(file))
         file.write_text('{"3": 1}')
-        before = feed.about(case)
+        before = make_inputs.about(case)
         file.write_text('{"3": 2, "4": 1}')
-        assert feed.about(case) != before
+        assert make_inputs.about(case) != before
 
 
 class TestCalibration:
@@ -184,14 +187,14 @@ class TestCalibration:
     def test_other_sequences_of_the_same_lengths(self, hand_made, lengths):
         checkpoint = at(hand_made())
         case = Case(model="m", lengths=lengths, sequence_length=40, batch_size=4)
-        shown = feed.calibration(case, checkpoint, 16)
+        shown = make_inputs.calibration(case, checkpoint, 16)
         assert len(shown.batches) == 16
         assert all(len(b["input_ids"]) == 1 for b in shown.batches)
-        fed = sequences(feed.random_ids(case, checkpoint, 8))
+        fed = sequences(make_inputs.random_ids(case, checkpoint, 8))
         assert not [s for s in sequences(shown) if len(s) > 4 and s in fed]
         assert max(shown.lengths) <= 40
         assert np.mean(shown.lengths) == pytest.approx(22 if lengths else 40, abs=1)
-        same = feed.calibration(case.replace(batch_size=1), checkpoint, 16)
+        same = make_inputs.calibration(case.replace(batch_size=1), checkpoint, 16)
         assert sequences(same) == sequences(shown)
 
 
@@ -201,7 +204,7 @@ class TestTexts:
 
     def make(self, folder, **knobs):
         case = Case(model="m", inputs="t.txt", sequence_length=32, batch_size=2, knobs=knobs)
-        return feed.from_texts(case, at(folder), self.TEXTS)
+        return make_inputs.from_texts(case, at(folder), self.TEXTS)
 
     def test_sorted_texts_waste_less_and_tell_where_they_came_from(self, hand_made, vocabulary):
         folder = vocabulary(hand_made())

@@ -32,7 +32,7 @@ DECODERS = {
 def parameters(name, task):
     import torch
 
-    from honed.models.torch_module import auto_class, frameworks
+    from honed.models.torch.module import auto_class, frameworks
 
     shape = PRESETS[name]
     with frameworks() as (_, transformers), torch.device("meta"):

@@ -11,9 +11,9 @@ from honed import discovery
 from honed.record import Samples
 from honed.report.evidence import Evidence
 from honed.report.figures.base import PACKAGE, all_pictures
-from honed.report.look import DARK, canvas
-from honed.report.look import Words as Around
 from honed.report.panels.spread import MOST_DOTS, thin
+from honed.report.style import DARK, canvas
+from honed.report.style import Words as Around
 
 NAMES = discovery.names(PACKAGE)
 

@@ -13,8 +13,8 @@ from honed.errors import StoreError
 from honed.record import Error
 from honed.report import make, select
 from honed.report.evidence import Evidence
-from honed.report.numbers import NONE
 from honed.report.page import page
+from honed.show.numbers import NONE
 from honed.store import open_store
 
 CHROMIUM = shutil.which("chromium")  # Debian's; Playwright's own is a download

@@ -11,11 +11,11 @@ from reports import cores, engines, everything, record, study
 from honed.record import Interval
 from honed.report.evidence import Evidence
 from honed.report.figures.base import all_pictures
-from honed.report.look import Style
 from honed.report.panels.cloud import Dot, best_so_far
 from honed.report.panels.grid import Cell, Grid, Surface
 from honed.report.panels.parallel import Bundle, Parallel, Rail, Way
 from honed.report.study import Goal, StudyFacts, Tried, front
+from honed.report.style import Style
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,12 @@ import pytest
 
 from honed.case import Case
 from honed.compose import compose
-from honed.measure import window
 from honed.models.checkpoint import ModelRequest, materialise
 from honed.models.inputs import InputSet
 from honed.record import Record, Samples
 from honed.run import merge, prepare
 from honed.run.parent import measure
+from honed.statistics import window
 
 QUICK: dict[str, Any] = {
     "model": "tiny",

@@ -229,7 +229,7 @@ def test_a_process_that_exported_is_measured_again(monkeypatch: pytest.MonkeyPat
 
 def test_intervals_are_honed_compares() -> None:
     """The same numbers, the same interval: a comparison's, turned from slowdown to speed."""
-    from honed.compare.verdict import sequence
+    from honed.statistics.paired import sequence
 
     shown = trials(1.1, 0.01)
     logs: dict[str, dict[int, float]] = {"as it is": {}, "other": {}}

@@ -14,10 +14,11 @@ import sqlalchemy as sa
 from records import failed_record, make_record
 
 from honed.case import Case
-from honed.compare import trials, verdict
 from honed.compare.outcome import Comparison, Contrast, Failure, Metric, Side, Trial, ratio
 from honed.errors import HonedError
+from honed.experiment import blocks
 from honed.record import Memory, Record
+from honed.statistics import paired
 from honed.store import open_store
 from honed.tune import study as studies
 from honed.tune.ask import Ask, parse
@@ -89,11 +90,11 @@ class Landscape:
                 raise Stop(side, status)
             return math.log(value) if metric == "latency" else -math.log(value)
 
-        plan = trials.Plan(tuple(sides), verdict.Question(math.log(1.01)), seed=1)
+        plan = blocks.Plan(tuple(sides), paired.Question(math.log(1.01)), seed=1)
         failure, contrasts = None, ()
         try:
             round_s = 2 * len(sides) * self.cost_s
-            stands = trials.run(plan, draw, lambda _: self.now_s + round_s <= ends_s or not told)
+            stands = blocks.run(plan, draw, lambda _: self.now_s + round_s <= ends_s or not told)
             contrasts = tuple(
                 Contrast(side, first, j.kind, ratio(j.estimate, metric), j.estimate.count)
                 for side, j in stands.judgements.items()

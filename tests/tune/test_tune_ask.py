@@ -7,9 +7,9 @@ import json
 import pytest
 from landscape import ask
 
-from honed.compose import all_knobs
 from honed.errors import UsageError
 from honed.knob import Span
+from honed.knobs import all_knobs
 from honed.machine import topology
 from honed.machine.spawn import machine_knobs
 from honed.machine.topology import Cpu, Topology

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from honed.case import Case
-from honed.machine import allocator
+from honed.machine.knobs import allocator
 from honed.tune.recipe import recipe
 
 

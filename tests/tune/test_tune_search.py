@@ -12,7 +12,7 @@ from records import failed_record
 from honed.case import Case
 from honed.errors import HonedError
 from honed.record import Interval
-from honed.tune import confirm, words
+from honed.tune import confirm, say
 from honed.tune import study as studies
 from honed.tune.outcome import Outcome
 from honed.tune.space import Dimension
@@ -299,7 +299,7 @@ def test_what_a_knob_earned_is_told_with_its_certainty(
 ) -> None:
     of = confirm.judged(("precision", "int8"), gain, "")
     assert of.kept is kept
-    assert said in words.earned(replace(blank(), earned=(of,)))[0]
+    assert said in say.earned(replace(blank(), earned=(of,)))[0]
 
 
 def blank() -> Outcome:

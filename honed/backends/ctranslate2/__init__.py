@@ -10,8 +10,8 @@ from typing import Any
 from honed.backends.base import Batch, LoadRequest, Outputs, installed, refuse
 from honed.case import Case
 from honed.errors import UnsupportedError
+from honed.instruments import threads
 from honed.knob import Availability, Knob, Value
-from honed.machine import threads
 from honed.machine.facts import package_versions
 from honed.models.checkpoint import Checkpoint
 from honed.models.heads import output_names

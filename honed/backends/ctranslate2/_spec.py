@@ -120,7 +120,7 @@ def weights_bytes(converted: Converted) -> int:
 
 def _tensors(checkpoint: Checkpoint) -> tuple[Any, Tensors, Tensors]:
     """The configuration, the body's tensors without their prefix, and all of them with it."""
-    from honed.models.torch_module import load_module
+    from honed.models.torch.module import load_module
 
     module = load_module(checkpoint)
     body = {name: t.numpy() for name, t in module.base_model.state_dict().items()}

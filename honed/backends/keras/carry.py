@@ -23,7 +23,7 @@ def carry(checkpoint: Checkpoint, precision: str, folder: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from honed.models.torch_module import load_module
+    from honed.models.torch.module import load_module
 
     module = load_module(checkpoint)
     with torch.no_grad():

@@ -27,7 +27,7 @@ def write(request: LoadRequest, work: Path) -> Path:
     import torch
 
     from honed.models.heads import input_names, output_names, wrap
-    from honed.models.torch_module import load_module
+    from honed.models.torch.module import load_module
 
     checkpoint = request.checkpoint
     task, pooling = checkpoint.task, checkpoint.pooling

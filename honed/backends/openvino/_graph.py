@@ -40,7 +40,7 @@ def _convert(request: LoadRequest) -> Any:
     import torch
 
     from honed.models.heads import input_names, output_names, wrap
-    from honed.models.torch_module import load_module
+    from honed.models.torch.module import load_module
 
     ov = import_openvino()
     checkpoint = request.checkpoint

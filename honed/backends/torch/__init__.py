@@ -49,7 +49,7 @@ def check(case: Case) -> None:
 
 
 def start() -> None:
-    from honed.models.torch_module import import_transformers
+    from honed.models.torch.module import import_transformers
 
     import_transformers()  # it imports torch, and takes longer than it
 

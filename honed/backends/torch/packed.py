@@ -37,7 +37,7 @@ def check(case: Case) -> None:
 def register() -> str:
     """Make transformers know the attention; its name for `load_module`."""
     from honed.backends.torch.packing import NAME, attention
-    from honed.models.torch_module import import_transformers
+    from honed.models.torch.module import import_transformers
 
     import_transformers().AttentionInterface.register(NAME, attention)
     return NAME

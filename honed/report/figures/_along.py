@@ -9,9 +9,9 @@ from honed.record import Record
 from honed.report.evidence import SUBJECT, Evidence, Point, Reading, latency, pool, throughput
 from honed.report.figures.base import Picture, titled
 from honed.report.findings import fastest, listed, reference, times, winners
-from honed.report.look import Style
-from honed.report.numbers import plain
 from honed.report.panels.lines import Lines, Series
+from honed.report.style import Style
+from honed.show.numbers import plain
 
 MOST_LINES = 12  # more cannot be followed, whatever their hues and marks
 _SPLIT_LAST = ("precision", "backend")

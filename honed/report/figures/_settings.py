@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from honed.record import Record
 from honed.report.evidence import SHAPE, SUBJECT, Evidence, latency, pool
 from honed.report.figures._along import paint
-from honed.report.look import Style
+from honed.report.style import Style
 
 MOST_ROWS = 16
 

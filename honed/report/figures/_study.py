@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from honed.knob import Value
 from honed.record import Record
 from honed.report.evidence import Evidence
-from honed.report.look import Style
-from honed.report.numbers import plain
 from honed.report.panels.base import escaped
 from honed.report.study import Goal, Spot, StudyFacts, Tried, setting_word
+from honed.report.style import Style
+from honed.show.numbers import plain
 
 _LONGEST = 64
 _HEADS = ("backend", "precision")

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from honed.report.evidence import Evidence, latency, pool
 from honed.report.figures._settings import Setting, shapes
 from honed.report.figures.base import Picture, titled
-from honed.report.numbers import plain
 from honed.report.panels.spread import Spread, Strip, thin
+from honed.show.numbers import plain
 
 ORDER = 70
 _FEWEST = 8  # calls; fewer are no distribution

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from honed.report.evidence import Evidence, Point, throughput
 from honed.report.figures import _along, cores, instances
 from honed.report.figures.base import Picture, titled
-from honed.report.numbers import overlap
 from honed.report.panels.lines import Level, Lines, Series
+from honed.show.numbers import overlap
 
 ORDER = 55
 _WORDS = {"threads": "cores", "instances": "instances"}

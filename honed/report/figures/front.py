@@ -10,11 +10,11 @@ from honed.record import Record
 from honed.report.evidence import SUBJECT, Evidence, Point, latency, pool, throughput
 from honed.report.figures._along import paint
 from honed.report.figures.base import Picture, titled
-from honed.report.look import Style
-from honed.report.numbers import plain
 from honed.report.panels.base import escaped, told
 from honed.report.panels.cloud import Cloud, Dot, Group, Trail
 from honed.report.study import front
+from honed.report.style import Style
+from honed.show.numbers import plain
 
 ORDER = 45
 _FEWEST = 3

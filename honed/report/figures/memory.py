@@ -10,9 +10,9 @@ from honed.report.evidence import Evidence, Point, pool
 from honed.report.figures._settings import Setting, Shape, shapes
 from honed.report.figures.base import Picture, titled
 from honed.report.findings import reference
-from honed.report.look import Style
-from honed.report.numbers import mib, plain
 from honed.report.panels.bars import Bar, Bars, Row
+from honed.report.style import Style
+from honed.show.numbers import mib, plain
 
 ORDER = 60
 _MIB = 2**20

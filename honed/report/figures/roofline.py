@@ -13,8 +13,8 @@ from honed.report.evidence import SUBJECT, Ends, Evidence, pool
 from honed.report.figures._along import MOST_LINES, paint
 from honed.report.figures.base import Picture, titled
 from honed.report.findings import listed
-from honed.report.numbers import plain
 from honed.report.panels.lines import Level, Lines, Series
+from honed.show.numbers import plain
 
 ORDER = 80
 _GIGA = 1e-9

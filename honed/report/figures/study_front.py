@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from honed.report.evidence import Evidence
 from honed.report.figures import _study
 from honed.report.figures.base import Picture, titled
-from honed.report.look import Style
 from honed.report.panels.cloud import Cloud, Dot, Group, Trail
 from honed.report.study import Spot, StudyFacts, front
+from honed.report.style import Style
 
 ORDER = 7
 _MOST = 3

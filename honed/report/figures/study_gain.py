@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from honed.record import Record
 from honed.report.evidence import Evidence, Reading, latency, pool, throughput
 from honed.report.figures.base import Picture, titled
-from honed.report.look import Style
 from honed.report.panels.bars import Bar, Bars, Row
 from honed.report.study import Side, StudyFacts
+from honed.report.style import Style
 
 ORDER = 1
 _MIB = 2**20

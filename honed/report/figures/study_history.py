@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from honed.report.evidence import Evidence
 from honed.report.figures import _study
 from honed.report.figures.base import Picture, titled
-from honed.report.look import Style
-from honed.report.numbers import plain
 from honed.report.panels.cloud import Cloud, Dot, Group, Trail, best_so_far
 from honed.report.study import Goal, StudyFacts
+from honed.report.style import Style
+from honed.show.numbers import plain
 
 ORDER = 3
 _TRAIL = Style(6, 0)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from honed.report.evidence import Evidence, Point
 from honed.report.figures.base import Picture, titled
 from honed.report.findings import listed
-from honed.report.look import Style
 from honed.report.panels.bars import Bar, Bars, Row
+from honed.report.style import Style
 
 ORDER = 4
 _MOST, _LEAST = 12, 0.005

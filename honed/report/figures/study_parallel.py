@@ -10,11 +10,11 @@ from honed.report.evidence import Evidence
 from honed.report.figures import _study
 from honed.report.figures.base import Picture, titled
 from honed.report.findings import listed
-from honed.report.look import Style
-from honed.report.numbers import plain
 from honed.report.panels.parallel import Bundle, Parallel, Rail, Way
 from honed.report.panels.ticks import ticks, wide
 from honed.report.study import Goal, Spot, StudyFacts, setting_word, value_word
+from honed.report.style import Style
+from honed.show.numbers import plain
 
 ORDER = 5
 Meet = Callable[[Spot], "float | None"]

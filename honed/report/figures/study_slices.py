@@ -9,9 +9,9 @@ from honed.knob import Value
 from honed.report.evidence import Evidence
 from honed.report.figures import _study
 from honed.report.figures.base import Picture, titled
-from honed.report.numbers import plain
 from honed.report.panels.grid import Cell, Grid, Heat, Surface
 from honed.report.study import StudyFacts, Tried, setting_word, value_word
+from honed.show.numbers import plain
 
 ORDER = 6
 _MOST = 4  # each may take one of the few canvases in space that a browser has

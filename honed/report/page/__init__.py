@@ -11,12 +11,12 @@ from html import escape
 from importlib import resources
 from typing import Any
 
-from honed.report.columns import Column
 from honed.report.evidence import Evidence
 from honed.report.figures.base import Picture, all_pictures
-from honed.report.look import DARK
 from honed.report.page import sections
 from honed.report.page.table import table
+from honed.report.style import DARK
+from honed.show.columns import Column
 
 
 @dataclass(frozen=True, slots=True)

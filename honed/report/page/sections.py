@@ -9,8 +9,8 @@ from typing import Any
 from honed.record import Record
 from honed.report.evidence import SUBJECT, Evidence, machine
 from honed.report.figures.base import Picture
-from honed.report.numbers import NONE
-from honed.report.words import word
+from honed.show.numbers import NONE
+from honed.show.say import word
 
 _GIB = 2**30
 

@@ -9,10 +9,10 @@ from html import escape
 from rich.text import Text
 
 from honed.record import Record
-from honed.report.columns import Column, accuracy, key_columns, measures
 from honed.report.evidence import SHAPE, SUBJECT, Evidence, latency
-from honed.report.numbers import NONE
 from honed.report.page.sections import badge
+from honed.show.columns import Column, accuracy, key_columns, measures
+from honed.show.numbers import NONE
 
 _NUMBER = re.compile(r"[^\d]*(-?\d[\d,]*\.?\d*(?:e-?\d+)?)")
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from honed.report.evidence import Point
-from honed.report.look import INK, MUTED, Style, axis, bare, layout
 from honed.report.panels.base import Legend, escaped, hover, told
+from honed.report.style import INK, MUTED, Style, axis, bare, layout
 
 _BAR_PX, _LABEL_PX, _GAP_PX = 13, 19, 9
 _PX_PER_IN = 100

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from honed.report.evidence import Point
-from honed.report.look import Style
-from honed.report.numbers import measured
+from honed.report.style import Style
+from honed.show.numbers import measured
 
 Legend = Sequence[tuple[str, Style]]
 

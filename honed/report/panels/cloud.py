@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from honed.report.look import CROSS, INK, MUTED, PAPER, Style, axis, bare, layout
 from honed.report.panels.base import Legend
 from honed.report.panels.ticks import scale, ticks, wide
+from honed.report.style import CROSS, INK, MUTED, PAPER, Style, axis, bare, layout
 
 FAILED = "no result"
 _FAILED_STYLE = Style(6, CROSS)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from honed.report.look import GRID, INK, MUTED, PAPER, SCALE, axis, layout
-from honed.report.numbers import plain
 from honed.report.panels.base import Legend, escaped
+from honed.report.style import GRID, INK, MUTED, PAPER, SCALE, axis, layout
+from honed.show.numbers import plain
 
 _CELL_PX, _PX_PER_IN = 40, 100
 _WHITE_FROM = 0.8  # on the deepest colours the light ink is read best

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from honed.report.evidence import Point
-from honed.report.look import INK, MUTED, PAPER, Style, axis, bare, layout
 from honed.report.panels.base import Legend, escaped, hover
 from honed.report.panels.ticks import scale, ticks, wide
+from honed.report.style import INK, MUTED, PAPER, Style, axis, bare, layout
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from honed.report.look import GRID, INK, PAPER, Style, bare, layout
 from honed.report.panels.base import Legend, escaped
+from honed.report.style import GRID, INK, PAPER, Style, bare, layout
 
 _RAIL_PX, _PX_PER_IN = 66, 100
 _ROOM = 44  # characters that stand side by side on a telephone

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from honed.record import Interval
-from honed.report.look import INK, MUTED, PAPER, Style, axis, bare, layout
 from honed.report.panels.base import Legend, escaped
+from honed.report.style import INK, MUTED, PAPER, Style, axis, bare, layout
 
 _ROW_PX, _LABEL_PX, _PX_PER_IN = 40, 19, 100
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from honed.report.look import GRID, INK, Style, axis, bare, layout
-from honed.report.numbers import plain
 from honed.report.panels.base import Legend, escaped
+from honed.report.style import GRID, INK, Style, axis, bare, layout
+from honed.show.numbers import plain
 
 MOST_DOTS = 240  # of one row; more of them only blacken it and make the page heavy
 _ROW_PX, _LABEL_PX = 58, 19

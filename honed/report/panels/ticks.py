@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from honed.report.look import GRID
-from honed.report.numbers import plain
+from honed.report.style import GRID
+from honed.show.numbers import plain
 
 _LOG_FROM = 8  # the largest over the smallest: from here on a linear axis hides the small ones
 

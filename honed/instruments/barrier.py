@@ -1,0 +1,148 @@
+"""A barrier over processes: all begin at one instant, and each knows when all have enough.
+
+One small file, mapped by everybody; the parent makes it. It serves once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from honed.errors import HonedError
+from honed.instruments.clock import now_ns
+
+_HEADER = 16  # start_ns and the number of parties, int64 each; then `arrived`, then `done` bytes
+_LEAD_NS = 20_000_000  # 20 ms: forty naps, so that every sleeper has seen the start time by then
+_NAP_S = 0.0005
+_SPIN_NS = 100_000  # the last tenth of a millisecond is spun: a sleeper wakes that much late
+
+
+class BarrierError(HonedError):
+    """The others did not come: too slow (timeout), or nobody is left to wait for."""
+
+    def __init__(self, message: str, hint: str, status: str) -> None:
+        super().__init__(message, hint)
+        self.status = status
+
+
+class Barrier:
+    """One party's view of the file; the parent's has no `index`."""
+
+    def __init__(self, path: Path, index: int | None) -> None:
+        self._file = open(path, "r+b")  # noqa: SIM115  (held for the lock, closed by close())
+        self._map = mmap.mmap(self._file.fileno(), 0)
+        # One aligned int64 is stored whole: no reader sees half a start time.
+        self._header = memoryview(self._map)[:_HEADER].cast("q")
+        self.parties = self._header[1]
+        self._done_at = _HEADER + self.parties
+        self.index = index
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], parties: int) -> Barrier:
+        """Made by the parent, before any party opens it."""
+        if parties < 1:
+            raise ValueError("a barrier needs a party")
+        blank = bytearray(_HEADER + 2 * parties)
+        memoryview(blank)[:_HEADER].cast("q")[1] = parties
+        Path(path).write_bytes(blank)
+        return cls(Path(path), None)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], index: int) -> Barrier:
+        """Party `index`'s own view: one per process."""
+        barrier = cls(Path(path), index)
+        if not 0 <= index < barrier.parties:
+            barrier.close()
+            raise ValueError(f"party {index} of {barrier.parties}")
+        return barrier
+
+    def arrive_and_wait(
+        self, timeout_s: float, abandoned: Callable[[], bool] = lambda: False
+    ) -> int:
+        """Return at the common start, in nanoseconds of the clock; BarrierError if it never comes.
+
+        `abandoned` is asked at every nap: true ends the wait (the parent has gone).
+        """
+        deadline = now_ns() + int(timeout_s * 1e9)
+        with self._locked():
+            self._map[_HEADER + self._own()] = 1
+            self._start_if_complete()
+        while not (start := self._header[0]):
+            if abandoned():
+                raise BarrierError("the parent process has gone", "run it again", "interrupted")
+            if now_ns() > deadline:
+                missing = self._map[_HEADER : self._done_at].count(0)
+                raise BarrierError(
+                    f"{missing} of {self.parties} instances were not ready in {timeout_s:g} s",
+                    "raise timeout_s, or use fewer instances",
+                    "timeout",
+                )
+            time.sleep(_NAP_S)
+        while (left := start - now_ns()) > 0:
+            if left > _SPIN_NS:
+                time.sleep(min(_NAP_S, (left - _SPIN_NS) / 1e9))
+        return start
+
+    def done(self) -> None:
+        """This party has all it needs; it may go on, so that the others stay under load."""
+        self._map[self._done_at + self._own()] = 1
+
+    def all_done(self) -> bool:
+        """Whether every party has what it needs or has gone; polled inside the timed loop."""
+        return self._map.find(b"\0", self._done_at) < 0
+
+    def all_arrived(self) -> bool:
+        """Whether nobody is waited for any more."""
+        return self._map.find(b"\0", _HEADER, self._done_at) < 0
+
+    def mark_gone(self, index: int) -> None:
+        """The parent saw party `index` die: nobody waits for it, at the start or at the end."""
+        with self._locked():
+            self._map[_HEADER + index] = 1
+            self._map[self._done_at + index] = 1
+            self._start_if_complete()
+
+    def release(self) -> None:
+        """The parent gives the round up: whoever waits goes, and all count as done."""
+        for index in range(self.parties):
+            self.mark_gone(index)
+
+    def close(self) -> None:
+        self._header.release()
+        self._map.close()
+        self._file.close()
+
+    def __enter__(self) -> Barrier:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _own(self) -> int:
+        if self.index is None:
+            raise ValueError("the parent's view of a barrier is no party")
+        return self.index
+
+    def _start_if_complete(self) -> None:
+        if not self._header[0] and self.all_arrived():
+            self._header[0] = now_ns() + _LEAD_NS
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """So that one party is the last; the kernel lets go of a dead holder's lock."""
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)

@@ -1,0 +1,107 @@
+"""The FLOP/s that no run on these cores can beat by much: a measured product, scaled by the ISA.
+
+Run as `python -m honed.machine.peak_flops --cpus 0-3 [--seconds 0.5]` it measures and prints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Collection, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from honed import artifacts
+from honed.machine.facts import fingerprint
+from honed.machine.isa import isa_ratio as isa_ratio
+from honed.machine.topology import format_cpus, parse_cpus
+
+_SECONDS = 0.5
+_TIMEOUT_S = 60.0
+_SIDE = 1024  # one core's product: 2 GFLOP, 12 MiB
+_LARGEST_SIDE = 8192
+
+
+def bound_flops_per_s(
+    precision: str, cpus: Collection[int], facts: Mapping[str, Any]
+) -> float | None:
+    """The bound of these CPUs for `precision`; None where it cannot be measured.
+
+    Measures for about a second the first time, in a process of its own, so call it when nothing
+    is being timed. Cached by hardware, CPUs and numpy version.
+    """
+    measured = fp32_flops_per_s(cpus, facts)
+    return None if measured is None else measured * isa_ratio(precision, facts.get("flags", ()))
+
+
+def fp32_flops_per_s(cpus: Collection[int], facts: Mapping[str, Any]) -> float | None:
+    """The measured fp32 matrix product, from the cache where it has been measured before."""
+    try:
+        numpy_version = version("numpy")
+    except PackageNotFoundError:
+        return None
+    if not cpus:
+        return None
+    about = {
+        "hardware": fingerprint(facts),
+        "cpus": format_cpus(cpus),
+        "quota": facts.get("limits", {}).get("quota"),
+        "numpy": numpy_version,
+    }
+    try:
+        folder = artifacts.make("bound", about, lambda path: _measure_into(path, cpus))
+        return float(json.loads((folder / "bound.json").read_text())["fp32_flops_per_s"])
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError):
+        return None  # a bound is good to have; a run does not fail for the want of it
+
+
+def _measure_into(folder: Path, cpus: Collection[int]) -> None:
+    threads = str(len(cpus))
+    pools = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "honed.machine.peak_flops", "--cpus", format_cpus(cpus)],
+        env={**os.environ, **dict.fromkeys(pools, threads)},
+        capture_output=True,
+        check=True,
+        timeout=_TIMEOUT_S,
+    )
+    float(json.loads(done.stdout)["fp32_flops_per_s"])  # nonsense must not be cached
+    (folder / "bound.json").write_bytes(done.stdout)
+
+
+def measure(threads: int, seconds: float = _SECONDS) -> float:
+    """FLOP/s of the best fp32 matrix product in about `seconds`, in this process as it is."""
+    import numpy as np
+
+    side = min(_LARGEST_SIDE, _SIDE * max(1, round(threads**0.5)))
+    rng = np.random.default_rng(0)
+    a, b = (rng.random((side, side), dtype=np.float32) for _ in range(2))
+    out = a @ b  # the first one starts the pool and touches the pages
+    best_s, ends_s = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < ends_s:
+        began_s = time.perf_counter()
+        np.matmul(a, b, out=out)
+        best_s = min(best_s, time.perf_counter() - began_s)
+    return float(2 * side**3 / best_s)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m honed.machine.peak_flops")
+    parser.add_argument("--cpus", required=True, help="pin to these, one thread each: 0-3,8")
+    parser.add_argument("--seconds", type=float, default=_SECONDS)
+    asked = parser.parse_args()
+    cpus = parse_cpus(asked.cpus)
+    with contextlib.suppress(OSError, AttributeError):
+        os.sched_setaffinity(0, cpus)
+    found = measure(len(cpus), asked.seconds)
+    sys.stdout.write(json.dumps({"fp32_flops_per_s": found, "cpus": asked.cpus}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

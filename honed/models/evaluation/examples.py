@@ -1,0 +1,275 @@
+"""Labelled examples from a .jsonl file: what the model is judged on, in the user's own metric.
+
+What is wrong with the file is told by line number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from honed.errors import UsageError
+from honed.models.checkpoint import Checkpoint
+from honed.models.evaluation.labels import Labels
+from honed.models.evaluation.rows import Row, number_of, rows_of
+from honed.models.tasks import FEATURES
+
+Kind = Literal["labels", "words", "pairs", "scores"]
+Sequence_ = str | tuple[str, ...]
+
+# The words that public data sets use for the same thing.
+_FIRST = ("text", "text1", "sentence", "sentence1", "premise")
+_SECOND = ("text2", "sentence2", "hypothesis")
+_SCORE = ("score", "similarity", "label")
+_POSITIVE = ("positive", "positives")
+_NEGATIVE = ("negative", "negatives")
+_WORDS = ("tokens", "words")
+_TAGS = ("labels", "tags", "ner_tags")
+_LEAST = 10  # fewer and one example is more than a tenth of the result
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """What is fed, and what is known to be right about it.
+
+    Every truth is about an item: a sequence's label ("labels": sequence, 0), a word's ("words":
+    sequence, word), how alike two sequences are ("pairs": first, second), or one sequence's own
+    score ("scores": sequence, 0). Truths of one example share a group: a query's candidates, a
+    sentence's words.
+    """
+
+    kind: Kind
+    metric: str
+    sequences: tuple[Sequence_, ...]
+    items: tuple[tuple[int, int], ...]
+    truth: tuple[float, ...]
+    groups: tuple[int, ...]
+
+
+def read_examples(path: Path, checkpoint: Checkpoint, metric: str = "auto") -> Examples:
+    """The examples that the checkpoint's task can be judged on.
+
+    UsageError where the file does not fit the task, or could not tell a good model from a bad one.
+    """
+    rows = list(rows_of(path))
+    if len(rows) < _LEAST:
+        raise UsageError(
+            f"{path} holds {len(rows)} examples: too few to judge anything",
+            f"give {_LEAST} or more; a drop of 1 % needs some hundreds",
+        )
+    read = {
+        "sequence-classification": _sequences,
+        "token-classification": _tokens,
+        FEATURES: _features,
+    }.get(checkpoint.task)
+    if read is None:
+        raise UsageError(
+            f"task={checkpoint.task} cannot be judged on labelled examples",
+            "leave eval out: max_accuracy_drop then compares the outputs with fp32's",
+        )
+    return _chosen(read(_File(path, rows), checkpoint), metric)
+
+
+# The metrics that each kind of truth can be put into, the usual one first.
+_METRICS: Mapping[str, tuple[str, ...]] = {
+    "labels": ("accuracy", "f1"),
+    "words": ("f1", "accuracy"),
+    "similarity": ("spearman",),
+    "ranking": ("ndcg",),
+    "order": ("rank_overlap",),
+}
+
+
+def _chosen(found: Examples, metric: str) -> Examples:
+    possible = _METRICS[found.metric]
+    if metric != "auto" and metric not in possible:
+        raise UsageError(
+            f"eval_metric={metric} is not for these examples",
+            f"eval_metric={' or '.join(possible)}",
+        )
+    chosen = possible[0] if metric == "auto" else metric
+    return Examples(found.kind, chosen, found.sequences, found.items, found.truth, found.groups)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    rows: Sequence[Row]
+
+    @property
+    def first(self) -> Row:
+        return self.rows[0]
+
+
+def _sequences(file: _File, checkpoint: Checkpoint) -> Examples:
+    """Labels; where the head gives a single score, how alike two texts are, or a ranking."""
+    if Labels.of(checkpoint.config).count > 1:
+        return _labelled(file, checkpoint)
+    return _ranked(file, alone=True) if "query" in file.first.data else _alike(file, alone=True)
+
+
+def _features(file: _File, checkpoint: Checkpoint) -> Examples:
+    if checkpoint.pooling == "none":
+        raise UsageError(
+            "without pooling there is no one vector per text to compare", "pooling=mean or cls"
+        )
+    if "query" in file.first.data:
+        return _ranked(file, alone=False)
+    if file.first.has(_SECOND) is None:
+        raise UsageError(
+            f"{file.first.where}: vectors are judged by pairs or by rankings",
+            "give text, text2 and score; or query, positive and negatives",
+        )
+    return _alike(file, alone=False)
+
+
+def _labelled(file: _File, checkpoint: Checkpoint) -> Examples:
+    labels = Labels.of(checkpoint.config)
+    sequences = [_one_or_two(row) for row in file.rows]
+    truth = []
+    for row in file.rows:
+        if "label" not in row.data:
+            raise UsageError(
+                f"{row.where}: there is no label", f"it has {', '.join(row.data) or 'nothing'}"
+            )
+        truth.append(labels.index(row.data["label"], row.where))
+    _varied(file, truth, labels)
+    places = range(len(sequences))
+    return Examples(
+        "labels", "labels", tuple(sequences), tuple((p, 0) for p in places), tuple(truth),
+        tuple(places),
+    )  # fmt: skip
+
+
+def _varied(file: _File, truth: Sequence[int], labels: Labels) -> None:
+    if len(set(truth)) == 1:
+        name = labels.names[truth[0]]
+        raise UsageError(
+            f"{file.path}: every example is {name!r}, so a model that always says so is perfect",
+            "add examples of another label",
+        )
+
+
+def _one_or_two(row: Row) -> Sequence_:
+    first = row.text(_FIRST)
+    return (first, row.text(_SECOND)) if row.has(_SECOND) else first
+
+
+def _tokens(file: _File, checkpoint: Checkpoint) -> Examples:
+    labels = Labels.of(checkpoint.config)
+    found = _Collected()
+    for group, row in enumerate(file.rows):
+        words, tags = row.list_of(_WORDS), row.list_of(_TAGS)
+        if len(words) != len(tags) or not words:
+            raise UsageError(
+                f"{row.where}: {len(words)} tokens and {len(tags)} labels", "one label per token"
+            )
+        if not all(isinstance(w, str) and w.strip() for w in words):
+            raise UsageError(f"{row.where}: a token is not a text", 'like ["Ada", "wrote"]')
+        place = found.add(tuple(words))
+        for position, tag in enumerate(tags):
+            found.know((place, position), labels.index(tag, row.where), group)
+    _varied(file, [int(t) for t in found.truth], labels)
+    return found.examples("words", "words")
+
+
+def _alike(file: _File, *, alone: bool) -> Examples:
+    """Two texts and how alike they are; `alone`: the model reads both at once."""
+    found = _Collected()
+    for group, row in enumerate(file.rows):
+        texts = row.text(_FIRST), row.text(_SECOND)
+        found.compare(texts, row.number(_SCORE), group, alone=alone)
+    if len(set(found.truth)) == 1:
+        raise UsageError(
+            f"{file.path}: every score is {found.truth[0]:g}: there is no order to keep",
+            "give examples of different scores",
+        )
+    return found.examples("scores" if alone else "pairs", "similarity")
+
+
+def _ranked(file: _File, *, alone: bool) -> Examples:
+    """A query and its candidates; those of one query alone, or all positives of the file."""
+    found = _Collected()
+    pool = _pool(file, alone=alone)
+    every = [_candidates(row, pool) for row in file.rows]
+    judged = any(max(each.values()) > 0 for each in every)
+    for group, (row, candidates) in enumerate(zip(file.rows, every, strict=True)):
+        if judged and max(candidates.values()) <= 0:
+            raise UsageError(f"{row.where}: no candidate is relevant", "give it a positive")
+        query = row.text(("query",))
+        for text, relevance in candidates.items():
+            found.compare((query, text), relevance, group, alone=alone)
+    return found.examples("scores" if alone else "pairs", "ranking" if judged else "order")
+
+
+def _pool(file: _File, *, alone: bool) -> list[str]:
+    """Where no query has candidates of its own, the positives of all."""
+    if any(row.has(("candidates", *_NEGATIVE)) for row in file.rows):
+        return []
+    if alone:
+        raise UsageError(
+            f"{file.first.where}: there are no candidates to rank",
+            "give query, positive and negatives; or query, candidates and positive",
+        )
+    return [text for row in file.rows for text in row.texts(_POSITIVE)]
+
+
+def _candidates(row: Row, pool: Sequence[str]) -> dict[str, float]:
+    """Each candidate with its relevance; all 0 where nothing is known of it."""
+    found = dict.fromkeys(pool, 0.0)
+    if "candidates" in row.data:
+        texts = row.texts(("candidates",))
+        found |= dict.fromkeys(texts, 0.0)
+        if "relevance" in row.data:
+            graded = row.list_of(("relevance",))
+            if len(graded) != len(texts):
+                raise UsageError(
+                    f"{row.where}: {len(texts)} candidates and {len(graded)} relevances",
+                    "one number per candidate",
+                )
+            numbers = [number_of(g, f"{row.where}: a relevance") for g in graded]
+            found |= dict(zip(texts, numbers, strict=True))
+    if row.has(_NEGATIVE):
+        found |= dict.fromkeys(row.texts(_NEGATIVE), 0.0)
+    if row.has(_POSITIVE):
+        found |= dict.fromkeys(row.texts(_POSITIVE), 1.0)
+    if len(found) < 2:
+        raise UsageError(
+            f"{row.where}: {len(found)} candidates cannot be ranked", "give negatives too"
+        )
+    if len(set(found.values())) == 1 and next(iter(found.values())) > 0:
+        raise UsageError(
+            f"{row.where}: every candidate is relevant, so any order is right",
+            "give negatives too",
+        )
+    return found
+
+
+@dataclass(slots=True)
+class _Collected:
+    """Sequences, each once, and what is known about them."""
+
+    places: dict[Sequence_, int] = field(default_factory=dict)
+    items: list[tuple[int, int]] = field(default_factory=list)
+    truth: list[float] = field(default_factory=list)
+    groups: list[int] = field(default_factory=list)
+
+    def add(self, sequence: Sequence_) -> int:
+        return self.places.setdefault(sequence, len(self.places))
+
+    def know(self, item: tuple[int, int], truth: float, group: int) -> None:
+        self.items.append(item)
+        self.truth.append(truth)
+        self.groups.append(group)
+
+    def compare(self, texts: tuple[str, str], truth: float, group: int, *, alone: bool) -> None:
+        if alone:
+            self.know((self.add(texts), 0), truth, group)
+        else:
+            self.know((self.add(texts[0]), self.add(texts[1])), truth, group)
+
+    def examples(self, kind: Kind, metric: str) -> Examples:
+        parts = tuple(self.items), tuple(self.truth), tuple(self.groups)
+        return Examples(kind, metric, tuple(self.places), *parts)

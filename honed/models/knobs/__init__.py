@@ -1,0 +1,1 @@
+"""Knobs of the inputs: one file each, found by its name."""

@@ -1,0 +1,218 @@
+"""One record, whole: what was asked, what took effect, what came out, on which machine."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from honed.case import CORE_FIELDS, CORE_KEYS
+from honed.record import InputFacts, Latency, Memory, Record
+from honed.show.numbers import NONE, measured, mib, plain, ranges, seconds
+from honed.show.say import cosine, status, word
+
+_ALWAYS = ("model", "backend", "precision", "batch_size", "sequence_length")
+_BAR = 28
+_GIB = 2**30
+Row = tuple[str | Text, ...]
+
+
+def record_details(record: Record) -> RenderableType:
+    """Sections that have nothing to say are left out."""
+    sections = {
+        "settings": _settings(record),
+        "inputs": _inputs(record.inputs) if record.inputs else [],
+        "speed": _speed(record),
+        "latency": _latency(record.metrics.latency_s) if record.metrics else [],
+        "memory": _memory(record.memory) if record.memory else [],
+        "fidelity": _fidelity(record),
+        "accuracy": _accuracy(record),
+        "machine": _machine(record.machine),
+    }
+    parts: list[RenderableType] = [_heading(record)]
+    if record.error is not None:
+        parts.append(
+            Text.assemble(status(record.status, record.error.kind), ": ", record.error.message)
+        )
+        if record.error.hint:
+            parts.append(Text(f"  {record.error.hint}", style="dim"))
+    for name, rows in sections.items():
+        if rows:
+            parts += [Text(), Text(name, style="bold"), Padding(_grid(rows), (0, 0, 0, 2))]
+    if record.doubts:
+        parts += [Text(), Text("doubts", style="bold")]
+        parts += [
+            Padding(Text(f"{d.kind}: {d.message}", style="yellow"), (0, 0, 0, 2))
+            for d in record.doubts
+        ]
+    return Group(*parts)
+
+
+def _heading(record: Record) -> Text:
+    took = f"  took {seconds(record.elapsed_s)}" if record.elapsed_s else ""
+    return Text.assemble(
+        (record.id, "bold"), "  ", status(record.status), f"  {record.created[:19]}",
+        f"  honed {record.honed}{took}",
+    )  # fmt: skip
+
+
+def _grid(rows: Sequence[Row]) -> Table:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for index in range(max(map(len, rows))):
+        grid.add_column(no_wrap=index == 0, overflow="fold")
+    for first, *rest in rows:
+        grid.add_row(Text(str(first), style="dim"), *rest)
+    return grid
+
+
+def _settings(record: Record) -> list[Row]:
+    """Every key that was set or read back; asked and effective side by side."""
+    rows: list[Row] = [("", Text("asked", "dim"), Text("effective", "dim"))]
+    for key in _shown_keys(record):
+        asked = record.case.get(key)
+        got = [instance[key] for instance in record.effective if key in instance]
+        differs = asked is not None and any(g is not None and g != asked for g in got)
+        effective = Text(_together(got), style="red" if differs else "")
+        rows.append((key, word(asked), Text.assemble(effective, " ≠" if differs else "")))
+    return rows
+
+
+def _shown_keys(record: Record) -> Iterator[str]:
+    defaults = {f.name: f.default for f in CORE_FIELDS}
+    read_back = {k for i in record.effective for k, v in i.items() if v is not None}
+    for key in CORE_KEYS:
+        if key in _ALWAYS or key in read_back or record.case.get(key) != defaults[key]:
+            yield key
+    for key in sorted((set(record.case) | read_back) - set(CORE_KEYS)):
+        if record.case.get(key) is not None or key in read_back:
+            yield key
+
+
+def _together(values: Sequence[Any]) -> str:
+    """One value if all instances agree, else each instance's."""
+    words = [_effective_word(v) for v in values]
+    if not words:
+        return ""
+    return words[0] if len(set(words)) == 1 else " | ".join(words)
+
+
+def _effective_word(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        if value and all(isinstance(v, int) for v in value):
+            return ranges(value)
+        return ", ".join(map(word, value)) or NONE
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {word(v)}" for k, v in value.items())
+    return word(value)
+
+
+def _speed(record: Record) -> list[Row]:
+    found = record.metrics
+    if found is None:
+        return []
+    rate = found.throughput_per_s
+    rows: list[Row] = [
+        ("throughput", f"{measured(rate.value, rate.ci95)} sequences/s"),
+        ("tokens", f"{plain(found.tokens_per_s)} /s"),
+    ]
+    if found.useful_tokens_per_s < found.tokens_per_s:
+        rows.append(("without padding", f"{plain(found.useful_tokens_per_s)} /s"))
+    if found.flops_per_s is not None:
+        bound = found.bound_flops_per_s
+        share = f", {found.flops_per_s / bound:.0%} of {plain(bound / 1e9)}" if bound else ""
+        rows.append(("arithmetic", f"{plain(found.flops_per_s / 1e9)} GFLOP/s{share}"))
+    before = [("import", found.import_s), ("build", found.build_s), ("load", found.load_s)]
+    before += [("first call", found.first_call_s), ("warm-up", found.warmup_s)]
+    rows.append(("beforehand", ", ".join(f"{n} {seconds(s)}" for n, s in before if s)))
+    rows.append(("measured", f"{found.samples} calls in {seconds(found.window_s)}"))
+    return rows
+
+
+def _inputs(found: InputFacts) -> list[Row]:
+    ends = [int(end) for key in found.length_histogram for end in key.split("-")]
+    rows: list[Row] = [("fed", f"{found.sequences} sequences: {found.source}")]
+    if len(set(ends)) > 1:
+        rows.append(("lengths", f"{min(ends)} to {max(ends)} tokens"))
+    if found.padding_share:
+        rows.append(("padding", f"{found.padding_share:.1%} of the tokens"))
+    return rows
+
+
+def _latency(found: Latency) -> list[Row]:
+    rows: list[Row] = []
+    for name in ("min", "p50", "p90", "p95", "p99", "max", "mean", "stdev"):
+        ends = {"p50": found.ci95, "p90": found.p90_ci95, "p99": found.p99_ci95}.get(name)
+        value: float | None = getattr(found, name)
+        between = f"95 % in {plain(ends[0] * 1e3, 4)} … {plain(ends[1] * 1e3, 4)}" if ends else ""
+        note = "too few calls to tell" if value is None else between
+        shown = NONE if value is None else f"{plain(value * 1e3, 4)} ms"
+        rows.append((name, Text(shown, justify="right"), Text(note, style="dim")))
+    return rows
+
+
+def _memory(found: Memory) -> list[Row]:
+    sizes = [(f.name, getattr(found, f.name)) for f in dataclasses.fields(Memory)]
+    known = [(name, size) for name, size in sizes if size is not None]
+    largest = max((size for _, size in known), default=0)
+    rows: list[Row] = []
+    for name, size in known:
+        bar = "█" * round(_BAR * size / largest) if largest else ""
+        label = name.removesuffix("_bytes").replace("_", " ")
+        amount = Text(f"{mib(size)} MiB", justify="right")
+        rows.append((label, amount, Text(bar or "▏", style="cyan")))
+    return rows
+
+
+def _fidelity(record: Record) -> list[Row]:
+    found = record.fidelity
+    if found is None:
+        return []
+    low = found.cosine_min < found.tolerance
+    rows: list[Row] = [
+        ("against", found.reference),
+        ("least cosine", Text(
+            f"{cosine(found.cosine_min)} (at least {found.tolerance:g})", "red" if low else ""
+        )),
+    ]  # fmt: skip
+    diff = "outputs are not finite" if found.max_abs_diff is None else f"{found.max_abs_diff:.3g}"
+    share = (
+        f" ({100 * found.relative_diff:.2g}% of the largest value)" if found.relative_diff else ""
+    )
+    rows.append(("largest difference", diff + share))
+    if found.top1_agreement is not None:
+        rows.append(("same first choice", f"{found.top1_agreement:.1%}"))
+    return rows
+
+
+def _accuracy(record: Record) -> list[Row]:
+    found = record.accuracy
+    if found is None:
+        return []
+    value = "outputs are not finite" if found.value is None else f"{found.value:.4f}"
+    rows: list[Row] = [
+        (found.metric, f"{value} (fp32 {found.reference:.4f})"),
+        ("judged on", f"{found.examples} examples: {found.source}"),
+    ]
+    if found.drop is not None:
+        ends = found.drop_ci95
+        between = f", 95 % in {ends[0]:.2%} … {ends[1]:.2%}" if ends else ""
+        closed = found.allowed is not None and found.drop > found.allowed
+        allowed = "" if found.allowed is None else f" (at most {found.allowed:.2%})"
+        rows.append(("drop", Text(f"{found.drop:.2%}{allowed}{between}", "red" if closed else "")))
+    return rows
+
+
+def _machine(found: Mapping[str, Any]) -> list[Row]:
+    """A few facts by name; the rest, however a later honed names it, is in the JSON."""
+    rows: list[Row] = []
+    for key in ("cpu", "flags", "container", "kernel", "python", "packages"):
+        if found.get(key):
+            rows.append((key, _effective_word(found[key])))
+    if memory := found.get("memory_bytes"):
+        rows.append(("memory", f"{memory / _GIB:.1f} GiB"))
+    return rows

@@ -1,0 +1,38 @@
+"""An index of two tiny packages, and a home of its own, for tests that make environments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from wheels import offline, write_index
+
+from honed.environments import environment as envs
+from honed.environments.environment import Environment
+from honed.environments.installer import Installer
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_index(tmp_path_factory.mktemp("wheels"))
+
+
+@pytest.fixture
+def home(tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home; the installers see the tiny packages only."""
+    for name, value in offline(tmp_path / "home", wheels).items():
+        monkeypatch.setenv(name, value)
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def made(
+    tmp_path_factory: pytest.TempPathFactory, wheels: Path
+) -> Iterator[tuple[Path, Environment]]:
+    """A home with one environment in it, made once; read it, change nothing."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in offline(home, wheels).items():
+            patch.setenv(name, value)
+        yield home, envs.create("old", ("oldengine==1.0",), Installer("pip"))

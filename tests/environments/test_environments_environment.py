@@ -1,0 +1,183 @@
+"""Environments made by the real venv and pip, of wheels written here."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from honed.environments import environment as envs
+from honed.environments.environment import Environment
+from honed.environments.installer import Installer
+from honed.errors import HonedError, UsageError
+
+PIP = Installer("pip")
+Made = tuple[Path, Environment]
+
+
+@pytest.fixture
+def there(made: Made, monkeypatch: pytest.MonkeyPatch) -> Environment:
+    monkeypatch.setenv("HONED_HOME", str(made[0]))
+    return made[1]
+
+
+def fake(home: Path, name: str) -> Path:
+    """An environment that is described, though nothing is in it."""
+    folder = home / "envs" / name
+    (folder / "bin").mkdir(parents=True)
+    about = {"created": "2026-01-01", "python": "3.11.2", "requirements": ["x==1"]}
+    (folder / "honed.json").write_text(json.dumps(about))
+    return folder
+
+
+def test_it_is_made_with_what_was_asked_for_and_numpy(there: Environment) -> None:
+    assert there.works
+    assert there.python.startswith(f"{sys.version_info.major}.{sys.version_info.minor}.")
+    assert {"oldengine": "1.0", "numpy": "1.0"}.items() <= there.packages().items()
+    assert envs.find("old") == there
+    assert [e.name for e in envs.entries()] == ["old"]
+    assert there.size_bytes > 1000
+    told = subprocess.run(
+        [
+            there.interpreter,
+            "-c",
+            "import oldengine, sys; print(oldengine.__version__, sys.prefix)",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.split() == ["1.0", str(there.folder)]
+
+
+def test_its_name_is_an_interpreter(there: Environment) -> None:
+    assert envs.interpreter("old") == str(there.interpreter)
+    assert envs.interpreter("/some/where/python") == "/some/where/python"
+    assert envs.interpreter("python3") == "python3"
+    with pytest.raises(UsageError) as refused:
+        envs.interpreter("odl")
+    assert "did you mean old?" in refused.value.hint
+
+
+def test_a_name_is_taken_once(there: Environment) -> None:
+    with pytest.raises(UsageError, match="oldengine==1") as refused:
+        envs.create("old", ("oldengine==2.0",), PIP)
+    assert "honed env remove old" in refused.value.hint
+    assert envs.find("old") == there
+
+
+@pytest.mark.parametrize("name", ["", "../up", ".hidden", "a/b", "a b", "python3", "ls"])
+def test_names_that_could_mean_something_else_are_refused(home: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="cannot name"):
+        envs.create(name, ("oldengine",), PIP)
+    assert envs.find(name) is None
+    assert not (home / "envs").exists()
+
+
+def test_made_over_a_leftover_added_to_and_removed(home: Path) -> None:
+    left = home / "envs" / "mine"
+    left.mkdir(parents=True)
+    (left / "pyvenv.cfg").write_text("half")
+    assert envs.create("mine", ("oldengine==1.0",), PIP).works
+    alone = Installer("pip", options=("--no-deps",))
+    grown = envs.add("mine", ("oldengine==2.0", "needy"), alone)
+    assert {"oldengine": "2.0", "needy": "1.0"}.items() <= grown.packages().items()
+    assert grown.requirements == ("oldengine==1.0", "oldengine==2.0", "needy")
+    assert envs.get("mine") == grown
+    assert envs.remove("mine") == grown
+    assert not grown.folder.exists()
+    with pytest.raises(UsageError, match="no environment is called 'mine'"):
+        envs.remove("mine")
+
+
+def test_what_cannot_be_installed_leaves_nothing_and_teaches(home: Path) -> None:
+    with pytest.raises(HonedError) as failed:
+        envs.create("needy", ("needy",), PIP)
+    assert "a_package_that_is_nowhere" in failed.value.message
+    assert "check name and version" in failed.value.hint
+    assert not (home / "envs" / "needy").exists()
+    assert envs.entries() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_one_is_no_environment(
+    home: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Stopped inside the installer: cleared at once, or, if killed outright, by the next look."""
+    slow = tmp_path / "slow-python"
+    slow.write_text('#!/bin/sh\nmkdir -p "$3" && touch "$3/half" && exec sleep 60\n')
+    slow.chmod(0o755)
+    command = ["env", "create", "half", "oldengine", "--installer", "pip", "--python", str(slow)]
+    maker = subprocess.Popen(
+        [sys.executable, "-c", "from honed.cli import main; main()", *command]
+    )
+    half = home / "envs" / "half" / "half"
+    while not half.exists():
+        assert maker.poll() is None
+        time.sleep(0.02)
+    with pytest.raises(UsageError, match="another process is at work on half"):
+        envs.create("half", ("oldengine",), PIP)
+    assert envs.entries() == []
+    assert half.exists()  # a look leaves alone what is being made
+    maker.send_signal(number)
+    assert maker.wait(timeout=10) in (130, -signal.SIGKILL)
+    if number == signal.SIGKILL:
+        assert half.exists()  # its installer still runs, and still holds the lock
+        _end("sleep 60")
+        _wait_for(lambda: envs.entries() == [] and not half.parent.exists())
+    assert not half.parent.exists()
+
+
+def _end(args: str) -> None:
+    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True)
+    for line in listed.stdout.splitlines():
+        pid, _, said = line.strip().partition(" ")
+        if said.strip() == args:
+            os.kill(int(pid), signal.SIGKILL)
+
+
+def _wait_for(done: object, limit_s: float = 10) -> None:
+    ends = time.monotonic() + limit_s
+    while not done():  # type: ignore[operator]
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+
+
+def test_one_whose_base_is_gone_is_told_apart(home: Path) -> None:
+    folder = fake(home, "gone")
+    (folder / "bin" / "python").symlink_to(home / "nothing")
+    assert [(e.name, e.works) for e in envs.entries()] == [("gone", False)]
+
+
+def test_a_removal_waits_for_nobody(home: Path) -> None:
+    fake(home, "busy")
+    with open(home / "envs" / ".busy.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(UsageError, match="another process"):
+            envs.remove("busy")
+    assert envs.remove("busy").name == "busy"
+
+
+def test_a_home_that_cannot_be_written_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HONED_HOME", str(tmp_path / "file"))
+    with pytest.raises(HonedError) as failed:
+        envs.create("any", ("numpy",), PIP)
+    assert "HONED_HOME" in failed.value.hint
+
+
+def test_where_they_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("HONED_HOME", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert envs.root() == tmp_path / "honed" / "envs"
+    monkeypatch.delenv("XDG_DATA_HOME")
+    assert envs.root() == Path.home() / ".local" / "share" / "honed" / "envs"

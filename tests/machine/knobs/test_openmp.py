@@ -1,0 +1,123 @@
+import os
+from pathlib import Path
+
+import pytest
+from children import prove
+from test_libraries import library
+
+from honed.errors import UnsupportedError
+from honed.machine import libraries, spawn
+from honed.machine.knobs import openmp
+
+# GNU's and LLVM's are Debian packages that the tests need; Intel's is there where pip put it.
+RUNTIMES = [kind for kind in ("gnu", "llvm", "intel") if kind != "intel" or openmp.find(kind)]
+KMP = [kind for kind in RUNTIMES if kind != "gnu"]
+
+
+@pytest.mark.parametrize("kind", RUNTIMES)
+def test_a_real_child_is_served_by_the_runtime_that_was_asked(kind):
+    asked = {"openmp": kind, "omp_affinity": "close", "omp_wait": "passive"}
+    assert prove(asked) == ([], asked)
+
+
+@pytest.mark.parametrize("kind", RUNTIMES)
+def test_other_settings_read_back_otherwise(kind):
+    asked = {"openmp": kind, "omp_affinity": "off", "omp_wait": "active"}
+    assert prove(asked) == ([], asked)
+
+
+@pytest.mark.parametrize("kind", KMP)
+@pytest.mark.parametrize("blocktime_ms", [0, 1, 150])
+def test_block_time(kind, blocktime_ms):
+    asked = {"openmp": kind, "blocktime_ms": blocktime_ms}
+    assert prove(asked) == ([], asked)
+
+
+def test_block_time_means_nothing_to_gnus():
+    _, found = prove({"openmp": "gnu", "blocktime_ms": 1})
+    assert found == {"openmp": "gnu", "blocktime_ms": None}
+
+
+def test_without_any_runtime_nothing_is_proven():
+    names = ["openmp", "omp_affinity", "omp_wait", "blocktime_ms"]
+    _, found = prove({"omp_affinity": "close", "omp_wait": "active"}, names=names)
+    assert found == dict.fromkeys(names)
+
+
+def test_an_older_runtime_shows_its_settings_when_loaded_afresh():
+    """Stands in for a GNU runtime before 12, which has no omp_display_env."""
+    code = """
+from honed.machine import openmp
+class Older:
+    def __init__(self, *_, **__): pass
+openmp.ctypes.CDLL, kept = Older, openmp.ctypes.CDLL
+path = openmp.find("gnu")
+openmp.runtime = lambda: path
+"""
+    for policy in ("active", "passive"):
+        _, found = prove({"openmp": "gnu", "omp_wait": policy}, code, names=["omp_wait"])
+        assert found == {"omp_wait": policy}
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("kind", RUNTIMES)
+def test_torch_runs_on_it(kind):
+    code = """
+import torch
+torch.set_num_threads(2)
+torch.ones(2000, 2000).add(1).sum()
+from honed.machine import openmp
+assert openmp.max_threads() == 2, openmp.max_threads()
+"""
+    assert prove({"openmp": kind, "omp_wait": "passive"}, code) == (
+        [],
+        {"openmp": kind, "omp_wait": "passive"},
+    )
+
+
+def test_gnus_is_torchs_own_copy_where_there_is_one(tmp_path, monkeypatch):
+    library(tmp_path, "usr/lib/libgomp.so.1.0.0")
+    monkeypatch.setattr(openmp.sysconfig, "get_path", lambda _: "/venv/site-packages")
+    assert openmp.find("gnu", tmp_path).name == "libgomp.so.1.0.0"
+    own = library(tmp_path, "venv/site-packages/torch/lib/libgomp.so.1")
+    assert openmp.find("gnu", tmp_path) == own
+
+
+def test_condas_intel_name_for_llvms_is_not_intels(tmp_path):
+    made = library(tmp_path, "opt/conda/lib/libomp.so")
+    (made.parent / "libiomp5.so").symlink_to("libomp.so")
+    assert openmp.find("intel", tmp_path) is None
+    assert openmp.find("llvm", tmp_path) == made
+    found = openmp.available_value("intel", tmp_path)
+    assert (found.ok, found.how) == (False, "pip install intel-openmp")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("libgomp-a34b3233.so.1.0.0", "gnu"),
+        ("libgomp.so.1", "gnu"),
+        ("libiomp5.so", "intel"),
+        ("libomp.so.5", "llvm"),
+        ("libompl.so", None),
+    ],
+)
+def test_kinds_by_name(name, kind):
+    assert openmp.kind_of(Path(name)) == kind
+
+
+def test_without_intels_or_llvms_block_time_says_how_to_get_one(monkeypatch):
+    monkeypatch.setattr(openmp, "find", lambda kind: Path("/g") if kind == "gnu" else None)
+    monkeypatch.setattr(openmp, "runtime", lambda: None)
+    with pytest.raises(UnsupportedError, match="neither Intel's nor LLVM's") as caught:
+        spawn.fold({"blocktime_ms": 1}, os.environ)
+    assert "pip install intel-openmp" in caught.value.hint
+
+
+def test_two_runtimes_that_nobody_prefers_are_not_guessed(monkeypatch):
+    monkeypatch.setattr(libraries, "providing", lambda _: None)
+    both = (Path("/a/libgomp-1.so.1"), Path("/b/libomp.so"))
+    monkeypatch.setattr(libraries, "mapped", lambda _: both)
+    assert openmp.runtime_here() is None
+    monkeypatch.setattr(libraries, "mapped", lambda _: both[:1])
+    assert openmp.runtime_here() == "gnu"
