@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from our_workers import our_workers
 
 from honed.record import Record
 
@@ -31,11 +32,6 @@ def honed(cwd: Path, *words: str, **environment: str) -> subprocess.CompletedPro
 
 def records(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def workers() -> list[str]:
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
-    return [line for line in listed.stdout.splitlines() if "honed.run.worker" in line]
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -146,7 +142,7 @@ def started(tmp_path: Path) -> subprocess.Popen[str]:
     assert process.stdout is not None
     assert json.loads(process.stdout.readline())["status"] == "ok"
     deadline = time.monotonic() + 20
-    while not workers() and time.monotonic() < deadline:
+    while not our_workers() and time.monotonic() < deadline:
         time.sleep(0.05)
     return process
 
@@ -162,7 +158,7 @@ def test_an_interrupt_keeps_what_is_finished_and_resume_does_the_rest(
     assert json.loads(out.splitlines()[-1])["status"] == "interrupted"
     assert "--resume" in err
     assert "Traceback" not in err
-    assert not workers()
+    assert not our_workers()
     assert len(records(honed(tmp_path, "list", "--json"))) == 2
     rest = honed(tmp_path, "run", "--resume", "--json")
     assert "1 already done" in rest.stderr
@@ -174,9 +170,9 @@ def test_a_killed_sweep_loses_only_the_running_case(tmp_path: Path) -> None:
     process.kill()
     process.communicate(timeout=20)
     deadline = time.monotonic() + 20
-    while workers() and time.monotonic() < deadline:
+    while our_workers() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not workers()
+    assert not our_workers()
     assert [r["status"] for r in records(honed(tmp_path, "list", "--json"))] == ["ok"]
 
 

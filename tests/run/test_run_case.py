@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from our_workers import our_workers
 
 from honed.case import Case
 from honed.errors import UsageError
@@ -28,11 +29,6 @@ QUICK: dict[str, Any] = {
 
 def run_fake(knobs: dict[str, Any] | None = None, **changes: Any) -> Record:
     return measure(Case(**{**QUICK, **changes}, knobs=knobs or {}))
-
-
-def orphans() -> list[str]:
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
-    return [line for line in listed.stdout.splitlines() if "honed.run.worker" in line]
 
 
 def test_a_record_holds_the_whole_contract() -> None:
@@ -118,13 +114,13 @@ def test_what_goes_wrong_becomes_a_status(how: str, status: str, said: str) -> N
     assert record.status == status
     assert (said in record.error.message) if record.error else not said
     assert Record.from_json(record.to_json()) == record
-    assert not orphans()
+    assert not our_workers()
 
 
 def test_one_dead_instance_ends_its_siblings() -> None:
     record = run_fake({"fake.fail": "kill"}, instances=2, threads=1)
     assert record.status == "crashed"
-    assert not orphans()
+    assert not our_workers()
 
 
 @pytest.mark.parametrize("how", ["hang", "hang-load"])
@@ -136,7 +132,7 @@ def test_a_hang_is_a_timeout(how: str) -> None:
     assert record.error is not None
     assert "timeout_s=6" in record.error.hint
     assert time.monotonic() - began < 10
-    assert not orphans()
+    assert not our_workers()
 
 
 def test_an_artifact_is_built_once_in_its_own_process() -> None:
@@ -213,12 +209,12 @@ def test_workers_die_with_a_killed_parent() -> None:
     )
     parent = subprocess.Popen([sys.executable, "-c", code], env=os.environ)
     deadline = time.monotonic() + 30
-    while not orphans() and time.monotonic() < deadline:
+    while not our_workers() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert orphans()
+    assert our_workers()
     time.sleep(0.5)  # past its start, where it asks the kernel to be killed with its parent
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    while orphans() and time.monotonic() < deadline:
+    while our_workers() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not orphans()
+    assert not our_workers()
