@@ -1,7 +1,7 @@
 """The worker processes of this test run, and of no other honed on the machine.
 
-A worker inherits HONED_CACHE, which is a folder of this test run alone (see conftest.py). Parentage
-would not do: an orphan is a child of init.
+A worker inherits HONED_CACHE, which is a folder of this test run alone (see conftest.py).
+Parentage would not do: an orphan is a child of init.
 """
 
 from __future__ import annotations
