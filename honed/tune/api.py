@@ -13,6 +13,7 @@ from honed.compose import change
 from honed.compose import compose as composed
 from honed.errors import UsageError
 from honed.models.checkpoint import ModelRequest, locate
+from honed.run.machine_lock import making_tables
 from honed.store import Store, open_store
 from honed.tune import profile, recipe
 from honed.tune import study as studies
@@ -20,7 +21,6 @@ from honed.tune.ask import Ask, parse
 from honed.tune.bench import RealBench
 from honed.tune.confirm import unconfirmed
 from honed.tune.derive import derive
-from honed.tune.lock import making_tables
 from honed.tune.outcome import Outcome
 from honed.tune.profile import Profile
 from honed.tune.session import Hearers, Session
