@@ -69,10 +69,12 @@ class Diagnosis:
         return asdict(self)
 
 
-def examine(other_knobs: Iterable[Knob] = (), root: Path = Path("/")) -> Diagnosis:
-    """The state of the machine. `other_knobs` are the knobs of backends and workloads."""
+def examine(
+    other_knobs: Iterable[Knob] = (), root: Path = Path("/"), packages: Iterable[str] = ()
+) -> Diagnosis:
+    """The state of the machine. `other_knobs` and `packages` are the backends' and workloads'."""
     limits = machine_limits.read(root)
-    facts = machine_facts.machine_facts(root)
+    facts = machine_facts.machine_facts(root, packages)
     knobs = {**machine_knobs(), **{k.name: k for k in other_knobs}}
     return Diagnosis(
         effective_cpus=limits.effective_count,

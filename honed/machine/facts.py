@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import platform
@@ -26,22 +25,20 @@ FLAGS = (
     *("asimd", "asimdhp", "fphp", "asimddp", "i8mm", "bf16", "sve", "sve2", "svebf16", "svei8mm"),
     "sme",
 )
-PACKAGES = (
-    *("numpy", "torch", "transformers", "tokenizers", "safetensors", "onnxruntime", "onnx"),
-    *("openvino", "nncf", "tensorflow", "jax", "keras", "keras-hub", "ctranslate2", "torchao"),
-    *("intel-openmp", "intel-extension-for-pytorch", "intel-tensorflow", "zentorch"),
-)
+# Packages that matter whatever the engine is; each backend names its own.
+PACKAGES = ("numpy", "intel-openmp")
 # Two machines with the same values here are the same hardware for a measured bound.
 _HARDWARE = ("cpu", "flags", "topology", "memory_gib", "virtualised", "architecture")
 
 
-def machine_facts(root: Path = Path("/")) -> dict[str, Any]:
-    """Everything that a record keeps about the machine. `root` holds proc and sys (for tests).
+def machine_facts(root: Path = Path("/"), packages: Iterable[str] = ()) -> dict[str, Any]:
+    """Everything that a record keeps about the machine, with the versions of `packages`.
 
     The hardware and the installed packages are read once in a process; the settings, which may
-    change between two Cases, are read at every call.
+    change between two Cases, are read at every call. `root` holds proc and sys (for tests).
     """
-    return {**_lasting_facts(root), **_settings(root)}
+    versions = package_versions((*PACKAGES, *packages))
+    return {**_lasting_facts(root), **_settings(root), "packages": versions}
 
 
 @cache
@@ -60,7 +57,6 @@ def _lasting_facts(root: Path) -> dict[str, Any]:
         "virtualised": "hypervisor" in flags or _is_virtual_by_vendor(root),
         "libc": " ".join(platform.libc_ver()).strip() or None,
         "python": platform.python_version(),
-        "packages": package_versions(PACKAGES),
     }
 
 
@@ -118,11 +114,15 @@ def summary(topology: Topology) -> dict[str, Any]:
 
 def package_versions(names: Iterable[str]) -> dict[str, str]:
     """The versions of the installed packages among `names`, without importing them."""
-    versions = {}
-    for name in names:
-        with contextlib.suppress(PackageNotFoundError):
-            versions[name] = version(name)
-    return versions
+    return {name: number for name in names if (number := _installed_version(name))}
+
+
+@cache
+def _installed_version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def chosen(text: str) -> str | None:
