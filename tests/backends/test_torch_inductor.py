@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from honed.backends import torch as backend
-from honed.backends.base import LoadRequest
+from honed.backends.base import Calibration, LoadRequest
 from honed.case import Case
 from honed.instruments.fidelity import compare, complaint
 from honed.models.checkpoint import ModelRequest, materialise
@@ -53,7 +53,7 @@ def test_static_int8_is_calibrated_once_and_runs_integer_products(
 ) -> None:
     plain = request("int8", int8="static", mode=mode)
     batches = tuple(random_inputs(plain.checkpoint, 1, 24, seed=9, batches=3).batches)
-    ask = LoadRequest(plain.case, plain.checkpoint, 1, batches, "the test")
+    ask = LoadRequest(plain.case, plain.checkpoint, 1, Calibration(batches, "the test"))
     assert backend.artifact(ask) != backend.artifact(plain)
     backend.build(ask, tmp_path)
     step = backend.load(ask, tmp_path)
@@ -67,7 +67,7 @@ def test_static_int8_is_calibrated_once_and_runs_integer_products(
     assert told["torch.mode"] == mode
     assert told["torch.attention"] == "sdpa"
     assert told["torch.freezing"] == "on"
-    assert told["calibration"] == ask.calibrated_on
+    assert told["calibration"] == str(ask.calibration)
     assert step.weights_bytes < 0.8 * ask.checkpoint.weights_bytes
 
 
