@@ -27,6 +27,12 @@ class Draw:
     log_time: float
     record: Record
 
+    @classmethod
+    def of(cls, record: Record, metric: Metric) -> Draw | None:
+        """None if the record does not count, or lacks the metric."""
+        value = value_of(record, metric)
+        return None if not value else cls(value, log_time(value, metric), record)
+
     @property
     def record_id(self) -> str:
         return self.record.id
@@ -95,12 +101,13 @@ class Experiment:
             record = self._measured(side, case, until_s)
             exported = record.metrics is not None and record.metrics.build_s > 0
             counted = not exported or redraw == self.policy.most_redraws
-            value = value_of(record, self.metric)
+            drawn = Draw.of(record, self.metric)
+            value = None if drawn is None else drawn.value
             self.processes.append(Process(side, block, record, value, counted))
-            if value is None:
+            if drawn is None:
                 return _failure(side, record)
             if counted:
-                return Draw(value, log_time(value, self.metric), record)
+                return drawn
         raise AssertionError("the last process counts")
 
     def _measured(self, side: str, case: Case, until_s: float) -> Record:
