@@ -6,11 +6,12 @@ import contextlib
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from honed.cli.money import Costs, PriceOption
+from honed.measures import COMPARED, MEASURES, UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +45,7 @@ def compare(
     resolution: Annotated[str, typer.Option(help="The least difference that matters.")] = "2%",
     budget: Annotated[str, typer.Option(help="The most time it may take: 90s, 10m, 1h.")] = "10m",
     metric: Annotated[
-        Literal["latency", "throughput"], typer.Option(help="What is compared.")
+        str, typer.Option(metavar=f"[{'|'.join(COMPARED)}]", help="What is compared.")
     ] = "latency",
     price: PriceOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One object on stdout.")] = False,
@@ -195,16 +196,15 @@ def _table(found: Comparison) -> Table:
     from honed.show.numbers import NONE
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    unit = "ms" if found.metric == "latency" else "sequences/s"
+    unit = UNITS[MEASURES[found.metric].unit]
     table.add_column("side", overflow="fold")
     if has_settings := any(side.differs for side in found.sides):
         table.add_column("settings", overflow="fold", min_width=20)
-    for header in (f"median\n{unit}", "ratio\n(95 % interval)", "trials", "cosine"):
+    for header in (f"median\n{unit.shown}", "ratio\n(95 % interval)", "trials", "cosine"):
         table.add_column(header, justify="right", no_wrap=True)
     for side in found.sides:
-        scale = 1000.0 if found.metric == "latency" else 1.0
         cosine = NONE if side.cosine_min is None else f"{side.cosine_min:.5f}"
-        median = NONE if side.median is None else f"{side.median * scale:,.4g}"
+        median = NONE if side.median is None else f"{side.median * unit.factor:,.4g}"
         settings = (_settings(side.differs),) if has_settings else ()
         table.add_row(side.label, *settings, median, _ratio(found, side), str(side.trials), cosine)
     return table

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from honed.experiment.draw import Failure as Failure
 from honed.experiment.draw import Metric as Metric
 from honed.experiment.draw import log_time as log_time
+from honed.measures import MEASURES
 from honed.record import Doubt, Interval
 from honed.statistics.paired import Estimate, Judgement, Kind
 
@@ -105,12 +106,13 @@ class Comparison:
 
 def log_limit(share: float, metric: Metric) -> float:
     """The log of "slower by `share`" in the metric: 5 % more time, or 5 % less throughput."""
-    return math.log1p(share) if metric == "latency" else -math.log1p(-share)
+    less_is_better = MEASURES[metric].better == "less"
+    return math.log1p(share) if less_is_better else -math.log1p(-share)
 
 
 def ratio(slowdown: Estimate, metric: Metric) -> Interval:
     """The estimate as a ratio of the metric; no interval while its limits are infinite."""
-    sign = 1 if metric == "latency" else -1
+    sign = 1 if MEASURES[metric].better == "less" else -1
     value = math.exp(sign * slowdown.log)
     if math.isinf(slowdown.half):
         return Interval(value)

@@ -19,12 +19,13 @@ from honed.compare.outcome import (
     log_limit,
 )
 from honed.compare.settings import differing
-from honed.errors import UsageError
+from honed.errors import UsageError, did_you_mean
 from honed.experiment import sentinel
 from honed.experiment.blocks import PairedBlocks
 from honed.experiment.draw import Experiment, Failure, TrialFailed
 from honed.experiment.policy import COMPARE
 from honed.experiment.turns import Terms, UntilDecided, end_all, take_turns
+from honed.measures import COMPARED
 from honed.phase import Phase
 from honed.record import Doubt
 from honed.run.lab import Lab
@@ -65,6 +66,10 @@ class CompareOptions:
     read_sentinel: Callable[[Sequence[int]], float] = sentinel.read
 
     def __post_init__(self) -> None:
+        if self.metric not in COMPARED:
+            known = f"known: {', '.join(COMPARED)}"
+            hint = did_you_mean(self.metric, COMPARED) or known
+            raise UsageError(f"settings cannot be compared by {self.metric!r}", hint)
         for name in ("resolution", "slower_than"):
             share = getattr(self, name)
             if share is not None and not 0 < share < 1:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
 
 from honed.case import Case
 from honed.errors import HonedError
 from honed.experiment.policy import COMPARE, Policy
+from honed.measures import MEASURES
 from honed.phase import Phase
 from honed.record import Record
 from honed.run.lab import Lab
 
-Metric = Literal["latency", "throughput"]
-METRICS: tuple[Metric, ...] = ("latency", "throughput")
+Metric = str  # one of `honed.measures.COMPARED`: "latency", "throughput"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,18 +127,14 @@ class Experiment:
 
 
 def value_of(record: Record, metric: Metric) -> float | None:
-    """The process's median latency in seconds, or its sequences per second. None if the Record
-    has no result, or if its outputs or settings are not what was asked for."""
-    if not record.ok or record.metrics is None:
-        return None
-    if metric == "latency":
-        return record.metrics.latency_s.p50
-    return record.metrics.throughput_per_s.value
+    """The metric of one process, in the unit of its measure. None if the Record has no result, or
+    if its outputs or settings are not what was asked for."""
+    return MEASURES[metric].value(record) if record.ok else None
 
 
 def log_time(value: float, metric: Metric) -> float:
     """The logarithm of the time per call or per sequence: larger is slower."""
-    return math.log(value) if metric == "latency" else -math.log(value)
+    return MEASURES[metric].log_time(value)
 
 
 def _failure(side: str, record: Record) -> Failure:
