@@ -53,7 +53,7 @@ def study(cases: Sequence[Case], options: ScaleOptions, lab: Lab) -> Scaling:
     """Findings for one Case, or HonedError when its plainest setting does not run."""
     if len(cases) != 1:
         raise UsageError("honed scale sweeps by itself", "give one value for each key")
-    (place,) = placement.place(topology.read(), limits.read(), placement.Ask())
+    (place,) = placement.place(topology.read(), limits.read(), placement.PlacementRequest())
     return answer(sections(cases[0], len(place.cpus)), options, lab)
 
 
