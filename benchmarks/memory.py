@@ -1,4 +1,4 @@
-"""Are the memory figures true? Weights to the byte, tensors to the byte, residency to 2 MiB.
+"""Are the memory figures right? Weights and tensors to the byte, resident memory to 2 MiB.
 
 python -m benchmarks.memory
 """

@@ -1,4 +1,4 @@
-"""How long until `honed --help` and `honed doctor` answer, and until bert-base's first sample?
+"""How long do `honed --help` and `honed doctor` take, and how long until the first sample?
 
 python -m benchmarks.startup [RUNS]
 """
@@ -23,7 +23,7 @@ def command_s(verb: str) -> float:
 
 
 def first_sample_s(*words: str) -> float:
-    """From the command to the moment its live line says that it measures."""
+    """Seconds from the command until its progress line shows that it measures."""
     reader, writer = pty.openpty()
     began = time.perf_counter()
     process = subprocess.Popen(

@@ -1,7 +1,7 @@
-"""The words and the clock of the plain scripts: all that they share, and nothing of honed.
+"""The arguments and the clock of the plain scripts, without honed.
 
-A script appends its folder to sys.path to import this. At its end: the scripts have the names of
-the packages that they import, which is also why they run with python -P.
+A script appends its folder to the end of sys.path to import this file, and runs with python -P,
+because the scripts have the names of the packages that they import.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A converted encoder on ctranslate2, as one would run it by hand: ids to a mean vector.
+"""A converted encoder on ctranslate2, as in a script written by hand: ids to a mean vector.
 
 python -P ctranslate2.py FOLDER BATCH LENGTH WARMUP_S DURATION_S THREADS
 FOLDER is a converted model. (-P: the script has the name of the package that it imports.)

@@ -1,8 +1,8 @@
-"""keras-hub's BERT in a tf.function, as one would write it by hand: ids to a mean vector.
+"""keras-hub's BERT in a tf.function, as in a script written by hand: ids to a mean vector.
 
 python -P keras.py FOLDER BATCH LENGTH WARMUP_S DURATION_S THREADS
-FOLDER holds a config.json; the weights are random: time does not depend on them. (-P: the script
-has the name of a package that it imports.)
+FOLDER holds a config.json; the weights are random, since the time does not depend on them. (-P:
+the script has the name of a package that it imports.)
 """
 
 import json

@@ -1,4 +1,4 @@
-"""An exported graph on onnxruntime, as one would run it by hand: ids to a mean vector.
+"""An exported graph on onnxruntime, as in a script written by hand: ids to a mean vector.
 
 python -P onnxruntime.py FOLDER BATCH LENGTH WARMUP_S DURATION_S THREADS
 FOLDER holds model.onnx. (-P: the script has the name of the package that it imports.)

@@ -1,4 +1,4 @@
-"""A converted graph on openvino, as one would run it by hand: ids to a mean vector.
+"""A converted graph on openvino, as in a script written by hand: ids to a mean vector.
 
 python -P openvino.py FOLDER BATCH LENGTH WARMUP_S DURATION_S THREADS
 FOLDER holds model.xml. (-P: the script has the name of the package that it imports.)

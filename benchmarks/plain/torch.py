@@ -1,4 +1,4 @@
-"""transformers and torch, eager, as one would write it by hand: ids to a mean vector.
+"""transformers and torch, eager, as in a script written by hand: ids to a mean vector.
 
 python -P torch.py FOLDER BATCH LENGTH WARMUP_S DURATION_S THREADS
 FOLDER is a checkpoint. (-P: the script has the name of the package that it imports.)
