@@ -236,3 +236,12 @@ def test_files_and_benchmarks_that_a_page_names_exist(page: Path) -> None:
     paths = [path for path in NAMED_PATH.findall(text) if "NAME" not in path]
     paths += [f"benchmarks/{name}.py" for name in re.findall(r"-m benchmarks\.(\w+)", text)]
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_page_of_rooms_names_every_room_and_nothing_else() -> None:
+    tokens = re.findall(r"`([\w./]+)`", (ROOT / "docs/architecture.md").read_text())
+    named = {t for t in tokens if t.endswith((".py", "/")) and not t.startswith("tests/")}
+    assert {t for t in named if not (PACKAGE / t.removeprefix("honed/")).exists()} == set()
+    rooms = {f"{p.name}/" for p in PACKAGE.iterdir() if (p / "__init__.py").exists()}
+    files = {p.name for p in PACKAGE.glob("*.py")} - {"__init__.py"}
+    assert (rooms | files) - named == set()
