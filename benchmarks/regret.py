@@ -260,7 +260,7 @@ def main() -> None:
             for _ in range(asked.rounds):
                 settings = contenders(table, [s.found for s in searches])
                 table.rounds.append(again(made, settings, rng))
-    good = told(table, searches)
+    good = report(table, searches)
     control = random_searches(table, trials)
     middle = [statistics.median(column) for column in zip(*control, strict=True)]
     worse = [sorted(column)[int(0.8 * len(column))] for column in zip(*control, strict=True)]
@@ -273,7 +273,7 @@ def main() -> None:
     sys.exit(0 if asked.quick or good >= 0.8 * asked.seeds else 1)
 
 
-def told(table: Table, searches: Sequence[Search]) -> int:
+def report(table: Table, searches: Sequence[Search]) -> int:
     """Print the result of each search; return the number of good ones."""
     print(f"{len(table.passes)} points; regret of the best, with its standard error:")
     for setting in dict.fromkeys(s for r in table.rounds for s in r):

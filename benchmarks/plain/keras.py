@@ -20,9 +20,9 @@ import tensorflow as tf
 from keras import ops
 
 sys.path.append(str(Path(__file__).parent))
-from _timing import asked, threads, told
+from _timing import report, shape_arguments, threads
 
-folder, batch, length = asked()
+folder, batch, length = shape_arguments()
 
 tf.config.threading.set_intra_op_parallelism_threads(threads())
 
@@ -63,4 +63,4 @@ def call():
     return graph(feed)
 
 
-told(call)
+report(call)

@@ -11,9 +11,9 @@ import torch
 from transformers import AutoModel
 
 sys.path.append(str(Path(__file__).parent))
-from _timing import asked, threads, told
+from _timing import report, shape_arguments, threads
 
-folder, batch, length = asked()
+folder, batch, length = shape_arguments()
 
 if threads():
     torch.set_num_threads(threads())
@@ -30,4 +30,4 @@ def call():
         return (tokens * kept).sum(1) / kept.sum(1)
 
 
-told(call)
+report(call)
