@@ -12,12 +12,14 @@ import typer
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from honed.cli.progress import Line
+    from honed.cli._progress import Line
     from honed.record import Record
     from honed.tune.outcome import Outcome
     from honed.tune.session import Progress
     from honed.tune.study import Study
     from honed.tune.trial import Trial
+
+ORDER = 3
 
 
 def tune(
@@ -54,7 +56,7 @@ def tune(
 
     honed run --from STUDY:best
     """
-    from honed.cli.progress import Line
+    from honed.cli._progress import Line
     from honed.tune import api
     from honed.tune.session import Hearers
 
@@ -111,7 +113,7 @@ def _size(study: Study) -> str:
 
 
 def _draw(line: Line, at: Progress) -> None:
-    from honed.cli.progress import duration
+    from honed.cli._progress import duration
 
     left = "" if at.left_s is None else f" · {duration(at.left_s)} left"
     best = f" · best {at.best.trials[0].values[0]:.4g}" if at.best else ""
@@ -155,7 +157,7 @@ def _print(study: Study, found: Outcome, as_json: bool) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from honed.cli.progress import duration
+    from honed.cli._progress import duration
     from honed.tune import say
     from honed.tune.trial import words as typed
 
