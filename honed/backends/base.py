@@ -21,6 +21,7 @@ from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.knob import AVAILABLE, Availability, Knob, Value
 from honed.models.checkpoint import Checkpoint
+from honed.step import StepKind
 
 _ROOM = "honed.backends"
 
@@ -32,6 +33,8 @@ Outputs = Mapping[str, Any]  # name -> float numpy array, first axis = batch
 class LoadRequest:
     """Everything a backend needs: the Case, and the checkpoint with "auto" resolved.
 
+    `model` is None for a kernel alone; `checkpoint` then raises UnsupportedError, so that an
+    engine that only loads models refuses by itself.
     `threads` None leaves the engine its own choice. `calibration` are batches that a quantiser
     may look at; they are never the batches that fidelity is judged on. There are some for int8
     and int4. A quantiser that uses them puts `calibration_key` into its artifact's content and
@@ -39,10 +42,19 @@ class LoadRequest:
     """
 
     case: Case
-    checkpoint: Checkpoint
+    model: Checkpoint | None
     threads: int | None
     calibration: tuple[Batch, ...] = ()
     calibration_source: str = ""
+    step: StepKind = StepKind.FORWARD
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        if self.model is None:
+            raise UnsupportedError(
+                f"{self.case.backend} runs whole models, not a {self.step} alone", "backend=..."
+            )
+        return self.model
 
     @property
     def calibration_key(self) -> str:

@@ -148,7 +148,7 @@ from honed.instruments import threads
 from honed.machine import affinity, limits
 from honed.models.checkpoint import ModelRequest, materialise
 from honed.models.inputs import random_inputs
-from honed.run.measure import burst_of
+from honed.run.passes.proofs import burst_of
 cpus = limits.own_affinity()[:2]
 affinity.pin(cpus)
 backend, checkpoint = load_backend("keras"), materialise(ModelRequest("tiny-bert"))
