@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from honed import artifacts
-from honed.backends.base import LoadRequest, load_backend
+from honed.backends.base import Calibration, LoadRequest, load_backend
 from honed.errors import HonedError, OutOfMemoryError
 from honed.phase import OnPhase, Phase
 from honed.run.job import Job
@@ -51,7 +51,7 @@ def request_of(job: Job) -> LoadRequest:
     batches = load_calibration(job.prepared)
     if batches is None:
         return request
-    return replace(request, calibration=batches.batches, calibration_source=batches.source)
+    return replace(request, calibration=Calibration(batches.batches, batches.source))
 
 
 def artifact_for(job: Job, request: LoadRequest, on_phase: OnPhase) -> tuple[Path | None, float]:

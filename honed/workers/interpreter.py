@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from honed.environments import environment as environments
+from honed import environments
 from honed.environments.installer import OLDEST
 from honed.errors import UnsupportedError
 from honed.plain import from_plain

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from honed import artifacts
-from honed.environments import environment as environments
+from honed import artifacts, environments
 from honed.errors import UnsupportedError
 from honed.knob import Value
 from honed.machine.affinity import starting_on
