@@ -126,7 +126,7 @@ class Pass(Protocol):
     """The names that a pass file defines."""
 
     NEEDS: tuple[Need, ...]  # made before any worker of the Case starts
-    BARRIERS: tuple[str, ...] = ()  # where its instances wait for each other
+    BARRIERS: tuple[str, ...]  # where its instances wait for each other
     Part: Any  # the frozen dataclass that `work` returns
 
     def work(self, loaded: Loaded) -> Any:
