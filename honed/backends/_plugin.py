@@ -37,7 +37,8 @@ class PluginStep:
     def __init__(self, request: LoadRequest, optimise: Optimise, proofs: Proofs) -> None:
         import torch
 
-        from honed.models.heads import input_names, output_names, wrap
+        from honed.models.heads import input_names, output_names
+        from honed.models.torch.head import wrap
         from honed.models.torch.module import load_module
 
         if request.case.device != "cpu":

@@ -19,8 +19,7 @@ from honed import artifacts
 from honed.backends.base import LoadRequest, load_backend
 from honed.case import Case
 from honed.errors import ModelError
-from honed.models import checkpoint as checkpoints
-from honed.models import make_inputs
+from honed.models import make_inputs, obtain
 from honed.models.checkpoint import Checkpoint, ModelRequest
 from honed.models.inputs import InputSet, check_length
 from honed.models.texts import read_texts
@@ -46,7 +45,7 @@ class Prepared:
 
 def ready(case: Case) -> Prepared | None:
     """What is cached already; None when something has to be made first."""
-    checkpoint = checkpoints.locate(ModelRequest.from_case(case))
+    checkpoint = obtain.locate(ModelRequest.from_case(case))
     if checkpoint is None:
         return None
     check_length(checkpoint, case.sequence_length)
@@ -73,7 +72,7 @@ def work(job: Job, tell: Tell) -> dict[str, Any]:
     case = job.case
     tell("phase", phase="making the model")
     request = ModelRequest.from_case(case)
-    checkpoint = checkpoints.locate(request) or checkpoints.materialise(request)
+    checkpoint = obtain.locate(request) or obtain.materialise(request)
     check_length(checkpoint, case.sequence_length)
     tell("phase", phase="making inputs")
     inputs = artifacts.make(

@@ -24,8 +24,9 @@ from honed.errors import UnsupportedError, UsageError
 from honed.instruments.fidelity import compare, complaint
 from honed.knob import AVAILABLE, Span, SpawnEffect
 from honed.machine.spawn import fold
-from honed.models.checkpoint import Checkpoint, ModelRequest, materialise
+from honed.models.checkpoint import Checkpoint, ModelRequest
 from honed.models.inputs import random_inputs
+from honed.models.obtain import materialise
 from honed.run.parent import measure
 
 # Those of other environments are tried by test_plugins.py, as far as they can be here.

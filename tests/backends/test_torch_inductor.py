@@ -11,8 +11,9 @@ from honed.backends import torch as backend
 from honed.backends.base import LoadRequest
 from honed.case import Case
 from honed.instruments.fidelity import compare, complaint
-from honed.models.checkpoint import ModelRequest, materialise
+from honed.models.checkpoint import ModelRequest
 from honed.models.inputs import random_inputs
+from honed.models.obtain import materialise
 
 pytestmark = pytest.mark.engine
 

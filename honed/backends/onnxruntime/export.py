@@ -26,7 +26,8 @@ def write(request: LoadRequest, work: Path) -> Path:
     """
     import torch
 
-    from honed.models.heads import input_names, output_names, wrap
+    from honed.models.heads import input_names, output_names
+    from honed.models.torch.head import wrap
     from honed.models.torch.module import load_module
 
     checkpoint = request.checkpoint

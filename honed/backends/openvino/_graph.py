@@ -39,7 +39,8 @@ def _convert(request: LoadRequest) -> Any:
     """
     import torch
 
-    from honed.models.heads import input_names, output_names, wrap
+    from honed.models.heads import input_names, output_names
+    from honed.models.torch.head import wrap
     from honed.models.torch.module import load_module
 
     ov = import_openvino()

@@ -10,7 +10,7 @@ from honed.backends.torch import packed
 
 def wrapped(request: LoadRequest) -> Any:
     """In fp32, behind its head; packed if that is asked for."""
-    from honed.models.heads import wrap
+    from honed.models.torch.head import wrap
     from honed.models.torch.module import load_module
 
     checkpoint = request.checkpoint

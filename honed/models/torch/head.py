@@ -1,4 +1,7 @@
-"""The torch side of `heads`: imports torch, so it is imported late."""
+"""A model behind one head for every engine: tensors in order in, a tuple of tensors out.
+
+This file imports torch, so import it inside functions.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,14 @@ import torch
 
 from honed.models.heads import output_names
 from honed.models.tasks import FEATURES
+
+
+def wrap(module: Any, task: str, pooling: str) -> Any:
+    """A torch module that takes the inputs positionally and returns the outputs as a tuple.
+
+    It traces, compiles and exports: no dict, no optional output, no branch on values.
+    """
+    return Head(module, task, pooling)
 
 
 class Head(torch.nn.Module):  # type: ignore[misc]  # torch is not type-checked here
