@@ -1,4 +1,4 @@
-"""A checkpoint is a local folder. Here: how a Case names one, and what its files tell without torch."""
+"""A checkpoint is a local folder: how a Case names one, and what its files tell without torch."""
 
 from __future__ import annotations
 

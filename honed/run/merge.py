@@ -30,12 +30,13 @@ from honed.record import (
     Status,
 )
 from honed.run import evaluate
-from honed.run.job import Job, Seat
+from honed.run.job import Job
 from honed.run.prepare import Prepared
 from honed.statistics import adjust, sample, window
 from honed.statistics.accuracy import complaint as complaint_of_accuracy
 from honed.workers.failure import Death
 from honed.workers.interpreter import Interpreter
+from honed.workers.seat import Seat
 
 Result = Mapping[str, Any]
 

@@ -14,6 +14,7 @@ from honed.compose import compose as composed
 from honed.errors import UsageError
 from honed.models.checkpoint import ModelRequest
 from honed.models.obtain import locate
+from honed.run.machine_lock import making_tables
 from honed.store import Store, open_store
 from honed.tune import profile, recipe
 from honed.tune import study as studies
@@ -21,7 +22,6 @@ from honed.tune.ask import Ask, parse
 from honed.tune.bench import RealBench
 from honed.tune.confirm import unconfirmed
 from honed.tune.derive import derive
-from honed.tune.lock import making_tables
 from honed.tune.outcome import Outcome
 from honed.tune.profile import Profile
 from honed.tune.session import Hearers, Session

@@ -12,14 +12,13 @@ from honed.case import Case
 from honed.compare import session
 from honed.compare.outcome import Comparison, Metric
 from honed.errors import HonedError, StoreError
+from honed.phase import OnPhase, Phase
 from honed.record import Record
+from honed.run.machine_lock import alone
 from honed.run.parent import InterruptedRun, measure
 from honed.store import Store
-from honed.tune.lock import alone
 
-OnPhase = Callable[[str], None]
 _RESOLUTION = 0.01  # differences under this are not worth a knob
-_TIMED = ("warming up", "measuring")
 
 
 class Abandoned(HonedError):  # noqa: N818 - an outcome, not a fault
@@ -77,7 +76,7 @@ class RealBench:
         def on_progress(at: session.Progress) -> None:
             # A round may last longer than the one before it. Only a worker's own phases come from
             # inside a measurement, which makes a Record of what is raised.
-            if time.monotonic() > ends_s and at.phase != "starting":
+            if time.monotonic() > ends_s and at.phase is not Phase.STARTING:
                 raise Abandoned("the study's time was up", "a longer budget=")
 
         how = session.How(
@@ -120,12 +119,11 @@ class Guard:
         self._timing_since_s: float | None = None
         self.time_was_up = False
 
-    def __call__(self, phase: str) -> None:
-        """A new phase, or with an empty name just another second of the present one."""
+    def __call__(self, phase: Phase | None) -> None:
+        """A new phase, or None: another second of the present one."""
         now_s = self._clock_s()
-        if phase:
-            timed = phase in _TIMED
-            if not timed:
+        if phase is not None:
+            if not phase.is_timed:
                 self._timing_since_s = None
             elif self._timing_since_s is None:
                 self._timing_since_s = now_s

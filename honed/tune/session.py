@@ -9,6 +9,7 @@ from typing import Any
 
 from honed.case import CORE_FIELDS, Case
 from honed.errors import HonedError, StoreError
+from honed.phase import Phase
 from honed.record import Record
 from honed.tune import confirm, planner
 from honed.tune.ask import Ask
@@ -40,7 +41,7 @@ class Progress:
     trial: int
     stage: str
     setting: str
-    phase: str
+    phase: Phase | None
     left_s: float | None
     best: Setting | None
 
@@ -114,7 +115,7 @@ class Session:
         best = next((s for s in view.settings if s.feasible), None)
         guard = self._guard(proposal, view, case, best)
 
-        def on_phase(phase: str) -> None:
+        def on_phase(phase: Phase | None) -> None:
             setting = Trial(number, proposal.stage, proposal.point, "").setting
             at = Progress(number, proposal.stage, setting, phase, self._left(), best)
             self._hear.progress(at)

@@ -13,8 +13,8 @@ from honed.case import CORE_KEYS, Case
 from honed.compose import Choice
 from honed.errors import HonedError
 from honed.machine.spawn import machine_knobs
-from honed.run.parent import seats
 from honed.tune.trial import Point, point
+from honed.workers.seat import seats
 
 _BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "int8": 1.0, "int4": 0.5}
 
