@@ -49,14 +49,6 @@ ROOMS = {
 
 # Circles that are still to be cut, as the sets of their modules.
 KNOWN_CIRCLES: set[frozenset[str]] = {
-    frozenset(
-        {
-            "honed.models.checkpoint",
-            "honed.models.torch.module",
-            "honed.models.torch.random_weights",
-        }
-    ),
-    frozenset({"honed.models.heads", "honed.models.torch.head"}),
     frozenset(f"honed.tune.{name}" for name in ("answers", "confirm", "race", "session")),
 }
 
