@@ -20,7 +20,13 @@ MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-VARIANT_ROOMS = ("honed.backends", "honed.workloads", "honed.machine.knobs", "honed.models.knobs")
+VARIANT_ROOMS = (
+    "honed.backends",
+    "honed.workloads",
+    "honed.machine.knobs",
+    "honed.models.knobs",
+    "honed.models.families",
+)
 LONGEST_FILE = 400
 
 # Where each framework may be imported at the top of a file. Elsewhere it is imported inside the

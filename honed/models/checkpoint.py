@@ -12,6 +12,7 @@ from honed import artifacts
 from honed.case import Case
 from honed.errors import ModelError
 from honed.models import remote_code, tasks, weights
+from honed.models.families import family_of
 
 FORMS = "a model is a checkpoint folder (./path), a hub id (owner/name) or a named shape"
 
@@ -24,20 +25,6 @@ _TOKENIZER_FILES = (
     "sentencepiece.bpe.model",
     "tokenizer.model",
 )
-
-# Their positions are counted from the padding id + 1, so those first rows are never used.
-_POSITIONS_AFTER_PADDING = {
-    "camembert",
-    "data2vec-text",
-    "ibert",
-    "longformer",
-    "mpnet",
-    "roberta",
-    "roberta-prelayernorm",
-    "xlm-roberta",
-    "xlm-roberta-xl",
-    "xmod",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +123,7 @@ def _max_positions(config: Mapping[str, Any]) -> int | None:
     rows = config.get("max_position_embeddings", config.get("n_positions"))
     if not isinstance(rows, int) or rows <= 0:
         return None
-    if config.get("model_type") in _POSITIONS_AFTER_PADDING:
+    if family_of(str(config.get("model_type"))).positions_after_padding:
         padding = config.get("pad_token_id")
         return rows - (1 if padding is None else int(padding)) - 1
     return rows

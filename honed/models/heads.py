@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from honed.models.checkpoint import Checkpoint
+from honed.models.families import family_of
 from honed.models.tasks import FEATURES
-
-# Configurations that leave type_vocab_size out mean two segments for these.
-_TWO_SEGMENTS = {"bert", "electra", "albert", "mobilebert", "deberta"}
 
 
 def input_names(checkpoint: Checkpoint) -> tuple[str, ...]:
     """The model's inputs in their fixed order. Segments only where there are two to tell apart."""
-    default = 2 if checkpoint.model_type in _TWO_SEGMENTS else 0
+    default = family_of(checkpoint.model_type).segments
     segments = checkpoint.config.get("type_vocab_size", default)
     names = ("input_ids", "attention_mask")
     return (*names, "token_type_ids") if isinstance(segments, int) and segments >= 2 else names
