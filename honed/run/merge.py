@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import honed
+from honed.backends.base import engine_packages
 from honed.case import Case
 from honed.knobs import applicable_knobs, filled_in
 from honed.machine import facts, interference, isa, limits
@@ -95,7 +96,7 @@ def _record(case: Case, status: Status, **parts: Any) -> Record:
         honed=honed.__version__,
         status=status,
         case=filled_in(case),
-        machine=facts.machine_facts(),
+        machine=facts.machine_facts(packages=engine_packages()),
         **parts,
     )
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from honed.backends.base import load_backend
+from honed.backends.base import load_backend, traits
 from honed.case import Case
 from honed.errors import HonedError, UnsupportedError, UsageError
 from honed.instruments.barrier import Barrier
@@ -143,7 +143,8 @@ def _environment(case: Case, seat: Seat) -> dict[str, str]:
     """The inherited environment with the case's spawn-phase knobs, and pools of the asked size."""
     environment = _spawn(case).environment
     if seat.threads is not None:
-        environment["OMP_NUM_THREADS"] = str(seat.threads)
+        names = traits(case.backend).thread_variables
+        environment |= dict.fromkeys(names, str(seat.threads))
     return environment
 
 

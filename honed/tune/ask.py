@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from honed import units
-from honed.backends.base import survey_backends
+from honed.backends.base import comparable_backends
 from honed.case import CORE_KEYS, Case
 from honed.compose import Choice
 from honed.compose import asked as composed
@@ -154,7 +154,8 @@ def _asked(rest: Sequence[str], config: Path | None) -> dict[str, list[Choice]]:
     """Keys and the values left to each. Without a word on the engine, every comparable one's
     knobs may be named."""
     free = config is None and not any(word.startswith("backend=") for word in rest)
-    every = [f"backend={','.join(engines())}"] if free else []
+    comparable = comparable_backends(str(_default("backend")))
+    every = [f"backend={','.join(comparable)}"] if free else []
     asked = composed([*every, *rest], config)
     if free:
         asked.pop("backend")
@@ -165,12 +166,6 @@ def _asked(rest: Sequence[str], config: Path | None) -> dict[str, list[Choice]]:
                 f"give one value; searched are {', '.join(STRUCTURE)} and every knob",
             )
     return asked
-
-
-def engines(reference: str = "torch") -> tuple[str, ...]:
-    """The engines whose outputs are held against the same truth."""
-    found = survey_backends().working.items()
-    return tuple(name for name, backend in found if reference == backend.REFERENCE)
 
 
 def _searchable() -> set[str]:

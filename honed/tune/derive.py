@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from honed.backends.base import UNLIKELY_RANK, expert_rank, load_backend, thread_pool
+from honed.backends.base import UNLIKELY_RANK, comparable_backends, load_backend, traits
 from honed.case import CORE_KEYS, PRECISIONS, Case
 from honed.compose import Choice
 from honed.errors import HonedError
@@ -19,7 +19,7 @@ from honed.machine import facts, limits, placement, topology
 from honed.machine.peak_flops import isa_ratio
 from honed.models.checkpoint import ModelRequest
 from honed.models.obtain import locate
-from honed.tune.ask import Ask, engines
+from honed.tune.ask import Ask
 from honed.tune.space import Branch, Dimension, Pruned, Space, When, mine
 
 _LARGEST_BATCH = 32
@@ -53,16 +53,15 @@ def derive(ask: Ask) -> Space:
 def _branches(ask: Ask) -> tuple[tuple[Branch, ...], list[Pruned]]:
     """Engines x precisions, the most promising first; engines take turns within one promise."""
     flags = facts.machine_facts().get("flags", ())
-    reference = load_backend(ask.base.backend).REFERENCE
     found: list[Branch] = []
     pruned: list[Pruned] = []
-    for name in _choices(ask, "backend", engines(reference)):
+    for name in _choices(ask, "backend", comparable_backends(ask.base.backend)):
         backend = load_backend(str(name))
         if not (availability := backend.available()).ok and ask.base.python is None:
             pruned.append(Pruned(f"backend={name}", f"{availability.why}: {availability.how}"))
             continue
         for precision in _choices(ask, "precision", PRECISIONS):
-            unlikely = expert_rank(str(name)) >= UNLIKELY_RANK and name != ask.base.backend
+            unlikely = traits(str(name)).expert_rank >= UNLIKELY_RANK and name != ask.base.backend
             promise = isa_ratio(str(precision), flags)
             branch = Branch(str(name), str(precision), promise, unlikely)
             why = _branch_refusal(ask, branch)
@@ -74,7 +73,7 @@ def _branches(ask: Ask) -> tuple[tuple[Branch, ...], list[Pruned]]:
     found.sort(
         key=lambda b: (
             *(b.key != own, -b.promise, PRECISIONS.index(b.precision)),
-            expert_rank(b.backend),
+            traits(b.backend).expert_rank,
         )
     )
     return tuple(found), pruned
@@ -123,7 +122,7 @@ def _structure(ask: Ask) -> Iterator[tuple[Dimension, str]]:
 
 def _knobs(ask: Ask, backends: set[str]) -> Iterator[tuple[Dimension, str]]:
     """Every knob of the machine, of the inputs and of an engine that is searched."""
-    pools = {thread_pool(name) for name in backends}
+    pools = {traits(name).thread_pool for name in backends}
     for key, knob in all_knobs().items():
         if (knob.owner and knob.owner not in backends) or (knob.pool and knob.pool not in pools):
             continue

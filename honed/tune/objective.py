@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from honed import measures as limits
 from honed.compare.outcome import Metric
 from honed.errors import UsageError, did_you_mean
+from honed.measures import MEASURES, parse_limit
+from honed.measures import Limit as MeasureLimit
 from honed.record import Record
 
 MIB = 2**20
@@ -45,13 +45,12 @@ def _throughput(record: Record, _: float | None) -> float | None:
 
 
 def _memory(record: Record, _: float | None) -> float | None:
-    return limits.NAMES["memory_mib"](record)
+    return MEASURES["memory"].shown(record)
 
 
 def _cost(record: Record, price_per_h: float | None) -> float | None:
     """Per million sequences, in the currency of the price."""
-    rate = _throughput(record, None)
-    return None if not rate or price_per_h is None else price_per_h / 3600 / rate * 1e6
+    return MEASURES["cost"].priced(price_per_h).value(record)
 
 
 OBJECTIVES: Mapping[str, Objective] = {
@@ -69,7 +68,7 @@ OBJECTIVES: Mapping[str, Objective] = {
 class Limit:
     """`latency_p99_ms<=50`: what a setting must keep to be chosen."""
 
-    own: limits.Limit
+    own: MeasureLimit
 
     def __str__(self) -> str:
         return str(self.own)
@@ -80,23 +79,14 @@ class Limit:
 
     @property
     def needs_memory(self) -> bool:
-        return self.quantity.endswith(("_mib", "_bytes"))
+        return self.own.measure.needs_memory
 
     def violation(self, record: Record) -> float | None:
-        """By which share the limit is missed; zero or less: kept; None: not known.
-
-        A percentile that the calls of a short trial cannot support is judged by the largest
-        that they can: less than the truth, so that only what cannot keep the limit is refused.
-        """
-        known = (limits.NAMES[name](record) for name in _supported(self.quantity))
-        value = next((v for v in known if v is not None), None)
-        return None if value is None else self.missed_by(value)
+        """By which share the limit is missed; zero or less: kept; None: not known."""
+        return self.own.violation(record)
 
     def missed_by(self, value: float) -> float:
-        """The share of the bound by which `value` misses it; zero or less: kept."""
-        bound = self.own.bound
-        over = value - bound if self.own.sign.startswith("<") else bound - value
-        return over / (abs(bound) or 1.0)
+        return self.own.missed_by(value)
 
     def kept_by(self, value: float) -> bool:
         return self.missed_by(value) <= 0
@@ -104,19 +94,7 @@ class Limit:
 
 def limit(text: str) -> Limit:
     """`NAME<=NUMBER`, as `honed run --limit` takes it."""
-    return Limit(limits.limit(text))
-
-
-def _supported(quantity: str) -> list[str]:
-    """The quantity, and of a percentile the lower ones that stand in for it."""
-    match = re.fullmatch(r"latency_p(50|90|95|99)_(ms|s)", quantity)
-    if match is None:
-        return [quantity]
-    at = _PERCENTILES.index(match[1])
-    return [f"latency_p{p}_{match[2]}" for p in reversed(_PERCENTILES[: at + 1])]
-
-
-_PERCENTILES = ("50", "90", "95", "99")
+    return Limit(parse_limit(text))
 
 
 def objectives(text: str) -> tuple[Objective, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from honed.backends.base import load_backend, thread_pool
+from honed.backends.base import load_backend, traits
 from honed.case import CORE_KEYS, Case
 from honed.compose import Choice
 from honed.errors import HonedError
@@ -185,7 +185,7 @@ class Space:
 def _idle(case: Case, at: Point) -> str | None:
     """Which of the point's knobs means nothing to its engine, or beside the others."""
     for knob in (k for k in machine_knobs().values() if at.get(k.name) is not None):
-        if knob.pool and knob.pool != thread_pool(case.backend):
+        if knob.pool and knob.pool != traits(case.backend).thread_pool:
             return f"{case.backend} has a thread pool of its own: {knob.name} is not for it"
         for other, values in knob.beside.items():
             if case.get(other) not in values:
