@@ -23,7 +23,7 @@ def study(
     """Findings for one Case, or HonedError when its plainest setting does not run."""
     if len(cases) != 1:
         raise UsageError("honed scale sweeps by itself", "give one value for each key")
-    (asked,) = placement.place(topology.read(), limits.read(), placement.Ask())
+    (asked,) = placement.place(topology.read(), limits.read(), placement.PlacementRequest())
     todo = sections(cases[0], len(asked.cpus))
     trials: list[Trial] = []
 
