@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from honed.record import Record
 from honed.report.browser import escaped
-from honed.report.evidence import SUBJECT, Evidence, Point, latency, pool, throughput
+from honed.report.evidence import Evidence, Point, latency, pool, throughput
 from honed.report.figures._along import paint
 from honed.report.figures.base import Picture, titled
 from honed.report.panels.base import value_text
@@ -16,6 +16,7 @@ from honed.report.panels.cloud import Cloud, Dot, Group, Trail
 from honed.report.study import front
 from honed.report.style import Style
 from honed.show.numbers import plain
+from honed.show.rows import SUBJECT
 
 ORDER = 45
 _FEWEST = 3
