@@ -13,16 +13,12 @@ from honed.models.heads import output_names
 from honed.models.tasks import FEATURES
 
 
-def wrap(module: Any, task: str, pooling: str) -> Any:
-    """A torch module that takes the inputs positionally and returns the outputs as a tuple.
-
-    It traces, compiles and exports: no dict, no optional output, no branch on values.
-    """
-    return Head(module, task, pooling)
-
-
 class Head(torch.nn.Module):  # type: ignore[misc]  # torch is not type-checked here
-    """A model whose forward takes tensors in order and returns a tuple of tensors."""
+    """A model that takes its inputs positionally and returns its outputs as a tuple.
+
+    It can be traced, compiled and exported, because it has no dicts, no optional outputs and no
+    branches on values.
+    """
 
     def __init__(self, module: Any, task: str, pooling: str) -> None:
         super().__init__()
