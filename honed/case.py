@@ -15,9 +15,10 @@ from honed.errors import UsageError, did_you_mean
 from honed.knob import Value
 
 PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int4")
+FEATURES = "feature-extraction"
 TASKS = (
     "auto",
-    "feature-extraction",
+    FEATURES,
     "sequence-classification",
     "token-classification",
     "question-answering",

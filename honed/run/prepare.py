@@ -12,8 +12,9 @@ from typing import Any
 
 from honed import artifacts
 from honed.case import Case
-from honed.models.checkpoint import ModelRequest, locate, materialise
+from honed.models.checkpoint import ModelRequest
 from honed.models.inputs import check_length
+from honed.models.obtain import locate, materialise
 from honed.phase import Phase
 from honed.run.job import Job, Prepared
 from honed.run.needs import CALIBRATION, INPUTS, Need

@@ -15,8 +15,9 @@ from honed.case import Case
 from honed.compose import Sweep, compose
 from honed.errors import HonedError, StoreError, UsageError
 from honed.machine import limits
-from honed.models.checkpoint import ModelRequest, locate
+from honed.models.checkpoint import ModelRequest
 from honed.models.flops import forward_flops
+from honed.models.obtain import locate
 from honed.phase import Phase
 from honed.record import Record
 from honed.run.lab import Lab, NotStoredError

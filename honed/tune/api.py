@@ -12,7 +12,8 @@ from honed.case import Case
 from honed.compose import change
 from honed.compose import compose as composed
 from honed.errors import UsageError
-from honed.models.checkpoint import ModelRequest, locate
+from honed.models.checkpoint import ModelRequest
+from honed.models.obtain import locate
 from honed.run.machine_lock import making_tables
 from honed.store import Store, open_store
 from honed.tune import profile, recipe

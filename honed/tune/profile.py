@@ -20,7 +20,8 @@ from honed.backends.base import load_backend
 from honed.case import Case
 from honed.errors import HonedError, UsageError, did_you_mean
 from honed.machine import facts, limits
-from honed.models.checkpoint import Checkpoint, ModelRequest, locate
+from honed.models.checkpoint import Checkpoint, ModelRequest
+from honed.models.obtain import locate
 from honed.record import Interval
 from honed.tune.outcome import Outcome
 from honed.tune.trial import Point, point

@@ -11,8 +11,9 @@ import pytest
 
 from honed.case import Case
 from honed.compose import compose
-from honed.models.checkpoint import ModelRequest, materialise
+from honed.models.checkpoint import ModelRequest
 from honed.models.inputs import InputSet
+from honed.models.obtain import materialise
 from honed.record import Record, Samples
 from honed.run import prepare
 from honed.run.needs import load_inputs
