@@ -1,10 +1,13 @@
-"""Variants are found by file name: no registry to forget, and one broken file breaks no other."""
+"""Find the variants of a room by their file names.
+
+There is no registry to forget, and a file that cannot be imported leaves the others usable.
+"""
 
 from __future__ import annotations
 
 import importlib
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +18,9 @@ from honed.errors import HonedError, UsageError, did_you_mean
 
 _NOT_VARIANTS = {"base", "__init__"}
 
+# What is wrong with a variant's module, as the end of a sentence; empty if nothing is.
+Check = Callable[[ModuleType], str]
+
 
 class BrokenFileError(HonedError):
     """A variant's file that cannot be imported, or that lacks what the room asks of it."""
@@ -24,15 +30,19 @@ class BrokenFileError(HonedError):
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a room's files turned out to be, by name."""
+    """The files of a room by name: those that can be used, and those that cannot, with why."""
 
     working: Mapping[str, Any]
     broken: Mapping[str, BrokenFileError]
 
     @property
     def listed(self) -> Mapping[str, Any]:
-        """Those that users are told of: one with `HIDDEN = True` only runs when asked for."""
-        return {n: m for n, m in self.working.items() if not getattr(m, "HIDDEN", False)}
+        """The working files that lists and help texts show: all whose TRAITS are not hidden."""
+        return {n: m for n, m in self.working.items() if not _is_hidden(m)}
+
+
+def _is_hidden(module: ModuleType) -> bool:
+    return bool(getattr(getattr(module, "TRAITS", None), "hidden", False))
 
 
 @cache
@@ -44,13 +54,15 @@ def names(package: str) -> tuple[str, ...]:
     return tuple(sorted(n for n in found if n not in _NOT_VARIANTS and not n.startswith("_")))
 
 
-def load(package: str, name: str, protocol: type | None = None) -> ModuleType:
+def load(
+    package: str, name: str, protocol: type | None = None, check: Check | None = None
+) -> ModuleType:
     """The variant's module; an unknown name raises UsageError with the nearest ones.
 
-    BrokenFileError if it cannot be imported, or lacks a name of `protocol`.
+    BrokenFileError if the file cannot be imported, lacks a name of `protocol` or fails `check`.
     """
     if name not in names(package):
-        known = survey(package, protocol).listed
+        known = survey(package, protocol, check).listed
         near = did_you_mean(name, names(package))
         raise UsageError(
             f"no {_noun(package)} is called {name!r}", f"{near} known: {', '.join(known)}".strip()
@@ -62,16 +74,18 @@ def load(package: str, name: str, protocol: type | None = None) -> ModuleType:
     lacking = [n for n in _members(protocol) if not hasattr(module, n)]
     if lacking:
         raise _broken(package, name, f"does not define {', '.join(lacking)}")
+    if check is not None and (fault := check(module)):
+        raise _broken(package, name, fault)
     return module
 
 
-def survey(package: str, protocol: type | None = None) -> Survey:
-    """Every variant, loaded; those that cannot be are kept apart with what is wrong."""
+def survey(package: str, protocol: type | None = None, check: Check | None = None) -> Survey:
+    """Load every variant of the room."""
     working: dict[str, ModuleType] = {}
     broken: dict[str, BrokenFileError] = {}
     for name in names(package):
         try:
-            working[name] = load(package, name, protocol)
+            working[name] = load(package, name, protocol, check)
         except BrokenFileError as error:
             broken[name] = error
     return Survey(working, broken)

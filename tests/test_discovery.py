@@ -78,7 +78,8 @@ def test_a_broken_file_says_so_and_breaks_no_other(room: Room, text: str, said: 
 
 
 def test_a_hidden_file_runs_when_asked_for_but_is_not_listed(room: Room) -> None:
-    package = room({"shy": f"{WHOLE}HIDDEN = True\n", "plain": WHOLE})
+    hidden = "from honed.backends.base import Traits\nTRAITS = Traits(hidden=True)\n"
+    package = room({"shy": WHOLE + hidden, "plain": WHOLE})
     assert discovery.load(package, "shy", Asked).HELP == "whole"
     assert set(discovery.survey(package).working) == {"shy", "plain"}
     with pytest.raises(UsageError) as refused:

@@ -1,16 +1,19 @@
-"""What every backend file offers, and the Step it gives back.
+"""The protocol of a backend file, the Step that it returns, and the traits that it may declare.
 
-A backend is one file (or folder) in this room with the names of the `Backend` protocol. It imports
-its framework inside `load` and `build` only, and it never imports a workload.
+A backend is one file (or folder) in this room. It defines the names of the `Backend` protocol
+and, where the defaults do not fit, `TRAITS`. It imports its framework only inside `start`, `load`
+and `build`, and it imports no workload and no other backend.
 """
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol, cast
 
 import honed.discovery
@@ -97,15 +100,43 @@ class Step(Protocol):
         """Let go of the weights."""
 
 
-class Backend(Protocol):
-    """The names a backend file defines.
+UNLIKELY_RANK = 9
+# Phrases of a failed allocation that any engine in C++ may raise.
+_ANY_MEMORY_WORDS = ("out of memory", "bad_alloc")
 
-    Five more are optional: `HIDDEN = True` keeps it out of users' lists; `ENVIRONMENT` are the
-    packages of an engine that cannot live beside the others; `EXPERT_RANK` is how early a search
-    tries it among engines that promise the same (see `expert_rank`); `POOL = "openmp"` says that
-    its threads are OpenMP's; `PRELOAD_ENVIRONMENT` is what it needs wherever a library is
-    preloaded, which honed's workers have and a deployment must be told.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """Facts about an engine that other rooms read, each with a default.
+
+    A backend file defines `TRAITS = Traits(...)` where it differs from the defaults.
     """
+
+    # It runs when it is asked for by name, but no list, search or help text names it.
+    hidden: bool = False
+    # The requirements of an environment of its own, if it cannot be installed beside the others.
+    environment: tuple[str, ...] = ()
+    # A search tries engines that promise the same in this order, the lowest first; those from
+    # UNLIKELY_RANK on only after all others.
+    expert_rank: int = 5
+    # "openmp" if it computes on OpenMP's threads; empty if it has a thread pool of its own.
+    thread_pool: str = ""
+    # Variables that take the number of threads. OpenMP's is read by numpy's BLAS as well, and by
+    # torch, which exports the model for most engines.
+    thread_variables: tuple[str, ...] = ("OMP_NUM_THREADS",)
+    # Variables that it needs in a process that preloads a library. honed's workers set them; a
+    # deployment has to set them too.
+    preload_environment: Mapping[str, str] = field(default_factory=dict)
+    # Packages whose versions a record keeps, beside those that `versions()` names.
+    packages: tuple[str, ...] = ()
+    # Phrases, in lower case, of the RuntimeError that it raises when an allocation fails.
+    memory_words: tuple[str, ...] = ()
+    # Precisions whose quantiser looks at calibration batches.
+    calibrated: tuple[str, ...] = ()
+
+
+class Backend(Protocol):
+    """The names that a backend file must define. It may also define `TRAITS`."""
 
     KNOBS: tuple[Knob, ...]
     PRECISIONS: tuple[str, ...]  # on a CPU with the instructions for it
@@ -137,30 +168,64 @@ class Backend(Protocol):
 
 def load_backend(name: str) -> Backend:
     """The backend file of that name; UsageError with the nearest names otherwise."""
-    return cast(Backend, honed.discovery.load(_ROOM, name, Backend))
+    return cast(Backend, honed.discovery.load(_ROOM, name, Backend, _misdeclared_traits))
 
 
-def thread_pool(name: str) -> str:
-    """Whose the engine's threads are: "openmp", or "" for a pool of its own."""
-    return str(getattr(load_backend(name), "POOL", ""))
+def traits(name: str) -> Traits:
+    """The traits of a backend."""
+    declared: Traits = getattr(load_backend(name), "TRAITS", Traits())
+    return declared
 
 
-def preload_environment(name: str) -> Mapping[str, str]:
-    """Variables that the engine needs in a process with a preloaded library."""
-    found: Mapping[str, str] = getattr(load_backend(name), "PRELOAD_ENVIRONMENT", {})
-    return found
+def memory_words(name: str) -> tuple[str, ...]:
+    """Phrases by which a worker of this backend knows an error as a failed allocation.
 
-
-UNLIKELY_RANK = 9
-
-
-def expert_rank(name: str) -> int:
-    """The lower, the earlier a search tries the engine: what is known of it before measuring.
-
-    It decides only what a short budget reaches first; from UNLIKELY_RANK on, the engine waits
-    until the others are done. 5 where the file says nothing.
+    The worker that prepares a Case runs the reference backend, so its phrases count as well.
     """
-    return int(getattr(load_backend(name), "EXPERT_RANK", 5))
+    reference = load_backend(name).REFERENCE
+    return (*_ANY_MEMORY_WORDS, *traits(name).memory_words, *traits(reference).memory_words)
+
+
+def comparable_backends(name: str) -> tuple[str, ...]:
+    """The backends whose outputs are compared with the same reference as those of `name`."""
+    reference = load_backend(name).REFERENCE
+    working = survey_backends().working.items()
+    return tuple(other for other, backend in working if reference == backend.REFERENCE)
+
+
+def engine_packages() -> tuple[str, ...]:
+    """The packages of every backend that is not hidden: a record keeps their versions."""
+    listed = survey_backends().listed.items()
+    return tuple(
+        {
+            package: None
+            for name, backend in listed
+            for package in (*backend.versions(), *traits(name).packages)
+        }
+    )
+
+
+def _misdeclared_traits(module: ModuleType) -> str:
+    """What is wrong with how the file declares its traits; empty if nothing is.
+
+    A misspelt field of `Traits(...)` is a TypeError already. A misspelt `TRAITS`, or a trait as a
+    name of its own, would change nothing without this check.
+    """
+    trait_names = ("TRAITS", *(trait.name.upper() for trait in fields(Traits)))
+    required = {*Backend.__annotations__}
+    for name, value in vars(module).items():
+        if name == "TRAITS":
+            if not isinstance(value, Traits):
+                return f"defines TRAITS as {type(value).__name__}, not as Traits(...)"
+        elif isinstance(value, Traits):
+            return f"calls its traits {name}: the name is TRAITS"
+        elif name.isupper() and not name.startswith("_") and name not in required:
+            near = difflib.get_close_matches(name, trait_names, n=1, cutoff=0.85)
+            if near:
+                trait = near[0].lower()
+                wanted = "TRAITS" if trait == "traits" else f"TRAITS = Traits({trait}=...)"
+                return f"defines {name}, which nothing reads: use {wanted}"
+    return ""
 
 
 def backend_names() -> tuple[str, ...]:
@@ -169,7 +234,7 @@ def backend_names() -> tuple[str, ...]:
 
 def survey_backends() -> honed.discovery.Survey:
     """Every backend file: those that work, and what is wrong with the others."""
-    return honed.discovery.survey(_ROOM, Backend)
+    return honed.discovery.survey(_ROOM, Backend, _misdeclared_traits)
 
 
 def installed(modules: Mapping[str, str], extra: str) -> Availability:

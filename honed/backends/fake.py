@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from honed.backends.base import Batch, LoadRequest, Outputs, refuse
+from honed.backends.base import Batch, LoadRequest, Outputs, Traits, refuse
 from honed.case import Case
 from honed.errors import OutOfMemoryError
 from honed.knob import AVAILABLE, Availability, Knob, Span, Value
 
 HELP = "a fake, for tests and demonstrations of honed itself"
 EXTRA = "fake"
-HIDDEN = True
 REFERENCE = "fake"
 PRECISIONS = ("fp32", "bf16", "int8")
+TRAITS = Traits(hidden=True, calibrated=("int8",))
 
 LATENCY = Knob("fake.latency_us", "how long a call takes", Span(0, 10_000_000))
 ALLOCATE = Knob("fake.allocate_kib", "memory that a call takes and gives back", Span(0, 2**24))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from honed.backends._plugin import PluginStep, installed_apart, precision_of, quoted
-from honed.backends.base import LoadRequest, Step, refuse
+from honed.backends.base import LoadRequest, Step, Traits, refuse
 from honed.case import Case
 from honed.knob import Availability, Knob, Value
 from honed.machine.facts import package_versions
@@ -16,15 +16,15 @@ from honed.machine.facts import package_versions
 HELP = "Intel Extension for PyTorch 2.8 (retired by Intel); in an environment of its own"
 EXTRA = "torch"
 REFERENCE = "torch"
-POOL = "openmp"
 PRECISIONS = ("fp32", "bf16")
 # It is built for one release of torch; that torch goes with transformers 4.
-ENVIRONMENT = (
+_ENVIRONMENT = (
     "torch==2.8.0",
     "intel-extension-for-pytorch==2.8.0",
     "transformers>=4.56,<5",
     "setuptools",
 )
+TRAITS = Traits(environment=_ENVIRONMENT, thread_pool="openmp")
 
 MODE = Knob(
     name="ipex.mode",
@@ -36,8 +36,8 @@ KNOBS = (MODE,)
 
 def available() -> Availability:
     module = "intel_extension_for_pytorch"
-    modules = {"torch": "torch", module: ENVIRONMENT[1], "transformers": ENVIRONMENT[2]}
-    return installed_apart("ipex", modules, quoted(ENVIRONMENT))
+    modules = {"torch": "torch", module: _ENVIRONMENT[1], "transformers": _ENVIRONMENT[2]}
+    return installed_apart("ipex", modules, quoted(_ENVIRONMENT))
 
 
 def versions() -> Mapping[str, str]:

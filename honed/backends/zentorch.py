@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from honed.backends._plugin import PluginStep, installed_apart, precision_of, quoted
-from honed.backends.base import LoadRequest, Step, refuse
+from honed.backends.base import LoadRequest, Step, Traits, refuse
 from honed.case import Case
 from honed.knob import Availability, Value
 from honed.machine.facts import package_versions
@@ -16,16 +16,16 @@ from honed.machine.facts import package_versions
 HELP = "AMD's zentorch: torch.compile with its kernels; in an environment of its own"
 EXTRA = "torch"
 REFERENCE = "torch"
-POOL = "openmp"
 PRECISIONS = ("fp32", "bf16")
 KNOBS = ()
 # Each release is built for one release of torch, and its number begins with that one's.
-ENVIRONMENT = ("torch==2.13.0", "zentorch==2.13.0.2", "transformers>=5.0")
+_ENVIRONMENT = ("torch==2.13.0", "zentorch==2.13.0.2", "transformers>=5.0")
+TRAITS = Traits(environment=_ENVIRONMENT, thread_pool="openmp")
 
 
 def available() -> Availability:
     modules = {"torch": "torch", "zentorch": "zentorch", "transformers": "transformers"}
-    return installed_apart("zentorch", modules, quoted(ENVIRONMENT))
+    return installed_apart("zentorch", modules, quoted(_ENVIRONMENT))
 
 
 def versions() -> Mapping[str, str]:

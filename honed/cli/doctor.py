@@ -16,10 +16,11 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Tell what this machine is, what to mend, which engines and knobs it has. Changes nothing."""
+    from honed.backends.base import engine_packages
     from honed.knobs import listed_knobs
     from honed.machine.doctor import examine
 
-    diagnosis = examine(listed_knobs().values())
+    diagnosis = examine(listed_knobs().values(), packages=engine_packages())
     if as_json:
         more = {"engines": _engines(), "environments": _environments()}
         print(json.dumps(diagnosis.to_json() | more, default=str))

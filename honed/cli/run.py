@@ -51,6 +51,7 @@ def run(
         _list_keys()
         return
     from honed.cli.progress import Line
+    from honed.run.lab import LocalLab
     from honed.run.sweep import plan_sweep, run_sweep
     from honed.store import open_store
 
@@ -63,7 +64,7 @@ def run(
     line = Line()
     records: list[Record] = []
     try:
-        for record in run_sweep(plan, opened, line):
+        for record in run_sweep(plan, LocalLab(opened), line):
             line.clear()
             records.append(record)
             _failure(record)

@@ -115,7 +115,7 @@ def _draw(line: Line, at: Progress) -> None:
 
     left = "" if at.left_s is None else f" · {duration(at.left_s)} left"
     best = f" · best {at.best.trials[0].values[0]:.4g}" if at.best else ""
-    line.show(f"[{at.trial}] {at.stage}: {at.setting}", f"{at.phase}{best}{left}")
+    line.show(f"[{at.trial}] {at.stage}: {at.setting}", f"{at.phase or ''}{best}{left}")
 
 
 def _told(line: Line, study: Study, trial: Trial, record: Record | None, as_json: bool) -> None:

@@ -26,10 +26,12 @@ from honed.compare.outcome import (
 from honed.compare.settings import differing
 from honed.errors import UsageError
 from honed.experiment import blocks, sentinel
+from honed.phase import Phase
 from honed.record import Doubt, Record
-from honed.run.parent import InterruptedRun, measure, seats
+from honed.run.parent import InterruptedRun, measure
 from honed.statistics import paired
 from honed.store import Store, open_store
+from honed.workers.seat import seats
 
 # A process costs seconds, a call milliseconds, and the noise between processes is the larger:
 # many short processes beat few long ones. With 3 s per process and noise within of 1.5 times that
@@ -47,7 +49,7 @@ class Progress:
 
     trial: int
     side: str
-    phase: str
+    phase: Phase
     phase_began_s: float
     left_s: float
     contrasts: tuple[Contrast, ...]
@@ -131,7 +133,7 @@ class Session:
         self.readings_s: list[float] = []
         self._store = store
         self._began_s = self._phase_began_s = time.monotonic()
-        self._phase = "starting"
+        self._phase = Phase.STARTING
         self._looked_s = self._began_s
         places = [seats(case) for case in sides.values()]  # refuses what cannot fit
         self._cpus = places[0][0].cpus
@@ -197,7 +199,7 @@ class Session:
         )
 
     def _measured(self, side: str) -> Record:
-        self._tell(side, "starting")
+        self._tell(side, Phase.STARTING)
         try:
             record = measure(self.sides[side], lambda phase: self._tell(side, phase))
         except InterruptedRun as stopped:
@@ -206,8 +208,8 @@ class Session:
         self._store.append(record, sweep=self.sweep)
         return record
 
-    def _tell(self, side: str, phase: str) -> None:
-        if phase:
+    def _tell(self, side: str, phase: Phase | None) -> None:
+        if phase is not None:
             self._phase, self._phase_began_s = phase, time.monotonic()
         left_s = max(0.0, self.how.budget_s - self.elapsed_s)
         at = len(self.trials) + 1

@@ -67,10 +67,13 @@ class Diagnosis:
         return asdict(self)
 
 
-def examine(other_knobs: Iterable[Knob] = (), root: Path = Path("/")) -> Diagnosis:
-    """Look at everything, change nothing. `other_knobs` are backends' and workloads'."""
+def examine(
+    other_knobs: Iterable[Knob] = (), root: Path = Path("/"), packages: Iterable[str] = ()
+) -> Diagnosis:
+    """Look at everything, change nothing. `other_knobs` and `packages` are those of backends and
+    workloads."""
     limits = machine_limits.read(root)
-    facts = machine_facts.machine_facts(root)
+    facts = machine_facts.machine_facts(root, packages)
     knobs = {**machine_knobs(), **{k.name: k for k in other_knobs}}
     return Diagnosis(
         effective_cpus=limits.effective_count,

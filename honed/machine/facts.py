@@ -24,17 +24,17 @@ FLAGS = (
     *("asimd", "asimdhp", "fphp", "asimddp", "i8mm", "bf16", "sve", "sve2", "svebf16", "svei8mm"),
     "sme",
 )
-PACKAGES = (
-    *("numpy", "torch", "transformers", "tokenizers", "safetensors", "onnxruntime", "onnx"),
-    *("openvino", "nncf", "tensorflow", "jax", "keras", "keras-hub", "ctranslate2", "torchao"),
-    *("intel-openmp", "intel-extension-for-pytorch", "intel-tensorflow", "zentorch"),
-)
+# Packages that matter whatever the engine is; each backend names its own.
+PACKAGES = ("numpy", "intel-openmp")
 # What makes two machines the same hardware for a measured bound.
 _HARDWARE = ("cpu", "flags", "topology", "memory_gib", "virtualised", "architecture")
 
 
-def machine_facts(root: Path = Path("/")) -> dict[str, Any]:
-    """Everything a record says of the machine. `root` holds proc and sys (tests inject one)."""
+def machine_facts(root: Path = Path("/"), packages: Iterable[str] = ()) -> dict[str, Any]:
+    """Everything a record says of the machine, with the versions of `packages` beside PACKAGES.
+
+    `root` holds proc and sys (tests inject one).
+    """
     topology = machine_topology.read(root / "sys")
     limits = machine_limits.read(root)
     cpuinfo, meminfo = _text(root / "proc/cpuinfo"), _text(root / "proc/meminfo")
@@ -61,7 +61,7 @@ def machine_facts(root: Path = Path("/")) -> dict[str, Any]:
         "thp": chosen(_text(root / "sys/kernel/mm/transparent_hugepage/enabled")),
         "libc": " ".join(platform.libc_ver()).strip() or None,
         "python": platform.python_version(),
-        "packages": package_versions(PACKAGES),
+        "packages": package_versions((*PACKAGES, *packages)),
     }
 
 

@@ -9,10 +9,10 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from honed.machine import limits
 from honed.machine.topology import format_cpus
+from honed.phase import Phase
 from honed.record import Doubt
 
 # The kernel counts CPU time in ticks, usually of 10 ms: what others used in a window is known to
@@ -54,12 +54,11 @@ class Watch:
         self.before: Snapshot | None = None
         self.after: Snapshot | None = None
 
-    def hear(self, event: Mapping[str, Any]) -> None:
+    def hear(self, phase: Phase) -> None:
         """The window opens when the last worker is ready, and closes when the first is done."""
-        phase = event.get("phase")
-        if phase == "measuring" and self.after is None:
+        if phase is Phase.MEASURING and self.after is None:
             self.before = self.take()
-        if phase == "measured" and self.after is None:
+        if phase is Phase.MEASURED and self.after is None:
             self.after = self.take()
 
     def take(self) -> Snapshot:

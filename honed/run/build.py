@@ -19,6 +19,7 @@ from honed import artifacts
 from honed.backends.base import LoadRequest, load_backend
 from honed.errors import HonedError, OutOfMemoryError
 from honed.models.inputs import InputSet
+from honed.phase import Phase
 from honed.run.job import Job
 
 Tell = Callable[..., None]
@@ -49,7 +50,7 @@ def artifact_for(job: Job, request: LoadRequest, tell: Tell) -> tuple[Path | Non
     found = artifacts.find(_KIND, artifacts.content_key(about))
     if found is not None:
         return found, 0.0
-    tell("phase", phase="exporting")
+    tell("phase", phase=Phase.EXPORTING)
     began = time.perf_counter()
     _in_own_process(job)
     built = artifacts.find(_KIND, artifacts.content_key(about))

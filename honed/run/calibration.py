@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from honed import artifacts
+from honed.backends.base import traits
 from honed.case import Case
 from honed.models import make_inputs
 from honed.models.calibration import SEQUENCES, random_calibration, text_calibration
@@ -18,8 +19,7 @@ _FILE = "inputs.npz"
 
 
 def needed(case: Case) -> bool:
-    """Only narrow integers take their ranges from data."""
-    return case.precision in ("int8", "int4")
+    return case.precision in traits(case.backend).calibrated
 
 
 def find(case: Case, checkpoint: Checkpoint) -> Path | None:

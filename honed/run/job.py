@@ -12,6 +12,7 @@ from typing import Any, Literal
 from honed.case import Case
 from honed.knob import Value
 from honed.models.checkpoint import Checkpoint
+from honed.workers.seat import Seat
 
 Kind = Literal["prepare", "build", "measure"]
 
@@ -22,20 +23,6 @@ BARRIERS = ("start", "timed", "idle", "counted")
 
 
 _PATHS = ("inputs", "reference", "calibration", "examples", "answers", "barriers")
-
-
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """One instance's place: which of how many, on which cores and memory nodes.
-
-    `cpus` empty means unpinned; `threads` None leaves the engine its own choice.
-    """
-
-    index: int = 0
-    instances: int = 1
-    threads: int | None = None
-    cpus: tuple[int, ...] = ()
-    nodes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

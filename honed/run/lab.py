@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from honed.case import Case
 from honed.errors import StoreError
-from honed.phase import OnPhase, Phase, ignore_phase
+from honed.phase import OnPhase, ignore_phase
 from honed.record import Record
+from honed.run import machine_lock
 from honed.run.parent import InterruptedRun, measure
 from honed.store import Store
 
@@ -34,33 +35,44 @@ class Lab(Protocol):
 
         On Ctrl-C the Record of the interrupted Case is stored, and InterruptedRun raised. What
         `on_phase` raises ends the measurement; a HonedError then becomes the Record's status.
+        Raises NotStoredError where the store refuses the Record.
         """
 
     def record(self, id: str) -> Record | None:
         """A stored Record; None if there is none of this id."""
 
 
+class NotStoredError(StoreError):
+    """The store refused a Record. The Lab keeps it, and stores it with the next one."""
+
+    def __init__(self, record: Record, reason: StoreError) -> None:
+        super().__init__(reason.message, reason.hint)
+        self.record = record
+
+
 class LocalLab:
     """Measures on this machine and keeps every Record in `store`."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, on_wait: Callable[[], None] = lambda: None) -> None:
         self.store = store
+        self._on_wait = on_wait  # called while another process measures on this machine
+        self._unstored: list[tuple[Record, str | None]] = []
 
     def clock_s(self) -> float:
         return time.monotonic()
 
     def alone(self) -> AbstractContextManager[None]:
-        return contextlib.nullcontext()
+        return machine_lock.alone(self.store.url, self._on_wait)
 
     def measure(
         self, case: Case, sweep: str | None = None, on_phase: OnPhase = ignore_phase
     ) -> Record:
         try:
-            record = measure(case, lambda phase: on_phase(Phase(phase) if phase else None))
-        except InterruptedRun as stopped:
-            self.store.append(stopped.record, sweep=sweep)
+            record = measure(case, on_phase)
+        except InterruptedRun as interrupted:
+            self._keep(interrupted.record, sweep)
             raise
-        self.store.append(record, sweep=sweep)
+        self._keep(record, sweep)
         return record
 
     def record(self, id: str) -> Record | None:
@@ -68,3 +80,13 @@ class LocalLab:
             return self.store.get(id)
         except StoreError:
             return None
+
+    def _keep(self, record: Record, sweep: str | None) -> None:
+        self._unstored.append((record, sweep))
+        try:
+            while self._unstored:
+                earliest, its_sweep = self._unstored[0]
+                self.store.append(earliest, sweep=its_sweep)
+                del self._unstored[0]
+        except StoreError as error:
+            raise NotStoredError(record, error) from error

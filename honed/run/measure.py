@@ -21,6 +21,7 @@ from honed.instruments.barrier import Barrier
 from honed.machine import affinity, spawn
 from honed.models.inputs import InputSet
 from honed.models.knobs import padding
+from honed.phase import Phase
 from honed.run import build, evaluate
 from honed.run.job import Job
 from honed.run.warmup import Warmup
@@ -46,22 +47,22 @@ _WHOLE_TURN = 64  # batches: as many as lengths are drawn for; files of texts ma
 def work(job: Job, tell: Tell) -> dict[str, Any]:
     """Everything one instance measures, as JSON."""
     assert job.inputs is not None
-    tell("phase", phase="importing")
+    tell("phase", phase=Phase.IMPORTING)
     backend = load_backend(job.case.backend)
     import_s, _ = _timed(backend.start)
     request = build.request_of(job)
     artifact, build_s = build.artifact_for(job, request, tell)
-    tell("phase", phase="loading")
+    tell("phase", phase=Phase.LOADING)
     step, facts = _load(backend, request, artifact)
     try:
         inputs = InputSet.load(job.inputs)
         feeds = [step.prepare(batch) for batch in inputs.batches]
-        tell("phase", phase="checking")
+        tell("phase", phase=Phase.CHECKING)
         first_call_s, _ = _timed(lambda: step.run(feeds[0]))
         warmup = Warmup(step, feeds, inputs, job.case.warmup_s)
         judged = _fidelity(job, warmup, feeds, inputs)
         timing = _time(job, step, (inputs, feeds), warmup, tell)
-        tell("phase", phase="measuring memory")
+        tell("phase", phase=Phase.MEASURING_MEMORY)
         _wait(job, "timed")
         facts["memory"] |= _memory(job, step, feeds)
         _wait(job, "idle")
@@ -89,7 +90,7 @@ def _evaluated(job: Job, step: Step, tell: Tell) -> list[float] | None:
     """Nobody is timed any more; one instance speaks for all, since all run the same setting."""
     if job.examples is None or job.answers is None or job.seat.index:
         return None
-    tell("phase", phase="evaluating")
+    tell("phase", phase=Phase.EVALUATING)
     return evaluate.work(step, evaluate.Paths(job.examples, job.answers))
 
 
@@ -169,13 +170,13 @@ def _time(
 ) -> dict[str, Any]:
     inputs, feeds = fed
     barrier = _barrier(job, "start")
-    tell("phase", phase="warming up")
+    tell("phase", phase=Phase.WARMING_UP)
     warmup.finish()
     cpu: list[float] = []
 
     def begin() -> None:
         gc.collect()
-        tell("phase", phase="measuring")
+        tell("phase", phase=Phase.MEASURING)
         barrier.arrive_and_wait(job.case.timeout_s)
         cpu.append(time.process_time())
 
@@ -183,7 +184,7 @@ def _time(
     how = Sampling(job.case, begin, barrier.done, barrier.all_done, turn)
     timeline: Timeline = load_workload(job.case.workload).sample(step.run, feeds, how)
     cpu.append(time.process_time())
-    tell("phase", phase="measured")
+    tell("phase", phase=Phase.MEASURED)
     return {
         "began_ns": list(timeline.began_ns),
         "ended_ns": list(timeline.ended_ns),

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import honed
+from honed.backends.base import engine_packages
 from honed.case import Case
 from honed.knobs import applicable_knobs, filled_in
 from honed.machine import facts, interference, isa, limits
@@ -30,12 +31,13 @@ from honed.record import (
     Status,
 )
 from honed.run import evaluate
-from honed.run.job import Job, Seat
+from honed.run.job import Job
 from honed.run.prepare import Prepared
 from honed.statistics import adjust, sample, window
 from honed.statistics.accuracy import complaint as complaint_of_accuracy
 from honed.workers.failure import Death
 from honed.workers.interpreter import Interpreter
+from honed.workers.seat import Seat
 
 Result = Mapping[str, Any]
 
@@ -94,7 +96,7 @@ def _record(case: Case, status: Status, **parts: Any) -> Record:
         honed=honed.__version__,
         status=status,
         case=filled_in(case),
-        machine=facts.machine_facts(),
+        machine=facts.machine_facts(packages=engine_packages()),
         **parts,
     )
 

@@ -6,28 +6,28 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from honed.backends.base import load_backend
+from honed.backends.base import load_backend, traits
 from honed.case import Case
 from honed.errors import HonedError, UnsupportedError, UsageError
 from honed.instruments.barrier import Barrier
 from honed.knobs import applicable_knobs
-from honed.machine import interference, limits, placement, topology
+from honed.machine import interference
 from honed.machine.knobs import system
 from honed.machine.spawn import Spawn, fold
+from honed.phase import OnPhase, Phase, ignore_phase
 from honed.record import Record
 from honed.run import merge, prepare
 from honed.run.evaluate import Paths
-from honed.run.job import BARRIERS, Job, Seat, read_checkpoint
+from honed.run.job import BARRIERS, Job, read_checkpoint
 from honed.run.prepare import Prepared
 from honed.workers import failure, interpreter, start
+from honed.workers.seat import Seat, seats
 from honed.workers.start import Worker
-
-OnPhase = Callable[[str], None]
 
 
 class InterruptedRun(KeyboardInterrupt):
@@ -38,7 +38,7 @@ class InterruptedRun(KeyboardInterrupt):
         self.record = record
 
 
-def measure(case: Case, on_phase: OnPhase = lambda _: None) -> Record:
+def measure(case: Case, on_phase: OnPhase = ignore_phase) -> Record:
     """Measure one Case. Returns a Record whatever happens, short of a UsageError or Ctrl-C."""
     began = time.monotonic()
 
@@ -73,27 +73,6 @@ def _measured(case: Case, on_phase: OnPhase) -> Record:
     return merge.ran_by(record, elsewhere) if elsewhere else record
 
 
-def seats(case: Case) -> list[Seat]:
-    """Where each instance goes. One instance with nothing asked for stays unpinned: out of the
-    box is a setting too, and the one that everything else is held against."""
-    asked = case.instances > 1 or case.threads is not None
-    asked = asked or any(case.get(key) is not None for key in ("smt", "numa"))
-    if not asked:
-        return [Seat()]
-    ask = placement.Ask(
-        instances=case.instances,
-        threads=case.threads,
-        smt=str(case.get("smt") or "off"),
-        numa=str(case.get("numa") or "local"),
-        oversubscribe=case.oversubscribe,
-    )
-    placed = placement.place(topology.read(), limits.read(), ask)
-    return [
-        Seat(index, case.instances, case.threads or len(p.cpus), p.cpus, p.nodes)
-        for index, p in enumerate(placed)
-    ]
-
-
 def _jobs(case: Case, seats: Sequence[Seat], prepared: Prepared, barriers: Path) -> list[Job]:
     for name in BARRIERS:
         Barrier.create(barriers / name, len(seats)).close()
@@ -121,7 +100,7 @@ def _jobs(case: Case, seats: Sequence[Seat], prepared: Prepared, barriers: Path)
 def _prepare(case: Case, on_phase: OnPhase) -> Prepared:
     """Run the preparing job in a process of its own; what stops it stops the Case."""
     job = Job("prepare", case.replace(python=None), -1, os.getpid())
-    on_phase("preparing")
+    on_phase(Phase.PREPARING)
     with _started([job], [dict(os.environ)]) as workers:
         _listen(case, workers, on_phase)
         outcome = workers[0].outcome
@@ -164,7 +143,8 @@ def _environment(case: Case, seat: Seat) -> dict[str, str]:
     """The inherited environment with the case's spawn-phase knobs, and pools of the asked size."""
     environment = _spawn(case).environment
     if seat.threads is not None:
-        environment["OMP_NUM_THREADS"] = str(seat.threads)
+        names = traits(case.backend).thread_variables
+        environment |= dict.fromkeys(names, str(seat.threads))
     return environment
 
 
@@ -187,11 +167,13 @@ def _listen(case: Case, workers: Sequence[Worker], on_phase: OnPhase, watched: A
     """Follow all workers to their end. One failure ends the others: they wait for it in vain."""
     deadline_s = time.monotonic() + case.timeout_s
     try:
-        for worker, event in start.follow(workers, deadline_s, lambda: on_phase("")):
-            if event["event"] == "phase" and worker.index == 0:
-                on_phase(event["phase"])
-            if watched is not None:
-                watched.hear(event)
+        for worker, event in start.follow(workers, deadline_s, lambda: on_phase(None)):
+            if event["event"] == "phase":
+                phase = Phase(event["phase"])
+                if worker.index == 0:
+                    on_phase(phase)
+                if watched is not None:
+                    watched.hear(phase)
             if event["event"] == "failed" or (worker.ended and worker.outcome is None):
                 start.end(workers)
                 return

@@ -24,6 +24,7 @@ from honed.models import make_inputs
 from honed.models.checkpoint import Checkpoint, ModelRequest
 from honed.models.inputs import InputSet, check_length
 from honed.models.texts import read_texts
+from honed.phase import Phase
 from honed.run import calibration, evaluate
 from honed.run.job import Job, checkpoint_json
 from honed.run.measure import rows_of
@@ -71,24 +72,24 @@ def ready(case: Case) -> Prepared | None:
 def work(job: Job, tell: Tell) -> dict[str, Any]:
     """Make weights, inputs and reference as far as they are missing."""
     case = job.case
-    tell("phase", phase="making the model")
+    tell("phase", phase=Phase.MAKING_MODEL)
     request = ModelRequest.from_case(case)
     checkpoint = checkpoints.locate(request) or checkpoints.materialise(request)
     check_length(checkpoint, case.sequence_length)
-    tell("phase", phase="making inputs")
+    tell("phase", phase=Phase.MAKING_INPUTS)
     inputs = artifacts.make(
         "inputs",
         _about_inputs(case, checkpoint),
         lambda folder: _inputs(case, checkpoint).save(folder / "inputs.npz"),
     )
-    tell("phase", phase="computing the reference")
+    tell("phase", phase=Phase.COMPUTING_REFERENCE)
     reference = artifacts.make(
         "reference",
         _about_reference(case, checkpoint),
         lambda folder: _reference(case, checkpoint, inputs / "inputs.npz", folder),
     )
     if evaluate.needed(case):
-        tell("phase", phase="evaluating the reference")
+        tell("phase", phase=Phase.EVALUATING_REFERENCE)
     evaluation = evaluate.made(case, checkpoint, _ROWS)
     return {
         "checkpoint": checkpoint_json(checkpoint),

@@ -17,9 +17,12 @@ from honed.errors import HonedError, StoreError, UsageError
 from honed.machine import limits
 from honed.models.checkpoint import ModelRequest, locate
 from honed.models.flops import forward_flops
+from honed.phase import Phase
 from honed.record import Record
-from honed.run.parent import InterruptedRun, measure, seats
+from honed.run.lab import Lab, NotStoredError
+from honed.run.parent import InterruptedRun
 from honed.store import Store
+from honed.workers.seat import seats
 
 # What a Case costs besides its calls on a small machine: imports, loading, proofs.
 _OVERHEAD_S = 7.0
@@ -35,7 +38,7 @@ class Progress:
     index: int
     total: int
     label: str
-    phase: str
+    phase: Phase
     phase_began_s: float
     left_s: float | None
 
@@ -86,38 +89,33 @@ def _remaining(store: Store, sweep: Sweep, sweep_id: str) -> SweepPlan:
 
 
 def run_sweep(
-    plan: SweepPlan, store: Store, on_progress: Callable[[Progress], None]
+    plan: SweepPlan, lab: Lab, on_progress: Callable[[Progress], None]
 ) -> Iterator[Record]:
-    """Measure what is left, storing each Record as soon as it exists.
+    """Measure what is left; the Lab stores each Record as soon as it exists.
 
-    Ctrl-C yields one last Record, of the interrupted Case, and ends the sweep. Records that the
-    store refuses are kept and tried again; what cannot be stored at all is written elsewhere and
-    StoreError says where.
+    Ctrl-C yields one last Record, of the interrupted Case, and ends the sweep. The Lab tries
+    again to store Records that the store refused; Records that could not be stored by the end
+    are written to a file, and the StoreError names it.
     """
-    unsaved: list[Record] = []
+    unstored: list[Record] = []
     clock = _Clock(plan, on_progress)
     for index, case in enumerate(plan.todo):
         clock.begin(index)
         try:
-            record = measure(case, clock.phase)
-        except InterruptedRun as stopped:
-            yield _kept(stopped.record, plan, store, unsaved)
+            record = lab.measure(case, plan.sweep_id, clock.phase)
+            unstored.clear()
+        except InterruptedRun as interrupted:
+            record = interrupted.record
+            unstored.clear()
+        except NotStoredError as fault:
+            record = fault.record
+            unstored.append(record)
+        yield record
+        if record.status == "interrupted":
             break
         clock.end()
-        yield _kept(record, plan, store, unsaved)
-    if unsaved:
-        _rescue(unsaved)
-
-
-def _kept(record: Record, plan: SweepPlan, store: Store, unsaved: list[Record]) -> Record:
-    unsaved.append(record)
-    try:
-        while unsaved:
-            store.append(unsaved[0], sweep=plan.sweep_id)
-            unsaved.pop(0)
-    except StoreError:
-        pass  # tried again with the next record, and rescued at the end
-    return record
+    if unstored:
+        _rescue(unstored)
 
 
 def _rescue(records: Sequence[Record]) -> None:
@@ -143,21 +141,21 @@ class _Clock:
         self._ratio = 1.0
         self._spent_s = 0.0
         self._began_s = self._phase_began_s = time.monotonic()
-        self._phase = "starting"
+        self._phase = Phase.STARTING
 
     def begin(self, index: int) -> None:
         self._index = index
         self._began_s = time.monotonic()
-        self.phase("starting")
+        self.phase(Phase.STARTING)
 
     def end(self) -> None:
         self._spent_s += time.monotonic() - self._began_s
         self._ratio = self._spent_s / sum(self._estimates[: self._index + 1])
 
-    def phase(self, name: str) -> None:
-        """A new phase, or with an empty name just another second of the present one."""
-        if name:
-            self._phase, self._phase_began_s = name, time.monotonic()
+    def phase(self, phase: Phase | None) -> None:
+        """A new phase, or None: another second of the present one."""
+        if phase is not None:
+            self._phase, self._phase_began_s = phase, time.monotonic()
         here_s = time.monotonic() - self._began_s
         current_s = self._estimates[self._index] * self._ratio - here_s
         later_s = sum(self._estimates[self._index + 1 :]) * self._ratio

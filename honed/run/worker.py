@@ -16,20 +16,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from honed.backends.base import memory_words
 from honed.errors import HonedError
 from honed.machine.affinity import pin
 from honed.machine.spawn import apply_in_child, die_with_parent
 from honed.run.job import Job
 
 Tell = Callable[..., None]
-
-# What engines say when an allocation fails; they raise RuntimeError rather than MemoryError.
-_MEMORY_WORDS = (
-    "can't allocate memory",
-    "out of memory",
-    "bad_alloc",
-    "failed to allocate memory",
-)
 
 
 def main() -> None:
@@ -50,15 +43,18 @@ def main() -> None:
             tell("result", **run_job(job, tell), notes=notes)
         except Exception as error:  # noqa: BLE001 - whatever an engine raises becomes a Record
             traceback.print_exc()
-            tell("failed", **describe(error))
+            tell("failed", **describe(error, job.case.backend))
     # Engines' own exit handlers can hang or crash; the result is out, so none is needed.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
 
 
-def describe(error: Exception) -> dict[str, Any]:
-    """An exception as a status and an Error's fields."""
+def describe(error: Exception, backend: str) -> dict[str, Any]:
+    """An exception as a status and an Error's fields.
+
+    When an allocation fails, engines raise RuntimeError rather than MemoryError.
+    """
     text = str(error) or type(error).__name__
     if isinstance(error, HonedError):
         return {
@@ -67,7 +63,8 @@ def describe(error: Exception) -> dict[str, Any]:
             "message": error.message,
             "hint": error.hint,
         }
-    if isinstance(error, MemoryError) or any(w in text.lower() for w in _MEMORY_WORDS):
+    no_memory = any(words in text.lower() for words in memory_words(backend))
+    if no_memory or isinstance(error, MemoryError):
         hint = "use a smaller batch_size or sequence_length, or fewer instances"
         return {"status": "oom", "kind": "OutOfMemoryError", "message": _brief(text), "hint": hint}
     return {

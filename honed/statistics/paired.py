@@ -32,7 +32,7 @@ once, by Welch's t interval.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -115,17 +115,39 @@ def critical_t(count: int, alpha: float = ALPHA) -> float:
 
 
 def planned(differences: Sequence[float], alpha: float = ALPHA) -> Estimate:
-    """The same where the number of blocks was settled before the first: nobody looked and then
-    stopped, so Student's interval holds, and for few blocks is half as wide or less."""
-    from scipy.special import stdtrit
+    """The mean and Student's interval, for blocks whose number was settled before the first one.
+    Nobody looked and then stopped, so the interval holds, and for few blocks it is half as wide
+    as the confidence sequence or less."""
+    from scipy import stats
 
-    values = np.asarray(differences, dtype=float)
-    mean, count = float(values.mean()), len(values)
+    mean, count = float(np.mean(differences)), len(differences)
     if count < 2:
         return Estimate(mean, -math.inf, math.inf, count)
-    t = float(stdtrit(count - 1, 1 - alpha / 2))
-    half = t * float(values.std(ddof=1)) / math.sqrt(count)
-    return Estimate(mean, mean - half, mean + half, count)
+    if np.ptp(differences) == 0:
+        return Estimate(mean, mean, mean, count)
+    interval = stats.ttest_1samp(differences, 0.0).confidence_interval(1 - alpha)
+    return Estimate(mean, float(interval.low), float(interval.high), count)
+
+
+def process_noise(pairs: Iterable[Sequence[float]]) -> float:
+    """The standard deviation of one process's logarithm, from the differences of several pairs of
+    sides: how far each difference is from the median of its pair. A difference has the noise of
+    two processes. The median absolute deviation, because some processes are held up; infinite
+    without two differences of one pair."""
+    from scipy import stats
+
+    rests = [d - float(np.median(pair)) for pair in pairs for d in pair if len(pair) > 1]
+    if not rests:
+        return math.inf
+    # Around zero, the median of each pair, and not around the median of all.
+    spread = stats.median_abs_deviation(rests, center=lambda *_, **__: 0.0, scale="normal")
+    return float(spread) / math.sqrt(2)
+
+
+def median_error(count: int, noise: float) -> float:
+    """The standard error of the median of `count` differences between processes of this noise:
+    that of a mean, times the root of pi / 2."""
+    return math.sqrt(math.pi / 2) * noise * math.sqrt(2 / count) if count else math.inf
 
 
 def judge(

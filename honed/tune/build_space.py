@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from honed.backends.base import UNLIKELY_RANK, expert_rank, load_backend, thread_pool
+from honed.backends.base import UNLIKELY_RANK, comparable_backends, load_backend, traits
 from honed.case import PRECISIONS, Case
 from honed.compose import Choice
 from honed.errors import HonedError
@@ -19,7 +19,7 @@ from honed.machine import facts, limits, placement, topology
 from honed.machine.peak_flops import isa_ratio
 from honed.models.checkpoint import ModelRequest, locate
 from honed.tune.policy import POLICY
-from honed.tune.question import Question, engines
+from honed.tune.question import Question
 from honed.tune.space import Branch, Dimension, Pruned, Space, When, case_with
 
 _NARROW_FLOATS = ("bf16", "fp16")
@@ -57,12 +57,12 @@ def _branches(question: Question) -> tuple[tuple[Branch, ...], list[Pruned]]:
     base, flags = question.base, facts.machine_facts().get("flags", ())
     branches: list[Branch] = []
     pruned: list[Pruned] = []
-    for name in _choices(question, "backend", engines(load_backend(base.backend).REFERENCE)):
+    for name in _choices(question, "backend", comparable_backends(base.backend)):
         backend = load_backend(str(name))
         if not (availability := backend.available()).ok and base.python is None:
             pruned.append(Pruned(f"backend={name}", f"{availability.why}: {availability.how}"))
             continue
-        unlikely = expert_rank(str(name)) >= UNLIKELY_RANK and name != base.backend
+        unlikely = traits(str(name)).expert_rank >= UNLIKELY_RANK and name != base.backend
         for precision in _choices(question, "precision", PRECISIONS):
             promise = isa_ratio(str(precision), flags)
             branch = Branch(str(name), str(precision), promise, unlikely)
@@ -77,7 +77,7 @@ def _branches(question: Question) -> tuple[tuple[Branch, ...], list[Pruned]]:
             branch.key != (base.backend, base.precision),
             -branch.promise,
             PRECISIONS.index(branch.precision),
-            expert_rank(branch.backend),
+            traits(branch.backend).expert_rank,
         )
 
     return tuple(sorted(branches, key=order)), pruned
@@ -123,7 +123,7 @@ def _structure(question: Question) -> Iterator[tuple[Dimension, str]]:
 
 def _knobs(question: Question, backends: set[str]) -> Iterator[tuple[Dimension, str]]:
     """Every knob of the machine, of the inputs and of an engine that is searched."""
-    pools = {thread_pool(name) for name in backends}
+    pools = {traits(name).thread_pool for name in backends}
     for key, knob in all_knobs().items():
         if (knob.owner and knob.owner not in backends) or (knob.pool and knob.pool not in pools):
             continue

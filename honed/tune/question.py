@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from honed import units
-from honed.backends.base import survey_backends
+from honed.backends.base import comparable_backends
 from honed.case import CORE_KEYS, Case
 from honed.compose import Choice, key_choices
 from honed.errors import UsageError, did_you_mean
@@ -151,7 +151,8 @@ def _choices(settings: Sequence[str], config: Path | None) -> dict[str, list[Cho
     """Each key with the values that the words leave to it. Without a word about the engine, the
     knobs of every comparable engine may be named."""
     free = config is None and not any(word.startswith("backend=") for word in settings)
-    backends = [f"backend={','.join(engines())}"] if free else []
+    comparable = comparable_backends(Case(model="any").backend)
+    backends = [f"backend={','.join(comparable)}"] if free else []
     choices = key_choices([*backends, *settings], config)
     if free:
         choices.pop("backend")
@@ -162,12 +163,6 @@ def _choices(settings: Sequence[str], config: Path | None) -> dict[str, list[Cho
                 f"give one value; searched are {', '.join(STRUCTURE)} and every knob",
             )
     return choices
-
-
-def engines(reference: str = "torch") -> tuple[str, ...]:
-    """The engines whose outputs are compared with the same reference engine's."""
-    working = survey_backends().working.items()
-    return tuple(name for name, backend in working if reference == backend.REFERENCE)
 
 
 def _searchable() -> set[str]:

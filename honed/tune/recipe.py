@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from honed.backends.base import preload_environment
+from honed.backends.base import traits
 from honed.case import CORE_FIELDS, Case
 from honed.errors import HonedError
 from honed.knob import Value
@@ -56,8 +56,9 @@ def _environment(case: Case) -> str:
         return f"# {error.message}"
     lines = dict(effects.environment)
     if case.threads is not None:
-        lines.setdefault("OMP_NUM_THREADS", str(case.threads))
+        for variable in traits(case.backend).thread_variables:
+            lines.setdefault(variable, str(case.threads))
     if "LD_PRELOAD" in lines:
-        lines |= preload_environment(case.backend)
+        lines |= traits(case.backend).preload_environment
     notes = [f"# set in the process itself: {k}={v}" for k, v in effects.in_child.items()]
     return "\n".join([*(f"{k}={v}" for k, v in sorted(lines.items())), *notes])

@@ -8,15 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from honed.backends.base import load_backend, thread_pool
+from honed.backends.base import load_backend, traits
 from honed.case import Case
 from honed.compose import Choice
 from honed.errors import HonedError
 from honed.knobs import belongs, owner_of
 from honed.machine.spawn import machine_knobs
-from honed.run.parent import seats
 from honed.study import Axis, Setting
 from honed.values import as_typed
+from honed.workers.seat import seats
 
 ROOT = ("backend", "precision")  # the keys that name a branch
 _BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "int8": 1.0, "int4": 0.5}
@@ -195,7 +195,7 @@ class Space:
 def _without_effect(case: Case, setting: Mapping[str, Choice]) -> str | None:
     """The first of the setting's knobs that its engine or its other knobs leave without effect."""
     for knob in (k for k in machine_knobs().values() if setting.get(k.name) is not None):
-        if knob.pool and knob.pool != thread_pool(case.backend):
+        if knob.pool and knob.pool != traits(case.backend).thread_pool:
             return f"{case.backend} has a thread pool of its own: {knob.name} is not for it"
         for other, values in knob.beside.items():
             if case.get(other) not in values:

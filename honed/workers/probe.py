@@ -18,12 +18,12 @@ def examine(source: str, backend: str, oldest: "tuple[int, int]") -> "dict[str, 
     if not found["numpy"]:
         return found
     sys.path.insert(0, source)
-    from honed.backends.base import load_backend
+    from honed.backends.base import engine_packages, load_backend
     from honed.machine.facts import PACKAGES, package_versions
 
     here = load_backend(backend).available()
     found.update(ok=here.ok, why=here.why, how=here.how, needs=list(here.needs))
-    found["packages"] = package_versions(PACKAGES)
+    found["packages"] = package_versions((*PACKAGES, *engine_packages()))
     return found
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from honed import artifacts
-from honed.backends.base import Backend, LoadRequest, Step, load_backend, survey_backends
+from honed.backends.base import Backend, LoadRequest, Step, load_backend, survey_backends, traits
 from honed.case import PRECISIONS, Case
 from honed.errors import UnsupportedError, UsageError
 from honed.instruments.fidelity import compare, complaint
@@ -29,7 +29,7 @@ from honed.models.inputs import random_inputs
 from honed.run.parent import measure
 
 # Those of other environments are tried by test_plugins.py, as far as they can be here.
-HERE = [n for n, b in survey_backends().working.items() if not hasattr(b, "ENVIRONMENT")]
+HERE = [n for n in survey_backends().working if not traits(n).environment]
 BATCH, LENGTH = 2, 12
 CHOSEN = "HONED_CONTRACT_SETTINGS"
 

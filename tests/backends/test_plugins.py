@@ -11,14 +11,14 @@ import pytest
 
 from honed.backends import _plugin
 from honed.backends._plugin import PluginStep, installed_apart, precision_of
-from honed.backends.base import LoadRequest, load_backend, survey_backends
+from honed.backends.base import LoadRequest, load_backend, survey_backends, traits
 from honed.case import PRECISIONS, Case
 from honed.errors import UnsupportedError
 from honed.models.checkpoint import ModelRequest, materialise
 from honed.models.inputs import random_inputs
 from honed.run.parent import measure
 
-APART = [n for n, b in survey_backends().working.items() if hasattr(b, "ENVIRONMENT")]
+APART = [n for n in survey_backends().working if traits(n).environment]
 
 
 @pytest.mark.parametrize("name", APART)

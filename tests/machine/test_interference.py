@@ -11,6 +11,7 @@ from trees import put
 
 from honed.machine import interference
 from honed.machine.interference import Snapshot, Watch, doubts, others_share
+from honed.phase import Phase
 
 HZ = os.sysconf("SC_CLK_TCK")
 BEFORE = Snapshot(100.0, (0, 1), busy_s=50.0, steal_s=1.0)
@@ -129,15 +130,14 @@ def test_a_snapshot_reads_only_its_cpus(root):
 def test_the_window_opens_with_the_last_and_closes_with_the_first(root):
     watched = Watch([0], root)
     assert watched.doubts(0.0) == ()
-    for phase in ("warming up", "measuring", "measuring"):
+    for phase in (Phase.WARMING_UP, Phase.MEASURING, Phase.MEASURING):
         opened = watched.before
-        watched.hear({"event": "phase", "phase": phase})
+        watched.hear(phase)
     assert watched.before is not opened
-    watched.hear({"event": "phase", "phase": "measured"})
+    watched.hear(Phase.MEASURED)
     closed = watched.after
-    for phase in ("measured", "measuring"):
-        watched.hear({"event": "phase", "phase": phase})
-    watched.hear({"event": "result"})
+    for phase in (Phase.MEASURED, Phase.MEASURING, Phase.EVALUATING):
+        watched.hear(phase)
     assert watched.after is closed
     assert watched.before.at_s < closed.at_s
 

@@ -8,7 +8,7 @@ from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.knob import Availability, Knob, SpawnEffect
 from honed.run import parent
-from honed.run.job import Seat
+from honed.workers.seat import Seat
 
 ENGINES = Knob(
     name="fake.kernels",

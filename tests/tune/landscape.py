@@ -17,6 +17,7 @@ from honed.case import Case
 from honed.compare.outcome import Comparison, Contrast, Failure, Metric, Side, Trial, ratio
 from honed.errors import HonedError
 from honed.experiment import blocks
+from honed.phase import OnPhase, Phase
 from honed.record import Memory, Record
 from honed.statistics import paired
 from honed.store import open_store
@@ -57,13 +58,13 @@ class Landscape:
     def record(self, id: str) -> Record | None:
         return self.records.get(id)
 
-    def measure(self, case: Case, on_phase: Callable[[str], None]) -> Record:
+    def measure(self, case: Case, on_phase: OnPhase) -> Record:
         if self.stop_after is not None and len(self.measured) >= self.stop_after:
             raise KeyboardInterrupt
         self.measured.append(case)
         try:
-            for phase in ("loading", "warming up", "measuring"):
-                self.now_s += self._load_s(case) if phase == "loading" else 0.0
+            for phase in (Phase.LOADING, Phase.WARMING_UP, Phase.MEASURING):
+                self.now_s += self._load_s(case) if phase is Phase.LOADING else 0.0
                 on_phase(phase)
         except HonedError as error:  # as the parent of a run does
             return self._kept(failed_record(error.status, str(error), case=case.to_json()))

@@ -273,7 +273,7 @@ def test_one_export_does_not_eat_the_search(tmp_path: Path) -> None:
                 while self.now_s < began_s + 10_000:
                     self.now_s += 1.0  # a second at a time, as a parent follows its workers
                     try:
-                        on_phase("")
+                        on_phase(None)
                     except HonedError as error:
                         return self._kept(failed_record(error.status, error.message))
             return super().measure(case, on_phase)

@@ -17,9 +17,9 @@ import pytest
 from landscape import Landscape, ask, latency_s, session, space, stored
 
 from honed.errors import UsageError
+from honed.run.machine_lock import alone
 from honed.store import open_store
 from honed.tune import study as studies
-from honed.tune.lock import alone
 from honed.tune.study import Result
 
 TESTS = Path(__file__).parent
@@ -29,7 +29,7 @@ import sys, time
 from landscape import Landscape, latency_s, session
 from honed.store import open_store
 from honed.tune import study as studies
-from honed.tune.lock import alone
+from honed.run.machine_lock import alone
 
 class Slow(Landscape):
     def __init__(self, url):
@@ -114,9 +114,8 @@ def test_two_processes_share_a_study_and_never_measure_together(server: str) -> 
 
 def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     url = open_store(str(tmp_path / "records.db")).url
-    hold = (
-        "import sys, time; from honed.store import open_store; from honed.tune.lock import alone\n"
-    )
+    hold = "import sys, time; from honed.store import open_store\n"
+    hold += "from honed.run.machine_lock import alone\n"
     hold += "with alone(open_store(sys.argv[1]).url): print('held', flush=True); time.sleep(60)"
     process = subprocess.Popen(
         [sys.executable, "-c", hold, str(tmp_path / "records.db")],

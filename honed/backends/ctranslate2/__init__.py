@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from honed.backends.base import Batch, LoadRequest, Outputs, installed, refuse
+from honed.backends.base import Batch, LoadRequest, Outputs, Traits, installed, refuse
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.instruments import threads
@@ -19,10 +19,9 @@ from honed.models.tasks import FEATURES
 
 HELP = "CTranslate2: encoders of BERT's family, converted once; padding is not computed"
 EXTRA = "ctranslate2"
-POOL = "openmp"
-EXPERT_RANK = 2  # a quick conversion; few knobs
 REFERENCE = "torch"
 PRECISIONS = ("fp32", "int8")
+TRAITS = Traits(expert_rank=2, thread_pool="openmp")  # a quick conversion; few knobs
 KNOBS: tuple[Knob, ...] = ()
 
 MODEL_TYPES = ("bert", "camembert", "distilbert", "roberta", "xlm-roberta")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from honed.backends.base import LoadRequest, installed, refuse
+from honed.backends.base import LoadRequest, Traits, installed, refuse
 from honed.backends.keras.families import family_of
 from honed.case import Case
 from honed.errors import UnsupportedError
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 HELP = "Keras: keras-hub's encoders on TensorFlow or JAX, weights carried over from the checkpoint"
 EXTRA = "tensorflow"
-EXPERT_RANK = 9  # slow to load and to trace
 REFERENCE = "torch"
 # Keras' int8 quarters the weights, but TensorFlow has no fast int8 product: on CPUs it is slower.
 PRECISIONS = ("fp32", "bf16", "int8")
+TRAITS = Traits(expert_rank=9, packages=("intel-tensorflow",))  # slow to load and to trace
 
 _MODULES = {"keras_hub": "keras-hub", "safetensors": "safetensors", "torch": "torch"}
 

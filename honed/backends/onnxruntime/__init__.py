@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from honed.backends.base import LoadRequest, installed, refuse
+from honed.backends.base import LoadRequest, Traits, installed, refuse
 from honed.backends.onnxruntime import (
     export,
     fuse,
@@ -30,9 +30,13 @@ from honed.machine.facts import package_versions
 
 HELP = "ONNX Runtime: exported once, fused where its transformer patterns apply, cached"
 EXTRA = "onnxruntime"
-EXPERT_RANK = 1  # int8 kernels near the hardware's peak, and a quick export
 REFERENCE = "torch"
 PRECISIONS = ("fp32", "int8", "int4")
+TRAITS = Traits(
+    expert_rank=1,  # int8 kernels near the hardware's peak, and a quick export
+    memory_words=("failed to allocate memory",),
+    calibrated=("int8",),
+)
 KNOBS = (
     *fuse.KNOBS, rounding.INT8, *rounding.KNOBS, *int8_static.KNOBS, *int4.KNOBS, *session.KNOBS,
 )  # fmt: skip

@@ -7,8 +7,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from honed.backends.base import Batch, LoadRequest, Outputs, installed, refuse, refuse_values
-from honed.backends.openvino._package import PRELOAD_ENVIRONMENT as PRELOAD_ENVIRONMENT
+from honed.backends.base import (
+    Batch,
+    LoadRequest,
+    Outputs,
+    Traits,
+    installed,
+    refuse,
+    refuse_values,
+)
+from honed.backends.openvino._package import PRELOAD_ENVIRONMENT as _PRELOAD_ENVIRONMENT
 from honed.backends.openvino._package import import_openvino
 from honed.case import Case
 from honed.errors import UnsupportedError
@@ -18,9 +26,13 @@ from honed.machine.facts import package_versions
 
 HELP = "OpenVINO: traced once, quantised by NNCF on request, cached"
 EXTRA = "openvino"
-EXPERT_RANK = 0  # it fuses the most of an int8 encoder; its published figures lead
 REFERENCE = "torch"
 PRECISIONS = ("fp32", "bf16", "int8", "int4")
+TRAITS = Traits(
+    expert_rank=0,  # it fuses the most of an int8 encoder; its published figures lead
+    preload_environment=_PRELOAD_ENVIRONMENT,
+    calibrated=("int8",),
+)
 
 
 def _has_siblings(value: Value) -> Availability:

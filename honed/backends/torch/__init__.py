@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from honed.backends.base import LoadRequest, installed, refuse, refuse_values
+from honed.backends.base import LoadRequest, Traits, installed, refuse, refuse_values
 from honed.backends.torch import inductor, packed, variants
 from honed.backends.torch.buckets import BUCKETS
 from honed.case import Case
@@ -19,10 +19,15 @@ if TYPE_CHECKING:
 
 HELP = "PyTorch: eager, torch.compile, AOTInductor or TorchScript"
 EXTRA = "torch"
-POOL = "openmp"
-EXPERT_RANK = 3  # nothing to export, and slower kernels for int8
 REFERENCE = "torch"
 PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int4")
+TRAITS = Traits(
+    expert_rank=3,  # nothing to export, and slower kernels for int8
+    thread_pool="openmp",
+    packages=("safetensors", "tokenizers", "torchao"),
+    memory_words=("can't allocate memory",),
+    calibrated=("int8",),
+)
 
 ATTENTION = Knob(
     name="torch.attention",

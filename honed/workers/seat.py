@@ -1,0 +1,45 @@
+"""Seat: the cores and memory nodes of one instance, and how a Case's instances are seated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from honed.case import Case
+from honed.machine import limits, placement, topology
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One instance's place: which of how many, on which cores and memory nodes.
+
+    Empty `cpus` means unpinned; `threads` None leaves the engine its own choice.
+    """
+
+    index: int = 0
+    instances: int = 1
+    threads: int | None = None
+    cpus: tuple[int, ...] = ()
+    nodes: tuple[int, ...] = ()
+
+
+def seats(case: Case) -> list[Seat]:
+    """Where each instance goes. Raises UsageError for what cannot fit on this machine.
+
+    A single instance stays unpinned unless the Case asks for threads, smt or numa: the default
+    of the engine is a setting too, and all others are compared with it.
+    """
+    placement_keys = (case.threads, case.get("smt"), case.get("numa"))
+    if case.instances == 1 and all(value is None for value in placement_keys):
+        return [Seat()]
+    wanted = placement.Ask(
+        instances=case.instances,
+        threads=case.threads,
+        smt=str(case.get("smt") or "off"),
+        numa=str(case.get("numa") or "local"),
+        oversubscribe=case.oversubscribe,
+    )
+    places = placement.place(topology.read(), limits.read(), wanted)
+    return [
+        Seat(index, case.instances, case.threads or len(place.cpus), place.cpus, place.nodes)
+        for index, place in enumerate(places)
+    ]
