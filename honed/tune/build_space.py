@@ -37,9 +37,7 @@ def build_space(question: Question) -> Space:
         elif why_not:
             pruned.append(Pruned(dimension.key, why_not))
         elif len(values) > 1:
-            dimensions.append(
-                Dimension(dimension.key, values, dimension.ordered, dimension.when)
-            )
+            dimensions.append(Dimension(dimension.key, values, dimension.ordered, dimension.when))
     memory_bytes = limits.read().memory_bytes or facts.machine_facts().get("memory_bytes")
     checkpoint = locate(ModelRequest.from_case(question.base))
     return Space(

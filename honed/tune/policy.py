@@ -1,15 +1,15 @@
 """Every constant of the search and of the confirmation, each with its reason or measurement.
 
-The lengths of the processes, the race and the noise are experiments' constants:
-`honed.experiment.policy`. `benchmarks/regret.py` and `benchmarks/gain.py` show what a change costs.
+The constants of every experiment (the length of a process, the race, the noise) are in
+`honed.experiment.policy`. `benchmarks/regret.py` and `gain.py` show what a change costs.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Mapping
 
 
 def _latest_shares() -> Mapping[str, float]:
@@ -69,7 +69,7 @@ class Policy:
     # measured a second time, and those within 8 % a third time.
     front_repeats: int = 4
     repeat_within: tuple[float, ...] = (1.15, 1.08)
-    # A machine's knob is believed by one short trial from 2 % on: processes differ by more than 1 %.
+    # One short trial is enough to believe in a gain of 2 %: processes differ by more than 1 %.
     knob_gain: float = 0.98
     # Combinations of the machine's knobs that are tried before this is given up.
     combinations: int = 3
@@ -117,7 +117,7 @@ class Policy:
     race_share: float = 0.45
     race_blocks: int = 3
     # The simplest setting within one standard error of the best wins the race (the rule of
-    # Breiman et al. 1984): of several that the blocks cannot tell apart, the first is the luckiest.
+    # Breiman et al. 1984): the first of several that the blocks cannot tell apart is lucky.
     race_errors: float = 1.0
 
     # --- The proof --------------------------------------------------------------------------

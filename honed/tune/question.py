@@ -1,4 +1,5 @@
-"""Question: what a study is asked. tune reads its own words here, and leaves the rest to compose."""
+"""Question: what a study is asked. The words that only tune knows are read here, all other words
+by compose."""
 
 from __future__ import annotations
 

@@ -66,9 +66,7 @@ def _untried(
     return [setting for setting in settings if not view.tried(setting)]
 
 
-def _study(
-    view: View, branch: tuple[str, str], dimensions: Sequence[Dimension]
-) -> optuna.Study:
+def _study(view: View, branch: tuple[str, str], dimensions: Sequence[Dimension]) -> optuna.Study:
     """The branch's candidates as a study of Optuna's. A failure is worth twice the worst that ran
     to the sampler's model, and violates a constraint."""
     import optuna

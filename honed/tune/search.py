@@ -75,9 +75,7 @@ def _run_trial(context: StudyContext, proposal: Proposal, view: View) -> None:
     context.listeners.trial(trial, record)
 
 
-def _guard(
-    context: StudyContext, proposal: Proposal, view: View, timed_s: float | None
-) -> Guard:
+def _guard(context: StudyContext, proposal: Proposal, view: View, timed_s: float | None) -> Guard:
     """The default may take all the time: without its result there is nothing to compare with."""
     clock_s, search_s = context.lab.clock_s, context.search_s(view.trials)
     if proposal.stage == "default" or math.isinf(search_s):

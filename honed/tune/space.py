@@ -114,9 +114,7 @@ class Space:
 
     def of(self, backend: str, when: When) -> tuple[Dimension, ...]:
         """The dimensions that apply to an engine."""
-        return tuple(
-            d for d in self.dimensions if belongs(d.key, backend, "") and d.when == when
-        )
+        return tuple(d for d in self.dimensions if belongs(d.key, backend, "") and d.when == when)
 
     def axes(self) -> dict[str, Axis]:
         """Every searched key with its values, branches included: for importances and reports."""
@@ -152,9 +150,7 @@ class Space:
     def case(self, setting: Mapping[str, Choice]) -> Case:
         backend = str(setting["backend"])
         starts = {
-            d.key: d.start
-            for d in self.dimensions
-            if belongs(d.key, backend, self.base.workload)
+            d.key: d.start for d in self.dimensions if belongs(d.key, backend, self.base.workload)
         }
         return case_with(self.base, {**starts, **setting})
 

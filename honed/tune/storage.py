@@ -50,9 +50,7 @@ class Result:
 class Study:
     """One study in the database at `url`. Trials are numbered as they begin."""
 
-    def __init__(
-        self, url: sa.URL, inner: optuna.Study, question: Question, space: Space
-    ) -> None:
+    def __init__(self, url: sa.URL, inner: optuna.Study, question: Question, space: Space) -> None:
         self.url = url
         self.question = question
         self.space = space

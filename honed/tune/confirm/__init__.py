@@ -82,9 +82,7 @@ def begin(context: StudyContext, best: Setting) -> Confirmation:
     return Confirmation(context, context.lab.clock_s() + left_s - last_s)
 
 
-def _choose(
-    work: Confirmation, able: Sequence[Candidate]
-) -> tuple[Setting, tuple[Earned, ...]]:
+def _choose(work: Confirmation, able: Sequence[Candidate]) -> tuple[Setting, tuple[Earned, ...]]:
     """The recommended setting, and what each key of the winner earned."""
     others = [c for c in able if c.setting != work.default]
     if able[0].setting == work.default or not others:

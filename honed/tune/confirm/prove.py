@@ -30,8 +30,8 @@ class _Planned:
 
 
 def prove(work: Confirmation, chosen: Setting) -> None:
-    """Measure as many blocks as there is time for. Their number is settled now, because an interval
-    that may be looked at again and again is twice as wide."""
+    """Measure as many blocks as there is time for. Their number is settled before the first one,
+    because an interval that may be looked at again and again is twice as wide."""
     side, blocks = work.side_of(chosen), work.blocks
     block_s = work.process_s(work.default) + work.process_s(chosen)
     rounds = 1

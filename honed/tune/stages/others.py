@@ -31,9 +31,7 @@ def _is_weak(view: View, branch: Branch) -> bool:
         for c in view.candidates
         if c.feasible and set(c.setting) <= set(ROOT) and c.setting.branch in promises
     }
-    of_engine = [
-        cost * promises[key] for key, cost in costs.items() if key[0] == branch.backend
-    ]
+    of_engine = [cost * promises[key] for key, cost in costs.items() if key[0] == branch.backend]
     if not of_engine:
         return False
     return min(of_engine) / branch.promise > POLICY.weak * min(costs.values())
