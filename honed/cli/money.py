@@ -39,11 +39,11 @@ class Costs:
             self.known = prices(price)
         if limits:
             from honed.errors import UsageError
-            from honed.measures import limit
+            from honed.measures import parse_limit
 
             if price is None:
                 raise UsageError("--limit asks for the cheapest setting", "add --price 4.848/h")
-            self.limits = tuple(limit(text) for text in limits)
+            self.limits = tuple(parse_limit(text) for text in limits)
 
     def __bool__(self) -> bool:
         return bool(self.known)

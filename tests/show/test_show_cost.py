@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from records import MACHINE, failed_record, make_record, sweep_records
 
 from honed.errors import UsageError
-from honed.measures import limit
+from honed.measures import parse_limit
 from honed.record import Interval, Record
 from honed.show.cost import Entry, cheapest, cost, median_cost, prices
 from honed.show.cost_table import cost_column, cost_notes
@@ -118,16 +118,16 @@ def test_the_cheapest_meets_every_limit_and_is_ok() -> None:
     wrong = at_rate(500, seed=4, p50_s=0.01, status="diverged")
     records = [slow_and_cheap, fast, faster, wrong]
     assert cheapest(records, KNOWN).best == slow_and_cheap
-    assert cheapest(records, KNOWN, [limit("latency_p99_ms<=50")]).best == fast
-    both = [limit("latency_p99_ms<=50"), limit("latency_p50_ms<=15")]
+    assert cheapest(records, KNOWN, [parse_limit("latency_p99_ms<=50")]).best == fast
+    both = [parse_limit("latency_p99_ms<=50"), parse_limit("latency_p50_ms<=15")]
     assert cheapest(records, KNOWN, both).best == faster
 
 
 def test_where_none_meets_the_limit_the_nearest_is_named() -> None:
     records = [at_rate(100, seed=1, p50_s=0.2), at_rate(20, seed=2, p50_s=0.06)]
-    found = cheapest(records, KNOWN, [limit("latency_p99_ms<=50")])
+    found = cheapest(records, KNOWN, [parse_limit("latency_p99_ms<=50")])
     assert (found.best, found.nearest) == (None, records[1])
-    notes = cost_notes(records, KNOWN, [limit("latency_p99_ms<=50")])
+    notes = cost_notes(records, KNOWN, [parse_limit("latency_p99_ms<=50")])
     assert any("nearest: 00000000" in n and "latency_p99_ms 6" in n for n in notes)
 
 
@@ -155,7 +155,7 @@ def test_the_notes_state_what_is_assumed_and_what_idles() -> None:
 
 def test_what_is_not_priced_and_not_known_is_counted() -> None:
     few = make_record(calls=12)
-    notes = cost_notes([few], KNOWN, [limit("latency_p99_ms<=50")])
+    notes = cost_notes([few], KNOWN, [parse_limit("latency_p99_ms<=50")])
     assert notes[-1].startswith("some records have too few calls for latency_p99_ms")
     assert cost_notes([few], (Entry(price("1/h"), cpu="x"),)) == [
         "no price fits the machine of 1 record"
