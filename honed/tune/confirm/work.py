@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import cast
 
 from honed.experiment import policy
 from honed.experiment.blocks import PairedBlocks
@@ -40,7 +39,7 @@ class Confirmation:
 
     @property
     def metric(self) -> Metric:
-        return cast(Metric, self.context.question.metric or "latency")
+        return self.context.question.metric or "latency"
 
     def side_of(self, setting: Setting, new: str = WINNER) -> str:
         """The side that has this setting; `new` if there is none yet."""
