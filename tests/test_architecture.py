@@ -58,7 +58,6 @@ KNOWN_CIRCLES: set[frozenset[str]] = {
         }
     ),
     frozenset({"honed.models.heads", "honed.models.torch.head"}),
-    frozenset(f"honed.tune.{name}" for name in ("answers", "confirm", "race", "session")),
 }
 
 
