@@ -1,4 +1,4 @@
-"""Many Cases, one after another: what is left to do, how long it may take, nothing ever lost."""
+"""Measure many Cases one after another: what is left, how long it may take, resuming."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class SweepPlan:
-    """What will run, and what of it is done already."""
+    """The Cases of a sweep, and those of them that are not measured yet."""
 
     sweep: Sweep
     sweep_id: str
@@ -65,9 +65,9 @@ class SweepPlan:
 def plan_sweep(
     store: Store, words: Sequence[str], config: Path | None, *, resume: bool
 ) -> SweepPlan:
-    """The Cases of `words` and `config`; with `resume`, those the last sweep of them left.
+    """The Cases of `words` and `config`; with `resume`, those that an earlier sweep left over.
 
-    Raises UsageError for what can be known to be wrong before anything runs.
+    Raises UsageError for mistakes that can be seen before anything runs.
     """
     if resume and not words and config is None:
         last = store.last_sweep()
@@ -135,7 +135,7 @@ def _rescue(records: Sequence[Record]) -> None:
 
 
 class _Clock:
-    """Turns phases into Progress; learns from each finished Case how good the estimate is."""
+    """Turns phases into SweepProgress, and corrects the estimate by each finished Case."""
 
     def __init__(self, plan: SweepPlan, tell: Callable[[Progress], None]) -> None:
         self._plan = plan
@@ -186,9 +186,9 @@ def label(case: Case, varying: Sequence[str] = ()) -> str:
 
 
 def _estimate_s(case: Case) -> float:
-    """Before anything has run: its calls by their arithmetic, where the model is here already."""
+    """How long a Case may take: its calls by their FLOPs, if the model is on this machine."""
     call_s = 0.0
-    with contextlib.suppress(HonedError):  # a model that is wrong says so when it is its turn
+    with contextlib.suppress(HonedError):  # a wrong model is reported when the Case runs
         checkpoint = locate(ModelRequest.from_case(case))
         if checkpoint is not None:
             shape = case.batch_size, case.sequence_length
