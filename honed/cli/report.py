@@ -11,7 +11,7 @@ import typer
 from honed.cli.money import Costs, LimitOption, PriceOption
 
 if TYPE_CHECKING:
-    from honed.report.study import StudyFacts
+    from honed.study import StudyFacts
 
 
 def report(

@@ -14,6 +14,7 @@ from honed.machine import isa
 from honed.machine import limits as machine_limits
 from honed.machine.limits import Limits
 from honed.machine.spawn import machine_knobs
+from honed.values import as_typed
 
 _SYSFS_CPU = "/sys/devices/system/cpu"
 
@@ -112,16 +113,12 @@ def state_of(knob: Knob) -> KnobState:
         state=state,
         why="; ".join(f"{v}: {a.why}" for v, a in refused.items()) or general.why,
         how=_joined([general, *refused.values()]),
-        values={_word(v): a.ok for v, a in each.items()},
+        values={as_typed(v): a.ok for v, a in each.items()},
     )
 
 
 def _joined(found: Iterable[Availability]) -> str:
     return "; ".join(dict.fromkeys(a.how for a in found if a.how))
-
-
-def _word(value: Value) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def warnings(

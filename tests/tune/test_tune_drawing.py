@@ -31,16 +31,17 @@ def test_facts_hold_every_trial_and_the_outcome(tmp_path: Path) -> None:
     assert facts.goals[0].unit == "ms"
     assert facts.limits == ("latency_p50_ms<=140",)
     assert {t.status for t in facts.trials} == {t.status for t in trials}
-    assert all(not t.values for t, own in zip(facts.trials, trials, strict=True) if not own.ok)
+    assert [t.ok for t in facts.trials] == [t.ok for t in trials]
     assert [t.feasible for t in facts.trials] == [t.feasible for t in trials]
     for trial in facts.trials:
-        assert all(value in facts.axes[key] for key, value in trial.point.items())
-        assert {"backend", "precision"} <= set(trial.point)
-        engine = trial.point["backend"]
-        assert all("." not in key or key.startswith(f"{engine}.") for key in trial.point)
+        values = facts.whole(trial.setting)
+        assert all(value in facts.axes[key].values for key, value in values.items())
+        assert {"backend", "precision"} <= set(values)
+        engine = values["backend"]
+        assert all("." not in key or key.startswith(f"{engine}.") for key in values)
     assert facts.best is not None
     assert found.point is not None
-    assert facts.best.setting == " ".join(words(found.point))
+    assert facts.best.setting.name == " ".join(words(found.point))
     assert facts.gain == found.gain
     assert facts.importances == found.importances
     assert len(facts.earned) == len(found.earned)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from honed.measures import MEASURES
 from honed.record import Record
 from honed.report.evidence import (
-    SUBJECT,
     Evidence,
     Point,
     Reading,
@@ -22,6 +21,7 @@ from honed.report.findings import fastest, listed, reference, times, winners
 from honed.report.panels.lines import Lines, Series
 from honed.report.style import Style
 from honed.show.numbers import plain
+from honed.show.rows import SUBJECT
 
 MOST_LINES = 12  # more lines cannot be followed, whatever their hues and marks
 _SPLIT_LAST = ("precision", "backend")

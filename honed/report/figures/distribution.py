@@ -24,9 +24,9 @@ def pictures(evidence: Evidence) -> Iterator[Picture]:
             _sentence(strips),
             (Spread("Latency of each call, ms", strips),),
             shape.records,
-            ("A dot is a call (many calls are thinned, by rank), the bar the middle half, the line "
-             "the median, the dotted line the 99th percentile where enough calls support one.",
-             *shape.notes),
+            ("A dot is a call (many calls are thinned, by rank), the bar the middle half, the "
+             "line the median, the dotted line the 99th percentile where enough calls support "
+             "one.", *shape.notes),
         )  # fmt: skip
 
 

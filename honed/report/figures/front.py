@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from honed.measures import MEASURES
 from honed.record import Record
 from honed.report.browser import escaped
-from honed.report.evidence import SUBJECT, Evidence, Point, latency, pool, throughput
+from honed.report.evidence import Evidence, Point, latency, pool, throughput
 from honed.report.figures._along import paint
 from honed.report.figures.base import Picture, titled
 from honed.report.panels.base import value_text
 from honed.report.panels.cloud import Cloud, Dot, Group, Trail
 from honed.report.style import Style
 from honed.show.numbers import plain
+from honed.show.rows import SUBJECT
 from honed.study import pareto_front
 
 ORDER = 45

@@ -21,8 +21,8 @@ def pictures(evidence: Evidence) -> Iterator[Picture]:
             _sentence(evidence, shape),
             (_bars(shape, MEASURES["latency"]), _bars(shape, MEASURES["throughput"])),
             shape.records,
-            ("Whiskers: 95 % intervals; of several runs of the same setting, the median and range.",
-             *shape.notes),
+            ("Whiskers: 95 % intervals; of several runs of the same setting, the median and "
+             "range.", *shape.notes),
         )  # fmt: skip
 
 

@@ -32,6 +32,7 @@ def pictures(evidence: Evidence) -> Iterator[Picture]:
         f"{first} separates good settings from the rest the most, then {listed(rest)}.",
         (Bars("Share, %", rows, "%"),),
         study.drawn(evidence.records),
-        (f"PED-ANOVA over the settings tried: an importance in the whole search, not a gain.{note}",),
+        ("PED-ANOVA over the settings tried: an importance in the whole search, not a gain."
+         + note,),
         marked=False,
     )  # fmt: skip

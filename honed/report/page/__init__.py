@@ -6,7 +6,6 @@ value that they insert. style.css holds the page's look, page.js its behaviour.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -22,20 +21,11 @@ from honed.report.page.contents import (
     status_counts,
     title,
 )
-from honed.report.page.table import table
 from honed.report.style import DARK
-from honed.show.columns import Column
+from honed.show.rows import Extra, rows
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-
-@dataclass(frozen=True, slots=True)
-class Extra:
-    """What other rooms add: columns beside the measures, and sentences for the top."""
-
-    columns: tuple[Column, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 def page(evidence: Evidence, extra: Extra | None = None) -> str:
@@ -50,7 +40,7 @@ def page(evidence: Evidence, extra: Extra | None = None) -> str:
         pictures=pictures,
         notes=extra.notes,
         status_counts=status_counts(evidence),
-        table=table(evidence, extra.columns),
+        table=rows(evidence.records, extra=extra.columns),
         failures=failures(evidence),
         doubts=doubts(evidence),
         machines=machines(evidence),

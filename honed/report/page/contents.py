@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from honed.record import Record
-from honed.report.evidence import SUBJECT, Evidence, machine
+from honed.report.evidence import Evidence
 from honed.show.numbers import NONE
-from honed.show.say import word
+from honed.show.rows import SUBJECT
+from honed.show.say import machine_name, word
 
 _GIB = 2**30
 
@@ -37,7 +38,7 @@ def heading(evidence: Evidence) -> str:
     facts = [
         counted(len(records), "record"),
         f"{failed} without a result" if failed else "",
-        ", ".join(dict.fromkeys(map(machine, records))),
+        ", ".join(dict.fromkeys(map(machine_name, records))),
         " to ".join(dict.fromkeys([days[0], days[-1]])) if days else "",
     ]
     return " · ".join(filter(None, facts))
@@ -75,7 +76,7 @@ def machines(evidence: Evidence) -> list[tuple[str, list[tuple[str, str]]]]:
     """Each machine's facts. Where a fact differs between its records, all its values are shown."""
     groups: dict[str, list[Record]] = {}
     for record in evidence.records:
-        groups.setdefault(machine(record), []).append(record)
+        groups.setdefault(machine_name(record), []).append(record)
     return [
         (name, [(label, text) for label, read in _FACTS.items()
                 if (text := " | ".join(_unique(map(read, records))))])
