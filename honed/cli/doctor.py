@@ -62,10 +62,10 @@ def _engine(name: str, backend: Backend) -> dict[str, Any]:
 
 
 def _environments() -> list[dict[str, Any]]:
+    from honed import environments
     from honed.cli.env import described
-    from honed.environments import environment as envs
 
-    return [described(entry) for entry in envs.entries()]
+    return [described(entry) for entry in environments.entries()]
 
 
 def _print_machine(console: Any, diagnosis: Diagnosis) -> None:
