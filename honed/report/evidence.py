@@ -183,6 +183,11 @@ def shown(measure: Measure) -> Reading:
     return read
 
 
+def short_unit(measure: Measure) -> str:
+    """The unit beside a value, `/s` for sequences: the axis's title says what is counted."""
+    return measure.shown_unit.removeprefix("sequences")
+
+
 latency = shown(MEASURES["latency"])
 throughput = shown(MEASURES["throughput"])
 

@@ -13,6 +13,7 @@ from honed.report.evidence import (
     Reading,
     latency,
     pool,
+    short_unit,
     shown,
     throughput,
 )
@@ -85,7 +86,7 @@ def pictures(evidence: Evidence, along: Along) -> Iterator[Picture]:
         panels = []
         for measure in map(MEASURES.__getitem__, _MEASURES):
             series = tuple(line.series(shown(measure)) for line in chart.lines)
-            panels.append(Lines(measure.axis, along.x_title, series, measure.shown_unit))
+            panels.append(Lines(measure.axis, along.x_title, series, short_unit(measure)))
         notes = [
             "Bars: 95 % intervals; of several runs of the same setting, the median and range."
         ]

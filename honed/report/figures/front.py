@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from honed.measures import MEASURES
 from honed.record import Record
 from honed.report.browser import escaped
-from honed.report.evidence import Evidence, Point, latency, pool, throughput
+from honed.report.evidence import Evidence, Point, latency, pool, short_unit, throughput
 from honed.report.figures._along import paint
 from honed.report.figures.base import Picture, titled
 from honed.report.panels.base import value_text
@@ -118,7 +118,7 @@ def _dot(setting: _Setting) -> Dot:
     lines = [
         f"<b>{escaped(setting.label)}</b>",
         value_text(setting.latency, _LATENCY.shown_unit),
-        value_text(setting.throughput, _THROUGHPUT.shown_unit),
+        value_text(setting.throughput, short_unit(_THROUGHPUT)),
         f"record {ids}",
     ]
     return Dot(setting.latency.value, setting.throughput.value, "<br>".join(lines), not setting.ok)

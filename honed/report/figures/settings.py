@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from honed.measures import MEASURES, Measure
-from honed.report.evidence import Evidence, latency, pool, shown
+from honed.report.evidence import Evidence, latency, pool, short_unit, shown
 from honed.report.figures._settings import Shape, shapes
 from honed.report.figures.base import Picture, titled
 from honed.report.findings import fastest, reference
@@ -32,7 +32,7 @@ def _bars(shape: Shape, measure: Measure) -> Bars:
         for row in shape.rows
         if (point := pool(row.records, shown(measure))) is not None
     )
-    return Bars(measure.axis, tuple(rows), measure.shown_unit)
+    return Bars(measure.axis, tuple(rows), short_unit(measure))
 
 
 def _sentence(evidence: Evidence, shape: Shape) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from honed.measures import MEASURES, Measure
-from honed.report.evidence import Evidence, pool, shown
+from honed.report.evidence import Evidence, pool, short_unit, shown
 from honed.report.figures.base import Picture, titled
 from honed.report.panels.bars import Bar, Bars, Row
 from honed.report.style import Style
@@ -41,7 +41,7 @@ def _bars(evidence: Evidence, sides: Mapping[str, Side], measure: Measure) -> Ba
         for hue, (label, side) in enumerate(sides.items())
         if (point := pool(evidence.stored(side.records), shown(measure))) is not None
     )
-    return Bars(measure.axis, tuple(rows), measure.shown_unit)
+    return Bars(measure.axis, tuple(rows), short_unit(measure))
 
 
 def _sentence(study: StudyFacts) -> str:
