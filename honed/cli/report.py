@@ -48,18 +48,18 @@ def report(
 
     costs = Costs(price, limits)
     conditions = [*(words or []), *([where] if where else [])]
-    drawn = _study(study, sweep, store)
-    if drawn is not None:
-        conditions.append(f"sweep={drawn.name}")
-    records = select(store, conditions, sweep, drawn.compared if drawn else ())
+    facts = _study(study, sweep, store)
+    if facts is not None:
+        conditions.append(f"sweep={facts.name}")
+    records = select(store, conditions, sweep, facts.compared if facts else ())
     extra = costs.on_page(records)
-    for path in make(records, out, png, study=drawn, extra=extra):
+    for path in make(records, out, png, study=facts, extra=extra):
         print(path)
     if markdown is not None:
         print(write_markdown(records, markdown, extra))
     failed = sum(r.metrics is None for r in records)
-    told = f", {failed} without a result" if failed else ""
-    print(f"{len(records)} records{told}", file=sys.stderr)
+    without = f", {failed} without a result" if failed else ""
+    print(f"{len(records)} records{without}", file=sys.stderr)
 
 
 def _study(name: str | None, sweep: str | None, store: str | None) -> StudyFacts | None:
