@@ -15,9 +15,10 @@ from honed.errors import UsageError, did_you_mean
 from honed.knob import Value
 
 PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int4")
+FEATURES = "feature-extraction"
 TASKS = (
     "auto",
-    "feature-extraction",
+    FEATURES,
     "sequence-classification",
     "token-classification",
     "question-answering",
@@ -67,6 +68,7 @@ class Case:
     warmup_s: float = _key("stop waiting for stable times after this long", 10.0, at_least=0)
     timeout_s: float = _key("give a case up after this long", 900.0, above=0)
     memory: bool = _key("measure memory in a pass of its own", True)
+    passes: str | None = _key("more passes than the workload has, joined by +", None)
     eval: str | None = _key(
         "labelled .jsonl: text and label; text, text2, score; query, positive, negatives", None
     )
@@ -84,7 +86,7 @@ class Case:
     def __post_init__(self) -> None:
         object.__setattr__(self, "knobs", MappingProxyType(dict(sorted(self.knobs.items()))))
         for spec in CORE_FIELDS:
-            _check(spec, getattr(self, spec.name))
+            check_value(spec, getattr(self, spec.name))
         if self.eval_metric != "auto" and self.eval is None:
             raise UsageError(
                 f"eval_metric={self.eval_metric} needs examples", "add eval=FILE.jsonl"
@@ -175,7 +177,8 @@ CORE_KEYS = tuple(f.name for f in CORE_FIELDS)
 _DEFAULTS = {f.name: f.default for f in CORE_FIELDS}
 
 
-def _check(spec: dataclasses.Field[Any], value: Any) -> None:
+def check_value(spec: dataclasses.Field[Any], value: Any) -> None:
+    """Raise UsageError unless `value` has the type of one of CORE_FIELDS and keeps its limits."""
     limits, name = spec.metadata, spec.name
     if value is None:
         if "None" not in str(spec.type):

@@ -66,8 +66,8 @@ def _study(name: str | None, sweep: str | None, store: str | None) -> StudyFacts
     if name is None:
         return None
     from honed.errors import UsageError
-    from honed.tune.drawing import stored
+    from honed.tune.api import stored_facts
 
     if sweep is not None:
-        raise UsageError("a study's records are a sweep of their own", "--study or --sweep")
-    return stored(name, store)
+        raise UsageError("--study and --sweep each select one sweep", "type only one of them")
+    return stored_facts(name, store)
