@@ -69,5 +69,5 @@ def _study(name: str | None, sweep: str | None, store: str | None) -> StudyFacts
     from honed.tune.api import stored_facts
 
     if sweep is not None:
-        raise UsageError("--study and --sweep each select one sweep", "type only one of them")
+        raise UsageError("a study already selects one sweep", "type --study or --sweep")
     return stored_facts(name, store)
