@@ -77,12 +77,11 @@ def compare_with(
     new_logs = {g.label: [d.log_time for d in session.blocks.draws(g.label)] for g in groups}
     contrasts = tuple(_contrast(g, new_logs[g.label], len(groups), options) for g in groups)
     session.judged = lambda: contrasts
-    found = session.comparison(ended)
-    pairs = zip(groups, found.sides, strict=True)
+    comparison = session.comparison(ended)
+    pairs = zip(groups, comparison.sides, strict=True)
     sides = tuple(side for g, now in pairs for side in _sides(g, now, options.metric))
-    return dataclasses.replace(
-        found, sides=sides, doubts=(*_doubts(records, left_out), *found.doubts)
-    )
+    doubts = (*_doubts(records, left_out), *comparison.doubts)
+    return dataclasses.replace(comparison, sides=sides, doubts=doubts)
 
 
 def read(path: Path) -> tuple[list[Record], int]:
@@ -175,13 +174,13 @@ def _contrast(
     old_logs = [log_time(v, options.metric) for v in group.old_values(options.metric)]
     estimate = paired.old_and_new(old_logs, new_logs, paired.ALPHA / cases)
     judgement = paired.Judgement(options.question.answer(estimate), estimate)
-    found = contrast(names, judgement, options.metric, math.inf)
-    if found.verdict != "undecided":
-        return found
+    result = contrast(names, judgement, options.metric, math.inf)
+    if result.verdict != "undecided":
+        return result
     counts = f"{len(old_logs)} processes then and {len(new_logs)} now"
     advice = "more records of it in the file would narrow it"
-    reason = f"{interval(found.ratio)} from {counts}: {advice}"
-    return dataclasses.replace(found, reason=reason)
+    reason = f"{interval(result.ratio)} from {counts}: {advice}"
+    return dataclasses.replace(result, reason=reason)
 
 
 def _sides(group: Group, now: Side, metric: Metric) -> tuple[Side, Side]:
