@@ -1,10 +1,10 @@
-"""A against A: how often is a setting called faster or slower than itself?
+"""How often is a setting called faster or slower than itself?
 
     python -m benchmarks.false_alarms [COMPARISONS] [--quick]
 
-After each comparison the usual method has its turn on the same machine: one process of each side,
-5 s of calls, the ratio of their means, and Welch's t test over the calls. Run it on a quiet
-machine; 40 comparisons take one to two hours.
+Beside honed compare, the benchmark runs the method of other tools on the same machine in the same
+hour: one process of each side, 5 s of calls, a ratio of means and Welch's t test over the calls.
+It needs a quiet machine; 40 comparisons take one to two hours.
 """
 
 from __future__ import annotations
