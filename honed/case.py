@@ -84,7 +84,7 @@ class Case:
     def __post_init__(self) -> None:
         object.__setattr__(self, "knobs", MappingProxyType(dict(sorted(self.knobs.items()))))
         for spec in CORE_FIELDS:
-            _check(spec, getattr(self, spec.name))
+            check_value(spec, getattr(self, spec.name))
         if self.eval_metric != "auto" and self.eval is None:
             raise UsageError(
                 f"eval_metric={self.eval_metric} needs examples", "add eval=FILE.jsonl"
@@ -175,7 +175,8 @@ CORE_KEYS = tuple(f.name for f in CORE_FIELDS)
 _DEFAULTS = {f.name: f.default for f in CORE_FIELDS}
 
 
-def _check(spec: dataclasses.Field[Any], value: Any) -> None:
+def check_value(spec: dataclasses.Field[Any], value: Any) -> None:
+    """Raise UsageError unless `value` has the type of one of CORE_FIELDS and keeps its limits."""
     limits, name = spec.metadata, spec.name
     if value is None:
         if "None" not in str(spec.type):

@@ -91,14 +91,14 @@ def _words_of(origin: str | None, words: list[str], store: str | None) -> list[s
         return []
     from honed.tune import api, recipe
 
-    found = api.chosen(origin, words, store)
-    if found.differences:
+    named = api.named_case(origin, words, store)
+    if named.differences:
         print(
-            f"{found.study} was tuned elsewhere: {'; '.join(found.differences)}\n"
-            f"to look again, beginning with what was best there: honed tune --again {found.study}",
+            f"{named.study} was tuned elsewhere: {'; '.join(named.differences)}\n"
+            f"to look again, beginning with what was best there: honed tune --again {named.study}",
             file=sys.stderr,
         )
-    return recipe.words(found.case)
+    return recipe.words(named.case)
 
 
 def _announce(sweep: Sweep, estimate_s: float, done: int) -> None:

@@ -1,11 +1,11 @@
-"""Words to an Ask, and what the space derives from it on this machine."""
+"""Words to a Question, and the space that is built for it on this machine."""
 
 from __future__ import annotations
 
 import json
 
 import pytest
-from landscape import ask
+from landscape import question
 
 from honed.errors import UsageError
 from honed.knob import Span
@@ -13,24 +13,27 @@ from honed.knobs import all_knobs
 from honed.machine import topology
 from honed.machine.spawn import machine_knobs
 from honed.machine.topology import Cpu, Topology
-from honed.tune.ask import Ask
-from honed.tune.derive import derive
-from honed.tune.objective import limit, objectives
+from honed.measures import MEASURES, parse_limit
+from honed.plain import from_plain, to_plain
+from honed.tune.build_space import build_space
+from honed.tune.question import Question
 from honed.tune.space import Space
 
 TINY = ("model=tiny", "backend=fake")
 
 
 def test_says_what_is_asked() -> None:
-    asked = ask("objective=latency,cost", "price=4.848/h", "limit=latency_p99_ms<=50", "budget=5m")
-    assert [o.name for o in asked.objectives] == ["latency", "cost"]
-    assert [str(own) for own in asked.limits] == ["latency_p99_ms<=50"]
+    asked = question(
+        "objective=latency,cost", "price=4.848/h", "limit=latency_p99_ms<=50", "budget=5m"
+    )
+    assert asked.objectives == ("latency", "cost")
+    assert asked.limits == ("latency_p99_ms<=50",)
     assert (asked.budget_s, asked.price_per_h, asked.trials) == (300.0, 4.848, None)
-    assert Ask.from_json(json.loads(json.dumps(asked.to_json()))) == asked
+    assert from_plain(Question, json.loads(json.dumps(to_plain(asked)))) == asked
 
 
 def test_trials_without_a_budget_take_their_time() -> None:
-    assert ask("trials=20").budget_s is None
+    assert question("trials=20").budget_s is None
 
 
 @pytest.mark.parametrize(
@@ -50,21 +53,21 @@ def test_trials_without_a_budget_take_their_time() -> None:
 )
 def test_wrong_words_name_the_right_ones(word: str, hint: str) -> None:
     with pytest.raises(UsageError) as error:
-        ask(word)
+        question(word)
     assert hint in error.value.hint
 
 
 def test_a_single_value_is_fixed_and_several_are_left() -> None:
-    asked = ask("backend=torch,onnxruntime", "precision=int8", "threads=2", "allocator=null")
+    asked = question("backend=torch,onnxruntime", "precision=int8", "threads=2", "allocator=null")
     assert (asked.base.precision, asked.base.threads) == ("int8", 2)
-    space = derive(asked)
+    space = build_space(asked)
     assert {b.backend for b in space.branches} == {"torch", "onnxruntime"}
     assert {b.precision for b in space.branches} == {"int8"}
     assert not {"threads", "allocator"} & {d.key for d in space.dimensions}
 
 
 def test_a_knob_may_be_restricted_without_naming_its_engine() -> None:
-    space = derive(ask("torch.attention=eager,sdpa"))
+    space = build_space(question("torch.attention=eager,sdpa"))
     (attention,) = [d for d in space.dimensions if d.key == "torch.attention"]
     assert attention.values == ("eager", "sdpa")
     assert attention.start == "eager"
@@ -72,7 +75,7 @@ def test_a_knob_may_be_restricted_without_naming_its_engine() -> None:
 
 
 def test_every_listed_knob_of_an_engine_is_searched_or_its_absence_explained() -> None:
-    space = derive(ask("backend=torch"))
+    space = build_space(question("backend=torch"))
     named = {d.key for d in space.dimensions} | {p.what for p in space.pruned}
     knobs = [k for k in all_knobs().values() if k.owner in ("", "torch")]
     several = [k for k in knobs if isinstance(k.values, Span) or len(k.values) > 1]
@@ -82,19 +85,22 @@ def test_every_listed_knob_of_an_engine_is_searched_or_its_absence_explained() -
 
 
 def test_fakes_are_not_compared_with_engines() -> None:
-    assert "fake" not in {b.backend for b in derive(ask()).branches}
+    assert "fake" not in {b.backend for b in build_space(question()).branches}
 
 
 def test_instances_and_batches_count_for_throughput_only() -> None:
     def keys(objective: str) -> set[str]:
-        return {d.key for d in derive(ask(f"objective={objective}", "backend=torch")).dimensions}
+        return {
+            d.key
+            for d in build_space(question(f"objective={objective}", "backend=torch")).dimensions
+        }
 
     assert "batch_size" in keys("throughput")
     assert "batch_size" not in keys("latency")
 
 
 def test_what_cannot_run_is_refused_before_it_costs_anything() -> None:
-    space = derive(ask("objective=throughput"))
+    space = build_space(question("objective=throughput"))
     start = space.default
     assert space.refusal(start) is None
     many = space.refusal({**start, "instances": 4096, "threads": 1})
@@ -107,13 +113,13 @@ def test_what_cannot_run_is_refused_before_it_costs_anything() -> None:
 
 
 def test_a_knob_without_what_it_belongs_to_is_refused() -> None:
-    space = derive(ask("backend=torch,onnxruntime"))
+    space = build_space(question("backend=torch,onnxruntime"))
     alone = {**space.default, "blocktime_ms": 0}
     assert "openmp=intel or openmp=llvm" in (space.refusal(alone) or "")
     assert space.refusal({**alone, "openmp": "intel"}) is None
     own_pool = {"backend": "onnxruntime", "precision": "fp32", "openmp": "intel"}
     assert "thread pool of its own" in (space.refusal(own_pool) or "")
-    alone_there = derive(ask("backend=onnxruntime"))
+    alone_there = build_space(question("backend=onnxruntime"))
     assert not {"openmp", "omp_wait"} & {d.key for d in alone_there.dimensions}
     other = {**space.default, "malloc_arenas": 1, "allocator": "mimalloc"}
     assert "allocator=glibc" in (space.refusal(other) or "")
@@ -130,25 +136,23 @@ def test_knobs_that_nothing_here_could_heed_are_left_out(monkeypatch: pytest.Mon
 
 
 def test_an_engine_that_is_no_good_start_is_marked_unless_it_is_asked_for() -> None:
-    assert {b.backend for b in derive(ask()).branches if b.unlikely} == {"keras"}
-    assert not any(b.unlikely for b in derive(ask("backend=keras")).branches)
+    assert {b.backend for b in build_space(question()).branches if b.unlikely} == {"keras"}
+    assert not any(b.unlikely for b in build_space(question("backend=keras")).branches)
 
 
 def test_a_point_has_one_spelling() -> None:
-    space = derive(ask("objective=throughput"))
+    space = build_space(question("objective=throughput"))
     spelled = space.normal({**space.default, "instances": 1, "openvino.streams": 2})
     assert spelled == space.default
 
 
 def test_the_space_survives_storage() -> None:
-    space = derive(ask("objective=throughput"))
-    assert Space.from_json(space.base, json.loads(json.dumps(space.to_json()))) == space
+    space = build_space(question("objective=throughput"))
+    assert from_plain(Space, json.loads(json.dumps(to_plain(space)))) == space
 
 
 def test_limits_and_costs() -> None:
-    assert limit("cosine_min>=0.99").missed_by(0.98) == pytest.approx(0.01 / 0.99)
-    assert limit("latency_p50_ms <= 50").kept_by(50)
-    (cost,) = objectives("cost")
-    assert cost.cost(2.0) == 2.0
-    (rate,) = objectives("throughput")
-    assert rate.cost(4.0) == 0.25
+    assert parse_limit("cosine_min>=0.99").missed_by(0.98) == pytest.approx(0.01 / 0.99)
+    assert parse_limit("latency_p50_ms <= 50").missed_by(50) <= 0
+    assert MEASURES["cost"].cost(2.0) == 2.0
+    assert MEASURES["throughput"].cost(4.0) == 0.25

@@ -14,21 +14,23 @@ from pathlib import Path
 
 import postgres
 import pytest
-from landscape import Landscape, ask, latency_s, session, space, stored
+from landscape import Landscape, find, latency_s, question, space, stored
 
 from honed.errors import UsageError
 from honed.run.machine_lock import alone
 from honed.store import open_store
-from honed.tune import study as studies
-from honed.tune.study import Result
+from honed.study import Outcome
+from honed.tune import storage
+from honed.tune.storage import Result
 
 TESTS = Path(__file__).parent
 
 _SEARCH = """
 import sys, time
-from landscape import Landscape, latency_s, session
+from landscape import Landscape, find, latency_s
 from honed.store import open_store
-from honed.tune import study as studies
+from honed.study import Outcome
+from honed.tune import storage
 from honed.run.machine_lock import alone
 
 class Slow(Landscape):
@@ -39,15 +41,15 @@ class Slow(Landscape):
     def alone(self):
         return alone(self.url)
 
-    def measure(self, case, on_phase):
+    def measure(self, case, sweep, on_phase):
         began = time.monotonic_ns()
         time.sleep(0.15)
-        record = super().measure(case, on_phase)
+        record = super().measure(case, sweep, on_phase)
         print(began, time.monotonic_ns(), flush=True)
         return record
 
 url = open_store(sys.argv[1]).url
-session(studies.load(url, "test"), Slow(url)).run()
+find(storage.load(url, "test"), Slow(url))
 """
 
 
@@ -59,9 +61,9 @@ def child(url: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def create(url: str) -> studies.Study:
-    asked = ask("trials=14", "sampler=random")
-    return studies.create(open_store(url).url, asked, space(asked))
+def create(url: str) -> storage.Study:
+    asked = question("trials=14", "sampler=random")
+    return storage.create(open_store(url).url, asked, space(asked))
 
 
 @pytest.fixture(autouse=True)
@@ -85,11 +87,11 @@ def test_a_kill_loses_the_running_trial_only(tmp_path: Path) -> None:
     ended = [process.stdout.readline() for _ in range(4)]
     process.send_signal(signal.SIGKILL)
     process.wait()
-    left = studies.load(open_store(url).url, "test")
+    left = storage.load(open_store(url).url, "test")
     statuses = [t.status for t in left.trials()]
     assert len(ended) == 4
     assert statuses.count("ok") >= 3  # the fourth was perhaps not yet written
-    assert session(left, Landscape(latency_s)).run().ended == "trials"
+    assert find(left, Landscape(latency_s)).ended == "trials"
     after = left.trials()
     assert "running" not in [t.status for t in after]
     assert [t.status for t in after].count("interrupted") <= 1
@@ -106,7 +108,7 @@ def test_two_processes_share_a_study_and_never_measure_together(server: str) -> 
     assert all(process.returncode == 0 for process in both)
     assert len(spans) >= 14
     assert all(first[1] <= second[0] for first, second in pairwise(spans))
-    study = studies.load(open_store(server).url, "test")
+    study = storage.load(open_store(server).url, "test")
     assert len(study.trials()) <= 16
     points = [t.setting for t in study.trials() if t.stage == "expert"]
     assert len(points) == len(set(points))
@@ -135,24 +137,24 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
 
 
 def test_a_name_is_taken_once(tmp_path: Path) -> None:
-    with stored(tmp_path, ask()) as (_, url), pytest.raises(UsageError, match="already"):
-        studies.create(url, ask(), space(ask()))
+    with stored(tmp_path, question()) as (_, url), pytest.raises(UsageError, match="already"):
+        storage.create(url, question(), space(question()))
 
 
 def test_trials_come_back_as_they_were_told(tmp_path: Path) -> None:
-    with stored(tmp_path, ask("limit=latency_p50_ms<=40")) as (study, url):
+    with stored(tmp_path, question("limit=latency_p50_ms<=40")) as (study, url):
         number = study.begin(study.space.default, "default")
         assert study.trials()[0].status == "running"
         result = Result("ok", "r1", (150.0,), {"latency_p50_ms<=40": 2.75}, 4.5)
         study.end(number, result)
-        failed = study.begin({**study.space.default, "threads": 1}, "sampler")
+        failed = study.begin(study.space.default.changed(threads=1), "sampler")
         study.end(failed, Result("crashed", "r2", message="died"))
-        study.remember("note", {"a": [1]})
-        again = studies.load(url, "test")
+        study.store_outcome(Outcome("test", "trials", point=study.space.default))
+        again = storage.load(url, "test")
     first, second = again.trials()
     assert (first.values, first.costs, first.missed, first.ok) == ((150.0,), (150.0,), 2.75, True)
     assert (first.feasible, second.ok, second.message) == (False, False, "died")
-    assert again.recall("note") == {"a": [1]}
-    assert again.ask == study.ask
+    assert again.outcome == Outcome("test", "trials", point=study.space.default)
+    assert again.question == study.question
     assert again.space == study.space
-    assert studies.names(url) == ["test"]
+    assert storage.names(url) == ["test"]

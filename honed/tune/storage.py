@@ -1,7 +1,8 @@
-"""Study: what was asked, the space, and every trial, in Optuna's tables beside the records.
+"""Studies in the database: the question, the space and every trial, in Optuna's tables.
 
-Each trial is written before it is measured and again when it has ended, so that a process killed
-at any moment loses the trial that was running and nothing else.
+Optuna is used as a table of JSON here, so that optuna-dashboard can show a study; the search asks
+a sampler of its own (`honed.tune.sampling`). Each trial is written before it is measured and again
+when it has ended: a process that is killed loses the trial that was running and nothing else.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import os
 import platform
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,26 +23,26 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from honed import database
 from honed.errors import StoreError, UsageError, did_you_mean
+from honed.plain import from_plain, to_plain
 from honed.record import Record
-from honed.tune.ask import Ask
-from honed.tune.space import Space, axes
-from honed.tune.trial import Point, Trial, point
+from honed.study import Outcome, Setting, Trial
+from honed.tune.question import Question
+from honed.tune.space import Space
 
 if TYPE_CHECKING:
     import optuna
 
 _HINT = "pip install 'honed[tune]'"
-_ATTRIBUTES = ("ask", "space", "outcome", "spent_s", "finished")
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a trial is told to be when it has ended."""
+    """A trial's final result."""
 
     status: str
     record: str | None = None
     values: tuple[float, ...] = ()
-    violations: Mapping[str, float] | None = None
+    violations: Mapping[str, float] = field(default_factory=dict)
     elapsed_s: float = 0.0
     message: str = ""
 
@@ -49,72 +50,73 @@ class Result:
 class Study:
     """One study in the database at `url`. Trials are numbered as they begin."""
 
-    def __init__(self, url: sa.URL, inner: optuna.Study, ask: Ask, space: Space) -> None:
+    def __init__(self, url: sa.URL, inner: optuna.Study, question: Question, space: Space) -> None:
         self.url = url
-        self.ask = ask
+        self.question = question
         self.space = space
         self._inner = inner
 
     @property
     def name(self) -> str:
-        return self.ask.name
+        return self.question.name
 
     def trials(self) -> list[Trial]:
-        """All of them in order, running ones included."""
+        """All trials in order, running ones included."""
         with _faults(self.url):
             frozen = self._inner.get_trials(deepcopy=False)
-        return [_thawed(t, self.ask) for t in frozen if "honed" in t.user_attrs]
+        return [self._trial(t.number, a) for t in frozen if (a := t.user_attrs.get("honed"))]
 
-    def begin(self, at: Point, stage: str) -> int:
-        """A trial of `at` is running, in this process; returns its number."""
+    def _trial(self, number: int, attributes: Mapping[str, Any]) -> Trial:
+        measures = self.question.measures
+        costs = [m.cost(v) for m, v in zip(measures, attributes.get("values", ()), strict=False)]
+        plain = {"number": number, "setting": attributes["point"], "costs": costs}
+        return from_plain(Trial, {**attributes, **plain})
+
+    def begin(self, setting: Setting, stage: str) -> int:
+        """A trial of the setting is running, in this process; returns its number."""
         import optuna
 
-        own = {**at}
-        grid = {k: v for k, v in axes(self.space).items() if k in own}
+        # Optuna's own columns, for its dashboard: a sampler that is fixed to the setting fills
+        # them. A restricted key's default may lie outside of the values that are searched.
+        axes = {k: a.values for k, a in self.space.axes().items() if k in setting}
         distributions: dict[str, Any] = {
-            k: optuna.distributions.CategoricalDistribution(_choices(v, own[k]))
-            for k, v in grid.items()
+            k: optuna.distributions.CategoricalDistribution(
+                values if setting[k] in values else [*values, setting[k]]
+            )
+            for k, values in axes.items()
         }
         with _faults(self.url):
-            fixed = {k: own[k] for k in grid}
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 self._inner.sampler = optuna.samplers.PartialFixedSampler(
-                    fixed, optuna.samplers.RandomSampler(seed=0)
+                    {k: setting[k] for k in axes}, optuna.samplers.RandomSampler(seed=0)
                 )
             trial = self._inner.ask(distributions)
-            attributes = {"point": own, "stage": stage, "process": _process(), "status": "running"}
+            attributes = {"point": to_plain(setting), "stage": stage, "process": _process(),
+                          "status": "running"}  # fmt: skip
             trial.set_user_attr("honed", attributes)
         return int(trial.number)
 
-    def end(self, number: int, result: Result) -> None:
-        """The trial's result; durable when it returns."""
+    def end(self, number: int, result: Result) -> Trial:
+        """Store the trial's result, durable when this returns; returns the ended trial."""
         import optuna
         from optuna.trial import TrialState
 
-        violations = dict(result.violations or {})
         with _faults(self.url):
             frozen = self._inner.get_trials(deepcopy=False)[number]
             trial = optuna.trial.Trial(self._inner, frozen._trial_id)
-            attributes = {
-                **frozen.user_attrs["honed"],
-                "status": result.status,
-                "record": result.record,
-                "values": list(result.values),
-                "violations": violations,
-                "elapsed_s": result.elapsed_s,
-                "message": result.message,
-            }
+            attributes = {**frozen.user_attrs["honed"], **to_plain(result)}
             trial.set_user_attr("honed", attributes)
-            for name, violation in violations.items():
+            for name, violation in result.violations.items():
                 trial.set_constraint(name, violation)
             if result.status == "ok" and result.values:
                 self._inner.tell(number, list(result.values))
             else:
                 self._inner.tell(number, state=TrialState.FAIL)
+        return self._trial(number, attributes)
 
     def sweep_up(self) -> int:
-        """Trials whose process on this machine is gone become interrupted; returns how many."""
+        """Mark trials whose process on this machine is gone as interrupted; returns how many."""
         with _faults(self.url):
             frozen = self._inner.get_trials(deepcopy=False)
         left = [
@@ -125,47 +127,45 @@ class Study:
         for number in left:
             if "honed" in frozen[number].user_attrs:
                 self.end(number, Result("interrupted", message="its process was killed"))
-            else:  # killed between Optuna's line and ours
+            else:  # killed between Optuna's row and the attribute "honed"
                 import optuna
 
                 self._inner.tell(number, state=optuna.trial.TrialState.FAIL)
         return len(left)
 
-    def remember(self, key: str, value: Any) -> None:
-        """A fact about the whole study, JSON-able."""
-        with _faults(self.url):
-            self._inner.set_user_attr(key, json.dumps(value))
-
-    def recall(self, key: str) -> Any:
-        """What `remember` was told last; None if nothing."""
-        with _faults(self.url):
-            found = self._inner.user_attrs.get(key)
-        return None if found is None else json.loads(found)
-
     @property
-    def spent_s(self) -> float:
-        """The time that all its ended trials took."""
-        return sum(t.elapsed_s for t in self.trials())
+    def outcome(self) -> Outcome | None:
+        """The stored outcome; None while the study has not ended."""
+        with _faults(self.url):
+            text = self._inner.user_attrs.get("outcome")
+        return None if text is None else from_plain(Outcome, json.loads(text))
+
+    def store_outcome(self, outcome: Outcome) -> None:
+        with _faults(self.url):
+            self._inner.set_user_attr("outcome", json.dumps(to_plain(outcome)))
 
 
-def create(url: sa.URL, ask: Ask, space: Space) -> Study:
+def create(url: sa.URL, question: Question, space: Space) -> Study:
     """A new study; UsageError if the name is taken."""
     optuna = _optuna()
-    directions = ["minimize" if o.better == "less" else "maximize" for o in ask.objectives]
+    better = [m.better for m in question.measures]
+    directions = ["minimize" if which == "less" else "maximize" for which in better]
     with _faults(url):
         storage = _storage(url)
         try:
             inner = optuna.create_study(
-                storage=storage, study_name=ask.name, directions=directions
+                storage=storage, study_name=question.name, directions=directions
             )
         except optuna.exceptions.DuplicatedStudyError:
             raise UsageError(
-                f"there is a study called {ask.name} already",
-                f"honed tune --resume {ask.name}, or study=ANOTHER_NAME",
+                f"there is a study called {question.name} already",
+                f"honed tune --resume {question.name}, or study=ANOTHER_NAME",
             ) from None
-        inner.set_user_attr("ask", json.dumps(ask.to_json()))
-        inner.set_user_attr("space", json.dumps(space.to_json()))
-    return Study(url, inner, ask, space)
+        plain_space = to_plain(space)
+        del plain_space["base"]  # the question has it
+        inner.set_user_attr("ask", json.dumps(to_plain(question)))
+        inner.set_user_attr("space", json.dumps(plain_space))
+    return Study(url, inner, question, space)
 
 
 def load(url: sa.URL, name: str) -> Study:
@@ -178,15 +178,16 @@ def load(url: sa.URL, name: str) -> Study:
             near = did_you_mean(name, known) or f"known: {', '.join(known[-5:]) or 'none yet'}"
             raise UsageError(f"no study is called {name!r} in {database.name(url)}", near)
         inner = optuna.load_study(study_name=name, storage=storage)
-        found = inner.user_attrs
-        if "ask" not in found or "space" not in found:
+        texts = inner.user_attrs
+        if "ask" not in texts or "space" not in texts:
             raise UsageError(f"{name} is not a study of honed's", "honed tune model=NAME")
-    ask = Ask.from_json(json.loads(found["ask"]))
-    return Study(url, inner, ask, Space.from_json(ask.base, json.loads(found["space"])))
+    question = from_plain(Question, json.loads(texts["ask"]))
+    plain_space = {"base": to_plain(question.base), **json.loads(texts["space"])}
+    return Study(url, inner, question, from_plain(Space, plain_space))
 
 
 def names(url: sa.URL) -> list[str]:
-    """Every stored study, the oldest first."""
+    """The names of all stored studies, the oldest first."""
     optuna = _optuna()
     with _faults(url):
         return list(optuna.get_all_study_names(_storage(url)))
@@ -227,40 +228,17 @@ def _faults(url: sa.URL) -> Iterator[None]:
         raise StoreError(f"{database.name(url)}: {error}", "use another HONED_STORE") from error
 
 
-def _choices(values: Sequence[Any], own: Any) -> list[Any]:
-    """A restricted key's default may lie outside of what is searched."""
-    return list(values) if own in values else [*values, own]
-
-
-def _thawed(frozen: optuna.trial.FrozenTrial, ask: Ask) -> Trial:
-    found = frozen.user_attrs["honed"]
-    values = tuple(found.get("values", ()))
-    return Trial(
-        number=frozen.number,
-        stage=found["stage"],
-        point=point(found["point"]),
-        status=found["status"],
-        record=found.get("record"),
-        values=values,
-        costs=tuple(o.cost(v) for o, v in zip(ask.objectives, values, strict=False)),
-        violations=found.get("violations", {}),
-        elapsed_s=found.get("elapsed_s", 0.0),
-        message=found.get("message", ""),
-    )
-
-
-def judged(record: Record, ask: Ask) -> Result:
-    """What a Record says to the study."""
+def result_of(record: Record, question: Question) -> Result:
+    """The result of a trial, from its Record."""
     message = record.error.message if record.error else ""
     elapsed_s = record.elapsed_s or 0.0
     if not record.ok:
         return Result(record.status, record.id, elapsed_s=elapsed_s, message=message)
-    read = [o.read(record, ask.price_per_h) for o in ask.objectives]
-    values = tuple(v for v in read if v is not None)
-    if len(values) < len(read):
+    values = tuple(v for m in question.measures if (v := m.shown(record)) is not None)
+    if len(values) < len(question.measures):
         return Result("unproven", record.id, elapsed_s=elapsed_s, message="no such measurement")
-    known = {str(limit): limit.violation(record) for limit in ask.limits}
-    violations = {k: v for k, v in known.items() if v is not None}
+    missed = {str(bound): bound.violation(record) for bound in question.bounds}
+    violations = {limit: share for limit, share in missed.items() if share is not None}
     return Result("ok", record.id, values, violations, elapsed_s, message)
 
 
@@ -277,8 +255,9 @@ def _began(pid: int) -> str | None:
         return None
 
 
-def _is_gone(found: Mapping[str, Any]) -> bool:
-    owner = found.get("process")
-    if owner is None:
+def _is_gone(attributes: Mapping[str, Any]) -> bool:
+    process = attributes.get("process")
+    if process is None:
         return True
-    return bool(owner["host"] == platform.node() and _began(owner["pid"]) != owner["began"])
+    here = process["host"] == platform.node()
+    return bool(here and _began(process["pid"]) != process["began"])
