@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from honed.cli.progress import Line
-    from honed.compare.outcome import Comparison, Side
+    from honed.compare.outcome import ComparedSide, Comparison
     from honed.compare.session import CompareOptions, CompareProgress
     from honed.run.lab import LocalLab
     from honed.show.cost import Cost
@@ -213,7 +213,7 @@ def _table(comparison: Comparison) -> Table:
     return table
 
 
-def _ratio(comparison: Comparison, side: Side) -> str:
+def _ratio(comparison: Comparison, side: ComparedSide) -> str:
     from honed.show.numbers import NONE
 
     for contrast in comparison.contrasts:

@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 
 from honed.case import Case
-from honed.compare.outcome import Comparison, Contrast, Ended, Metric, Side, contrast
+from honed.compare.outcome import ComparedSide, Comparison, Contrast, Ended, contrast
 from honed.compare.say import interval
 from honed.compare.session import CompareOptions, Session
 from honed.compare.settings import differing
 from honed.compose import change
 from honed.errors import UsageError
-from honed.experiment.draw import Draw, log_time, value_of
+from honed.experiment.draw import Draw, Metric, log_time, value_of
 from honed.machine.facts import machine_facts
 from honed.record import Doubt, Interval, Record
 from honed.run.lab import Lab
@@ -183,13 +183,13 @@ def _contrast(
     return dataclasses.replace(result, reason=reason)
 
 
-def _sides(group: Group, now: Side, metric: Metric) -> tuple[Side, Side]:
+def _sides(group: Group, now: ComparedSide, metric: Metric) -> tuple[ComparedSide, ComparedSide]:
     """Two sides of a Case, then and now, each with the keys in which it differs from the other."""
     old_case = group.records[0].to_case()
     differs = differing({"then": old_case, "now": group.case})
     values = group.old_values(metric)
     cosines = [r.fidelity.cosine_min for r in group.records if r.fidelity is not None]
-    then = Side(
+    then = ComparedSide(
         label=f"{group.label} (baseline)",
         case=old_case.to_json(),
         differs=differs["then"],
