@@ -15,9 +15,10 @@ from honed.errors import UsageError, did_you_mean
 from honed.knob import Value
 
 PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int4")
+FEATURES = "feature-extraction"
 TASKS = (
     "auto",
-    "feature-extraction",
+    FEATURES,
     "sequence-classification",
     "token-classification",
     "question-answering",
@@ -67,6 +68,7 @@ class Case:
     warmup_s: float = _key("stop waiting for stable times after this long", 10.0, at_least=0)
     timeout_s: float = _key("give a case up after this long", 900.0, above=0)
     memory: bool = _key("measure memory in a pass of its own", True)
+    passes: str | None = _key("more passes than the workload has, joined by +", None)
     eval: str | None = _key(
         "labelled .jsonl: text and label; text, text2, score; query, positive, negatives", None
     )

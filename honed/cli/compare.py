@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from honed.cli.money import Costs, PriceOption
+from honed.cli._costs import Costs, PriceOption
 from honed.measures import COMPARED, MEASURES, UNITS
 
 if TYPE_CHECKING:
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from honed.cli.progress import Line
+    from honed.cli._progress import Line
     from honed.compare.outcome import ComparedSide, Comparison
     from honed.compare.session import CompareOptions, CompareProgress
     from honed.run.lab import LocalLab
     from honed.show.cost import Cost
+
+ORDER = 2
 
 UNDECIDED = 3
 
@@ -61,7 +63,7 @@ def compare(
     2: a word was wrong; 3: undecided.
     """
     from honed import units
-    from honed.cli.progress import Line
+    from honed.cli._progress import Line
     from honed.compare.session import CompareOptions
     from honed.run.lab import LocalLab
     from honed.store import open_store
@@ -155,7 +157,7 @@ def _exit_code(comparison: Comparison) -> int:
 
 
 def _draw(line: Line, progress: CompareProgress) -> None:
-    from honed.cli.progress import duration
+    from honed.cli._progress import duration
     from honed.compare.say import interval
 
     contrasts = ", ".join(f"{c.side} {interval(c.ratio)}" for c in progress.contrasts)

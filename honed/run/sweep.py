@@ -15,12 +15,14 @@ from honed.case import Case
 from honed.compose import Sweep, compose
 from honed.errors import HonedError, StoreError, UsageError
 from honed.machine import limits
-from honed.models.checkpoint import ModelRequest, locate
+from honed.models.checkpoint import ModelRequest
 from honed.models.flops import forward_flops
+from honed.models.obtain import locate
 from honed.phase import Phase
 from honed.record import Record
 from honed.run.lab import Lab, NotStoredError
 from honed.run.parent import InterruptedRun
+from honed.run.passes.base import passes_of
 from honed.store import Store
 from honed.workers.seat import seats
 
@@ -75,7 +77,9 @@ def plan_sweep(
         return _remaining(store, sweep, last.id)
     sweep = compose(words, config)
     for case in sweep.cases:
-        seats(case)  # refuses what cannot fit before anything has run
+        # What cannot fit or does not exist is refused before anything has run.
+        seats(case)
+        passes_of(case)
         if case.python is not None:
             environments.interpreter(case.python)  # refuses a name that means nothing
     if resume and (earlier := store.find_sweep(sweep.cases)) is not None:
