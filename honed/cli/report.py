@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from honed.cli.money import Costs, LimitOption, PriceOption
+from honed.cli._costs import Costs, LimitOption, PriceOption
 
 if TYPE_CHECKING:
     from honed.study import StudyFacts
+
+ORDER = 7
 
 
 def report(

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+ORDER = 4
+
 
 def scale(
     words: Annotated[
@@ -24,7 +26,7 @@ def scale(
     store: Annotated[str | None, typer.Option(help="Database URL for the records.")] = None,
 ) -> None:
     """How cores, split batches, allocators and OpenMP runtimes change the speed, with pictures."""
-    from honed.cli.progress import duration
+    from honed.cli._progress import duration
     from honed.compose import compose
     from honed.report.scaling import draw
     from honed.run.lab import LocalLab
