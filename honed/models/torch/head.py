@@ -1,6 +1,6 @@
-"""A model behind one head for every engine: tensors in order in, a tuple of tensors out.
+"""A torch model with the same signature for every engine: tensors in order to a tuple of tensors.
 
-This file imports torch, so import it inside functions.
+This file imports torch, so other files import it inside functions.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ from honed.models.tasks import FEATURES
 
 
 def wrap(module: Any, task: str, pooling: str) -> Any:
-    """A torch module that takes the inputs positionally and returns the outputs as a tuple.
+    """A torch module that takes `input_names` positionally and returns `output_names` as a tuple.
 
-    It traces, compiles and exports: no dict, no optional output, no branch on values.
+    It can be traced, compiled and exported, because it has no dicts, no optional outputs and no
+    branches on values.
     """
     return Head(module, task, pooling)
 
 
 class Head(torch.nn.Module):  # type: ignore[misc]  # torch is not type-checked here
-    """A model whose forward takes tensors in order and returns a tuple of tensors."""
-
     def __init__(self, module: Any, task: str, pooling: str) -> None:
         super().__init__()
         self.module = module
@@ -42,5 +41,5 @@ class Head(torch.nn.Module):  # type: ignore[misc]  # torch is not type-checked 
             return (tokens,)
         if self.pooling == "cls":
             return (tokens[:, 0],)
-        kept = attention_mask.unsqueeze(-1).to(tokens.dtype)  # [batch, length, 1]
-        return ((tokens * kept).sum(1) / kept.sum(1).clamp(min=1),)
+        mask = attention_mask.unsqueeze(-1).to(tokens.dtype)  # [batch, length, 1]
+        return ((tokens * mask).sum(1) / mask.sum(1).clamp(min=1),)
