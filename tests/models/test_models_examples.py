@@ -104,7 +104,7 @@ def test_words_have_labels_of_their_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "checkpoint", "said", "hint"),
     [
-        ({"text": "a"}, CLASSIFIER, "line 11: there is not a label", "text"),
+        ({"text": "a"}, CLASSIFIER, "line 11: there is no label", "text"),
         ({"label": 1}, CLASSIFIER, "line 11: there is no text", "sentence1"),
         ({"text": " ", "label": 1}, CLASSIFIER, "line 11: text is not a text", ""),
         ({"text": "a", "label": "postive"}, CLASSIFIER, "'postive' is not a label", "positive"),
