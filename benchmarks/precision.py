@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 from honed.case import Case
 from honed.compose import compose
-from honed.experiment.blocks import mirrored
+from honed.experiment.turns import mirrored
 from honed.record import Record
 from honed.run.parent import measure
 from honed.statistics.paired import sequence

@@ -28,7 +28,7 @@ from pathlib import Path
 from honed import artifacts
 from honed.backends.base import LoadRequest, load_backend
 from honed.case import Case
-from honed.experiment.blocks import mirrored
+from honed.experiment.turns import mirrored
 from honed.models.checkpoint import ModelRequest
 from honed.models.obtain import materialise
 from honed.run.parent import measure

@@ -1,7 +1,7 @@
 """Knob: one setting, declared in the file that applies it.
 
-The CLI key, the search space, the record's column, the importance label and the help line are all
-derived from here.
+The CLI key, the search space, the record's column, the importance label and the help line all
+derive from the Knob.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from honed.values import as_typed
+
 Value = bool | int | float | str
 Phase = Literal["system", "spawn", "load"]
 Scale = Literal["nominal", "linear", "log2"]
@@ -17,9 +19,11 @@ Scale = Literal["nominal", "linear", "log2"]
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """Whether something can be used here; `why` not, and `how` to get it (a command).
+    """Whether an engine, a knob or a value can be used on this machine.
 
-    `needs` are the packages that are missing, where that is all.
+    why: the reason if it cannot.
+    how: the command that makes it available.
+    needs: the missing packages, if installing them is enough.
     """
 
     ok: bool
@@ -48,10 +52,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class SpawnEffect:
-    """What a spawn-phase knob changes about a child before its first instruction.
+    """What a spawn-phase knob changes about a child process before its first instruction.
 
-    `in_child` names calls that the worker makes before any framework is imported, as
-    {function: argument}; `honed.machine.spawn` finds them in the room's IN_CHILD tables.
+    `in_child` names calls that the worker makes before it imports any framework, as
+    {function: argument}; `honed.machine.spawn` finds the functions in the IN_CHILD tables.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -73,17 +77,20 @@ def _unproven() -> Value | None:
 
 @dataclass(frozen=True, slots=True)
 class Knob:
-    """One setting. Unset (None) means untouched.
+    """One setting. Unset (None) means that honed leaves it as it is.
 
-    A system-phase knob changes the whole machine around the workers, and only when allowed.
-
-    `name` is the whole key a user types: `allocator`, `torch.mode`. A spawn-phase knob is applied
-    by `spawn(value)` and proven by `read_back()` inside the worker; a load-phase knob is applied
-    and read back by the backend or workload that declares it. `proves(asked, got)` decides
-    whether what was read back is what was asked for; by default, equality. `beside` names other
-    knobs and the values of theirs beside which this one means something (None: unset); `pool` is
-    the thread pool that it is a setting of, for engines that have it. `moot()` says why no value
-    changes anything on this machine; a search then leaves the knob out.
+    name: the whole key that a user types: `allocator`, `torch.mode`.
+    phase: when the setting is applied. A system-phase knob changes the whole machine around the
+        workers, only when the user allows it. A spawn-phase knob is applied by `spawn(value)`
+        before a worker starts, and `read_back()` inside the worker proves it. A load-phase knob
+        is applied and read back by the backend or workload that declares it.
+    proves: proves(asked, got) decides whether the value that was read back is the one that was
+        asked for; by default, equality.
+    beside: other knob -> the values that it must have for this knob to have an effect; None means
+        unset.
+    pool: the thread pool that the knob configures; it applies to engines with this pool.
+    moot: the reason why no value changes anything on this machine, else empty; a search leaves
+        a moot knob out.
     """
 
     name: str
@@ -102,7 +109,7 @@ class Knob:
 
     @property
     def owner(self) -> str:
-        """The backend or workload that declares it; empty for the machine's own knobs."""
+        """The backend or workload that declares the knob; empty for all other knobs."""
         return self.name.rpartition(".")[0]
 
     def allows(self, value: Value) -> bool:
@@ -114,4 +121,4 @@ class Knob:
     def choices(self) -> str:
         if isinstance(self.values, Span):
             return str(self.values)
-        return ", ".join(str(v).lower() if isinstance(v, bool) else str(v) for v in self.values)
+        return ", ".join(map(as_typed, self.values))

@@ -1,7 +1,7 @@
-"""The catalogue of knobs: which there are, whose each is, and which apply to a Case.
+"""The catalogue of knobs: which exist, who declares each, and which apply to a Case.
 
-Knobs are declared in the KNOBS of the file that applies them; this file only collects them, by
-listing directories, so that no framework and no room is imported before it is asked for.
+Each knob is declared in KNOBS of the file that applies it. The catalogue collects them by listing
+directories, so that it imports neither a room nor a framework before someone needs the knobs.
 """
 
 from __future__ import annotations
@@ -21,22 +21,23 @@ _OWNED_ROOMS = ("honed.backends", "honed.workloads")
 @cache
 def all_knobs() -> Mapping[str, Knob]:
     """Every knob of any backend or workload, of the inputs and of the machine, by its key."""
-    found: dict[str, Knob] = {}
-    for room in (*_FREE_ROOMS, *_OWNED_ROOMS):
-        working = discovery.survey(room).working
-        found |= {k.name: k for variant in working.values() for k in getattr(variant, "KNOBS", ())}
-    return found
+    files = [
+        module
+        for room in (*_FREE_ROOMS, *_OWNED_ROOMS)
+        for module in discovery.survey(room).working.values()
+    ]
+    return {knob.name: knob for module in files for knob in getattr(module, "KNOBS", ())}
 
 
 def listed_knobs() -> Mapping[str, Knob]:
-    """The knobs that users are told of: all but those of hidden backends and workloads."""
+    """The knobs that help texts list: all except those of hidden backends and workloads."""
     surveys = [discovery.survey(room) for room in _OWNED_ROOMS]
     hidden = {name for s in surveys for name in set(s.working) - set(s.listed)}
     return {name: knob for name, knob in all_knobs().items() if knob.owner not in hidden}
 
 
 def known_keys() -> dict[str, str]:
-    """Every key that users are told of, with its help line."""
+    """Every key that help texts list, with its help line."""
     core = {f.name: str(f.metadata["help"]) for f in CORE_FIELDS}
     return core | {k.name: f"{k.help} ({k.choices})" for k in listed_knobs().values()}
 
@@ -52,7 +53,7 @@ def belongs(key: str, backend: str, workload: str) -> bool:
 
 
 def applicable_knobs(case: Case) -> dict[str, Knob]:
-    """The knobs that mean something for `case`: all but other backends' and workloads'."""
+    """The knobs that belong to the Case: all except those of other backends and workloads."""
     return {
         key: knob for key, knob in all_knobs().items() if belongs(key, case.backend, case.workload)
     }

@@ -1,4 +1,4 @@
-"""Which records: conditions as one types them, `batch_size=8 and created>2026-03-01`."""
+"""Conditions that select records, as one types them: `batch_size=8 and created>2026-03-01`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 from honed.case import CORE_KEYS
 from honed.errors import UsageError, did_you_mean
 from honed.record import STATUSES
+from honed.values import as_typed
 
-# What can be asked for besides the Case's keys: the store has a column for each.
+# What a condition may name besides the keys of a Case: the store has a column for each.
 COLUMNS = ("status", "sweep", "honed", "case_id", "created", "id")
 
 _OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -29,7 +30,7 @@ _AND = re.compile(r"\s+and\s+(?=[\w.-]+\s*(?:!=|>=|<=|=|>|<))")  # a value may h
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One comparison; `value` is as one types it."""
+    """One comparison; `value` is spelled as the user typed it."""
 
     key: str
     sign: str
@@ -39,33 +40,37 @@ class Condition:
     def of_column(self) -> bool:
         return self.key in COLUMNS
 
-    def compare(self, found: Any) -> Any:
-        """`found SIGN value`: of two words a bool, of a database's column an expression."""
-        return _OPERATORS[self.sign](found, self.value)
+    def compare(self, left: Any) -> Any:
+        """`left SIGN value`: a bool for two words, an expression for a database's column."""
+        return _OPERATORS[self.sign](left, self.value)
 
     def holds(self, case: Mapping[str, Any]) -> bool:
-        """For a Case's own value. What is unset is neither more nor less than anything."""
-        found = case.get(self.key)
+        """Whether the Case's value meets the condition; an unset one is not more or less than
+        anything."""
+        value = case.get(self.key)
         if self.sign in ("=", "!="):
-            return bool(_OPERATORS[self.sign](_word(found), _word(self.value)))
-        if not isinstance(found, int | float):
+            return bool(_OPERATORS[self.sign](_comparable(value), _comparable(self.value)))
+        if not isinstance(value, int | float):
             return False
-        return bool(_OPERATORS[self.sign](float(found), float(self.value)))
+        return bool(_OPERATORS[self.sign](float(value), float(self.value)))
 
 
 def parse(where: Mapping[str, Any] | Sequence[str]) -> tuple[Condition, ...]:
-    """Keys with the values they must have, or words; all of them must hold."""
+    """The conditions of a mapping (key: the value it must have) or of words as a user types
+    them. All of them must hold."""
     if isinstance(where, Mapping):
-        found = [Condition(k, "=", str(v) if k in COLUMNS else _word(v)) for k, v in where.items()]
+        conditions = [
+            Condition(k, "=", str(v) if k in COLUMNS else _comparable(v)) for k, v in where.items()
+        ]
     else:
-        found = [_condition(part) for word in where for part in _AND.split(word)]
-    for condition in found:
+        conditions = [_condition(part) for word in where for part in _AND.split(word)]
+    for condition in conditions:
         _check(condition)
-    return tuple(found)
+    return tuple(conditions)
 
 
 def known_keys(conditions: Sequence[Condition], cases: Sequence[Mapping[str, Any]]) -> None:
-    """UsageError for a key that neither a Case nor any of these has."""
+    """UsageError for a key that is no key of a Case, no column, and in none of `cases`."""
     known = {*CORE_KEYS, *COLUMNS, *(key for case in cases for key in case)}
     for key in (c.key for c in conditions):
         if key not in known:
@@ -103,14 +108,10 @@ def _check(condition: Condition) -> None:
             ) from None
 
 
-def _word(value: Any) -> str:
-    """As one would type it: 5 and 5.0 are the same, True is true, None is null."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
+def _comparable(value: object) -> str:
+    """One spelling for equal values: 5 and 5.0 are the same, and so are True and true."""
+    text = as_typed(value)
     try:
-        return repr(float(value))
+        return repr(float(text))
     except ValueError:
-        text = str(value)
         return text.lower() if text.lower() in ("true", "false", "null") else text

@@ -1,30 +1,32 @@
-"""How a value of a setting is spelled: as a person types it, and as the command line reads it."""
+"""How a value is spelled: as a person types it, and as the command line reads it back."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
-from honed.knob import Value
-
 _BARE = re.compile(r"[\w./@+-]+")
 
 
-def as_typed(value: Value | None) -> str:
-    """The spelling for people: `true`, `null`, `int8`, `0.5`."""
+def as_typed(value: object) -> str:
+    """The spelling for people: `true`, `null`, `int8`, `0.5`, and `5` for 5.0."""
     if value is None:
         return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
-def as_override(value: Value | None) -> str:
+def as_override(value: object) -> str:
     """The spelling that the override grammar of `honed run` reads back as the same value."""
+    if isinstance(value, float):
+        return str(value)
     if isinstance(value, str) and not _BARE.fullmatch(value):
         escaped = value.replace("\\", "\\\\").replace("'", "\\'")
         return f"'{escaped}'"
     return as_typed(value)
 
 
-def typed_words(settings: Mapping[str, Value | None]) -> tuple[str, ...]:
+def typed_words(settings: Mapping[str, object]) -> tuple[str, ...]:
     """Each setting as `key=value`, for people."""
     return tuple(f"{key}={as_typed(value)}" for key, value in settings.items())

@@ -1,4 +1,7 @@
-"""Every test run has a cache of its own and never asks the network."""
+"""Every test run has a cache of its own and never asks the network.
+
+A test run that a test starts uses the cache of the outer run, which HONED_TESTS_CACHE names.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,14 @@ _CACHE = pytest.StashKey[str]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Set before any test module is imported: libraries read these on import."""
-    folder = tempfile.mkdtemp(prefix="honed-tests-")
-    config.stash[_CACHE] = folder
+    folder = os.environ.get("HONED_TESTS_CACHE")
+    if folder is None:
+        folder = config.stash[_CACHE] = tempfile.mkdtemp(prefix="honed-tests-")
     os.environ["HONED_CACHE"] = folder
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["HF_MODULES_CACHE"] = f"{folder}/modules"
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    shutil.rmtree(config.stash[_CACHE], ignore_errors=True)
+    if _CACHE in config.stash:
+        shutil.rmtree(config.stash[_CACHE], ignore_errors=True)

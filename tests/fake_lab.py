@@ -7,7 +7,7 @@ import itertools
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +24,8 @@ class FakeLab:
     """A process takes `cost_s` and has the median latency `latency_s(case)`, times its own luck.
 
     `failing` names the status of Cases that fail. `exports` is how many processes of a Case export
-    first. After `interrupt_after` processes the next one is interrupted by Ctrl-C.
+    first. After `interrupt_after` processes the next one is interrupted by Ctrl-C. Reading the
+    clock takes `tick_s`.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class FakeLab:
         self.noise: float | Callable[[Case], float] = noise
         self.luck: Callable[[], float] | None = None  # of the next process, as a logarithm
         self.cost_s = 8.0
+        self.tick_s = 0.0
         self.now_s = 0.0
         self.failing: Callable[[Case], str | None] = lambda _: None
         self.exports: Callable[[Case], int] = lambda _: 0
@@ -47,6 +49,7 @@ class FakeLab:
         self._ids = itertools.count()
 
     def clock_s(self) -> float:
+        self.now_s += self.tick_s
         return self.now_s
 
     def alone(self) -> contextlib.AbstractContextManager[None]:
@@ -74,9 +77,6 @@ class FakeLab:
                 failed_record(error.status, str(error), case=case.to_json()), sweep
             )
         return self._stored(self._record(case), sweep)
-
-    def medians_s(self, records: Iterable[Record]) -> list[float]:
-        return [r.metrics.latency_s.p50 for r in records if r.metrics is not None]
 
     def _record(self, case: Case) -> Record:
         status = self.failing(case)

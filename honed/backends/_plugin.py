@@ -1,4 +1,4 @@
-"""A torch module run by an optimiser that plugs into torch: what such engines have in common."""
+"""What ipex and zentorch share: a torch module that a plug-in of torch optimises."""
 
 from __future__ import annotations
 
@@ -8,92 +8,67 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from honed.backends.base import Batch, LoadRequest, Outputs
-from honed.errors import UnsupportedError
+from honed.backends._torch import TensorStep, load_with_head
+from honed.backends.base import Batch, LoadRequest, refuse_gpu
 from honed.knob import AVAILABLE, Availability, Value
 
-# A module in its precision and one feed -> what is called with feeds.
+# (module in its precision, one feed) -> the optimised module
 Optimise = Callable[[Any, tuple[Any, ...]], Any]
-# The module, what is called, how often each operator ran in one call -> what the engine does.
+# (module, optimised module, how often each operator ran in one call) -> what is read back
 Proofs = Callable[[Any, Any, Counter[str]], Mapping[str, Value | None]]
 
 
-def installed_apart(engine: str, modules: Mapping[str, str], packages: str) -> Availability:
-    """Whether every module -> package is here; else how to make the environment of `packages`."""
+def installed_apart(
+    engine: str, modules: Mapping[str, str], requirements: tuple[str, ...]
+) -> Availability:
+    """Whether every module of `modules` (module -> package) can be imported; else the command that
+    makes an environment of `requirements`."""
     missing = [package for module, package in modules.items() if find_spec(module) is None]
     if not missing:
         return AVAILABLE
-    how = f"honed env create {engine} {packages}; then python={engine}"
+    how = f"honed env create {engine} {shlex.join(requirements)}; then python={engine}"
     return Availability(False, f"{' and '.join(missing)} not installed", how, tuple(missing))
 
 
-def quoted(packages: tuple[str, ...]) -> str:
-    return shlex.join(packages)
+class PluginStep(TensorStep):
+    """The module is optimised when the first feed is prepared, outside the timing.
 
-
-class PluginStep:
-    """The module is optimised when the first feed is prepared, outside the timing."""
+    Its tensor peak is unknown: plug-ins allocate memory past torch's allocator, whose count would
+    be too small.
+    """
 
     def __init__(self, request: LoadRequest, optimise: Optimise, proofs: Proofs) -> None:
         import torch
 
-        from honed.models.heads import input_names, output_names
-        from honed.models.torch.head import wrap
-        from honed.models.torch.module import load_module
-
-        if request.case.device != "cpu":
-            raise UnsupportedError(f"{request.case.backend} runs on CPUs only", "device=cpu")
+        refuse_gpu(request.case, request.case.backend)
+        super().__init__(request)
         if request.threads is not None:
             torch.set_num_threads(request.threads)
-        checkpoint = request.checkpoint
-        module = wrap(load_module(checkpoint), checkpoint.task, checkpoint.pooling).eval()
+        module = load_with_head(request)
         if request.case.precision == "bf16":
             module = module.to(torch.bfloat16)
         self.weights_bytes = sum(int(p.nbytes) for p in module.parameters())
-        self.input_names = input_names(checkpoint)
-        self.output_names = output_names(checkpoint.task, checkpoint.pooling)
         self._module, self._optimise, self._proofs = module, optimise, proofs
-        self._call: Any = None
+        self._optimised: Any = None
         self._feed: tuple[Any, ...] = ()
 
     def prepare(self, batch: Batch) -> tuple[Any, ...]:
         import torch
 
-        self._feed = tuple(torch.from_numpy(batch[name]) for name in self.input_names)
-        if self._call is None:
+        self._feed = self.tensors(batch)
+        if self._optimised is None:
             with torch.inference_mode():
-                self._call = self._optimise(self._module, self._feed)
+                self._optimised = self._optimise(self._module, self._feed)
+            self.call = lambda feed: self._optimised(*feed)
         return self._feed
 
-    def run(self, feed: tuple[Any, ...]) -> Any:
-        import torch
-
-        with torch.inference_mode():
-            return self._call(*feed)
-
-    def outputs(self, raw: Any) -> Outputs:
-        return {n: t.float().numpy() for n, t in zip(self.output_names, raw, strict=True)}
-
-    def tensor_peak_bytes(self, feed: Any) -> int | None:  # noqa: ARG002
-        """Unknown: plug-ins take memory past torch's allocator, whose count would be short."""
-        return None
-
-    def device_memory(self, feed: Any) -> Mapping[str, int]:  # noqa: ARG002
-        return {}
-
     def read_back(self) -> Mapping[str, Value | None]:
-        import torch
-
-        ran = self._operators()
-        return {
-            "threads": torch.get_num_threads(),
-            "device": "cpu",
-            "isa": torch.backends.cpu.get_cpu_capability(),
-            **self._proofs(self._module, self._call, ran),
-        }
+        proofs = self._proofs(self._module, self._optimised, self._operators())
+        return {**super().read_back(), **proofs}
 
     def close(self) -> None:
-        self._call = self._module = None
+        super().close()
+        self._optimised = self._module = None
 
     def _operators(self) -> Counter[str]:
         """How often each operator ran in one call, by the profiler's names."""
@@ -105,9 +80,9 @@ class PluginStep:
 
 
 def precision_of(module: Any) -> str | None:
-    """The parameters' one type; None where there are several."""
+    """The type of the parameters; None if they have several."""
     import torch
 
     names = {torch.float32: "fp32", torch.bfloat16: "bf16"}
-    found = {p.dtype for p in module.parameters()}
-    return names.get(found.pop()) if len(found) == 1 else None
+    types = {p.dtype for p in module.parameters()}
+    return names.get(types.pop()) if len(types) == 1 else None

@@ -29,75 +29,95 @@ Outputs = Mapping[str, Any]  # name -> float numpy array, first axis = batch
 
 
 @dataclass(frozen=True, slots=True)
-class LoadRequest:
-    """Everything a backend needs: the Case, and the checkpoint with "auto" resolved.
+class Calibration:
+    """Batches that a quantiser may look at. Fidelity is never judged on them."""
 
-    `threads` None leaves the engine its own choice. `calibration` are batches that a quantiser
-    may look at; they are never the batches that fidelity is judged on. There are some for int8
-    and int4. A quantiser that uses them puts `calibration_key` into its artifact's content and
-    `calibrated_on` into what is read back as "calibration".
+    batches: tuple[Batch, ...]
+    source: str = "unknown source"
+
+    @property
+    def key(self) -> str:
+        """A hash of the batches, for the content of an artifact that depends on them."""
+        digest = hashlib.sha256()
+        for batch in self.batches:
+            for name in sorted(batch):
+                digest.update(f"{name}{batch[name].shape}".encode() + batch[name].tobytes())
+        return digest.hexdigest()[:20]
+
+    def __str__(self) -> str:
+        """The value of "calibration" in what a quantised step reads back."""
+        return f"{len(self.batches)} batches: {self.source}"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRequest:
+    """What a backend needs to load a model: the Case, and the checkpoint with "auto" resolved.
+
+    `threads` is None where the engine chooses for itself. `calibration` is given for the
+    precisions that the backend's traits name as calibrated.
     """
 
     case: Case
     checkpoint: Checkpoint
     threads: int | None
-    calibration: tuple[Batch, ...] = ()
-    calibration_source: str = ""
+    calibration: Calibration | None = None
 
     @property
     def calibration_key(self) -> str:
-        """Names the calibration batches by their content; empty without any."""
-        if not self.calibration:
-            return ""
-        found = hashlib.sha256()
-        for batch in self.calibration:
-            for name in sorted(batch):
-                found.update(f"{name}{batch[name].shape}".encode() + batch[name].tobytes())
-        return found.hexdigest()[:20]
+        """The hash of the calibration batches; empty without any."""
+        return "" if self.calibration is None else self.calibration.key
 
     @property
-    def calibrated_on(self) -> str | None:
-        """How many batches of what, as one reads it; None without any."""
-        if not self.calibration:
-            return None
-        return f"{len(self.calibration)} batches: {self.calibration_source or 'unknown source'}"
+    def calibration_batches(self) -> tuple[Batch, ...]:
+        """The calibration batches, or batches of random ids if none were given."""
+        if self.calibration is not None:
+            return self.calibration.batches
+        from honed.models.calibration import random_calibration
+
+        return random_calibration(self.checkpoint).batches
+
+    def read_back_calibration(self, *, used: bool) -> str | None:
+        """What a step reads back as "calibration"; None if its quantiser used no batches."""
+        return str(self.calibration) if used and self.calibration is not None else None
 
 
 class Step(Protocol):
-    """Loaded, ready, callable, closable. Only `run` is timed."""
+    """A loaded model that can be called. Only `run` is timed."""
 
     weights_bytes: int
 
     def prepare(self, batch: Batch) -> Any:
-        """The batch as this engine takes it; done once, outside the timing."""
+        """Convert a batch to what this engine takes. Done once, outside the timing."""
 
     def run(self, feed: Any) -> Any:
-        """One forward pass; returns when the outputs are complete (CUDA: synchronised)."""
+        """One forward pass. It returns when the outputs are complete (on CUDA: synchronised)."""
 
     def outputs(self, raw: Any) -> Outputs:
-        """What `run` returned, as numpy float arrays under the task's names."""
+        """What `run` returned, as numpy float arrays under the task's output names."""
 
     def tensor_peak_bytes(self, feed: Any) -> int | None:
-        """Weights + inputs + the most tensors alive in one call, by the engine's own allocator.
-
-        None where the engine cannot tell.
-        """
+        """The peak of one call by the engine's own allocator: weights, inputs and all tensors
+        alive at once. None if the engine cannot report it."""
 
     def device_memory(self, feed: Any) -> Mapping[str, int]:
         """`allocated_peak_bytes` and `reserved_peak_bytes` of one call on a GPU; else empty."""
 
     def read_back(self) -> Mapping[str, Value | None]:
-        """What the engine says of itself: `threads`, `precision` and each knob by its full key.
+        """The settings in force, by the engine's own report: `threads`, `precision`, and each knob
+        by its full key.
 
-        `skips_padding` is true where an engine computes the real tokens of a batch only.
-        `caller` is "waits" where calls run on threads of the engine's own, and the thread that
-        called only hands over and waits: it is then not counted as running. `turns` is true where
-        threads that hand work to the pool compute a share while as many of the pool's wait: more
-        threads run than at a time, so that how many are runnable at once is what counts.
+        `skips_padding` is True if the engine computes only the real tokens of a batch.
+
+        `caller` is "waits" if the engine computes on its own threads while the calling thread only
+        waits; the calling thread is then not counted as running.
+
+        `turns` is True if the submitting threads compute too while as many pool threads wait. More
+        threads then run over a call than run at once, so the proof counts those that are runnable
+        at the same time.
         """
 
     def close(self) -> None:
-        """Let go of the weights."""
+        """Release the weights."""
 
 
 UNLIKELY_RANK = 9
@@ -139,31 +159,32 @@ class Backend(Protocol):
     """The names that a backend file must define. It may also define `TRAITS`."""
 
     KNOBS: tuple[Knob, ...]
-    PRECISIONS: tuple[str, ...]  # on a CPU with the instructions for it
+    PRECISIONS: tuple[str, ...]  # on a CPU with the instructions for them
     HELP: str  # one line
-    REFERENCE: str  # the backend whose fp32 output is the truth for this one: "torch"
+    REFERENCE: str  # the backend whose fp32 outputs are the truth for this one: "torch"
     EXTRA: str  # the extra that installs it: "onnxruntime" in honed[onnxruntime]
 
     def available(self) -> Availability:
-        """Whether the engine is installed; how to install it otherwise. Imports nothing heavy."""
+        """Whether the engine is installed, or how to install it. Imports nothing heavy."""
 
     def versions(self) -> Mapping[str, str]:
-        """Package name -> version, of everything that shapes the artifact or the result."""
+        """Package name -> version, for every package that shapes the artifact or the result."""
 
     def check(self, case: Case) -> None:
         """Raise UnsupportedError for a combination that this engine cannot do. Imports nothing."""
 
     def start(self) -> None:
-        """Import the framework, so that its cost is not counted as the model's."""
+        """Import the framework, so that its import is not counted as loading the model."""
 
     def artifact(self, request: LoadRequest) -> Mapping[str, Any] | None:
-        """What decides the exported artifact's content, or None if the engine needs none."""
+        """Everything that decides the content of the exported artifact; None if the engine loads
+        the checkpoint itself."""
 
     def build(self, request: LoadRequest, folder: Path) -> None:
-        """Export into `folder` (empty, private). Runs in a process of its own."""
+        """Export into `folder`, which is empty and private. Runs in a process of its own."""
 
     def load(self, request: LoadRequest, artifact: Path | None) -> Step:
-        """A ready Step. `artifact` is the folder that `build` filled."""
+        """A Step that is ready to be called. `artifact` is the folder that `build` filled."""
 
 
 def load_backend(name: str) -> Backend:
@@ -238,7 +259,8 @@ def survey_backends() -> honed.discovery.Survey:
 
 
 def installed(modules: Mapping[str, str], extra: str) -> Availability:
-    """Whether every importable module -> package of `modules` is there; the command otherwise."""
+    """Whether every module of `modules` (module -> package) can be imported; else the command that
+    installs the missing packages."""
     missing = [package for module, package in modules.items() if find_spec(module) is None]
     if not missing:
         return AVAILABLE
@@ -254,11 +276,31 @@ def refuse(case: Case, backend: str, precisions: Sequence[str]) -> None:
         )
 
 
+def refuse_gpu(case: Case, engine: str) -> None:
+    """Raise UnsupportedError for a device other than the CPU."""
+    if case.device != "cpu":
+        raise UnsupportedError(
+            f"honed runs {engine} on CPUs only", "device=cpu, or backend=torch for a GPU"
+        )
+
+
 def refuse_values(case: Case, knobs: Sequence[Knob]) -> None:
-    """Raise UnsupportedError for a value of a knob that is not to be had on this machine."""
+    """Raise UnsupportedError for a knob value that this machine does not offer."""
     for knob in knobs:
         value = case.get(knob.name)
         if value is None or knob.available_value is None:
             continue
-        if not (found := knob.available_value(value)).ok:
-            raise UnsupportedError(f"{knob.name}={value}: {found.why}", found.how)
+        if not (availability := knob.available_value(value)).ok:
+            raise UnsupportedError(f"{knob.name}={value}: {availability.why}", availability.how)
+
+
+def about_model(request: LoadRequest, artifact_format: int) -> dict[str, Any]:
+    """The part of an artifact's content that every exporter shares. An exporter raises
+    `artifact_format` when it writes the same model in another way."""
+    checkpoint = request.checkpoint
+    return {
+        "format": artifact_format,
+        "checkpoint": checkpoint.key,
+        "task": checkpoint.task,
+        "pooling": checkpoint.pooling,
+    }

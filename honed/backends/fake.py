@@ -1,4 +1,4 @@
-"""A fake engine: instant, deterministic, no framework. It can misbehave on request, for tests."""
+"""A fake engine for tests: instant, deterministic, without a framework; it fails on request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PRECISIONS = ("fp32", "bf16", "int8")
 TRAITS = Traits(hidden=True, calibrated=("int8",))
 
 LATENCY = Knob("fake.latency_us", "how long a call takes", Span(0, 10_000_000))
-ALLOCATE = Knob("fake.allocate_kib", "memory that a call takes and gives back", Span(0, 2**24))
+ALLOCATE = Knob("fake.allocate_kib", "memory that a call allocates and frees", Span(0, 2**24))
 FAIL = Knob(
     "fake.fail",
     "how it fails",
@@ -29,11 +29,13 @@ FAIL = Knob(
         "diverge", "not-finite", "lie", "print",
     ),
 )  # fmt: skip
-NOISE = Knob("fake.noise_percent", "how far its outputs are off, of their size", Span(0, 1000))
-BUILD = Knob("fake.build", "make an artifact first: well, or badly", ("ok", "raise", "kill"))
+NOISE = Knob("fake.noise_percent", "error of its outputs, relative to their size", Span(0, 1000))
+BUILD = Knob(
+    "fake.build", "whether it builds an artifact first, and how that ends", ("ok", "raise", "kill")
+)
 KNOBS = (LATENCY, ALLOCATE, FAIL, NOISE, BUILD)
 
-_HIDDEN = 16
+_WIDTH = 16  # of the vectors that it returns
 
 
 def available() -> Availability:
@@ -57,11 +59,8 @@ def artifact(request: LoadRequest) -> Mapping[str, Any] | None:
     if not how:
         return None
     about = {"checkpoint": request.checkpoint.key, "build": how}
-    return about | ({"calibration": request.calibration_key} if _calibrates(request) else {})
-
-
-def _calibrates(request: LoadRequest) -> bool:
-    return request.case.precision == "int8"
+    calibrated = request.case.precision in TRAITS.calibrated
+    return about | ({"calibration": request.calibration_key} if calibrated else {})
 
 
 def build(request: LoadRequest, folder: Path) -> None:
@@ -83,7 +82,7 @@ def load(request: LoadRequest, artifact: Path | None) -> FakeStep:
 
 
 class FakeStep:
-    """Sleeps for `fake.latency_us`, then hashes ids into vectors."""
+    """Waits for `fake.latency_us`, then hashes ids into vectors."""
 
     def __init__(self, request: LoadRequest) -> None:
         self.case = request.case
@@ -93,7 +92,8 @@ class FakeStep:
         self.allocate_bytes = int(self.case.get("fake.allocate_kib") or 0) * 1024
         self.fail = self.case.get("fake.fail")
         self.noise = int(self.case.get("fake.noise_percent") or 0) / 100
-        self.calibrated = request.calibrated_on if _calibrates(request) else None
+        calibrated = self.case.precision in TRAITS.calibrated
+        self.calibration = request.read_back_calibration(used=calibrated)
 
     def prepare(self, batch: Batch) -> Any:
         return batch
@@ -131,24 +131,24 @@ class FakeStep:
             "threads": self.threads or 1,
             "precision": "fp16" if self.fail == "lie" else self.case.precision,
             "device": "cpu",
-            "calibration": self.calibrated,
+            "calibration": self.calibration,
             **{k.name: self.case.get(k.name) for k in KNOBS},
         }
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """It holds nothing."""
 
 
 def _vectors(ids: Any) -> Any:
     """[batch, length] ids -> [batch, 16] vectors, the same on every machine."""
     import numpy as np
 
-    phases = np.arange(1, _HIDDEN + 1)
+    phases = np.arange(1, _WIDTH + 1)
     return np.sin(ids[:, :, None] * phases / 7.0).mean(axis=1).astype(np.float32)
 
 
 def _noise(vectors: Any) -> Any:
-    """As large as the vectors, and another one for each: where it points follows from them."""
+    """Noise as large as the vectors, in a direction that each vector decides."""
     import numpy as np
 
     turned = np.sin(vectors * 1e4).astype(np.float32)

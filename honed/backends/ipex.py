@@ -1,4 +1,4 @@
-"""Intel Extension for PyTorch: retired by Intel after 2.8, kept measurable here."""
+"""Intel Extension for PyTorch: Intel retired it after 2.8, but deployments can be measured."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from honed.backends._plugin import PluginStep, installed_apart, precision_of, quoted
+from honed.backends._plugin import PluginStep, installed_apart, precision_of
 from honed.backends.base import LoadRequest, Step, Traits, refuse
 from honed.case import Case
 from honed.knob import Availability, Knob, Value
@@ -17,7 +17,7 @@ HELP = "Intel Extension for PyTorch 2.8 (retired by Intel); in an environment of
 EXTRA = "torch"
 REFERENCE = "torch"
 PRECISIONS = ("fp32", "bf16")
-# It is built for one release of torch; that torch goes with transformers 4.
+# It is built for one release of torch, which works with transformers 4 only.
 _ENVIRONMENT = (
     "torch==2.8.0",
     "intel-extension-for-pytorch==2.8.0",
@@ -28,7 +28,7 @@ TRAITS = Traits(environment=_ENVIRONMENT, thread_pool="openmp")
 
 MODE = Knob(
     name="ipex.mode",
-    help="how the optimised module runs: as it is, or traced and frozen",
+    help="how the optimised module runs: eagerly, or traced and frozen",
     values=("eager", "torchscript"),
 )
 KNOBS = (MODE,)
@@ -37,7 +37,7 @@ KNOBS = (MODE,)
 def available() -> Availability:
     module = "intel_extension_for_pytorch"
     modules = {"torch": "torch", module: _ENVIRONMENT[1], "transformers": _ENVIRONMENT[2]}
-    return installed_apart("ipex", modules, quoted(_ENVIRONMENT))
+    return installed_apart("ipex", modules, _ENVIRONMENT)
 
 
 def versions() -> Mapping[str, str]:
@@ -54,7 +54,7 @@ def start() -> None:
 
 
 def artifact(_: LoadRequest) -> Mapping[str, Any] | None:
-    """Nothing is exported: the module is optimised in memory."""
+    """None: the module is optimised in memory."""
     return None
 
 
@@ -85,13 +85,15 @@ def _traced(module: Any, feed: tuple[Any, ...]) -> Any:
 
 
 def _proofs(module: Any, call: Any, ran: Counter[str]) -> Mapping[str, Value | None]:
-    """Precision counts as proven only where the extension's own operators did the work."""
+    """Precision is proven only if operators of the extension ran in a call."""
     import torch
 
-    own = sum(n for name, n in ran.items() if name.startswith(("torch_ipex::", "ipex_prepack::")))
+    operators = sum(
+        n for name, n in ran.items() if name.startswith(("torch_ipex::", "ipex_prepack::"))
+    )
     mode = "torchscript" if isinstance(call, torch.jit.ScriptModule) else "eager"
     return {
-        "precision": precision_of(module) if own else None,
-        "ipex_operators": own,
+        "precision": precision_of(module) if operators else None,
+        "ipex_operators": operators,
         MODE.name: mode,
     }

@@ -1,4 +1,4 @@
-"""zentorch: AMD's plug-in, torch.compile with AMD's own kernels for its processors."""
+"""zentorch: AMD's plug-in for torch.compile, with kernels for AMD processors."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from honed.backends._plugin import PluginStep, installed_apart, precision_of, quoted
+from honed.backends._plugin import PluginStep, installed_apart, precision_of
 from honed.backends.base import LoadRequest, Step, Traits, refuse
 from honed.case import Case
 from honed.knob import Availability, Value
 from honed.machine.facts import package_versions
 
-HELP = "AMD's zentorch: torch.compile with its kernels; in an environment of its own"
+HELP = "AMD's zentorch: torch.compile with AMD's kernels; in an environment of its own"
 EXTRA = "torch"
 REFERENCE = "torch"
 PRECISIONS = ("fp32", "bf16")
 KNOBS = ()
-# Each release is built for one release of torch, and its number begins with that one's.
+# Each release is built for one release of torch, whose number begins its own.
 _ENVIRONMENT = ("torch==2.13.0", "zentorch==2.13.0.2", "transformers>=5.0")
 TRAITS = Traits(environment=_ENVIRONMENT, thread_pool="openmp")
 
 
 def available() -> Availability:
     modules = {"torch": "torch", "zentorch": "zentorch", "transformers": "transformers"}
-    return installed_apart("zentorch", modules, quoted(_ENVIRONMENT))
+    return installed_apart("zentorch", modules, _ENVIRONMENT)
 
 
 def versions() -> Mapping[str, str]:
@@ -42,7 +42,7 @@ def start() -> None:
 
 
 def artifact(_: LoadRequest) -> Mapping[str, Any] | None:
-    """Nothing is exported: it compiles when it is first called."""
+    """None: the module is compiled when it is first called."""
     return None
 
 
@@ -61,6 +61,9 @@ def _compiled(module: Any, _: tuple[Any, ...]) -> Any:
 
 
 def _proofs(module: Any, _: Any, ran: Counter[str]) -> Mapping[str, Value | None]:
-    """Precision counts as proven only where the plug-in's own operators did the work."""
-    own = sum(n for name, n in ran.items() if name.startswith("zentorch::"))
-    return {"precision": precision_of(module) if own else None, "zentorch_operators": own}
+    """Precision is proven only if operators of the plug-in ran in a call."""
+    operators = sum(n for name, n in ran.items() if name.startswith("zentorch::"))
+    return {
+        "precision": precision_of(module) if operators else None,
+        "zentorch_operators": operators,
+    }

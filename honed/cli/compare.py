@@ -1,17 +1,17 @@
-"""honed compare: which setting is faster, said only when the trials can tell."""
+"""honed compare: which setting is faster, with a verdict only when it is certain."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import sys
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from honed.cli.money import Costs, PriceOption
+from honed.measures import COMPARED, MEASURES, UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from honed.cli.progress import Line
     from honed.compare.outcome import Comparison, Side
-    from honed.compare.session import How, Progress
+    from honed.compare.session import CompareOptions, CompareProgress
+    from honed.run.lab import LocalLab
     from honed.show.cost import Cost
 
 UNDECIDED = 3
@@ -44,7 +45,7 @@ def compare(
     resolution: Annotated[str, typer.Option(help="The least difference that matters.")] = "2%",
     budget: Annotated[str, typer.Option(help="The most time it may take: 90s, 10m, 1h.")] = "10m",
     metric: Annotated[
-        Literal["latency", "throughput"], typer.Option(help="What is compared.")
+        str, typer.Option(metavar=f"[{'|'.join(COMPARED)}]", help="What is compared.")
     ] = "latency",
     price: PriceOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One object on stdout.")] = False,
@@ -61,19 +62,21 @@ def compare(
     """
     from honed import units
     from honed.cli.progress import Line
-    from honed.compare.session import How
+    from honed.compare.session import CompareOptions
+    from honed.run.lab import LocalLab
+    from honed.store import open_store
 
     line, costs = Line(), Costs(price)
-    how = How(
+    options = CompareOptions(
         metric=metric,
         resolution=units.share(resolution),
         slower_than=units.share(fail_if_slower) if fail_if_slower else None,
         budget_s=units.seconds(budget),
-        store=store,
-        on_progress=lambda at: _draw(line, at),
+        on_progress=lambda progress: _draw(line, progress),
     )
     try:
-        found = _compared(words or [], baseline, how)
+        with open_store(store) as opened:
+            found = _compared(words or [], baseline, options, LocalLab(opened))
     finally:
         line.clear()
     if as_json:
@@ -84,29 +87,29 @@ def compare(
     raise typer.Exit(_exit_code(found))
 
 
-def _compared(words: list[str], baseline: Path | None, how: How) -> Comparison:
+def _compared(
+    words: list[str], baseline: Path | None, options: CompareOptions, lab: LocalLab
+) -> Comparison:
     from honed.compare import session, settings
     from honed.compare.baseline import compare_with
-    from honed.store import open_store
 
     if baseline is not None:
-        return compare_with(baseline, words, how)
+        return compare_with(baseline, words, options, lab)
     stored = None
     if words and "=" not in words[0] and ":" not in words[0]:
-        with open_store(how.store) as store:
-            stored = store.get(words[0]).to_case()
+        stored = lab.store.get(words[0]).to_case()
         words = words[1:]
     sides = settings.sides(words, stored)
-    for label, own in settings.differing(sides).items():
-        print(f"{label}: {_settings(own)}", file=sys.stderr)
-    return session.compare(sides, how)
+    for label, differs in settings.differing(sides).items():
+        print(f"{label}: {_settings(differs)}", file=sys.stderr)
+    return session.compare(sides, options, lab)
 
 
 def _with_costs(found: Comparison, costs: Costs, store: str | None) -> dict[str, Any]:
-    """The comparison as JSON; with prices each side has its cost."""
+    """The comparison as JSON; with prices each side has a cost."""
     plain = found.to_json()
-    for side, spent in zip(plain["sides"], _costs(found, costs, store), strict=bool(costs)):
-        side["cost"] = None if spent is None else spent.to_json()
+    for side, cost in zip(plain["sides"], _costs(found, costs, store), strict=bool(costs)):
+        side["cost"] = None if cost is None else cost.to_json()
     return plain
 
 
@@ -114,31 +117,31 @@ def _print_costs(found: Comparison, costs: Costs, store: str | None) -> None:
     from honed.show.cost import ASSUMPTION
     from honed.show.cost_table import amount
 
-    spent = _costs(found, costs, store)
-    for side, one in zip(found.sides, spent, strict=bool(costs)):
-        told = "no price fits, or no throughput" if one is None else amount(one)
-        print(f"{side.label}: {told} per million sequences (median over processes)")
-    if known := [one for one in spent if one is not None]:
+    costs_of_sides = _costs(found, costs, store)
+    for side, cost in zip(found.sides, costs_of_sides, strict=bool(costs)):
+        shown = "no price fits, or no throughput" if cost is None else amount(cost)
+        print(f"{side.label}: {shown} per million sequences (median over processes)")
+    if known := [cost for cost in costs_of_sides if cost is not None]:
         print(f"{ASSUMPTION} ({known[0].price})")
 
 
 def _costs(found: Comparison, costs: Costs, store: str | None) -> list[Cost | None]:
-    """Each side's, from the stored records of its trials; nothing without prices."""
+    """The cost of each side, from the stored records of its trials; empty without prices."""
     if not costs:
         return []
     from honed.errors import StoreError
     from honed.show.cost import median_cost
     from honed.store import open_store
 
-    found_costs = []
+    costs_of_sides = []
     with open_store(store) as opened:
         for side in found.sides:
             records = []
             for id in side.records:
-                with contextlib.suppress(StoreError):  # a baseline's are in its file alone
+                with contextlib.suppress(StoreError):  # the records of a baseline are in no store
                     records.append(opened.get(id))
-            found_costs.append(median_cost(records, costs.known))
-    return found_costs
+            costs_of_sides.append(median_cost(records, costs.known))
+    return costs_of_sides
 
 
 def _exit_code(found: Comparison) -> int:
@@ -150,18 +153,19 @@ def _exit_code(found: Comparison) -> int:
     return UNDECIDED if "undecided" in verdicts or not verdicts else 0
 
 
-def _draw(line: Line, at: Progress) -> None:
+def _draw(line: Line, progress: CompareProgress) -> None:
     from honed.cli.progress import duration
     from honed.compare.say import interval
 
-    stands = ", ".join(f"{c.side} {interval(c.ratio)}" for c in at.contrasts)
-    phase_s = duration(time.monotonic() - at.phase_began_s)
-    left = f"at most {duration(at.left_s)} left"
-    line.show(stands or "first trials", f"{at.trial}: {at.side} {at.phase} {phase_s} · {left}")
+    contrasts = ", ".join(f"{c.side} {interval(c.ratio)}" for c in progress.contrasts)
+    phase = f"{progress.phase} {duration(progress.phase_s)}"
+    left = f"at most {duration(progress.left_s)} left"
+    head = contrasts or "first trials"
+    line.show(head, f"{progress.trial}: {progress.side} {phase} · {left}")
 
 
 def _print(found: Comparison) -> None:
-    """The verdict in words, a row per side, and what makes it doubtful."""
+    """The verdicts, a row per side, and the doubts."""
     from rich.console import Console
     from rich.text import Text
 
@@ -169,10 +173,11 @@ def _print(found: Comparison) -> None:
 
     console = Console()
     if found.failure is not None:
-        at = found.failure
-        print(f"no verdict: a trial of {at.side} is {at.status}: {at.message}", file=sys.stderr)
-        if at.hint:
-            print(f"  try: {at.hint}", file=sys.stderr)
+        failure = found.failure
+        why = f"a trial of {failure.side} is {failure.status}: {failure.message}"
+        print(f"no verdict: {why}", file=sys.stderr)
+        if failure.hint:
+            print(f"  try: {failure.hint}", file=sys.stderr)
     for contrast in found.contrasts:
         console.print(Text(sentence(contrast, found), "bold"))
     console.print()
@@ -191,17 +196,16 @@ def _table(found: Comparison) -> Table:
     from honed.show.numbers import NONE
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    unit = "ms" if found.metric == "latency" else "sequences/s"
+    unit = UNITS[MEASURES[found.metric].unit]
     table.add_column("side", overflow="fold")
-    if telling := any(side.differs for side in found.sides):
+    if has_settings := any(side.differs for side in found.sides):
         table.add_column("settings", overflow="fold", min_width=20)
-    for header in (f"median\n{unit}", "ratio\n(95 % interval)", "trials", "cosine"):
+    for header in (f"median\n{unit.shown}", "ratio\n(95 % interval)", "trials", "cosine"):
         table.add_column(header, justify="right", no_wrap=True)
     for side in found.sides:
-        scale = 1000.0 if found.metric == "latency" else 1.0
         cosine = NONE if side.cosine_min is None else f"{side.cosine_min:.5f}"
-        median = NONE if side.median is None else f"{side.median * scale:,.4g}"
-        settings = (_settings(side.differs),) if telling else ()
+        median = NONE if side.median is None else f"{side.median * unit.factor:,.4g}"
+        settings = (_settings(side.differs),) if has_settings else ()
         table.add_row(side.label, *settings, median, _ratio(found, side), str(side.trials), cosine)
     return table
 

@@ -62,10 +62,10 @@ def _engine(name: str, backend: Backend) -> dict[str, Any]:
 
 
 def _environments() -> list[dict[str, Any]]:
+    from honed import environments
     from honed.cli.env import described
-    from honed.environments import environment as envs
 
-    return [described(entry) for entry in envs.entries()]
+    return [described(entry) for entry in environments.entries()]
 
 
 def _print_machine(console: Any, diagnosis: Diagnosis) -> None:
@@ -131,6 +131,8 @@ def _print_knobs(console: Any, diagnosis: Diagnosis) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from honed.values import as_typed
+
     table = Table(
         "", "knob", "now", "what it does", box=None, pad_edge=False, padding=(0, 2, 0, 0)
     )
@@ -145,7 +147,7 @@ def _print_knobs(console: Any, diagnosis: Diagnosis) -> None:
             told.append(f"\n{knob.why}", style="yellow")
         if knob.how:
             told.append(f"\n{knob.how}", style="bold")
-        now = "" if knob.state is None else str(knob.state).lower()
+        now = "" if knob.state is None else as_typed(knob.state)
         table.add_row(mark, knob.name, now, told)
     console.print("\n[bold]Knobs[/] (values in brackets are not to be had here)")
     console.print(table)

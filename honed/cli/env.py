@@ -44,10 +44,12 @@ def create(
     extra_index_url: Index = None,
 ) -> None:
     """Make an environment of these packages (and numpy, which honed's worker needs)."""
-    from honed.environments import environment as envs
+    from honed import environments
 
     how = _installer(installer, python, no_deps, extra_index_url)
-    _print_made(_shown(f"making {name}", how, lambda it: envs.create(name, tuple(packages), it)))
+    _print_made(
+        _shown(f"making {name}", how, lambda it: environments.create(name, tuple(packages), it))
+    )
 
 
 @app.command("add")
@@ -59,10 +61,12 @@ def add(
     extra_index_url: Index = None,
 ) -> None:
     """Install more packages, or other versions, in an environment."""
-    from honed.environments import environment as envs
+    from honed import environments
 
     how = _installer(installer, None, no_deps, extra_index_url)
-    _print_made(_shown(f"adding to {name}", how, lambda it: envs.add(name, tuple(packages), it)))
+    _print_made(
+        _shown(f"adding to {name}", how, lambda it: environments.add(name, tuple(packages), it))
+    )
 
 
 @app.command("list")
@@ -70,9 +74,9 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="One environment a line.")] = False,
 ) -> None:
     """Every environment: its Python, what was asked for, its size and its folder."""
-    from honed.environments import environment as envs
+    from honed import environments
 
-    found = envs.entries()
+    found = environments.entries()
     if as_json:
         for entry in found:
             print(json.dumps(described(entry) | {"size_bytes": entry.size_bytes}))
@@ -94,9 +98,9 @@ def list_(
 @app.command("remove")
 def remove(name: Name) -> None:
     """Delete an environment. Records that ran in it keep its versions."""
-    from honed.environments import environment as envs
+    from honed import environments
 
-    gone = envs.remove(name)
+    gone = environments.remove(name)
     print(f"removed {gone.name}: {gone.folder}")
 
 

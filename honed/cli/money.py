@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
     from honed.measures import Limit
     from honed.record import Record
-    from honed.report.page import Extra
     from honed.show.columns import Column
     from honed.show.cost import Entry
+    from honed.show.rows import Extra
 
 PriceOption = Annotated[
     str | None,
@@ -71,7 +71,7 @@ class Costs:
 
     def on_page(self, records: Sequence[Record]) -> Extra:
         """What costs add to a page: a column, and the notes as sentences."""
-        from honed.report.page import Extra
+        from honed.show.rows import Extra
 
         sentences = tuple(f"{n[0].upper()}{n[1:]}." for n in self.notes(records))
         return Extra(self.columns(), sentences)

@@ -104,6 +104,7 @@ def _words_of(origin: str | None, words: list[str], store: str | None) -> list[s
 def _announce(sweep: Sweep, estimate_s: float, done: int) -> None:
     """The sweep's size, order and likely time, before it starts."""
     from honed.cli.progress import duration
+    from honed.values import typed_words
 
     count = len(sweep.cases)
     order = f", {' x '.join(sweep.varying)} (last varies fastest)" if sweep.varying else ""
@@ -114,10 +115,8 @@ def _announce(sweep: Sweep, estimate_s: float, done: int) -> None:
     )
     if count > 1:
         for index, case in enumerate(sweep.cases, 1):
-            words = (
-                f"{k}={'null' if case.get(k) is None else case.get(k)}" for k in sweep.varying
-            )
-            print(f"  {index}. {' '.join(words)}", file=sys.stderr)
+            settings = {key: case.get(key) for key in sweep.varying}
+            print(f"  {index}. {' '.join(typed_words(settings))}", file=sys.stderr)
 
 
 def _failure(record: Record) -> None:

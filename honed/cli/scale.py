@@ -1,4 +1,4 @@
-"""honed scale: how this machine scales for one model, in pictures and sentences."""
+"""honed scale: what cores, split batches, allocators and OpenMP runtimes do for one model."""
 
 from __future__ import annotations
 
@@ -23,31 +23,36 @@ def scale(
     as_json: Annotated[bool, typer.Option("--json", help="One finding a line.")] = False,
     store: Annotated[str | None, typer.Option(help="Database URL for the records.")] = None,
 ) -> None:
-    """Core scaling, batch-size scaling, allocators and OpenMP runtimes: measured, drawn, told."""
+    """How cores, split batches, allocators and OpenMP runtimes change the speed, with pictures."""
     from honed.cli.progress import duration
     from honed.compose import compose
     from honed.report.scaling import draw
-    from honed.scale.study import study
+    from honed.run.lab import LocalLab
+    from honed.scale.study import ScaleOptions, ScaleProgress, study
     from honed.store import open_store
     from honed.units import seconds, share
 
     sweep = compose(words or [])
     live = sys.stderr.isatty()
 
-    def say(text: str) -> None:
+    def show(text: str) -> None:
         if live:
             sys.stderr.write(f"\r\x1b[K{text}")
             sys.stderr.flush()
 
-    findings = study(
-        sweep.cases, seconds(budget), share(resolution), open_store(store),
-        lambda p: say(f"block {p.block} · {p.label} · {duration(p.left_s)} left"),
-    )  # fmt: skip
-    say("")
+    def on_progress(progress: ScaleProgress) -> None:
+        left = f"{duration(progress.left_s)} left"
+        show(f"block {progress.block} · {progress.label} · {left}")
+
+    options = ScaleOptions(seconds(budget), share(resolution), on_progress)
+    with open_store(store) as opened:
+        scaling = study(sweep.cases, options, LocalLab(opened))
+    show("")
     out.mkdir(parents=True, exist_ok=True)
-    for finding in findings:
+    for finding in scaling.findings:
         picture = draw(asdict(finding), out / f"{finding.section}.png")
         if as_json:
             print(json.dumps(asdict(finding) | {"picture": str(picture)}))
         else:
             print(f"{finding.title}: {finding.sentence}\n  {picture}")
+    print(f"records: honed list sweep={scaling.sweep}", file=sys.stderr)

@@ -23,6 +23,6 @@ def show(
         return
     from rich.console import Console
 
-    from honed.show.table import record_details
+    from honed.show.details import record_details
 
     Console().print(record_details(record))

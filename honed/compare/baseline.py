@@ -1,7 +1,7 @@
-"""Old numbers from a file of records: their Cases, measured now, beside what was measured then.
+"""A comparison with a file of records: measure the file's Cases now, and compare.
 
-Nobody can interleave with the past. What is left is two independent groups of processes, and the
-assumption that the machine is as it was; both are said with every verdict.
+The past cannot be measured in turns with today. What is left are two independent groups of
+processes, and the assumption that the machine has not changed. Every verdict says both.
 """
 
 from __future__ import annotations
@@ -19,73 +19,74 @@ from typing import Any
 import numpy as np
 
 from honed.case import Case
-from honed.compare.outcome import Comparison, Contrast, Ended, Metric, Side, contrast, log_time
+from honed.compare.outcome import Comparison, Contrast, Ended, Metric, Side, contrast
 from honed.compare.say import interval
-from honed.compare.session import How, Session, TrialFailed
+from honed.compare.session import CompareOptions, Session
 from honed.compare.settings import differing
 from honed.compose import change
 from honed.errors import UsageError
+from honed.experiment.draw import Draw, log_time, value_of
 from honed.machine.facts import machine_facts
 from honed.record import Doubt, Interval, Record
+from honed.run.lab import Lab
 from honed.run.sweep import label
 from honed.statistics import paired
-from honed.store import open_store
 
 _LEAST_NEW = 5  # processes measured now, however few the file has
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A Case of the file: what to measure now, and its records of then, one process each."""
+    """A Case of the file: what to measure now, and its old records, one process each."""
 
     label: str
     case: Case
     records: tuple[Record, ...]
 
-    def then(self, metric: Metric) -> list[float]:
-        """The old processes' medians (or rates)."""
-        found = [r.metrics for r in self.records if r.metrics is not None]
-        if metric == "latency":
-            return [m.latency_s.p50 for m in found]
-        return [m.throughput_per_s.value for m in found if m.throughput_per_s.value]
+    def old_values(self, metric: Metric) -> list[float]:
+        values = [value_of(record, metric) for record in self.records]
+        return [value for value in values if value]
 
 
-def compare_with(path: Path, words: Sequence[str], how: How) -> Comparison:
-    """Measure each Case of the file now, with `words` changed, as often as the file has it.
+def compare_with(
+    path: Path, words: Sequence[str], options: CompareOptions, lab: Lab
+) -> Comparison:
+    """Measure each Case of the file, changed by `words`, as often as the file has it.
 
-    One look at the end, so no verdict profits from looking early; the 5 % are shared out evenly
-    over the Cases. A Case that the file has too few records of is undecided and not measured.
+    There is one look, at the end, so that no verdict profits from an early look. The 5 % are
+    shared evenly over the Cases. A Case with too few records in the file is undecided and is not
+    measured.
     """
-    metric = how.metric
     records, left_out = read(path)
     groups = grouped(records, words)
-    speaking = {g.label: g for g in groups if _why_not(g, metric) is None}
-    with open_store(how.store) as store:
-        session = Session({g.label: g.case for g in groups}, how, store)
-        now: dict[str, list[float]] = {name: [] for name in speaking}
-        ended: Ended = "decided"
-        try:
-            for name, block in _order(speaking, session.seed):
-                if session.elapsed_s + session.mean_trial_s > how.budget_s:
-                    ended = "budget"
-                    break
-                now[name].append(session.draw(name, block))
-            session.read_sentinel()
-        except TrialFailed as failed:
-            return session.comparison("failed", failed.failure)
-        except KeyboardInterrupt:
-            ended = "interrupted"
-        session.contrasts = tuple(_contrast(g, now.get(g.label, []), groups, how) for g in groups)
-        found = session.comparison(ended)
+    session = Session({g.label: g.case for g in groups}, options, lab)
+    comparable = {g.label: g for g in groups if _why_not(g, options.metric) is None}
+    ended: Ended = "decided"
+    try:
+        for name, block in _order(comparable, session.seed):
+            if session.elapsed_s + session.mean_trial_s > options.budget_s:
+                ended = "budget"
+                break
+            drawn = session.experiment.draw(name, session.cases[name], block)
+            if not isinstance(drawn, Draw):
+                return session.comparison("failed", drawn)
+            session.blocks.blocks.append({name: drawn})
+        session.read_sentinel()
+    except KeyboardInterrupt:
+        ended = "interrupted"
+    new_logs = {g.label: [d.log_time for d in session.blocks.draws(g.label)] for g in groups}
+    contrasts = tuple(_contrast(g, new_logs[g.label], len(groups), options) for g in groups)
+    session.judged = lambda: contrasts
+    found = session.comparison(ended)
     pairs = zip(groups, found.sides, strict=True)
-    sides = tuple(side for group, now_side in pairs for side in _sides(group, now_side, metric))
+    sides = tuple(side for g, now in pairs for side in _sides(g, now, options.metric))
     return dataclasses.replace(
         found, sides=sides, doubts=(*_doubts(records, left_out), *found.doubts)
     )
 
 
 def read(path: Path) -> tuple[list[Record], int]:
-    """The file's finished records, each once, and how many others it holds."""
+    """The finished records of the file, each once, and the number of its other records."""
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -93,21 +94,21 @@ def read(path: Path) -> tuple[list[Record], int]:
             f"cannot read {path}: {getattr(error, 'strerror', None) or error}",
             "write one with honed export --out main.jsonl",
         ) from None
-    found: dict[str, Record] = {}
+    by_id: dict[str, Record] = {}
     for number, line in enumerate(lines, 1):
         if line.strip():
             record = _parsed(path, number, line)
-            found[record.id] = record
-    good = [r for r in found.values() if r.ok and r.metrics is not None]
-    if not good:
+            by_id[record.id] = record
+    finished = [r for r in by_id.values() if r.ok and r.metrics is not None]
+    if not finished:
         raise UsageError(
             f"{path} holds no finished record", "honed export --out main.jsonl writes some"
         )
-    return good, len(found) - len(good)
+    return finished, len(by_id) - len(finished)
 
 
 def grouped(records: Sequence[Record], words: Sequence[str]) -> list[Group]:
-    """The file's Cases in its order, changed by `words`, with names that tell them apart."""
+    """The Cases of the file, in its order and changed by `words`, with labels that differ."""
     by_case: dict[Case, list[Record]] = {}
     for record in records:
         by_case.setdefault(record.to_case(), []).append(record)
@@ -115,11 +116,11 @@ def grouped(records: Sequence[Record], words: Sequence[str]) -> list[Group]:
         dict.fromkeys(k for d in differing({c.id: c for c in by_case}).values() for k in d)
     )
     groups = []
-    for case, own in by_case.items():
+    for case, old_records in by_case.items():
         cases = change(case, words).cases
         if len(cases) > 1:
             raise UsageError("each Case of the file is measured once", "give single values")
-        groups.append(Group(label(case, varying), cases[0], tuple(own)))
+        groups.append(Group(label(case, varying), cases[0], tuple(old_records)))
     return groups
 
 
@@ -144,8 +145,8 @@ def _order(groups: Mapping[str, Group], seed: int) -> Iterator[tuple[str, int]]:
 
 
 def _why_not(group: Group, metric: Metric) -> str | None:
-    """Why the file cannot speak for this Case here; None if it can."""
-    count = len(group.then(metric))
+    """Why the old records of this Case cannot be compared on this machine; None if they can."""
+    count = len(group.old_values(metric))
     if not paired.enough(count):
         return (
             f"the file has {count} record{'s' if count != 1 else ''} of it and one process is one "
@@ -162,33 +163,36 @@ def _machine(facts: Mapping[str, Any]) -> str:
     return f"{facts.get('cpu')}, {facts.get('limits', {}).get('effective_cpus')} cores"
 
 
-def _contrast(group: Group, now: Sequence[float], groups: Sequence[Group], how: How) -> Contrast:
+def _contrast(
+    group: Group, new_logs: Sequence[float], cases: int, options: CompareOptions
+) -> Contrast:
     names = (group.label, "the baseline")
-    why = _why_not(group, how.metric)
-    then = [log_time(v, how.metric) for v in group.then(how.metric)]
-    if why is None and not now:
+    why = _why_not(group, options.metric)
+    if why is None and not new_logs:
         why = "the budget or Ctrl-C came first"
     if why is not None:
         return Contrast(*names, "undecided", Interval(None), 0, reason=why)
-    estimate = paired.old_and_new(then, now, paired.ALPHA / len(groups))
-    judgement = paired.Judgement(how.question.answer(estimate), estimate)
-    found = contrast(names, judgement, how.metric, math.inf)
+    old_logs = [log_time(v, options.metric) for v in group.old_values(options.metric)]
+    estimate = paired.old_and_new(old_logs, new_logs, paired.ALPHA / cases)
+    judgement = paired.Judgement(options.question.answer(estimate), estimate)
+    found = contrast(names, judgement, options.metric, math.inf)
     if found.verdict != "undecided":
         return found
-    shown = f"{interval(found.ratio)} from {len(then)} processes then and {len(now)} now"
+    counts = f"{len(old_logs)} processes then and {len(new_logs)} now"
     advice = "more records of it in the file would narrow it"
-    return dataclasses.replace(found, reason=f"{shown}: {advice}")
+    reason = f"{interval(found.ratio)} from {counts}: {advice}"
+    return dataclasses.replace(found, reason=reason)
 
 
 def _sides(group: Group, now: Side, metric: Metric) -> tuple[Side, Side]:
-    """Then and now, each with what sets it apart from the other."""
-    old = group.records[0].to_case()
-    differs = differing({"then": old, "now": group.case})
-    values = group.then(metric)
+    """Two sides of a Case, then and now, each with the keys in which it differs from the other."""
+    old_case = group.records[0].to_case()
+    differs = differing({"then": old_case, "now": group.case})
+    values = group.old_values(metric)
     cosines = [r.fidelity.cosine_min for r in group.records if r.fidelity is not None]
     then = Side(
         label=f"{group.label} (baseline)",
-        case=old.to_json(),
+        case=old_case.to_json(),
         differs=differs["then"],
         trials=len(values),
         median=float(np.median(values)) if values else None,
@@ -204,7 +208,7 @@ def _doubts(records: Sequence[Record], left_out: int) -> list[Doubt]:
     ago = f"{hours / 24:.0f} days" if hours >= 48 else f"{hours:.0f} hours"
     if hours < 2:
         ago = f"{hours * 60:.0f} minutes"
-    found = [
+    doubts = [
         Doubt(
             "not_interleaved",
             f"the baseline was measured {ago} ago: whatever else changed on the machine since "
@@ -213,5 +217,5 @@ def _doubts(records: Sequence[Record], left_out: int) -> list[Doubt]:
         )
     ]
     if left_out:
-        found.append(Doubt("left_out", f"{left_out} records of the file have no result"))
-    return found
+        doubts.append(Doubt("left_out", f"{left_out} records of the file have no result"))
+    return doubts

@@ -1,4 +1,4 @@
-"""What a comparison found: the verdicts, what they rest on, and what speaks against them."""
+"""The result of a comparison: verdicts with their intervals, the trials, and the doubts."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from honed.experiment.draw import Failure as Failure
+from honed.experiment.draw import Metric as Metric
+from honed.experiment.draw import log_time as log_time
+from honed.measures import MEASURES
 from honed.record import Doubt, Interval
 from honed.statistics.paired import Estimate, Judgement, Kind
 
-Metric = Literal["latency", "throughput"]
-METRICS: tuple[Metric, ...] = ("latency", "throughput")
 Ended = Literal["decided", "budget", "failed", "interrupted"]
 
 
@@ -20,7 +22,8 @@ Ended = Literal["decided", "budget", "failed", "interrupted"]
 class Trial:
     """One process. `value` is its median latency in seconds, or its sequences per second.
 
-    `counted` is false for one that had to export its model first: not a process like the others.
+    `counted` is false for a process that had to export its model first. `sentinel_s` is what the
+    sentinel's computation took just before.
     """
 
     side: str
@@ -34,7 +37,8 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One setting: what sets it apart, and its trials summed up. `median` is over processes."""
+    """One setting: the keys in which it differs from the others, and its trials together.
+    `median` is over processes."""
 
     label: str
     case: Mapping[str, Any]
@@ -47,10 +51,10 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """One side held against another. `ratio` is side / against, of the metric.
+    """One side against another. `ratio` is the metric of `side` divided by that of `against`.
 
-    `budget_factor`: how many times the trials so far would probably decide; None if none would,
-    or if it is decided. `reason`: why nothing can be said, if that is not the interval.
+    `budget_factor`: how many times the trials so far would probably decide; None if no number
+    would, or if it is decided. `reason`: why nothing can be said, if not for the interval.
     """
 
     side: str
@@ -63,19 +67,8 @@ class Contrast:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """The trial that ended the comparison."""
-
-    side: str
-    status: str
-    message: str
-    hint: str
-    record: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Comparison:
-    """Everything; `sweep` is the name under which the store keeps the trials' records."""
+    """The whole result. The store keeps the records of the trials under `sweep`."""
 
     sweep: str
     metric: Metric
@@ -93,15 +86,16 @@ class Comparison:
 
     @property
     def verdict(self) -> str | None:
-        """The only contrast's, or "failed"; None where there are several to choose from."""
+        """The verdict of the only contrast, or "failed"; None if there are several contrasts."""
         if self.failure is not None:
             return "failed"
         return self.contrasts[0].verdict if len(self.contrasts) == 1 else None
 
     def to_json(self) -> dict[str, Any]:
-        """`verdict` and `ratio` are those of the only contrast; null if there are several."""
-        sole = self.contrasts[0] if len(self.contrasts) == 1 else None
-        head = {"verdict": self.verdict, "ratio": sole and dataclasses.asdict(sole.ratio)}
+        """The object of `honed compare --json`. `verdict` and `ratio` are those of the only
+        contrast, null if there are several."""
+        only = self.contrasts[0] if len(self.contrasts) == 1 else None
+        head = {"verdict": self.verdict, "ratio": only and dataclasses.asdict(only.ratio)}
         body = dataclasses.asdict(dataclasses.replace(self, sides=()))
         body["sides"] = [
             {**{f.name: getattr(s, f.name) for f in dataclasses.fields(s)}, "case": dict(s.case)}
@@ -110,30 +104,26 @@ class Comparison:
         return head | body
 
 
-def log_time(value: float, metric: Metric) -> float:
-    """The log of the time per call or sequence: larger is slower."""
-    return math.log(value) if metric == "latency" else -math.log(value)
-
-
 def log_limit(share: float, metric: Metric) -> float:
-    """The log of "slower by `share`", as the metric says it: 5 % more time, or 5 % less done."""
-    return math.log1p(share) if metric == "latency" else -math.log1p(-share)
+    """The log of "slower by `share`" in the metric: 5 % more time, or 5 % less throughput."""
+    less_is_better = MEASURES[metric].better == "less"
+    return math.log1p(share) if less_is_better else -math.log1p(-share)
 
 
-def ratio(at: Estimate, metric: Metric) -> Interval:
-    """The estimate as a ratio of the metric; no interval while it has infinite limits."""
-    sign = 1 if metric == "latency" else -1
-    value = math.exp(sign * at.log)
-    if math.isinf(at.high) or math.isinf(at.low):
+def ratio(slowdown: Estimate, metric: Metric) -> Interval:
+    """The estimate as a ratio of the metric; no interval while its limits are infinite."""
+    sign = 1 if MEASURES[metric].better == "less" else -1
+    value = math.exp(sign * slowdown.log)
+    if math.isinf(slowdown.half):
         return Interval(value)
-    low, high = sorted((math.exp(sign * at.low), math.exp(sign * at.high)))
+    low, high = sorted((math.exp(sign * slowdown.low), math.exp(sign * slowdown.high)))
     return Interval(value, (low, high))
 
 
 def contrast(
     sides: tuple[str, str], judgement: Judgement, metric: Metric, factor: float
 ) -> Contrast:
-    """`factor`: how many times the trials so far would probably decide."""
+    """`factor`: how many times the trials so far would probably decide; infinite if none would."""
     side, against = sides
     undecided = judgement.kind == "undecided" and math.isfinite(factor)
     return Contrast(

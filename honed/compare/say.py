@@ -1,4 +1,4 @@
-"""A comparison in words: the verdict with its interval, never a bare ratio."""
+"""The sentences of a comparison: each verdict comes with its interval."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import math
 from honed.compare.outcome import Comparison, Contrast
 from honed.record import Interval
 
-_UNLIKELY = 10  # more budget than this times the present one is no advice
-_NICE_MIN = (1, 2, 3, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 360, 480, 720, 1440)
+_LARGEST_FACTOR = 10  # nobody follows the advice to spend more than ten times the budget
+_ROUND_MINUTES = (1, 2, 3, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 360, 480, 720, 1440)
 
 
 def sentence(contrast: Contrast, of: Comparison) -> str:
-    """`B is faster than A by 12.3 % (95 % interval 11.0 to 13.5 %)`, and its like."""
+    """For example `B is faster than A by 12 % (95 % interval 11 to 13 %; latency is lower)`."""
     side, against = contrast.side, contrast.against
     if contrast.reason:
         return f"{side} against {against}: undecided ({contrast.reason})"
@@ -29,7 +29,7 @@ def sentence(contrast: Contrast, of: Comparison) -> str:
 
 
 def interval(ratio: Interval) -> str:
-    """The interval of the change in the metric, from side to side of zero: `-0.4 to +1.2 %`."""
+    """The interval of the change in the metric, with signs: `95 % interval -0.4 to +1.2 %`."""
     if ratio.ci95 is None:
         return "no interval yet"
     low, high = ((limit - 1) * 100 for limit in ratio.ci95)
@@ -37,12 +37,8 @@ def interval(ratio: Interval) -> str:
     return f"95 % interval {low:+.{places}f} to {high:+.{places}f} %"
 
 
-def verdict_word(contrast: Contrast) -> str:
-    return "undecided" if contrast.reason else contrast.verdict
-
-
 def _apart(contrast: Contrast, of: Comparison) -> str:
-    """By how much, as the metric says it: less time per call, or more done per second."""
+    """By how much the metric differs: time per call, or sequences per second."""
     value, limits = contrast.ratio.value or 1.0, contrast.ratio.ci95 or (1.0, 1.0)
     shares = sorted(abs(limit - 1) * 100 for limit in limits)
     places = _places(shares[1] - shares[0])
@@ -57,18 +53,19 @@ def _apart(contrast: Contrast, of: Comparison) -> str:
 
 def _advice(contrast: Contrast, of: Comparison) -> str:
     factor = contrast.budget_factor
-    if factor is None or factor > _UNLIKELY:
+    if factor is None or factor > _LARGEST_FACTOR:
         if of.slower_than is not None:
             return "the difference is about at --fail-if-slower: set another limit"
         return f"a wider --resolution than {_percent(of.resolution)} may be decided"
-    # A half more than the guess: the interval's width is a guess too.
+    # Half as much again as the estimate, because the width of the interval is an estimate too.
     needed_min = max(2 * of.budget_s, 1.5 * factor * of.elapsed_s) / 60
-    nice = next((n for n in _NICE_MIN if n >= needed_min), math.ceil(needed_min / 60) * 60)
-    return f"more budget: --budget {nice}m"
+    hours_min = math.ceil(needed_min / 60) * 60
+    minutes = next((n for n in _ROUND_MINUTES if n >= needed_min), hours_min)
+    return f"more budget: --budget {minutes}m"
 
 
 def _places(width: float) -> int:
-    """Two digits of an interval's width, two decimals at most."""
+    """The decimals that show two digits of an interval's width, two decimals at most."""
     return 1 if width <= 0 else max(0, min(2, 1 - math.floor(math.log10(width))))
 
 

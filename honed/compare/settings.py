@@ -1,4 +1,4 @@
-"""Words to sides: `shared=1 A: backend=torch B: backend=onnxruntime`, in the grammar of `run`."""
+"""Turns command-line words into sides: `batch_size=1 A: backend=torch B: backend=onnxruntime`."""
 
 from __future__ import annotations
 
@@ -9,40 +9,45 @@ from collections.abc import Mapping, Sequence
 from honed.case import CORE_KEYS, Case
 from honed.compose import Sweep, change, compose
 from honed.errors import UsageError
+from honed.values import as_typed
 
 _LABEL = re.compile(r"([A-Za-z0-9_.-]+):(.*)", re.DOTALL)
-_HOW = "honed compare model=NAME A: backend=torch B: backend=onnxruntime"
+_EXAMPLE = "honed compare model=NAME A: backend=torch B: backend=onnxruntime"
 
 
 def sides(words: Sequence[str], stored: Case | None = None) -> dict[str, Case]:
-    """The Cases to compare, by label, in the order written.
+    """The Cases to compare, by label, in the order in which they were typed.
 
-    Words before the first label belong to every side; without labels a sweep's Cases are the
-    sides. With `stored` the words change that Case, and without labels it is itself the first.
+    Words before the first label belong to every side. Without labels the Cases of a sweep are the
+    sides. With `stored` the words change that Case; without labels it is also the first side.
     """
     shared, labelled = split(words)
-    found: dict[str, Case] = {}
+    cases: dict[str, Case] = {}
     if labelled:
-        for label, own in labelled.items():
-            cases = _composed([*shared, *own], stored).cases
-            if len(cases) > 1:
+        for label, words_of_side in labelled.items():
+            composed = _composed([*shared, *words_of_side], stored).cases
+            if len(composed) > 1:
                 raise UsageError(
-                    f"side {label} is {len(cases)} cases, not one",
+                    f"side {label} is {len(composed)} cases, not one",
                     "sweep without labels, or give each value a label of its own",
                 )
-            found[label] = cases[0]
+            cases[label] = composed[0]
     else:
         base = (stored,) if stored is not None else ()
         changed = _composed(shared, stored).cases if shared or stored is None else ()
-        found = lettered([*base, *changed])
-    if len(found) < 2:
-        hint = "say what to change: honed compare RECORD_ID torch.mode=compile" if stored else _HOW
+        cases = lettered([*base, *changed])
+    if len(cases) < 2:
+        hint = (
+            "say what to change: honed compare RECORD_ID torch.mode=compile"
+            if stored
+            else _EXAMPLE
+        )
         raise UsageError("there is nothing to compare with", hint)
-    return found
+    return cases
 
 
 def split(words: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
-    """The shared words, and each label's own."""
+    """The words that belong to every side, and the words of each label."""
     shared: list[str] = []
     labelled: dict[str, list[str]] = {}
     current = shared
@@ -59,25 +64,21 @@ def split(words: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
 
 
 def lettered(cases: Sequence[Case]) -> dict[str, Case]:
-    """A, B, C; then 27, 28."""
+    """Labels A to Z; then 27, 28."""
     return {
         string.ascii_uppercase[i] if i < 26 else str(i + 1): case for i, case in enumerate(cases)
     }
 
 
 def differing(cases: Mapping[str, Case]) -> dict[str, dict[str, str]]:
-    """For each side the settings that not all have in common, as one types them."""
+    """For each side the keys that differ between the sides, with its values as one types them."""
     keys = dict.fromkeys([*CORE_KEYS, *(k for case in cases.values() for k in case.knobs)])
     varying = [k for k in keys if len({str(case.get(k)) for case in cases.values()}) > 1]
     return {
-        label: {k: _typed(case.get(k)) for k in varying if case.get(k) is not None}
+        label: {k: as_typed(case.get(k)) for k in varying if case.get(k) is not None}
         for label, case in cases.items()
     }
 
 
 def _composed(words: Sequence[str], stored: Case | None) -> Sweep:
     return compose(words) if stored is None else change(stored, words)
-
-
-def _typed(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

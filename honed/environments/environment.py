@@ -1,7 +1,8 @@
-"""Environments: other versions of the engines, each with an interpreter of its own, by name.
+"""Named environments: each has its own interpreter and its own versions of the engines.
 
-Made in place, for a virtual environment holds its own path; what says that it is whole is written
-last. One without it is a leftover, and is cleared away when nobody is making it any more.
+An environment is made in its final folder, because a virtual environment contains its path. The
+description, honed.json, is written last: a folder without it is unfinished, and is deleted once no
+process holds its lock.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from honed.errors import HonedError, UsageError, did_you_mean
 
 _META = "honed.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
-_NUMPY = "numpy"  # all that a worker needs besides its engine
+_NUMPY = "numpy"  # the only package that a worker needs besides its engine
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """A whole one. `requirements` are the words it was made from, `python` is its version."""
+    """A finished environment: `requirements` are pip's words, `python` is the version."""
 
     name: str
     folder: Path
@@ -43,7 +44,7 @@ class Environment:
 
     @property
     def works(self) -> bool:
-        """False when the interpreter that it was made from is gone."""
+        """Whether the interpreter that the environment was made from still exists."""
         return self.interpreter.exists()
 
     @property
@@ -51,66 +52,66 @@ class Environment:
         return sum(f.lstat().st_size for f in self.folder.rglob("*") if not f.is_dir())
 
     def packages(self) -> Mapping[str, str]:
-        """Name -> version of everything installed; read, not run."""
+        """The version of each installed package, read without running the interpreter."""
         folders = [str(p) for p in self.folder.glob("lib/python3*/site-packages")]
-        found = {d.name.lower().replace("_", "-"): d.version for d in distributions(path=folders)}
-        return dict(sorted(found.items()))
+        installed = distributions(path=folders)
+        return dict(sorted((d.name.lower().replace("_", "-"), d.version) for d in installed))
 
 
 def root() -> Path:
-    """`$HONED_HOME`, else the user's data folder; unlike the cache, never pruned."""
-    chosen = os.environ.get("HONED_HOME")
+    """The folder of all environments; unlike the cache, it is never pruned."""
+    home = os.environ.get("HONED_HOME")
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return (Path(chosen) if chosen else Path(base) / "honed") / "envs"
+    return (Path(home) if home else Path(base) / "honed") / "envs"
 
 
 def create(name: str, requirements: tuple[str, ...], installer: Installer) -> Environment:
-    """A new environment of `requirements` (and numpy). Whatever stops it leaves nothing behind."""
+    """Make an environment of `requirements` and numpy. An error or a signal leaves no folder."""
     _check_name(name)
     folder = root() / name
     with _making(name):
-        if found := find(name):
+        if existing := find(name):
             raise UsageError(
-                f"there is an environment {name} already: {' '.join(found.requirements)}",
+                f"there is an environment {name} already: {' '.join(existing.requirements)}",
                 f"honed env remove {name}, honed env add {name} PACKAGE, or another name",
             )
-        shutil.rmtree(folder, ignore_errors=True)  # a leftover: nobody else holds the lock
+        shutil.rmtree(folder, ignore_errors=True)  # unfinished, since this process has its lock
         try:
             version = installer.make(folder)
             installer.install(folder, _with_numpy(requirements))
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            made = Environment(name, folder, now, version, requirements)
-            _write(made)
+            environment = Environment(name, folder, now, version, requirements)
+            _write(environment)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-    return made
+    return environment
 
 
 def add(name: str, requirements: tuple[str, ...], installer: Installer) -> Environment:
-    """More packages, or other versions, in an environment that is there."""
+    """Install more packages, or other versions, in an existing environment."""
     with _making(name):
         old = get(name)
         installer.install(old.folder, requirements)
         both = tuple(dict.fromkeys((*old.requirements, *requirements)))
-        made = Environment(name, old.folder, old.created, old.python, both)
-        _write(made)
-    return made
+        environment = Environment(name, old.folder, old.created, old.python, both)
+        _write(environment)
+    return environment
 
 
 def remove(name: str) -> Environment:
-    """The environment as it was; its folder is gone."""
+    """Delete an environment, and return what it was."""
     with _making(name):
-        gone = get(name)
-        # The description goes first: without it the folder no longer counts as whole.
-        (gone.folder / _META).unlink()
-        shutil.rmtree(gone.folder, ignore_errors=True)
-    return gone
+        environment = get(name)
+        # Without the description, the rest of the folder counts as unfinished.
+        (environment.folder / _META).unlink()
+        shutil.rmtree(environment.folder, ignore_errors=True)
+    return environment
 
 
 def entries() -> list[Environment]:
-    """Every whole environment, by name; leftovers of interrupted work are cleared away."""
-    _sweep_leftovers()
+    """Every finished environment, by name; unfinished ones without an owner are deleted."""
+    _delete_unfinished()
     return [_read(meta.parent) for meta in sorted(root().glob(f"[!.]*/{_META}"))]
 
 
@@ -121,27 +122,28 @@ def find(name: str) -> Environment | None:
 
 def get(name: str) -> Environment:
     """The environment of that name, or UsageError with the nearest ones."""
-    found = find(name)
-    if found is None:
+    environment = find(name)
+    if environment is None:
         known = [e.name for e in entries()]
         near = did_you_mean(name, known)
         listed = f"known: {', '.join(known)}" if known else "honed env create NAME PACKAGE..."
         raise UsageError(f"no environment is called {name!r}", f"{near} {listed}".strip())
-    return found
+    return environment
 
 
 def interpreter(word: str) -> str:
     """The interpreter that `python=word` means: an environment's, a path, or a command."""
     if os.sep in word:
         return word
-    if found := find(word):
-        return str(found.interpreter)
+    if environment := find(word):
+        return str(environment.interpreter)
     if shutil.which(word):
         return word
     near = did_you_mean(word, [e.name for e in entries()])
     hint = "honed env list; honed env create NAME PACKAGE...; or python=/path/to/bin/python"
     raise UsageError(
-        f"python={word}: no environment and no command is called so", f"{near} {hint}".strip()
+        f"python={word}: there is no environment and no command of this name",
+        f"{near} {hint}".strip(),
     )
 
 
@@ -158,11 +160,11 @@ def _with_numpy(requirements: tuple[str, ...]) -> tuple[str, ...]:
     return requirements if _NUMPY in named else (*requirements, _NUMPY)
 
 
-def _write(made: Environment) -> None:
-    plain = {k: v for k, v in asdict(made).items() if k not in ("name", "folder")}
-    temporary = made.folder / f".{_META}"
+def _write(environment: Environment) -> None:
+    plain = {k: v for k, v in asdict(environment).items() if k not in ("name", "folder")}
+    temporary = environment.folder / f".{_META}"
     temporary.write_text(json.dumps(plain, indent=1))
-    os.replace(temporary, made.folder / _META)
+    os.replace(temporary, environment.folder / _META)
 
 
 def _read(folder: Path) -> Environment:
@@ -173,12 +175,14 @@ def _read(folder: Path) -> Environment:
 
 @contextlib.contextmanager
 def _making(name: str) -> Iterator[None]:
-    """Hold the name's lock. It dies with this process and with the installer that it started."""
+    """Hold the lock of a name, until this process and the installer that it started have ended."""
     try:
         root().mkdir(parents=True, exist_ok=True)
         with open(root() / f".{name}.lock", "w") as file:
             if not _locked(file):
-                raise UsageError(f"another process is at work on {name}", "wait for it to end")
+                raise UsageError(
+                    f"another process is changing the environment {name}", "wait for it to end"
+                )
             os.set_inheritable(file.fileno(), True)
             yield
     except OSError as error:
@@ -198,7 +202,7 @@ def _locked(file: IO[str]) -> bool:
     return True
 
 
-def _sweep_leftovers() -> None:
+def _delete_unfinished() -> None:
     for lock in root().glob(".*.lock"):
         name = lock.name.removeprefix(".").removesuffix(".lock")
         folder = root() / name

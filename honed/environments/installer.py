@@ -1,4 +1,4 @@
-"""What makes an environment and fills it: uv where it is present, else venv and pip."""
+"""Making environments and installing packages: with uv if it is on the PATH, else venv and pip."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pathlib import Path
 
 from honed.errors import HonedError, UnsupportedError, UsageError
 
-OLDEST = (3, 11)  # what honed itself is written for, so its worker too
+OLDEST = (3, 11)  # of honed itself, and so of its worker
 KINDS = ("auto", "uv", "pip")
 _LAST_LINES = 6
 
-# (what the installer says, what to try), the first that fits
+# (words in the output of the installer, what to try); the first that fits counts
 _HINTS = (
     ("ensurepip is not", "apt-get install python3-venv, or install uv and use --installer uv"),
     ("no space left", "free some space, or set HONED_HOME to another disk"),
@@ -41,7 +41,7 @@ class InstallError(HonedError):
 
 @dataclass(frozen=True, slots=True)
 class Installer:
-    """How an environment is made. `options` go to the installer as they are."""
+    """How environments are made. `options` are passed on to uv or pip."""
 
     kind: str = "auto"
     python: str | None = None  # a path, a command, or a version: 3.12
@@ -52,20 +52,20 @@ class Installer:
     def uses_uv(self) -> bool:
         if self.kind not in KINDS:
             raise UsageError(f"--installer {self.kind} is not known", f"one of {', '.join(KINDS)}")
-        here = shutil.which("uv") is not None
-        if self.kind == "uv" and not here:
+        is_installed = shutil.which("uv") is not None
+        if self.kind == "uv" and not is_installed:
             raise UsageError("uv is not on the PATH", "pip install uv, or --installer pip")
-        return here and self.kind != "pip"
+        return is_installed and self.kind != "pip"
 
     def make(self, folder: Path) -> str:
-        """An environment without packages; returns its Python's version."""
+        """Make an environment without packages, and return the version of its Python."""
         if self.uses_uv:
             self._run(["uv", "venv", "--python", self.python or sys.executable, str(folder)])
         else:
             self._run([self._base(), "-m", "venv", str(folder)])
-        asked = [str(folder / "bin" / "python"), "-c", "import sys; print(sys.version)"]
-        told = subprocess.run(asked, capture_output=True, text=True, check=True)
-        version = told.stdout.split()[0]
+        command = [str(folder / "bin" / "python"), "-c", "import sys; print(sys.version)"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        version = done.stdout.split()[0]
         if tuple(int(n) for n in re.findall(r"\d+", version)[:2]) < OLDEST:
             oldest = ".".join(map(str, OLDEST))
             raise UnsupportedError(
@@ -75,7 +75,7 @@ class Installer:
         return version
 
     def install(self, folder: Path, requirements: Sequence[str]) -> None:
-        """The packages, by the environment's own interpreter."""
+        """Install packages for the interpreter of the environment."""
         python = str(folder / "bin" / "python")
         if self.uses_uv:
             command = ["uv", "pip", "install", "--python", python]
@@ -86,20 +86,20 @@ class Installer:
         self._run([*command, *self.options, *requirements])
 
     def _base(self) -> str:
-        """The interpreter to make it from; this one's own by default."""
+        """The interpreter to make an environment from; by default, the one that runs honed."""
         word = self.python or sys.executable
         command = f"python{word}" if re.fullmatch(r"3\.\d+", word) else word
         if shutil.which(command) is None:
             raise UsageError(
                 f"no interpreter is called {command}",
-                "give the path of one; with uv installed, --python 3.12 fetches it",
+                "give the path of an interpreter; with uv installed, --python 3.12 fetches it",
             )
         return command
 
     def _run(self, command: Sequence[str]) -> None:
-        """Run it, line by line; nothing of it is left when this is left."""
+        """Run the installer and report its lines. It never outlives this call."""
         last: deque[str] = deque(maxlen=_LAST_LINES)
-        said: list[str] = []
+        output: list[str] = []
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -107,7 +107,7 @@ class Installer:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            close_fds=False,  # it holds the lock too: nothing it works on counts as a leftover
+            close_fds=False,  # it inherits the lock: its folder must not count as abandoned
             start_new_session=True,
         )
         try:
@@ -115,7 +115,7 @@ class Installer:
             for line in process.stdout:
                 if line.strip():
                     last.append(line.strip())
-                    said.append(line.lower())
+                    output.append(line.lower())
                     self.on_line(line.strip())
             code = process.wait()
         finally:
@@ -123,11 +123,7 @@ class Installer:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         if code:
-            text = "".join(said)
-            hint = next((h for words, h in _HINTS if words in text), "look at what it said above")
-            message = "\n  ".join([f"{_told(command)} failed:", *last])
-            raise InstallError(message, hint)
-
-
-def _told(command: Sequence[str]) -> str:
-    return " ".join([Path(command[0]).name, *command[1:]])
+            text = "".join(output)
+            hint = next((h for words, h in _HINTS if words in text), "read its output above")
+            command_line = " ".join([Path(command[0]).name, *command[1:]])
+            raise InstallError("\n  ".join([f"{command_line} failed:", *last]), hint)

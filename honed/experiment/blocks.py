@@ -15,7 +15,7 @@ from itertools import combinations
 import numpy as np
 
 from honed.case import Case
-from honed.experiment.draw import Draw, Failure
+from honed.experiment.draw import Draw, Failure, Metric
 from honed.experiment.policy import COMPARE, Policy
 from honed.record import Interval
 from honed.statistics.paired import (
@@ -56,6 +56,14 @@ class PairedBlocks:
     def part(self, blocks: slice) -> PairedBlocks:
         """The same sides with some of the blocks."""
         return PairedBlocks(self.cases, self.policy, self.blocks[blocks], self.failed)
+
+    def in_metric(self, metric: Metric) -> PairedBlocks:
+        """The same processes, compared by another metric."""
+        blocks: list[Block] = [
+            {side: drawn for side, d in block.items() if (drawn := Draw.of(d.record, metric))}
+            for block in self.blocks
+        ]
+        return PairedBlocks(self.cases, self.policy, blocks, self.failed)
 
     def draws(self, *sides: str) -> list[Draw]:
         return [draw for block in self.blocks for side, draw in block.items() if side in sides]

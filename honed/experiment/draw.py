@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
 
 from honed.case import Case
 from honed.errors import HonedError
 from honed.experiment.policy import COMPARE, Policy
+from honed.measures import MEASURES
 from honed.phase import Phase
 from honed.record import Record
 from honed.run.lab import Lab
 
-Metric = Literal["latency", "throughput"]
-METRICS: tuple[Metric, ...] = ("latency", "throughput")
+Metric = str  # one of `honed.measures.COMPARED`: "latency", "throughput"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +25,12 @@ class Draw:
     value: float
     log_time: float
     record: Record
+
+    @classmethod
+    def of(cls, record: Record, metric: Metric) -> Draw | None:
+        """None if the record does not count, or lacks the metric."""
+        value = value_of(record, metric)
+        return None if not value else cls(value, log_time(value, metric), record)
 
     @property
     def record_id(self) -> str:
@@ -95,12 +100,13 @@ class Experiment:
             record = self._measured(side, case, until_s)
             exported = record.metrics is not None and record.metrics.build_s > 0
             counted = not exported or redraw == self.policy.most_redraws
-            value = value_of(record, self.metric)
+            drawn = Draw.of(record, self.metric)
+            value = None if drawn is None else drawn.value
             self.processes.append(Process(side, block, record, value, counted))
-            if value is None:
+            if drawn is None:
                 return _failure(side, record)
             if counted:
-                return Draw(value, log_time(value, self.metric), record)
+                return drawn
         raise AssertionError("the last process counts")
 
     def _measured(self, side: str, case: Case, until_s: float) -> Record:
@@ -121,18 +127,14 @@ class Experiment:
 
 
 def value_of(record: Record, metric: Metric) -> float | None:
-    """The process's median latency in seconds, or its sequences per second. None if the Record
-    has no result, or if its outputs or settings are not what was asked for."""
-    if not record.ok or record.metrics is None:
-        return None
-    if metric == "latency":
-        return record.metrics.latency_s.p50
-    return record.metrics.throughput_per_s.value
+    """The metric of one process, in the unit of its measure. None if the Record has no result, or
+    if its outputs or settings are not what was asked for."""
+    return MEASURES[metric].value(record) if record.ok else None
 
 
 def log_time(value: float, metric: Metric) -> float:
     """The logarithm of the time per call or per sequence: larger is slower."""
-    return math.log(value) if metric == "latency" else -math.log(value)
+    return MEASURES[metric].log_time(value)
 
 
 def _failure(side: str, record: Record) -> Failure:

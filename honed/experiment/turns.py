@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol
 
 from honed.experiment.blocks import PairedBlocks
-from honed.experiment.draw import Draw, Experiment, Failure, TimeUp, TrialFailed
+from honed.experiment.draw import Draw, Experiment, Failure, Metric, TimeUp, TrialFailed
 from honed.experiment.policy import COMPARE, Policy
 from honed.statistics.paired import Judgement, Question, judge
 
@@ -116,12 +116,14 @@ class UntilDecided:
     """Each of the `others` against `first`, until `question` is answered for all of them.
 
     A side whose question is answered is measured no more. Blocks before `since` are not judged.
+    `metric` may differ from the experiment's; None is the experiment's.
     """
 
     question: Question
     first: str
     others: Sequence[str]
     since: int = 0
+    metric: Metric | None = None
     judgements: dict[str, Judgement] = field(default_factory=dict)
     blocks_per_look: ClassVar[int] = 2
 
@@ -132,12 +134,27 @@ class UntilDecided:
 
     def sides(self, blocks: PairedBlocks) -> Sequence[str]:
         judged = blocks.part(slice(self.since, None))
+        if self.metric is not None:
+            judged = judged.in_metric(self.metric)
         differences = {side: judged.differences(side, self.first) for side in self.others}
         settled = {s: j for s, j in self.judgements.items() if j.kind != "undecided"}
         measured = {side: values for side, values in differences.items() if values}
         self.judgements = judge(measured, self.question, settled)
         able = [side for side in self.undecided if side not in blocks.failed]
         return [self.first, *able] if able and self.first not in blocks.failed else []
+
+
+@dataclass(frozen=True, slots=True)
+class AllDecided:
+    """Several questions at once. A side that two questions share is measured once per block."""
+
+    questions: Sequence[UntilDecided]
+    blocks_per_look: ClassVar[int] = 2
+
+    def sides(self, blocks: PairedBlocks) -> Sequence[str]:
+        return list(
+            dict.fromkeys(s for question in self.questions for s in question.sides(blocks))
+        )
 
 
 @dataclass(slots=True)

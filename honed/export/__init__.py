@@ -18,6 +18,7 @@ from honed.case import CORE_FIELDS
 from honed.errors import StoreError, UnsupportedError, UsageError, did_you_mean
 from honed.export import pyperf
 from honed.record import Record
+from honed.values import as_typed
 
 FORMATS = ("jsonl", "csv", "parquet", "pyperf")
 _ELSEWHERE = {"case", "machine", "samples"}  # open keys; raw samples stay in jsonl
@@ -135,8 +136,8 @@ def _csv(records: Sequence[Record]) -> bytes:
 
 
 def _typed(value: Any) -> Any:
-    """As one types it on the command line."""
-    return str(value).lower() if isinstance(value, bool) else value
+    """Booleans as one types them on the command line."""
+    return as_typed(value) if isinstance(value, bool) else value
 
 
 def _parquet(records: Sequence[Record]) -> bytes:

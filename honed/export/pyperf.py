@@ -16,6 +16,7 @@ from typing import Any
 from honed.case import CORE_KEYS
 from honed.errors import UsageError
 from honed.record import Record
+from honed.values import as_typed
 
 _NAMED = ("model", "batch_size", "sequence_length")
 # How long and when, not what: records of other lengths are runs of the same benchmark.
@@ -102,6 +103,4 @@ def _plain(value: Any) -> Any:
 
 
 def _word(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return json.dumps(dict(value)) if isinstance(value, Mapping) else str(value)
+    return json.dumps(dict(value)) if isinstance(value, Mapping) else as_typed(value)

@@ -1,4 +1,4 @@
-"""Affinity: which CPUs the threads of this process, and its children, may run on."""
+"""The CPUs that the threads of this process and its children may run on."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _TASKS = Path("/proc/self/task")
 
 
 def pin(cpus: Collection[int]) -> None:
-    """Keep every thread of this process, and those it will start, on `cpus`.
+    """Keep all present and later threads of this process on `cpus`.
 
-    A thread that is kept on some of them already, as OpenMP's binding does, stays there.
+    A thread that is already bound to some of `cpus`, by OpenMP for example, stays as it is.
     """
     for tid in _threads() or [0]:
         try:
-            with contextlib.suppress(ProcessLookupError):  # a thread that has just ended
+            with contextlib.suppress(ProcessLookupError):  # the thread has just ended
                 if not os.sched_getaffinity(tid) <= set(cpus):
                     os.sched_setaffinity(tid, cpus)
         except (OSError, AttributeError) as error:
@@ -32,10 +32,10 @@ def pin(cpus: Collection[int]) -> None:
 
 @contextlib.contextmanager
 def starting_on(cpus: Collection[int]) -> Iterator[None]:
-    """Processes that this thread starts inside the block begin life on `cpus`.
+    """Inside the block, processes that this thread starts run on `cpus` from the beginning.
 
-    An OpenMP runtime that is preloaded lays out its places before the child's first own
-    instruction, so pinning from inside the child comes too late for it.
+    A preloaded OpenMP runtime lays out its places before the child's first instruction, so
+    pinning from inside the child would be too late.
     """
     if not cpus or not hasattr(os, "sched_setaffinity"):
         yield
@@ -49,22 +49,17 @@ def starting_on(cpus: Collection[int]) -> Iterator[None]:
 
 
 def cpus_allowed() -> dict[int, tuple[int, ...]]:
-    """Every thread's affinity."""
-    found = {}
+    """The CPUs that each thread of this process may run on, by thread id."""
+    cpus = {}
     for tid in _threads():
         with contextlib.suppress(ProcessLookupError):
-            found[tid] = tuple(sorted(os.sched_getaffinity(tid)))
-    return found
+            cpus[tid] = tuple(sorted(os.sched_getaffinity(tid)))
+    return cpus
 
 
 def allowed_cpus() -> tuple[int, ...]:
     """The CPUs that at least one thread may run on."""
     return tuple(sorted({cpu for cpus in cpus_allowed().values() for cpu in cpus}))
-
-
-def strays(cpus: Collection[int]) -> dict[int, tuple[int, ...]]:
-    """The threads that may run elsewhere than on `cpus`; empty is the proof of pinning."""
-    return {tid: found for tid, found in cpus_allowed().items() if not set(found) <= set(cpus)}
 
 
 def _threads() -> list[int]:

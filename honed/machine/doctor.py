@@ -1,4 +1,4 @@
-"""What this machine is, what is set badly for inference, and which knobs can be turned here."""
+"""`honed doctor`: the machine, settings that harm inference, and the knobs that work here."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from honed.knob import Availability, Knob, Value
+from honed.knob import Knob, Value
 from honed.machine import facts as machine_facts
 from honed.machine import isa
 from honed.machine import limits as machine_limits
 from honed.machine.limits import Limits
+from honed.machine.proc import read_text
 from honed.machine.spawn import machine_knobs
+from honed.values import as_typed
 
 _SYSFS_CPU = "/sys/devices/system/cpu"
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What makes times worse or less steady here, and the command that changes it."""
+    """A setting that makes times worse or less steady, and the command that changes it."""
 
     kind: str
     message: str
@@ -29,10 +31,10 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class KnobState:
-    """One knob here. `state` is what a worker that is asked for nothing would have.
+    """A knob on this machine. `state` is the value in force when the knob is unset.
 
-    `available` means for at least one value; `values` says which ones, and `why` and `how` tell
-    about those that are not.
+    `available` means that at least one value is; `values` has each one. `why` and `how` explain
+    the values that are not available.
     """
 
     name: str
@@ -46,7 +48,7 @@ class KnobState:
 
 @dataclass(frozen=True, slots=True)
 class PrecisionState:
-    """A precision here: the instructions that multiply it, or what engines do without them."""
+    """The instructions that multiply a precision, or `why` it is slow without them."""
 
     name: str
     native_by: str | None
@@ -70,8 +72,7 @@ class Diagnosis:
 def examine(
     other_knobs: Iterable[Knob] = (), root: Path = Path("/"), packages: Iterable[str] = ()
 ) -> Diagnosis:
-    """Look at everything, change nothing. `other_knobs` and `packages` are those of backends and
-    workloads."""
+    """The state of the machine. `other_knobs` and `packages` are the backends' and workloads'."""
     limits = machine_limits.read(root)
     facts = machine_facts.machine_facts(root, packages)
     knobs = {**machine_knobs(), **{k.name: k for k in other_knobs}}
@@ -96,38 +97,30 @@ def precisions(facts: Mapping[str, Any]) -> tuple[PrecisionState, ...]:
 
 
 def state_of(knob: Knob) -> KnobState:
-    """Availability of the knob and of each of its values, and what is in force now."""
+    """The availability of a knob and of each of its values, and the value now in force."""
     general = knob.available()
-    words = knob.values if isinstance(knob.values, tuple) else ()
+    values = knob.values if isinstance(knob.values, tuple) else ()
     judge = knob.available_value
-    each = {v: judge(v) if judge and general.ok else general for v in words}
+    each = {v: judge(v) if judge and general.ok else general for v in values}
     refused = {v: a for v, a in each.items() if not a.ok} if general.ok else {}
     state: Value | None = None
-    with contextlib.suppress(OSError):  # a kernel that does not tell
+    with contextlib.suppress(OSError):  # the kernel does not tell
         state = knob.read_back()
     return KnobState(
         name=knob.name,
         help=knob.help,
         available=general.ok and (not each or len(refused) < len(each)),
         state=state,
-        why="; ".join(f"{v}: {a.why}" for v, a in refused.items()) or general.why,
-        how=_joined([general, *refused.values()]),
-        values={_word(v): a.ok for v, a in each.items()},
+        why="; ".join(f"{as_typed(v)}: {a.why}" for v, a in refused.items()) or general.why,
+        how="; ".join(dict.fromkeys(a.how for a in (general, *refused.values()) if a.how)),
+        values={as_typed(v): a.ok for v, a in each.items()},
     )
-
-
-def _joined(found: Iterable[Availability]) -> str:
-    return "; ".join(dict.fromkeys(a.how for a in found if a.how))
-
-
-def _word(value: Value) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def warnings(
     facts: Mapping[str, Any], limits: Limits, root: Path = Path("/")
 ) -> tuple[Advice, ...]:
-    """What is set badly for inference, the most costly first."""
+    """Advice on the settings that harm inference, the most costly first."""
     checks: tuple[Callable[[], Advice | None], ...] = (
         lambda: _quota(limits),
         lambda: _memory_limit(facts),
@@ -139,8 +132,8 @@ def warnings(
         lambda: _smt(facts),
         lambda: _balancing(facts, root),
     )
-    found = (check() for check in checks)
-    return tuple(warning for warning in found if warning is not None)
+    results = (check() for check in checks)
+    return tuple(advice for advice in results if advice is not None)
 
 
 def _quota(limits: Limits) -> Advice | None:
@@ -180,7 +173,7 @@ def _governor(facts: Mapping[str, Any]) -> Advice | None:
         return None
     return Advice(
         "governor",
-        f"the frequency governor is {', '.join(slow)}: clocks follow the load, so times wander",
+        f"the frequency governor is {', '.join(slow)}: clocks follow the load, so times vary",
         f"echo performance | sudo tee {_SYSFS_CPU}/cpu*/cpufreq/scaling_governor",
     )
 
@@ -190,7 +183,7 @@ def _turbo(facts: Mapping[str, Any], root: Path) -> Advice | None:
         return None
     intel = (root / _SYSFS_CPU.lstrip("/") / "intel_pstate/no_turbo").exists()
     file, on = ("intel_pstate/no_turbo", 0) if intel else ("cpufreq/boost", 1)
-    message = "turbo is off: times are steady, but slower than this CPU can be"
+    message = "turbo is off: times are steady, but slower than this CPU allows"
     return Advice("turbo", message, f"echo {on} | sudo tee {_SYSFS_CPU}/{file}")
 
 
@@ -199,7 +192,7 @@ def _thp(facts: Mapping[str, Any]) -> Advice | None:
         return None
     return Advice(
         "thp",
-        "transparent huge pages are off for everyone: large weights cost more address look-ups",
+        "transparent huge pages are off for all processes: large weights need more TLB look-ups",
         "echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled",
     )
 
@@ -210,7 +203,7 @@ def _swap(facts: Mapping[str, Any]) -> Advice | None:
     return Advice(
         "swap",
         f"{facts['swap_bytes'] / 2**20:.0f} MiB of swap with swappiness {facts['swappiness']}: "
-        "weights that are idle for a while may be moved out",
+        "the kernel may move idle weights to the disk",
         "sudo sysctl vm.swappiness=1",
     )
 
@@ -228,14 +221,9 @@ def _smt(facts: Mapping[str, Any]) -> Advice | None:
 
 
 def _balancing(facts: Mapping[str, Any], root: Path) -> Advice | None:
-    """Pages that the kernel moves between nodes are unmapped for a moment, in the timed call."""
-    if len(facts["topology"]["nodes"]) < 2:
+    """The kernel unmaps a page while it moves it to another node, also during a timed call."""
+    balancing = read_text(root / "proc/sys/kernel/numa_balancing")
+    if len(facts["topology"]["nodes"]) < 2 or balancing in ("", "0"):
         return None
-    try:
-        on = (root / "proc/sys/kernel/numa_balancing").read_text().strip() not in ("", "0")
-    except OSError:
-        return None
-    if not on:
-        return None
-    message = "automatic NUMA balancing moves memory while it is used: times wander"
+    message = "automatic NUMA balancing moves memory during measurements: times vary"
     return Advice("numa_balancing", message, "sudo sysctl kernel.numa_balancing=0")

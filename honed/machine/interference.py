@@ -1,24 +1,24 @@
-"""Who else used the measured cores: snapshots around the timed window, and their doubts."""
+"""What disturbed a measurement: counters of the kernel before and after, and doubts from them."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from honed.machine import limits
+from honed.machine.proc import counter, read_int, read_text
 from honed.machine.topology import format_cpus
 from honed.phase import Phase
 from honed.record import Doubt
 
-# The kernel counts CPU time in ticks, usually of 10 ms: what others used in a window is known to
-# about this much per CPU and no better.
-_TICKS_OF_DOUBT = 3
-_OTHERS_SHARE = 0.05  # of the measured cores' time; below it medians move less than 1 %
+# The kernel counts CPU time in ticks, usually of 10 ms: the time that other processes used in a
+# window is known only to within about this many ticks per CPU.
+_UNCERTAIN_TICKS = 3
+_OTHERS_SHARE = 0.05  # of the measured cores' time; below this share, medians move less than 1 %
 _STEAL_SHARE = 0.01
 _PRESSURE_SHARE = 0.01
 _CLOCK_FALL = 0.10
@@ -26,7 +26,7 @@ _CLOCK_FALL = 0.10
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Counters since the machine started, of `cpus` only where the kernel counts per CPU."""
+    """The kernel's counters since the machine started; those kept per CPU, summed over `cpus`."""
 
     at_s: float
     cpus: tuple[int, ...]
@@ -35,7 +35,7 @@ class Snapshot:
     switches: int | None = None
     swapped_pages: int | None = None
     pressure_s: Mapping[str, float] = field(default_factory=dict)
-    clock_mhz: tuple[float, float] | None = None  # lowest and highest of the cpus, now
+    clock_mhz: tuple[float, float] | None = None  # the lowest and the highest of `cpus`, now
     governor: str | None = None
     thermal_throttles: int | None = None
     quota_throttles: int | None = None
@@ -43,9 +43,9 @@ class Snapshot:
 
 
 class Watch:
-    """Two snapshots, taken as the workers say that they begin and end.
+    """Takes a snapshot when all workers have begun to measure, and one when the first has ended.
 
-    `cpus` None: every CPU this process may use.
+    Without `cpus`, every CPU that this process may use is watched.
     """
 
     def __init__(self, cpus: Collection[int] | None = None, root: Path = Path("/")) -> None:
@@ -55,7 +55,10 @@ class Watch:
         self.after: Snapshot | None = None
 
     def hear(self, phase: Phase) -> None:
-        """The window opens when the last worker is ready, and closes when the first is done."""
+        """Note the phase that a worker has begun.
+
+        Each worker that begins to measure moves the window's start, so it opens with the last.
+        """
         if phase is Phase.MEASURING and self.after is None:
             self.before = self.take()
         if phase is Phase.MEASURED and self.after is None:
@@ -64,14 +67,10 @@ class Watch:
     def take(self) -> Snapshot:
         busy_s, steal_s, switches = _stat(self.root / "proc/stat", self.cpus)
         quota_throttles, quota_throttled_s = _quota_throttling(self.root)
-        clocks = _each(self.root, self.cpus, "cpufreq/scaling_cur_freq")
-        governors = set(_each(self.root, self.cpus, "cpufreq/scaling_governor"))
-        throttles = [
-            int(t)
-            for t in _each(self.root, self.cpus, "thermal_throttle/core_throttle_count")
-            if t.isdigit()
-        ]
-        mhz = [int(c) / 1000 for c in clocks if c.isdigit()]
+        folders = [self.root / f"sys/devices/system/cpu/cpu{cpu}" for cpu in self.cpus]
+        governors = {read_text(f / "cpufreq/scaling_governor") for f in folders} - {""}
+        mhz = [khz / 1000 for khz in _numbers(folders, "cpufreq/scaling_cur_freq")]
+        throttles = _numbers(folders, "thermal_throttle/core_throttle_count")
         return Snapshot(
             at_s=time.monotonic(),
             cpus=self.cpus,
@@ -88,43 +87,36 @@ class Watch:
         )
 
     def doubts(self, own_cpu_s: float) -> tuple[Doubt, ...]:
-        """The doubts of what was heard; none if the window never closed."""
+        """The doubts about the window; none if it never closed."""
         if self.before is None or self.after is None:
             return ()
         return doubts(self.before, self.after, own_cpu_s)
 
 
-def cpu_seconds(pids: Collection[int]) -> float:
-    """CPU time of these processes so far; one that is gone counts as 0."""
-    total = 0.0
-    for pid in pids:
-        with contextlib.suppress(OSError, IndexError):
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            total += (int(fields[11]) + int(fields[12])) / _ticks_per_s()  # utime, stime
-    return total
-
-
 def others_share(before: Snapshot, after: Snapshot, own_cpu_s: float) -> float | None:
-    """The share of the measured cores' time that went to processes that are not ours."""
+    """The share of the measured cores' time that processes other than the workers used.
+
+    `own_cpu_s` is the CPU time of the workers; None where the kernel does not count CPU time.
+    """
     capacity_s = (after.at_s - before.at_s) * len(before.cpus)
     if before.busy_s is None or after.busy_s is None or capacity_s <= 0:
         return None
     others_s = after.busy_s - before.busy_s - own_cpu_s
-    if others_s < _TICKS_OF_DOUBT * len(before.cpus) / _ticks_per_s():
+    if others_s < _UNCERTAIN_TICKS * len(before.cpus) / _ticks_per_s():
         return 0.0
     return min(1.0, others_s / capacity_s)
 
 
 def doubts(before: Snapshot, after: Snapshot, own_cpu_s: float) -> tuple[Doubt, ...]:
-    """What happened on the machine that makes the times between two snapshots less credible."""
-    found = (
+    """The reasons to doubt times that were measured between two snapshots."""
+    checks = (
         _others(before, after, own_cpu_s),
         _steal(before, after),
         _quota(before, after),
         _clock(before, after),
         _memory(before, after),
     )
-    return tuple(doubt for doubt in found if doubt is not None)
+    return tuple(doubt for doubt in checks if doubt is not None)
 
 
 def _others(before: Snapshot, after: Snapshot, own_cpu_s: float) -> Doubt | None:
@@ -164,11 +156,11 @@ def _quota(before: Snapshot, after: Snapshot) -> Doubt | None:
 
 
 def _clock(before: Snapshot, after: Snapshot) -> Doubt | None:
-    """A fall only counts where the governor does not slow idle cores by itself."""
+    """Doubts about heat, and about a falling clock where the governor does not slow idle cores."""
     if before.thermal_throttles is not None and after.thermal_throttles is not None:
         times = after.thermal_throttles - before.thermal_throttles
         if times > 0:
-            message = f"the cores were slowed {times} times for heat: improve cooling, or wait"
+            message = f"heat slowed the cores {times} times: improve the cooling, or wait"
             return Doubt("thermal", message)
     if before.governor != "performance" or not before.clock_mhz or not after.clock_mhz:
         return None
@@ -206,7 +198,7 @@ def _stat(path: Path, cpus: Collection[int]) -> tuple[float | None, float | None
     """Busy and stolen seconds of `cpus`, and all context switches (proc(5), stat)."""
     busy = steal = 0
     seen, switches = False, None
-    for line in _text(path).splitlines():
+    for line in read_text(path).splitlines():
         name, *values = line.split()
         if name == "ctxt":
             switches = int(values[0])
@@ -214,7 +206,7 @@ def _stat(path: Path, cpus: Collection[int]) -> tuple[float | None, float | None
         if match and int(match[1]) in cpus and len(values) >= 8:
             seen = True
             user, nice, system, _idle, _iowait, irq, softirq, stolen = map(int, values[:8])
-            busy += user + nice + system + irq + softirq  # guests' time is in user already
+            busy += user + nice + system + irq + softirq  # `user` includes the time of guests
             steal += stolen
     if not seen:
         return None, None, switches
@@ -226,41 +218,35 @@ def _ticks_per_s() -> int:
 
 
 def _pressure(folder: Path) -> dict[str, float]:
-    """Seconds in which some task waited for each resource."""
-    found = {}
+    """For each resource, the seconds in which some task waited for it."""
+    seconds = {}
     for name in ("cpu", "memory", "io"):
-        total = re.search(r"^some .*total=(\d+)", _text(folder / name), re.MULTILINE)
+        total = re.search(r"^some .*total=(\d+)", read_text(folder / name), re.MULTILINE)
         if total:
-            found[name] = int(total[1]) / 1e6
-    return found
+            seconds[name] = int(total[1]) / 1e6
+    return seconds
 
 
 def _swapped(path: Path) -> int | None:
-    counts = re.findall(r"^pswp(?:in|out) (\d+)", _text(path), re.MULTILINE)
+    counts = re.findall(r"^pswp(?:in|out) (\d+)", read_text(path), re.MULTILINE)
     return sum(map(int, counts)) if counts else None
 
 
 def _quota_throttling(root: Path) -> tuple[int | None, float | None]:
-    """Times and seconds that our groups were stopped; version 1 counts in ns, version 2 in us."""
+    """How often, and for how many seconds, the quota stopped our control groups."""
     times: int | None = None
     seconds: float | None = None
     for folder, _ in limits.groups("cpu", root):
-        counters = dict(re.findall(r"^(\w+) (\d+)", _text(folder / "cpu.stat"), re.MULTILINE))
-        if "nr_throttled" in counters:
-            lost_s = int(counters.get("throttled_time", 0)) / 1e9
-            lost_s += int(counters.get("throttled_usec", 0)) / 1e6
-            times = (times or 0) + int(counters["nr_throttled"])
-            seconds = (seconds or 0.0) + lost_s
+        text = read_text(folder / "cpu.stat")
+        throttles = counter(text, "nr_throttled")
+        if throttles is not None:
+            lost_s = (counter(text, "throttled_time") or 0) / 1e9  # version 1 of control groups
+            lost_s += (counter(text, "throttled_usec") or 0) / 1e6  # version 2
+            times, seconds = (times or 0) + throttles, (seconds or 0.0) + lost_s
     return times, seconds
 
 
-def _each(root: Path, cpus: Collection[int], name: str) -> list[str]:
-    texts = (_text(root / f"sys/devices/system/cpu/cpu{cpu}" / name) for cpu in cpus)
-    return [text for text in texts if text]
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""
+def _numbers(folders: Iterable[Path], name: str) -> list[int]:
+    """The numbers in the files called `name`, of the folders that have such a file."""
+    numbers = (read_int(folder / name) for folder in folders)
+    return [number for number in numbers if number is not None]

@@ -1,7 +1,7 @@
-"""Which precisions the CPU multiplies natively: one table from its flags.
+"""Which precisions the CPU multiplies natively, and how much faster than fp32, from its flags.
 
-Multiply-adds per instruction (AMX: per cycle) over those of the widest fp32 FMA that a CPU with
-the flag has. The strongest one present counts.
+The numbers are multiply-adds per instruction (AMX: per cycle), divided by those of the widest fp32
+FMA of a CPU with the flag. The highest number among the flags of a CPU counts.
 
 AVX-512: VFMADDPS does 16, VDPBF16PS 32, VFMADDPH 32, VPDPBUSD 64 in a 512-bit register; in 256
 bits (AVX-VNNI, AVX-VNNI-INT8) 8 and 32. Intel 64 and IA-32 Architectures SDM, volume 2. The same
@@ -29,12 +29,13 @@ _ARM: Mapping[str, Mapping[str, float]] = {
     "fp16": {"asimdhp": 2},
     "int8": {"asimddp": 4, "i8mm": 8, "svei8mm": 8},
 }
-# Four-bit weights are unpacked and multiplied as int8 at best.
-_AS = {"int4": "int8"}
+# No CPU multiplies four-bit weights: engines unpack them, and multiply int8 at best.
+_MULTIPLIED_AS = {"int4": "int8"}
 NARROW = ("bf16", "fp16", "int8", "int4")
 
-# What engines do instead. int8: VPMADDUBSW adds pairs of products in 16 bits, where they may
-# saturate, then two more instructions widen and add them (oneDNN, "Nuances of int8 computations").
+# What engines do on a CPU without such instructions. int8: VPMADDUBSW adds pairs of products in 16
+# bits, where they may saturate, then two more instructions widen and add them (oneDNN, "Nuances of
+# int8 computations").
 _X86_INSTEAD = {
     "bf16": "converts to fp32 and back: half the memory, at best fp32's speed",
     "fp16": "converts to fp32 and back: half the memory, at best fp32's speed",
@@ -44,23 +45,23 @@ _ARM_INSTEAD = {**_X86_INSTEAD, "int8": "widens to 16 bits first"}
 
 
 def isa_ratio(precision: str, flags: Collection[str]) -> float:
-    """How many times fp32's rate the CPU's own instructions reach; 1 without any."""
+    """The rate of `precision` over that of fp32; 1 if no instruction multiplies it natively."""
     return max((r for flag, r in _ratios(precision).items() if flag in flags), default=1.0)
 
 
 def native_by(precision: str, flags: Collection[str]) -> str | None:
-    """The strongest instructions here that multiply `precision`; None without any."""
+    """The flag of the fastest instructions that multiply `precision`; None if there are none."""
     present = {flag: r for flag, r in _ratios(precision).items() if flag in flags}
     return max(present, key=lambda flag: present[flag], default=None)
 
 
 def emulated(precision: str, facts: Mapping[str, Any]) -> str:
-    """That and how this CPU only imitates `precision`, as a sentence; empty where it does not.
+    """A sentence on how engines imitate `precision` on this CPU; empty if it is native.
 
-    Empty too where the kernel names no flags that are known here: nothing is known then.
+    The sentence is also empty if the kernel lists no flag that FLAGS knows.
     """
     flags = facts.get("flags") or ()
-    named = _AS.get(precision, precision)
+    named = _MULTIPLIED_AS.get(precision, precision)
     if not flags or named not in _X86 or native_by(precision, flags) is not None:
         return ""
     arm = "asimd" in flags
@@ -72,10 +73,10 @@ def emulated(precision: str, facts: Mapping[str, Any]) -> str:
 
 
 def doubts(precision: str, device: str, facts: Mapping[str, Any]) -> tuple[Doubt, ...]:
-    said = emulated(precision, facts) if device == "cpu" else ""
-    return (Doubt("emulated", f"{precision}: {said}"),) if said else ()
+    sentence = emulated(precision, facts) if device == "cpu" else ""
+    return (Doubt("emulated", f"{precision}: {sentence}"),) if sentence else ()
 
 
 def _ratios(precision: str) -> Mapping[str, float]:
-    named = _AS.get(precision, precision)
+    named = _MULTIPLIED_AS.get(precision, precision)
     return {**_X86.get(named, {}), **_ARM.get(named, {})}

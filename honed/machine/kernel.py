@@ -1,4 +1,4 @@
-"""Calls of the Linux kernel that Python does not offer, by number or through the C library."""
+"""Linux system calls that Python does not offer."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ PR_GET_THP_DISABLE = 42
 
 
 def prctl(option: int, *arguments: int) -> int:
-    """prctl(2); arguments not given are zero, as newer options insist. Raises OSError."""
+    """prctl(2), with zeros for missing arguments, as newer options require. Raises OSError."""
     if sys.platform != "linux":
-        raise OSError(38, "prctl is Linux's")
+        raise OSError(38, "only Linux has prctl")
     four = [ctypes.c_ulong(a) for a in (*arguments, 0, 0, 0, 0)[:4]]
     return _checked(_libc().prctl(option, *four))
 
 
 def set_memory_policy(mode: int, nodes: Iterable[int] = ()) -> None:
-    """set_mempolicy(2) for this thread and those it starts. Raises OSError."""
+    """set_mempolicy(2) for this thread and for threads it will start. Raises OSError."""
     mask = _Mask()
     for node in nodes:
         mask[node // _WORD_BITS] |= 1 << (node % _WORD_BITS)
-    # The kernel reads one bit less than it is told (mm/mempolicy.c, get_nodes).
+    # The kernel reads one bit less than the given number (mm/mempolicy.c, get_nodes).
     args = (mask, ctypes.c_ulong(_MAX_NODES + 1)) if any(mask) else (None, ctypes.c_ulong(0))
     _checked(_libc().syscall(ctypes.c_long(_policy_calls()[1]), ctypes.c_int(mode), *args))
 
 
 def memory_policy() -> tuple[int, tuple[int, ...]]:
-    """get_mempolicy(2): this thread's mode and its nodes. Raises OSError."""
+    """get_mempolicy(2): the mode of this thread's policy and its nodes. Raises OSError."""
     mode, mask = ctypes.c_int(), _Mask()
     number = ctypes.c_long(_policy_calls()[0])
     room = ctypes.c_ulong(_MAX_NODES)
@@ -57,7 +57,7 @@ def memory_policy() -> tuple[int, tuple[int, ...]]:
 def _policy_calls() -> tuple[int, int]:
     calls = _POLICY_CALLS.get(platform.machine())
     if sys.platform != "linux" or calls is None:
-        raise OSError(38, f"memory policies are not known on {platform.platform()}")
+        raise OSError(38, f"memory policies are not supported on {platform.platform()}")
     return calls
 
 

@@ -1,8 +1,7 @@
-"""Shared libraries: where distributions put them, and which ones this process really uses."""
+"""Shared libraries: the folders of distributions, and the libraries that this process uses."""
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import re
@@ -12,8 +11,10 @@ from functools import cache
 from pathlib import Path
 
 from honed.knob import AVAILABLE, Availability
+from honed.machine.proc import read_text
 
-# Debian's multiarch folders, Debian's LLVM, Fedora, Alpine and Arch, then what people build.
+# Debian's multiarch folders, Debian's LLVM, Fedora, Alpine and Arch, then libraries that users
+# built themselves.
 _FOLDERS = (
     "usr/lib/*-linux-gnu*",
     "usr/lib/llvm-*/lib",
@@ -33,32 +34,32 @@ def find(
     accept: Callable[[Path], bool] = lambda _: True,
     first: Sequence[Path] = (),
 ) -> Path | None:
-    """The newest lib of the first of `names` ("libomp" finds libomp.so.5) that can be loaded here.
+    """The newest loadable library called by the first of `names` that has one.
 
-    One in `first` wins over any other; then the newest, the environment's folders before the
-    system's. `accept` judges the file behind the links, since names can mislead.
+    "libomp" finds libomp.so.5. A library in a folder of `first` wins over all others. `accept`
+    judges the file behind the links, since the names of links can mislead.
     """
     for folders in ([_under(root, folder) for folder in first], list(_folders(root))):
         for name in names:
-            found = [
+            candidates = [
                 path
                 for folder in folders
                 for path in sorted(folder.glob(f"{name}.so*"))
                 if _version(path, name) is not None and loadable(path) and accept(path.resolve())
             ]
-            if found:
-                return max(found, key=lambda path: _version(path, name) or ())
+            if candidates:
+                return max(candidates, key=lambda path: _version(path, name) or ())
     return None
 
 
 def loadable(path: Path) -> bool:
-    """Whether it is a library of this interpreter's own architecture; a foreign one is ignored."""
+    """Whether the file is a library for the architecture of this interpreter."""
     header = _header(path)
     return bool(header) and header == _own_header()
 
 
 def providing(symbol: str) -> Path | None:
-    """The file whose `symbol` this process calls, by the dynamic linker's own answer."""
+    """The library whose `symbol` this process calls, as the dynamic linker resolves it."""
     try:
         whole = ctypes.CDLL(None)
         address = ctypes.cast(getattr(whole, symbol), ctypes.c_void_p)
@@ -72,18 +73,17 @@ def providing(symbol: str) -> Path | None:
 
 
 def mapped(pattern: str) -> tuple[Path, ...]:
-    """The files in this process's memory whose name matches `pattern`."""
-    found = set()
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/maps").read_text(errors="replace").splitlines():
-            fields = line.split(maxsplit=5)
-            if len(fields) == 6 and re.search(pattern, fields[5].rpartition("/")[2]):
-                found.add(Path(fields[5]))
-    return tuple(sorted(found))
+    """The files mapped into this process's memory whose name matches `pattern`."""
+    paths = set()
+    for line in read_text(Path("/proc/self/maps")).splitlines():
+        fields = line.split(maxsplit=5)
+        if len(fields) == 6 and re.search(pattern, fields[5].rpartition("/")[2]):
+            paths.add(Path(fields[5]))
+    return tuple(sorted(paths))
 
 
 def initial_environment() -> dict[str, str]:
-    """The environment this process was started with; later changes do not reach its libraries."""
+    """The environment at the start of this process: the one that its C libraries have read."""
     try:
         raw = Path("/proc/self/environ").read_bytes()
     except OSError:
@@ -93,7 +93,7 @@ def initial_environment() -> dict[str, str]:
 
 
 def tunable(name: str) -> str | None:
-    """A glibc tunable as this process was started with; the last of several counts."""
+    """The value of a glibc tunable at the start of this process; the last of several counts."""
     value = None
     for part in initial_environment().get("GLIBC_TUNABLES", "").split(":"):
         key, _, text = part.partition("=")
@@ -102,7 +102,7 @@ def tunable(name: str) -> str | None:
 
 
 def glibc_version() -> tuple[int, ...] | None:
-    """None on musl and elsewhere."""
+    """The version of glibc; None where the C library is another one, such as musl."""
     try:
         text = os.confstr("CS_GNU_LIBC_VERSION") or ""
     except (ValueError, OSError, AttributeError):
@@ -112,17 +112,18 @@ def glibc_version() -> tuple[int, ...] | None:
 
 
 def can_preload() -> Availability:
-    """Preloading is Linux's, and its proof is in /proc."""
+    """Preloading works on Linux, and /proc shows whether it did."""
     if Path("/proc/self/maps").exists():
         return AVAILABLE
     return Availability(False, "preloading cannot be proven on this system", "use Linux")
 
 
 def missing(what: str, packages: dict[str, str], root: Path = Path("/")) -> Availability:
-    """Not found, and the command of this distribution (or `any`) that installs it."""
-    text = ""
-    with contextlib.suppress(OSError):
-        text = (root / "etc/os-release").read_text()
+    """The answer for a missing library, with this distribution's command that installs it.
+
+    `packages` maps a distribution's id, or "any", to the command.
+    """
+    text = read_text(root / "etc/os-release")
     ids = " ".join(re.findall(r"^ID(?:_LIKE)?=\"?([^\"\n]*)", text, re.MULTILINE)).split()
     how = next((packages[name] for name in ids if name in packages), packages["any"])
     return Availability(False, f"no {what} in the usual places", how)
@@ -152,9 +153,9 @@ def _under(root: Path, path: Path) -> Path:
 
 
 def _version(path: Path, name: str) -> tuple[int, ...] | None:
-    """(4, 5) of libx.so.4.5; None for another library whose name merely begins alike."""
-    found = re.fullmatch(rf"{re.escape(name)}\.so((?:\.\d+)*)", path.name)
-    return tuple(int(n) for n in found[1].split(".")[1:]) if found else None
+    """(4, 5) for libx.so.4.5; None if the name only begins with `name`."""
+    match = re.fullmatch(rf"{re.escape(name)}\.so((?:\.\d+)*)", path.name)
+    return tuple(int(n) for n in match[1].split(".")[1:]) if match else None
 
 
 def _header(path: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""What this process may use: affinity, cpuset and quota for CPUs, control groups for memory."""
+"""Which CPUs and how much memory this process may use: affinity, cpuset, quota, memory limit."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from honed.machine.proc import counter, read_text
 from honed.machine.topology import format_cpus, parse_cpus
 
-# Without a limit, v1 writes the largest multiple of the page size in a signed 64-bit number.
+# Version 1 writes the largest multiple of the page size in a signed 64-bit number for "no limit".
 _UNLIMITED_BYTES = 2**60
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`cpus` may be run on; `quota` is how many CPUs' worth of time per second, None: no limit.
+    """The CPUs that this process may run on, its CPU quota and its memory limit (None: no limit).
 
-    `why` maps affinity, cpuset, quota and memory to what was found, for messages.
+    `quota` is in seconds of CPU time per second. `why` maps affinity, cpuset, quota and memory to
+    the value and the file that set the limit, for messages.
     """
 
     cpus: tuple[int, ...]
@@ -29,11 +31,11 @@ class Limits:
 
     @property
     def effective_count(self) -> int:
-        """How many CPUs can be kept busy at once."""
+        """How many CPUs this process can keep busy at once."""
         return self.cap(len(self.cpus))
 
     def cap(self, count: int) -> int:
-        """`count`, or the quota's whole CPUs where they are fewer; at least 1."""
+        """`count`, or the whole CPUs of the quota if those are fewer; at least 1."""
         return max(1, math.floor(min(count, self.quota if self.quota is not None else count)))
 
     def to_json(self) -> dict[str, Any]:
@@ -47,13 +49,13 @@ class Limits:
 
 
 def read(root: Path = Path("/"), affinity: Collection[int] | None = None) -> Limits:
-    """The limits of this process. `root` holds proc/self and the mounts (tests inject one)."""
+    """The limits of this process. `root` holds proc/self and the mounts (tests pass another)."""
     allowed = set(own_affinity() if affinity is None else affinity)
     why = {"affinity": format_cpus(allowed)}
     cpus = set(allowed)
     for path, listed in _cpusets(root):
         why["cpuset"] = f"{format_cpus(listed)} by {path}"
-        # A stale view of another namespace must not leave us without any CPU.
+        # A cpuset of another namespace may hold none of our CPUs; it is ignored.
         cpus = cpus & set(listed) or cpus
     quota = min(_quotas(root), default=None)
     memory = min(_memories(root), default=None)
@@ -70,16 +72,16 @@ def read(root: Path = Path("/"), affinity: Collection[int] | None = None) -> Lim
 
 
 def own_affinity() -> tuple[int, ...]:
-    """The CPUs that this thread may run on; every CPU where the system has no such call."""
+    """The CPUs that this thread may run on; every CPU where the system cannot tell."""
     if hasattr(os, "sched_getaffinity"):
         return tuple(sorted(os.sched_getaffinity(0)))
     return tuple(range(os.cpu_count() or 1))
 
 
 def groups(controller: str, root: Path = Path("/")) -> Iterator[tuple[Path, int]]:
-    """This process's control group folders and their version, each before its parent.
+    """The folders and versions of this process's control groups, each group before its parent.
 
-    Both versions are looked at: a hybrid machine mounts both, and one of them has the controller.
+    A hybrid machine mounts both versions, and one of them has the controller.
     """
     paths = _group_paths(root)
     for mount in _mounts(root):
@@ -90,7 +92,7 @@ def groups(controller: str, root: Path = Path("/")) -> Iterator[tuple[Path, int]
         here = root / str(mount.point).lstrip("/")
         folder = here / inside
         if not folder.is_dir():
-            folder = here  # the path is another namespace's; the mount is what we see of ours
+            folder = here  # the path belongs to another namespace; the mount shows our group
         while True:
             yield folder, mount.version
             if folder == here:
@@ -108,7 +110,7 @@ class _Mount:
 
 def _mounts(root: Path) -> Iterator[_Mount]:
     """proc(5), mountinfo: id parent device root point options [tags] - type source options."""
-    for line in (_text(root / "proc/self/mountinfo") or "").splitlines():
+    for line in read_text(root / "proc/self/mountinfo").splitlines():
         left, _, right = line.partition(" - ")
         fields, (kind, *rest) = left.split(), right.split() or [""]
         if kind not in ("cgroup", "cgroup2") or len(fields) < 5:
@@ -119,14 +121,14 @@ def _mounts(root: Path) -> Iterator[_Mount]:
 
 
 def _unescaped(text: str) -> str:
-    """Mount points carry spaces and the like as octal."""
+    """The mount point; mountinfo writes spaces and the like as octal numbers."""
     return text.encode().decode("unicode_escape").encode("latin-1").decode(errors="replace")
 
 
 def _group_paths(root: Path) -> dict[str, PurePosixPath]:
-    """Controller -> path of our group; the empty name is version 2's."""
+    """The path of our group for each controller; version 2 has one path, under the empty name."""
     paths = {}
-    for line in (_text(root / "proc/self/cgroup") or "").splitlines():
+    for line in read_text(root / "proc/self/cgroup").splitlines():
         fields = line.split(":", 2)
         if len(fields) == 3:
             for controller in fields[1].split(","):
@@ -135,7 +137,7 @@ def _group_paths(root: Path) -> dict[str, PurePosixPath]:
 
 
 def _inside(group: PurePosixPath, source: PurePosixPath) -> str:
-    """The group's path below the mount; the mount itself when the group is not under it."""
+    """The path of the group below the mount; the mount itself if the group is not under it."""
     if ".." in group.parts or ".." in source.parts or not group.is_relative_to(source):
         return "."
     return str(group.relative_to(source))
@@ -146,7 +148,7 @@ def _cpusets(root: Path) -> Iterator[tuple[Path, tuple[int, ...]]]:
         names = ("cpuset.cpus.effective",) if version == 2 else ("cpuset.cpus", "cpus")
         for name in names:
             try:
-                listed = parse_cpus(_text(folder / name) or "")
+                listed = parse_cpus(read_text(folder / name))
             except ValueError:
                 continue
             if listed:
@@ -154,29 +156,35 @@ def _cpusets(root: Path) -> Iterator[tuple[Path, tuple[int, ...]]]:
 
 
 def _quotas(root: Path) -> Iterator[tuple[float, str]]:
-    """CPUs' worth of time, and the file that says so."""
+    """Each quota in CPUs, and the file that sets it."""
     for folder, version in groups("cpu", root):
         if version == 2:
             path = folder / "cpu.max"
-            words = (_text(path) or "").split()
+            words = read_text(path).split()
         else:
             path = folder / "cpu.cfs_quota_us"
-            words = [_text(path) or "", _text(folder / "cpu.cfs_period_us") or ""]
-        # Version 2 says "max" and version 1 says -1 for no limit.
+            words = [read_text(path), read_text(folder / "cpu.cfs_period_us")]
+        # For no limit, version 2 writes "max" and version 1 writes -1.
         if len(words) == 2 and all(w.isdigit() for w in words) and int(words[1]) > 0:
             yield int(words[0]) / int(words[1]), str(path)
+
+
+def memory_kills(root: Path = Path("/")) -> int:
+    """How many processes the kernel has killed for lack of memory since the machine started.
+
+    The kernel counts each kill in several places (the machine, our control groups), and all are
+    added up: only a rise between two calls means something.
+    """
+    kills = counter(read_text(root / "proc/vmstat"), "oom_kill") or 0
+    for folder, version in groups("memory", root):
+        name = "memory.events" if version == 2 else "memory.oom_control"
+        kills += counter(read_text(folder / name), "oom_kill") or 0
+    return kills
 
 
 def _memories(root: Path) -> Iterator[tuple[int, str]]:
     for folder, version in groups("memory", root):
         path = folder / ("memory.max" if version == 2 else "memory.limit_in_bytes")
-        text = _text(path) or ""
+        text = read_text(path)
         if text.isdigit() and int(text) < _UNLIMITED_BYTES:
             yield int(text), str(path)
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text().strip()
-    except OSError:  # absent, or a group that has just gone
-        return None

@@ -1,6 +1,6 @@
-"""The FLOP/s that no run on these cores can beat by much: a measured product, scaled by the ISA.
+"""An upper bound for the FLOP/s of given cores: a measured fp32 product, scaled by the ISA.
 
-Run as `python -m honed.machine.peak_flops --cpus 0-3 [--seconds 0.5]` it measures and prints.
+`python -m honed.machine.peak_flops --cpus 0-3 [--seconds 0.5]` measures the product and prints it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from honed import artifacts
 from honed.machine.facts import fingerprint
-from honed.machine.isa import isa_ratio as isa_ratio
+from honed.machine.isa import isa_ratio
 from honed.machine.topology import format_cpus, parse_cpus
 
 _SECONDS = 0.5
@@ -31,17 +31,17 @@ _LARGEST_SIDE = 8192
 def bound_flops_per_s(
     precision: str, cpus: Collection[int], facts: Mapping[str, Any]
 ) -> float | None:
-    """The bound of these CPUs for `precision`; None where it cannot be measured.
+    """The upper bound for `precision` on `cpus`; None where it cannot be measured.
 
-    Measures for about a second the first time, in a process of its own, so call it when nothing
-    is being timed. Cached by hardware, CPUs and numpy version.
+    The first call measures for about a second in another process, so nothing may be timed
+    meanwhile. The result is cached by hardware, CPUs and numpy version.
     """
     measured = fp32_flops_per_s(cpus, facts)
     return None if measured is None else measured * isa_ratio(precision, facts.get("flags", ()))
 
 
 def fp32_flops_per_s(cpus: Collection[int], facts: Mapping[str, Any]) -> float | None:
-    """The measured fp32 matrix product, from the cache where it has been measured before."""
+    """FLOP/s of the fp32 matrix product, measured now or read from the cache."""
     try:
         numpy_version = version("numpy")
     except PackageNotFoundError:
@@ -58,7 +58,7 @@ def fp32_flops_per_s(cpus: Collection[int], facts: Mapping[str, Any]) -> float |
         folder = artifacts.make("bound", about, lambda path: _measure_into(path, cpus))
         return float(json.loads((folder / "bound.json").read_text())["fp32_flops_per_s"])
     except (OSError, subprocess.SubprocessError, ValueError, KeyError):
-        return None  # a bound is good to have; a run does not fail for the want of it
+        return None  # a record without the bound is better than a failed run
 
 
 def _measure_into(folder: Path, cpus: Collection[int]) -> None:
@@ -71,18 +71,18 @@ def _measure_into(folder: Path, cpus: Collection[int]) -> None:
         check=True,
         timeout=_TIMEOUT_S,
     )
-    float(json.loads(done.stdout)["fp32_flops_per_s"])  # nonsense must not be cached
+    float(json.loads(done.stdout)["fp32_flops_per_s"])  # fails before nonsense is cached
     (folder / "bound.json").write_bytes(done.stdout)
 
 
 def measure(threads: int, seconds: float = _SECONDS) -> float:
-    """FLOP/s of the best fp32 matrix product in about `seconds`, in this process as it is."""
+    """FLOP/s of the fastest fp32 matrix product in about `seconds`, in this process."""
     import numpy as np
 
     side = min(_LARGEST_SIDE, _SIDE * max(1, round(threads**0.5)))
     rng = np.random.default_rng(0)
     a, b = (rng.random((side, side), dtype=np.float32) for _ in range(2))
-    out = a @ b  # the first one starts the pool and touches the pages
+    out = a @ b  # the first product starts the thread pool and touches the pages
     best_s, ends_s = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < ends_s:
         began_s = time.perf_counter()
@@ -93,14 +93,14 @@ def measure(threads: int, seconds: float = _SECONDS) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m honed.machine.peak_flops")
-    parser.add_argument("--cpus", required=True, help="pin to these, one thread each: 0-3,8")
+    parser.add_argument("--cpus", required=True, help="CPUs to pin to, one thread each: 0-3,8")
     parser.add_argument("--seconds", type=float, default=_SECONDS)
-    asked = parser.parse_args()
-    cpus = parse_cpus(asked.cpus)
+    options = parser.parse_args()
+    cpus = parse_cpus(options.cpus)
     with contextlib.suppress(OSError, AttributeError):
         os.sched_setaffinity(0, cpus)
-    found = measure(len(cpus), asked.seconds)
-    sys.stdout.write(json.dumps({"fp32_flops_per_s": found, "cpus": asked.cpus}) + "\n")
+    flops_per_s = measure(len(cpus), options.seconds)
+    sys.stdout.write(json.dumps({"fp32_flops_per_s": flops_per_s, "cpus": options.cpus}) + "\n")
 
 
 if __name__ == "__main__":

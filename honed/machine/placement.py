@@ -1,4 +1,4 @@
-"""Which cores and memory nodes each instance gets: a pure function of topology, limits and ask."""
+"""Which cores and memory nodes each instance gets, from the topology, the limits and a request."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ _KIND_ORDER = {"performance": 0, "standard": 0, "efficiency": 1}
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """What is to be placed.
+class PlacementRequest:
+    """How many instances are to be placed, and how.
 
-    `threads` None shares the cores evenly; with numa "local" so that no instance that fits in one
-    node is split. smt "on" allows second siblings after every first one of a node. The memory
-    of "any" and "interleave" is every node's. `reserved` CPUs keep their whole core free.
+    Without `threads` the instances share the cores evenly; with numa "local", no instance that
+    fits into one node is split. With smt "on", the second siblings of a node are used once all of
+    the first ones are. With numa "any" or "interleave", an instance uses the memory of all nodes.
+    The core of each CPU in `reserved` stays free.
     """
 
     instances: int = 1
@@ -34,52 +35,54 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """One instance's CPUs, one per thread, and the nodes its memory should come from."""
+    """The CPUs of one instance, one per thread, and the nodes that its memory should come from."""
 
     cpus: tuple[int, ...]
     nodes: tuple[int, ...]
 
 
-def place(topology: Topology, limits: Limits, ask: Ask) -> tuple[Placement, ...]:
-    """One Placement per instance, or UsageError with the arithmetic."""
-    free = _free(topology, limits, ask)
+def place(topology: Topology, limits: Limits, request: PlacementRequest) -> tuple[Placement, ...]:
+    """One Placement per instance; where they do not fit, a UsageError says by how much."""
+    free = _free(topology, limits, request)
     by_node: dict[int, list[Core]] = {}
     for core in free:
         by_node.setdefault(core[0].node, []).append(core)
     units = sum(len(core) for core in free)
-    capacity = _capacity(topology, limits, ask, units)
-    threads = ask.threads or _even_share(by_node, capacity, ask)
-    if threads * ask.instances > capacity:
-        if not (ask.oversubscribe and free):
-            raise _does_not_fit(topology, limits, ask, capacity)
-        placed = _overlapping(free, ask.instances, threads)
+    capacity = _capacity(topology, limits, request, units)
+    threads = request.threads or _even_share(by_node, capacity, request)
+    if threads * request.instances > capacity:
+        if not (request.oversubscribe and free):
+            raise _does_not_fit(topology, limits, request, capacity)
+        placed = _overlapping(free, request.instances, threads)
     else:
-        placed = _disjoint(by_node, ask.instances, threads)
-    return tuple(_placement(topology, cpus, ask) for cpus in placed)
+        placed = _disjoint(by_node, request.instances, threads)
+    return tuple(_placement(topology, cpus, request) for cpus in placed)
 
 
-def _free(topology: Topology, limits: Limits, ask: Ask) -> list[Core]:
-    """Usable cores, the preferred first; with SMT off, one CPU of each."""
+def _free(topology: Topology, limits: Limits, request: PlacementRequest) -> list[Core]:
+    """The usable cores in order of preference; with SMT off, only the first CPU of each."""
     allowed = set(limits.cpus)
-    taken = {sibling for cpu in ask.reserved for sibling in topology.siblings(cpu)}
+    taken = {sibling for cpu in request.reserved for sibling in topology.siblings(cpu)}
     cores = [tuple(c for c in core if c.id in allowed - taken) for core in topology.cores()]
-    cores = [core if ask.smt == "on" else core[:1] for core in cores if core]
+    cores = [core if request.smt == "on" else core[:1] for core in cores if core]
     return sorted(cores, key=lambda core: (core[0].node, _KIND_ORDER[core[0].kind], core[0].id))
 
 
-def _capacity(topology: Topology, limits: Limits, ask: Ask, units: int) -> int:
-    """How many threads fit: what is free, under the quota less what the reserved cores may use."""
-    reserved_cores = {topology.siblings(cpu) for cpu in ask.reserved if cpu in limits.cpus}
+def _capacity(topology: Topology, limits: Limits, request: PlacementRequest, units: int) -> int:
+    """How many threads fit: on `units` free CPUs, and in the quota that reserved cores leave."""
+    reserved_cores = {topology.siblings(cpu) for cpu in request.reserved if cpu in limits.cpus}
     if limits.quota is None:
         return units
     return min(units, max(0, limits.cap(len(limits.cpus)) - len(reserved_cores)))
 
 
-def _even_share(by_node: Mapping[int, Sequence[Core]], capacity: int, ask: Ask) -> int:
-    share = capacity // ask.instances
+def _even_share(
+    by_node: Mapping[int, Sequence[Core]], capacity: int, request: PlacementRequest
+) -> int:
+    share = capacity // request.instances
     sizes = [sum(len(core) for core in cores) for cores in by_node.values()]
-    if ask.numa == "local" and 0 < share <= max(sizes):
-        while sum(size // share for size in sizes) < ask.instances:
+    if request.numa == "local" and 0 < share <= max(sizes):
+        while sum(size // share for size in sizes) < request.instances:
             share -= 1
     return max(1, share)
 
@@ -87,7 +90,7 @@ def _even_share(by_node: Mapping[int, Sequence[Core]], capacity: int, ask: Ask) 
 def _disjoint(
     by_node: Mapping[int, Sequence[Core]], instances: int, threads: int
 ) -> list[list[Cpu]]:
-    """As many instances as fit each within one node; the others span what is left."""
+    """Places as many instances as possible inside one node each; the others span several."""
     counts = _per_node(by_node, instances, threads)
     placed: list[list[Cpu]] = []
     left: dict[int, list[Cpu]] = {}
@@ -103,7 +106,7 @@ def _disjoint(
 
 
 def _per_node(by_node: Mapping[int, Sequence[Core]], instances: int, threads: int) -> Counter[int]:
-    """How many instances go to each node: always to the one that is loaded least per core."""
+    """How many instances go to each node. Each goes to the node with the lowest load per core."""
     slots = {node: sum(map(len, cores)) // threads for node, cores in by_node.items()}
     counts: Counter[int] = Counter()
     for _ in range(instances):
@@ -117,7 +120,7 @@ def _per_node(by_node: Mapping[int, Sequence[Core]], instances: int, threads: in
 def _within(
     cores: Sequence[Core], instances: int, threads: int
 ) -> tuple[list[list[Cpu]], list[Cpu]]:
-    """`instances` groups of `threads` CPUs inside one node, and what is left of it."""
+    """`instances` groups of `threads` CPUs inside one node, and the CPUs that remain."""
     if instances * threads <= len(cores):
         groups = [cores[i * threads : (i + 1) * threads] for i in range(instances)]
         chosen = [[core[0] for core in group] for group in groups]
@@ -128,12 +131,12 @@ def _within(
 
 
 def _sharing(cores: Sequence[Core], instances: int, threads: int) -> list[list[Cpu]]:
-    """Second siblings are needed: whole cores for each instance where that works out."""
+    """Groups that need second siblings; each has cores of its own if the numbers allow it."""
     bounds = [len(cores) * i // instances for i in range(instances + 1)]
     groups = [_physical_first(cores[a:b]) for a, b in pairwise(bounds)]
     if all(len(group) >= threads for group in groups):
         return [group[:threads] for group in groups]
-    # Core by core, so that as few instances as possible share one.
+    # Filled core by core, so that few instances share a core.
     flat = [cpu for core in cores for cpu in core]
     return [flat[i * threads : (i + 1) * threads] for i in range(instances)]
 
@@ -144,7 +147,7 @@ def _physical_first(cores: Sequence[Core]) -> list[Cpu]:
 
 
 def _spanning(left: Mapping[int, list[Cpu]], threads: int) -> list[Cpu]:
-    """`threads` CPUs from as few nodes as possible, of one socket if one can hold them."""
+    """`threads` CPUs from as few nodes as possible, of one socket if one has enough."""
     sockets: dict[int, dict[int, list[Cpu]]] = {}
     for node, cpus in left.items():
         if cpus:
@@ -156,7 +159,7 @@ def _spanning(left: Mapping[int, list[Cpu]], threads: int) -> list[Cpu]:
     while needed > 0:
         rest = [n for n in pool if n not in chosen]
         enough = [n for n in rest if len(pool[n]) >= needed]
-        # The smallest that finishes it, else the largest.
+        # The smallest node that has enough; without one, the largest.
         node = (
             min(enough, key=lambda n: (len(pool[n]), n))
             if enough and chosen
@@ -164,11 +167,11 @@ def _spanning(left: Mapping[int, list[Cpu]], threads: int) -> list[Cpu]:
         )
         chosen.append(node)
         needed -= len(pool[node])
-    return _firsts_first([cpu for node in sorted(chosen) for cpu in pool[node]])[:threads]
+    return _first_siblings_first([cpu for node in sorted(chosen) for cpu in pool[node]])[:threads]
 
 
-def _firsts_first(cpus: Sequence[Cpu]) -> list[Cpu]:
-    """Every core's first CPU before any second one; otherwise in the given order."""
+def _first_siblings_first(cpus: Sequence[Cpu]) -> list[Cpu]:
+    """The first CPU of every core before any second one; otherwise in the given order."""
     seen: Counter[int] = Counter()
     ranked = []
     for index, cpu in enumerate(cpus):
@@ -178,38 +181,40 @@ def _firsts_first(cpus: Sequence[Cpu]) -> list[Cpu]:
 
 
 def _overlapping(free: Sequence[Core], instances: int, threads: int) -> list[list[Cpu]]:
-    """More threads than cores: instances go round the cores, each CPU at most once in each."""
+    """More threads than CPUs: instances take CPUs in turn; an instance has no CPU twice."""
     cpus = _physical_first(free)
     width = min(threads, len(cpus))
     return [[cpus[(i * width + j) % len(cpus)] for j in range(width)] for i in range(instances)]
 
 
-def _placement(topology: Topology, cpus: Sequence[Cpu], ask: Ask) -> Placement:
-    nodes = {cpu.node for cpu in cpus} if ask.numa == "local" else set(topology.nodes)
+def _placement(topology: Topology, cpus: Sequence[Cpu], request: PlacementRequest) -> Placement:
+    nodes = {cpu.node for cpu in cpus} if request.numa == "local" else set(topology.nodes)
     return Placement(tuple(sorted(c.id for c in cpus)), topology.memory_nodes(nodes))
 
 
-def _does_not_fit(topology: Topology, limits: Limits, ask: Ask, capacity: int) -> UsageError:
-    threads = ask.threads or 1
-    found = [f"affinity {len(limits.cpus)}"]
-    found.append("quota none" if limits.quota is None else f"quota {limits.quota:g}")
-    if ask.reserved:
-        found.append(f"reserved {len(ask.reserved)}")
-    with_siblings = sum(map(len, _free(topology, limits, replace(ask, smt="on"))))
-    with_siblings = _capacity(topology, limits, ask, with_siblings)
+def _does_not_fit(
+    topology: Topology, limits: Limits, request: PlacementRequest, capacity: int
+) -> UsageError:
+    threads = request.threads or 1
+    causes = [f"affinity {len(limits.cpus)}"]
+    causes.append("quota none" if limits.quota is None else f"quota {limits.quota:g}")
+    if request.reserved:
+        causes.append(f"reserved {len(request.reserved)}")
+    with_siblings = sum(map(len, _free(topology, limits, replace(request, smt="on"))))
+    with_siblings = _capacity(topology, limits, request, with_siblings)
     if with_siblings > capacity:
-        found.append("smt off")
+        causes.append("smt off")
     message = (
-        f"{_count(ask.instances, 'instance')} x {_count(threads, 'thread')} need "
-        f"{_count(ask.instances * threads, 'core')}; {capacity} "
-        f"{'is' if capacity == 1 else 'are'} effective here ({', '.join(found)})"
+        f"{_count(request.instances, 'instance')} x {_count(threads, 'thread')} need "
+        f"{_count(request.instances * threads, 'core')}; {capacity} "
+        f"{'is' if capacity == 1 else 'are'} effective here ({', '.join(causes)})"
     )
     hints = []
     if capacity >= threads:
         hints.append(f"instances={capacity // threads}")
-    if capacity >= ask.instances and threads > 1:
-        hints.append(f"threads={capacity // ask.instances}")
-    if with_siblings >= ask.instances * threads:
+    if capacity >= request.instances and threads > 1:
+        hints.append(f"threads={capacity // request.instances}")
+    if with_siblings >= request.instances * threads:
         hints.append("smt=on")
     return UsageError(message, " or ".join([*hints, "oversubscribe=true"]))
 

@@ -1,4 +1,4 @@
-"""Folds the machine's knobs into a child's start, applies them inside it, and reads them back."""
+"""The machine's knobs in a worker: its environment, its first calls, the values in force."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _ROOM = "honed.machine.knobs"
 
 @dataclass(frozen=True, slots=True)
 class Spawn:
-    """How a child starts: its whole environment, and the calls it makes first."""
+    """The whole environment of a worker, and the calls that it makes first."""
 
     environment: dict[str, str] = field(default_factory=dict)
     in_child: dict[str, Value] = field(default_factory=dict)
 
 
 def machine_knobs() -> dict[str, Knob]:
-    """Every knob that a file of this room declares in KNOBS, by name."""
+    """The knobs that the files of `machine/knobs` declare, by name."""
     knobs = [knob for module in _modules() for knob in getattr(module, "KNOBS", ())]
     return {knob.name: knob for knob in sorted(knobs, key=lambda k: k.name)}
 
@@ -39,14 +39,14 @@ def fold(
     environment: Mapping[str, str],
     knobs: Mapping[str, Knob] | None = None,
 ) -> Spawn:
-    """The spawn-phase knobs' effects on top of the inherited environment.
+    """The effects of spawn-phase knobs, added to the inherited environment.
 
-    `knobs` are those that may be meant (the machine's, when not given); values of others are
-    left to whoever applies them. A knob that is unset touches nothing.
+    `knobs` (by default, the machine's) are applied here; the values of other knobs are ignored,
+    because a backend or a workload applies them. A knob without a value changes nothing.
     """
     known = machine_knobs() if knobs is None else knobs
-    asked = {n: v for n, v in knob_values.items() if n in known and known[n].phase == "spawn"}
-    effects = [_effect(known[name], value) for name, value in sorted(asked.items())]
+    values = {n: v for n, v in knob_values.items() if n in known and known[n].phase == "spawn"}
+    effects = [_effect(known[name], value) for name, value in sorted(values.items())]
     folded = dict(environment)
     in_child: dict[str, Value] = {}
     for effect in effects:
@@ -55,7 +55,7 @@ def fold(
         in_child |= effect.in_child
     preload = [path for effect in effects for path in effect.preload]
     if preload:
-        # The first one found wins a symbol, so what is asked for goes before what is inherited.
+        # The first library with a symbol provides it, so the knobs' libraries go first.
         inherited = folded.get("LD_PRELOAD", "").replace(" ", ":").split(":")
         folded["LD_PRELOAD"] = ":".join(dict.fromkeys([*preload, *filter(None, inherited)]))
     return Spawn(folded, in_child)
@@ -77,12 +77,12 @@ def _effect(knob: Knob, value: Value) -> SpawnEffect:
     return knob.spawn(value)
 
 
-# Variables that hold several settings: what parts them, and what gives each its value.
+# Variables that hold several settings: the separators between settings, and inside a setting.
 _SHARED = {"GLIBC_TUNABLES": (":", "="), "MALLOC_CONF": (",", ":")}
 
 
 def _merged(name: str, inherited: str | None, ours: str) -> str:
-    """In a shared variable ours replace inherited settings of the same name only."""
+    """The value of a variable; one that holds several settings keeps the inherited others."""
     if name not in _SHARED or not inherited:
         return ours
     comma, equals = _SHARED[name]
@@ -94,10 +94,10 @@ def _merged(name: str, inherited: str | None, ours: str) -> str:
 def apply_in_child(
     in_child: Mapping[str, Value], cpus: Collection[int] = ()
 ) -> list[dict[str, str]]:
-    """First thing in the worker: make the calls; what was refused comes back as kind, message.
+    """Make the calls of `in_child`, first of all in the worker; return a note for each refusal.
 
-    `cpus` are the instance's (none: all that it may run on). The thread's own affinity does not
-    tell: a preloaded OpenMP runtime may have tied it to one core already.
+    `cpus` are the CPUs of the instance (empty: all that the thread may run on). The affinity of
+    the thread cannot replace them: a preloaded OpenMP runtime may have bound it to one core.
     """
     calls = _calls()
     notes = []
@@ -110,36 +110,36 @@ def apply_in_child(
     return notes
 
 
-def read_back(asked: Iterable[str]) -> dict[str, Value | None]:
-    """What is in force in this process, of the machine's knobs among `asked`; None: not known."""
-    found: dict[str, Value | None] = {}
+def read_back(names: Iterable[str]) -> dict[str, Value | None]:
+    """The value in force in this process of each machine knob in `names`; None if not known."""
+    wanted = set(names)
+    values: dict[str, Value | None] = {}
     for name, knob in machine_knobs().items():
-        if name in set(asked):
+        if name in wanted:
             try:
-                found[name] = knob.read_back()
-            except OSError:  # a kernel that does not tell
-                found[name] = None
-    return found
+                values[name] = knob.read_back()
+            except OSError:  # the kernel does not tell
+                values[name] = None
+    return values
 
 
 def die_with_parent(parent_pid: int) -> None:
-    """The kernel kills this process when the parent's starting thread ends, however it ends."""
+    """Let the kernel kill this process when the thread of the parent that started it ends."""
     if sys.platform != "linux":
         return
-    with contextlib.suppress(OSError):  # a sandbox that refuses: the parent's own clean-up is left
+    with contextlib.suppress(OSError):  # where a sandbox refuses, the parent still cleans up
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent_pid:  # it died before we asked
+    if os.getppid() != parent_pid:  # the parent died before the call
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 @cache
 def _modules() -> tuple[ModuleType, ...]:
-    found = discovery.names(_ROOM)
-    return tuple(importlib.import_module(f"{_ROOM}.{name}") for name in found)
+    return tuple(importlib.import_module(f"{_ROOM}.{name}") for name in discovery.names(_ROOM))
 
 
 def _calls() -> dict[str, Callable[[Value, Collection[int]], None]]:
-    """The functions that files of this room offer to be called in the child, by name."""
+    """The functions that a worker may call, by name, from the IN_CHILD tables of the knobs."""
     return {
         name: call
         for module in _modules()

@@ -1,28 +1,28 @@
-"""Sockets, cores, SMT siblings, memory nodes and caches, as the kernel lists them in sysfs."""
+"""The sockets, cores, SMT siblings, memory nodes and caches that the kernel lists in sysfs."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
-from honed.errors import UsageError
+from honed.machine.proc import kilobytes, read_int, read_text
 
 Kind = Literal["performance", "efficiency", "standard"]
 
-# Below this share of the strongest core's capacity a core counts as an efficiency core. Favoured
-# cores of one kind differ by a few percent; little cores have half the capacity or less.
+# A core whose capacity is below this share of the strongest core's counts as an efficiency core.
+# Cores of one kind differ by a few percent (favoured cores); little cores have half or less.
 _EFFICIENCY_CAPACITY = 0.7
-_LOCAL_DISTANCE, _REMOTE_DISTANCE = 10, 20  # ACPI SLIT's values where the kernel lists none
+_LOCAL_DISTANCE, _REMOTE_DISTANCE = 10, 20  # ACPI SLIT's values, used where the kernel has none
 
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
-    """One logical CPU. `core` is unique over the machine, unlike sysfs's core_id."""
+    """One logical CPU. Unlike sysfs's core_id, `core` is unique over the whole machine."""
 
     id: int
     core: int
@@ -42,7 +42,7 @@ class Cache:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """The online CPUs, by id. `nodes` maps a memory node to its bytes; 0 is a memory-less one."""
+    """The online CPUs, ordered by id. `nodes` maps each node to its bytes (0: no memory)."""
 
     cpus: tuple[Cpu, ...]
     nodes: Mapping[int, int] = field(default_factory=dict)
@@ -55,14 +55,14 @@ class Topology:
         object.__setattr__(self, "nodes", MappingProxyType(dict(sorted(self.nodes.items()))))
 
     def cores(self) -> tuple[tuple[Cpu, ...], ...]:
-        """Each physical core's online CPUs, the cores ordered by their first CPU."""
+        """The online CPUs of each physical core; the cores are ordered by their first CPU."""
         by_core: dict[int, list[Cpu]] = {}
         for cpu in self.cpus:
             by_core.setdefault(cpu.core, []).append(cpu)
         return tuple(tuple(cpus) for cpus in by_core.values())
 
     def siblings(self, cpu: int) -> tuple[int, ...]:
-        """Every online CPU of the same core, itself included; empty for a CPU not here."""
+        """The online CPUs of the core of `cpu`, `cpu` among them; empty if it is not online."""
         core = next((c.core for c in self.cpus if c.id == cpu), None)
         return tuple(c.id for c in self.cpus if core is not None and c.core == core)
 
@@ -71,7 +71,7 @@ class Topology:
         return tuple(core[0].id for core in self.cores())
 
     def memory_nodes(self, nodes: Iterable[int]) -> tuple[int, ...]:
-        """`nodes`, each memory-less one replaced by the nearest that has memory."""
+        """`nodes`, where the nearest node with memory stands in for a node without."""
         with_memory = [n for n, size in self.nodes.items() if size > 0]
         if not with_memory:
             return tuple(sorted(set(nodes)))
@@ -83,38 +83,15 @@ class Topology:
         row = self.distances.get(node, {})
         return min(candidates, key=lambda other: (row.get(other, _REMOTE_DISTANCE), other))
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "cpus": [asdict(c) for c in self.cpus],
-            "nodes": {str(n): size for n, size in self.nodes.items()},
-            "caches": [asdict(c) | {"cpus": format_cpus(c.cpus)} for c in self.caches],
-            "offline": list(self.offline),
-            "distances": {
-                str(a): {str(b): d for b, d in row.items()} for a, row in self.distances.items()
-            },
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Topology:
-        return cls(
-            cpus=tuple(Cpu(**c) for c in data["cpus"]),
-            nodes={int(n): size for n, size in data["nodes"].items()},
-            caches=tuple(Cache(**c | {"cpus": parse_cpus(c["cpus"])}) for c in data["caches"]),
-            offline=tuple(data["offline"]),
-            distances={
-                int(a): {int(b): d for b, d in row.items()} for a, row in data["distances"].items()
-            },
-        )
-
 
 def parse_cpus(text: str) -> tuple[int, ...]:
     """The kernel's list format: "0-3,8" -> (0, 1, 2, 3, 8)."""
-    found: set[int] = set()
+    cpus: set[int] = set()
     for part in text.strip().split(","):
         if part.strip():
             low, _, high = part.partition("-")
-            found.update(range(int(low), int(high or low) + 1))
-    return tuple(sorted(found))
+            cpus.update(range(int(low), int(high or low) + 1))
+    return tuple(sorted(cpus))
 
 
 def format_cpus(cpus: Iterable[int]) -> str:
@@ -129,7 +106,7 @@ def format_cpus(cpus: Iterable[int]) -> str:
 
 
 def read(root: Path = Path("/sys")) -> Topology:
-    """The topology under a sysfs `root`; every CPU its own core where there is no such tree."""
+    """The topology under a sysfs `root`. Without such a tree, every CPU counts as one core."""
     base = root / "devices/system/cpu"
     online = _list(base / "online") or _numbered(base, "cpu")
     if not online:
@@ -143,13 +120,13 @@ def read(root: Path = Path("/sys")) -> Topology:
         siblings = _list(topology / "core_cpus_list") or _list(topology / "thread_siblings_list")
         first = min(siblings or (cpu,))
         core = core_of.setdefault(first, len(core_of))
-        max_khz = _int(base / f"cpu{cpu}" / "cpufreq/cpuinfo_max_freq")
+        max_khz = read_int(base / f"cpu{cpu}" / "cpufreq/cpuinfo_max_freq")
         cpus.append(
             Cpu(
                 id=cpu,
                 core=core,
-                # -1 is what kernels without the information write.
-                socket=max(0, _int(topology / "physical_package_id") or 0),
+                # A kernel that does not know the socket writes -1.
+                socket=max(0, read_int(topology / "physical_package_id") or 0),
                 node=node_of.get(cpu, 0),
                 kind=kinds.get(cpu, "standard"),
                 max_mhz=max_khz / 1000 if max_khz else None,
@@ -159,46 +136,26 @@ def read(root: Path = Path("/sys")) -> Topology:
     return Topology(tuple(cpus), nodes, _caches(base, online), offline, distances)
 
 
-def from_lscpu(text: str) -> Topology:
-    """What `lscpu -p=CPU,CORE,SOCKET,NODE` printed; nodes have no sizes then (1 byte each)."""
-    cpus = []
-    for line in text.splitlines():
-        if not line.strip() or line.startswith("#"):
-            continue
-        fields = line.split(",")
-        if len(fields) < 4 or not fields[0].strip().isdigit():
-            raise UsageError(
-                f"{line!r} is not a line of lscpu -p", "run lscpu -p=CPU,CORE,SOCKET,NODE"
-            )
-        cpu, core, socket, node = (int(f or 0) for f in fields[:4])
-        cpus.append(Cpu(cpu, core, socket, node))
-    return Topology(tuple(cpus), dict.fromkeys({c.node for c in cpus}, 1))
-
-
 def _flat() -> Topology:
-    """No sysfs (another system, some sandboxes): nothing is known but the number of CPUs."""
-    ids: Iterable[int]
-    if hasattr(os, "sched_getaffinity"):
-        ids = os.sched_getaffinity(0)
-    else:
-        ids = range(os.cpu_count() or 1)
+    """The topology without sysfs (another system, some sandboxes): only the CPUs are known."""
+    can_ask = hasattr(os, "sched_getaffinity")
+    ids = os.sched_getaffinity(0) if can_ask else range(os.cpu_count() or 1)
     return Topology(tuple(Cpu(cpu, cpu, 0, 0) for cpu in ids), {0: 1})
 
 
 def _nodes(
     base: Path, online: tuple[int, ...]
 ) -> tuple[dict[int, int], dict[int, dict[int, int]], dict[int, int]]:
-    """Bytes per node, distances between nodes, and each CPU's node."""
+    """The bytes of each node, the distances between nodes, and the node of each CPU."""
     ids = _list(base / "online") or _numbered(base, "node")
     sizes: dict[int, int] = {}
     distances: dict[int, dict[int, int]] = {}
     node_of: dict[int, int] = {}
     for node in ids:
-        meminfo = _text(base / f"node{node}" / "meminfo") or ""
-        total = re.search(r"MemTotal:\s+(\d+) kB", meminfo)
-        sizes[node] = int(total[1]) * 1024 if total else 0
+        meminfo = read_text(base / f"node{node}" / "meminfo")
+        sizes[node] = kilobytes(meminfo, "MemTotal") or 0
         node_of |= dict.fromkeys(_list(base / f"node{node}" / "cpulist"), node)
-        row = (_text(base / f"node{node}" / "distance") or "").split()
+        row = read_text(base / f"node{node}" / "distance").split()
         distances[node] = {other: int(d) for other, d in zip(ids, row, strict=False)}
     if not sizes:  # a kernel without NUMA
         return {0: 1}, {0: {0: _LOCAL_DISTANCE}}, dict.fromkeys(online, 0)
@@ -206,12 +163,15 @@ def _nodes(
 
 
 def _kinds(root: Path, base: Path, online: tuple[int, ...]) -> dict[int, Kind]:
-    """Intel's hybrid parts have one PMU device per kind; elsewhere the kernel ranks capacities."""
+    """The kind of each core, where the machine has more than one kind; else an empty mapping.
+
+    Intel's hybrid parts have one PMU device per kind; elsewhere the kernel ranks capacities.
+    """
     performance = _list(root / "devices/cpu_core/cpus")
     efficient = _list(root / "devices/cpu_atom/cpus") + _list(root / "devices/cpu_lowpower/cpus")
     if performance and efficient:
         return {cpu: "efficiency" if cpu in efficient else "performance" for cpu in online}
-    capacity = {cpu: _int(base / f"cpu{cpu}" / "cpu_capacity") for cpu in online}
+    capacity = {cpu: read_int(base / f"cpu{cpu}" / "cpu_capacity") for cpu in online}
     known = {cpu: c for cpu, c in capacity.items() if c}
     limit = _EFFICIENCY_CAPACITY * max(known.values(), default=0)
     if all(c >= limit for c in known.values()):
@@ -220,7 +180,7 @@ def _kinds(root: Path, base: Path, online: tuple[int, ...]) -> dict[int, Kind]:
 
 
 def _caches(base: Path, online: tuple[int, ...]) -> tuple[Cache, ...]:
-    found: dict[tuple[int, str, tuple[int, ...]], Cache] = {}
+    caches: dict[tuple[int, str, tuple[int, ...]], Cache] = {}
     for cpu in online:
         for index in range(8):
             folder = base / f"cpu{cpu}" / "cache" / f"index{index}"
@@ -228,12 +188,12 @@ def _caches(base: Path, online: tuple[int, ...]) -> tuple[Cache, ...]:
             if not shared:
                 break
             if cpu != min(set(shared) & set(online), default=cpu):
-                break  # its first CPU lists it, and the larger ones around it
-            level = _int(folder / "level") or 0
-            kind = (_text(folder / "type") or "unified").lower()
-            size = _size_bytes(_text(folder / "size") or "0")
-            found[level, kind, shared] = Cache(level, kind, size, shared)
-    return tuple(found[key] for key in sorted(found))
+                break  # the first CPU that shares this cache lists it, and the larger ones too
+            level = read_int(folder / "level") or 0
+            kind = (read_text(folder / "type") or "unified").lower()
+            size = _size_bytes(read_text(folder / "size") or "0")
+            caches[level, kind, shared] = Cache(level, kind, size, shared)
+    return tuple(caches[key] for key in sorted(caches))
 
 
 def _size_bytes(text: str) -> int:
@@ -241,24 +201,9 @@ def _size_bytes(text: str) -> int:
     return int(text.rstrip("KMG")) * units.get(text[-1], 1)
 
 
-def _text(path: Path) -> str | None:
-    # A CPU may go offline while we read: absent and vanished are the same to us.
-    try:
-        return path.read_text().strip()
-    except (OSError, UnicodeDecodeError):
-        return None
-
-
-def _int(path: Path) -> int | None:
-    try:
-        return int(_text(path) or "")
-    except ValueError:
-        return None
-
-
 def _list(path: Path) -> tuple[int, ...]:
     try:
-        return parse_cpus(_text(path) or "")
+        return parse_cpus(read_text(path))
     except ValueError:
         return ()
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from honed.record import Record
-    from honed.report.page import Extra
     from honed.report.study import StudyFacts
+    from honed.show.rows import Extra
     from honed.store import Store
 
 
@@ -75,11 +75,10 @@ def make(
 
 
 def write_markdown(records: Sequence[Record], out: Path, extra: Extra | None = None) -> Path:
-    """The page's table for documents."""
-    from honed.report.evidence import Evidence
+    """Write the page's table for documents."""
     from honed.show.markdown import markdown
 
-    return _write(out, markdown(Evidence(tuple(records)), extra), "--markdown")
+    return _write(out, markdown(records, extra), "--markdown")
 
 
 def _write(path: Path, text: str, option: str) -> Path:

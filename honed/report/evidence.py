@@ -10,16 +10,14 @@ from statistics import median
 from honed.case import CORE_FIELDS, CORE_KEYS
 from honed.record import Record
 from honed.report.study import StudyFacts
-from honed.show.say import word
+from honed.show.rows import SHAPE, SUBJECT
+from honed.show.say import machine_name, word
 
 # How hard was measured, not what was: records that differ only here are runs of the same thing.
 EFFORT = frozenset({
     "duration_s", "min_samples", "warmup_s", "timeout_s", "memory", "seed", "oversubscribe",
     "allow_system_changes", "trust_remote_code", "inputs_field",
 })  # fmt: skip
-# Records that differ here answer different questions: they never share a picture.
-SUBJECT = ("machine", "model", "task", "pooling", "inputs", "device", "workload")
-SHAPE = ("batch_size", "sequence_length")
 _BARE = ("model", "backend", "precision", "task", "device", "workload", "machine")
 _IN_WORDS: Mapping[str, Callable[[str], str]] = {
     "batch_size": lambda v: f"batch {v}",
@@ -175,14 +173,6 @@ def throughput(record: Record) -> tuple[float, Ends | None] | None:
     return None if found is None or not found.value else (found.value, found.ci95)
 
 
-def machine(record: Record) -> str:
-    """Names a machine by what decides its speed."""
-    about = record.machine
-    cpus = about.get("effective_cpus") or (about.get("limits") or {}).get("effective_cpus")
-    cpus = cpus or (about.get("topology") or {}).get("cpus")
-    return f"{about.get('cpu', 'unknown machine')}{f' ({cpus} CPUs)' if cpus else ''}"
-
-
 def _keys(record: Record) -> dict[str, str]:
     """Every setting that is set, as words; a part of a total batch follows from the total."""
     case = record.case
@@ -190,7 +180,7 @@ def _keys(record: Record) -> dict[str, str]:
     found = {k: word(v) for k, v in case.items() if v is not None and k not in left}
     if case.get("threads"):
         found["cores"] = str(case["threads"] * (case.get("instances") or 1))
-    return found | {"machine": machine(record)}
+    return found | {"machine": machine_name(record)}
 
 
 def _is_said(key: str, own: Mapping[str, str]) -> bool:

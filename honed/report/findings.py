@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from honed.record import Record
-from honed.report.evidence import DEFAULTS, SHAPE, SUBJECT, Evidence, Point
+from honed.report.evidence import DEFAULTS, Evidence, Point
 from honed.show.numbers import overlap, plain
+from honed.show.rows import SHAPE, SUBJECT
 
 
 def winners(points: Mapping[str, Point], high: bool = False) -> list[str]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from honed.report.style import INK, MUTED, SERIES, Words, bare, canvas, write
+from honed.report.paper import Caption, canvas, dress, write
+from honed.report.style import INK, MUTED, SERIES
 
 _BAR, _BEST = "#9db7cf", SERIES[0][0]
 
@@ -16,7 +17,7 @@ def draw(finding: Mapping[str, Any], path: Path) -> Path:
     points = [p for p in finding["points"] if p["ratio"] is not None]
     records = [id for p in points for id in p["records"]]
     foot = f"Bars: 95 % over processes, interleaved. {len(records)} records."
-    figure, body = canvas(Words(finding["title"], finding["sentence"], foot), 7.2, 3.4)
+    figure, body = canvas(Caption(finding["title"], finding["sentence"], foot), 7.2, 3.4)
     axes = body.subplots()
     for index, point in enumerate(points):
         low, high = point["ci95"] or (point["ratio"], point["ratio"])
@@ -29,12 +30,10 @@ def draw(finding: Mapping[str, Any], path: Path) -> Path:
         top = max(point["ratio"], high if index else 0)
         axes.annotate(_told(finding, point), (index, top), (0, 5), textcoords="offset points",
                       ha="center", fontsize=8, color=INK)  # fmt: skip
-    bare(axes)
+    dress(axes, "times as fast as the first", finding["axis"])
     axes.grid(visible=False, axis="x")
     axes.axhline(1, color=MUTED, linewidth=0.8, linestyle=":")
     axes.set_xticks(range(len(points)), [p["label"] for p in points])
-    axes.set_xlabel(finding["axis"], fontsize=8, color=MUTED)
-    axes.set_title("times as fast as the first", fontsize=8.5, color=INK, loc="left")
     axes.margins(y=0.18)
     return write(figure, path, records)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from honed import artifacts
-from honed.backends.base import LoadRequest, load_backend
+from honed.backends.base import Calibration, LoadRequest, load_backend
 from honed.errors import HonedError, OutOfMemoryError
 from honed.models.inputs import InputSet
 from honed.phase import Phase
@@ -39,7 +39,7 @@ def request_of(job: Job) -> LoadRequest:
     if job.calibration is None:
         return request
     found = InputSet.load(job.calibration)
-    return replace(request, calibration=found.batches, calibration_source=found.source)
+    return replace(request, calibration=Calibration(found.batches, found.source))
 
 
 def artifact_for(job: Job, request: LoadRequest, tell: Tell) -> tuple[Path | None, float]:

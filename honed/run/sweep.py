@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from honed import environments
 from honed.case import Case
 from honed.compose import Sweep, compose
-from honed.environments import environment as envs
 from honed.errors import HonedError, StoreError, UsageError
 from honed.machine import limits
 from honed.models.checkpoint import ModelRequest
@@ -78,7 +78,7 @@ def plan_sweep(
     for case in sweep.cases:
         seats(case)  # refuses what cannot fit before anything has run
         if case.python is not None:
-            envs.interpreter(case.python)  # refuses a name that means nothing
+            environments.interpreter(case.python)  # refuses a name that means nothing
     if resume and (earlier := store.find_sweep(sweep.cases)) is not None:
         return _remaining(store, sweep, earlier)
     return SweepPlan(sweep, store.add_sweep(sweep.cases, sweep.varying), sweep.cases)

@@ -1,1 +1,1 @@
-"""scale: how this machine scales for one model: cores, split batches, allocators, OpenMP."""
+"""scale: what cores, split batches, allocators and OpenMP runtimes do for one model."""

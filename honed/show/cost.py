@@ -1,9 +1,10 @@
-"""What a million sequences cost, from the user's prices and a record's throughput.
+"""What a million sequences cost, from the user's prices and the throughput of a record.
 
-A price is for a whole machine, and so is the cost: of this machine while it runs only this, back
-to back. Nothing is scaled to the share of the cores that a Case uses: what replicas would do to
-each other on shared caches and memory is not known until `instances=N` measures it. Cores that
-idle are paid for, and said to idle. Prices are never stored: a record holds what was measured.
+A price is for a whole machine, and so is the cost: the machine runs only this Case, back to back.
+The cost is not scaled to the share of the cores that the Case uses, because nobody knows how much
+replicas would slow each other down on shared caches and memory until `instances=N` measures it.
+Idle cores are paid for, and a note names them. Prices are never stored: a record holds only what
+was measured.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from honed.errors import UsageError
-from honed.measures import Limit
+from honed.measures import MEASURES, Limit
 from honed.record import Interval, Record
+from honed.show.say import effective_cpus
 from honed.units import Price, price
 
 ASSUMPTION = "cost of the whole machine while it runs only this, back to back"
@@ -25,8 +28,8 @@ _ENTRY_KEYS = {"name", "cpu", "cores", "price"}
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A machine's price. `cpu` is a pattern of its processor's name (* and ?), `cores` how many
-    are effective; None: any."""
+    """The price of a machine. `cpu`: a pattern (* and ?) for the processor's name; `cores`: how
+    many are effective; None: any."""
 
     price: Price
     name: str = ""
@@ -36,12 +39,12 @@ class Entry:
     def fits(self, machine: Mapping[str, Any]) -> bool:
         if self.cpu is not None and not fnmatch.fnmatch(str(machine.get("cpu")), self.cpu):
             return False
-        return self.cores in (None, cores_of(machine))
+        return self.cores in (None, effective_cpus(machine))
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of a million sequences. `cores_used` of `cores` are the Case's; None where not known."""
+    """The cost of a million sequences; the Case used `cores_used` of `cores` (None: unknown)."""
 
     per_million: Interval
     entry: Entry
@@ -70,9 +73,9 @@ class Cost:
 
 
 def prices(text: str) -> tuple[Entry, ...]:
-    """`4.848/h` for any machine, or the entries of a YAML file of machines, the first fit first.
+    """`4.848/h` for any machine, or the entries of a YAML file; the first entry that fits counts.
 
-    Each is a mapping with `price`, and `name`, `cpu` and `cores` as wanted.
+    An entry is a mapping with `price`, and optionally `name`, `cpu` and `cores`.
     """
     path = Path(text)
     if path.suffix not in (".yaml", ".yml"):
@@ -80,12 +83,12 @@ def prices(text: str) -> tuple[Entry, ...]:
     import yaml
 
     try:
-        found = yaml.safe_load(path.read_text())
+        entries = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"cannot read prices from {path}: {error}", _EXAMPLE) from None
-    if not isinstance(found, list) or not found:
+    if not isinstance(entries, list) or not entries:
         raise UsageError(f"{path} is no list of machines", _EXAMPLE)
-    return tuple(_entry(path, number, item) for number, item in enumerate(found, 1))
+    return tuple(_entry(path, number, item) for number, item in enumerate(entries, 1))
 
 
 _EXAMPLE = "a file with lines like: - {name: big, cpu: '*8488C*', cores: 96, price: 4.848/h}"
@@ -105,54 +108,40 @@ def _entry(path: Path, number: int, item: Any) -> Entry:
 
 
 def cost(record: Record, known: Sequence[Entry]) -> Cost | None:
-    """What a million of its sequences cost; None without a throughput or a price that fits."""
+    """The cost of a million sequences; None without a throughput or a price that fits."""
     entry = next((e for e in known if e.fits(record.machine)), None)
-    rate = record.metrics.throughput_per_s if record.metrics else None
-    if entry is None or rate is None or not rate.value:
+    if entry is None:
         return None
-    ends = rate.ci95 and tuple(sorted(_per_million(entry.price, end) for end in rate.ci95 if end))
-    value = Interval(
-        _per_million(entry.price, rate.value),
-        (ends[0], ends[1]) if ends and len(ends) == 2 else None,
-    )
-    return Cost(value, entry, _cores_used(record), cores_of(record.machine))
+    per_million = MEASURES["cost"].priced(entry.price.per_hour).interval(record)
+    if per_million is None:
+        return None
+    return Cost(per_million, entry, _cores_used(record), effective_cpus(record.machine))
 
 
 def median_cost(records: Sequence[Record], known: Sequence[Entry]) -> Cost | None:
-    """Of several processes of one Case; without an interval, which a process's own is not."""
-    costs = [found for r in records if (found := cost(r, known)) is not None]
-    costs.sort(key=lambda found: found.per_million.value or 0.0)
+    """The median over processes of one Case, without an interval: the interval of one process
+    says nothing about how much processes differ."""
+    costs = [c for r in records if (c := cost(r, known)) is not None]
     if not costs:
         return None
-    middle = costs[(len(costs) - 1) // 2], costs[len(costs) // 2]
-    value = sum(found.per_million.value or 0.0 for found in middle) / 2
-    return replace(middle[0], per_million=Interval(value))
-
-
-def _per_million(of: Price, per_s: float) -> float:
-    return of.per_hour / 3600 / per_s * 1e6
-
-
-def cores_of(machine: Mapping[str, Any]) -> int | None:
-    """How many CPUs of the machine were effective when the record was made."""
-    found = machine.get("limits", {}).get("effective_cpus", machine.get("effective_cpus"))
-    return found if isinstance(found, int) else None
+    middle = median(c.per_million.value or 0.0 for c in costs)
+    return replace(costs[0], per_million=Interval(middle))
 
 
 def _cores_used(record: Record) -> int | None:
-    """The cores its instances computed on: no more than their threads, or than they may use."""
+    """The cores that the instances computed on: as many as their threads, but not more than the
+    CPUs that they may use."""
     cpus = {cpu for e in record.effective for cpu in e.get("cpus", ())}
-    found = [e.get("threads") for e in record.effective]
-    threads = [t for t in found if isinstance(t, int)]
-    if not cpus or len(threads) < len(found):
+    threads = [t for e in record.effective if isinstance(t := e.get("threads"), int)]
+    if not cpus or len(threads) < len(record.effective):
         return len(cpus) or None
     return min(len(cpus), sum(threads))
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The cheapest record that meets the limits; `rivals` are those it may not be cheaper than:
-    their intervals touch. Without one, `nearest` came closest to the limit it fails."""
+    """The cheapest record that meets the limits. `rivals` may be as cheap: their intervals touch.
+    Where no record meets the limits, `nearest` comes closest."""
 
     limits: tuple[Limit, ...]
     best: Record | None
@@ -164,10 +153,7 @@ class Choice:
 def cheapest(
     records: Sequence[Record], known: Sequence[Entry], limits: Sequence[Limit] = ()
 ) -> Choice:
-    """Among records that are `ok`: what diverged, or is not proven, is no bargain.
-
-    Only costs in one currency compare: the first record's.
-    """
+    """The cheapest among the records with status `ok` and the currency of the first of them."""
     priced = [(c, r) for r in records if r.ok and (c := cost(r, known)) is not None]
     priced = [(c, r) for c, r in priced if c.price.currency == priced[0][0].price.currency]
     meeting = [(c, r) for c, r in priced if all(limit.met(r) for limit in limits)]

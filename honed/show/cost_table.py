@@ -1,4 +1,4 @@
-"""Costs in a table of records and in sentences."""
+"""Costs as a column of a table of records, and as sentences."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ def cost_column(known: Sequence[Entry]) -> Column:
     """Cost per million sequences, with its interval."""
 
     def read(record: Record) -> str:
-        found = cost(record, known)
-        return NONE if found is None else amount(found)
+        priced = cost(record, known)
+        return NONE if priced is None else amount(priced)
 
     def ends(record: Record) -> Ends | None:
-        found = cost(record, known)
-        return None if found is None else found.per_million.ci95
+        priced = cost(record, known)
+        return None if priced is None else priced.per_million.ci95
 
     return Column("cost", "cost per\nmillion", 4, read, ends)
 
 
-def amount(found: Cost) -> str:
-    """$1.23 ±0.02: of a million sequences."""
-    return found.price.written(measured(found.per_million.value, found.per_million.ci95))
+def amount(of: Cost) -> str:
+    """`$1.23 ±0.02` for a million sequences."""
+    return of.price.written(measured(of.per_million.value, of.per_million.ci95))
 
 
 def cost_notes(
     records: Sequence[Record], known: Sequence[Entry], limits: Sequence[Limit] = ()
 ) -> list[str]:
-    """What the costs assume, which record is the cheapest, what it leaves unused, what is priced
-    not at all."""
-    costs = [found for r in records if (found := cost(r, known)) is not None]
+    """What the costs assume, which records have no price, which is the cheapest record, and how
+    many cores it leaves idle."""
+    costs = [c for r in records if (c := cost(r, known)) is not None]
     machines = dict.fromkeys(
         f"{c.entry.name}: {c.price}" if c.entry.name else str(c.price) for c in costs
     )
@@ -46,28 +46,28 @@ def cost_notes(
     return notes + _choice(cheapest(records, known, limits), records)
 
 
-def _choice(found: Choice, records: Sequence[Record]) -> list[str]:
-    wanted = f" that meets {' and '.join(map(str, found.limits))}" if found.limits else ""
+def _choice(choice: Choice, records: Sequence[Record]) -> list[str]:
+    wanted = f" that meets {' and '.join(map(str, choice.limits))}" if choice.limits else ""
     notes = []
-    if found.best is None or found.cost is None:
+    if choice.best is None or choice.cost is None:
         if wanted:
-            notes.append(f"no ok record with a cost is known to be one{wanted}{_nearest(found)}")
+            notes.append(f"no ok record with a cost is known to be one{wanted}{_nearest(choice)}")
     else:
         doubt = ""
-        if found.rivals:
-            doubt = f"; not surely cheaper than {', '.join(r.id[:8] for r in found.rivals)}"
-        settings = settings_column(records).read(found.best)
+        if choice.rivals:
+            doubt = f"; not surely cheaper than {', '.join(r.id[:8] for r in choice.rivals)}"
+        settings = settings_column(records).read(choice.best)
         notes.append(
-            f"cheapest{wanted}: {found.best.id[:8]} ({settings}) at {amount(found.cost)} per "
+            f"cheapest{wanted}: {choice.best.id[:8]} ({settings}) at {amount(choice.cost)} per "
             f"million sequences{doubt}"
         )
-        if idle := found.cost.idle_cores:
+        if idle := choice.cost.idle_cores:
             notes.append(
-                f"it leaves {idle} of {found.cost.cores} cores idle, which are paid for: more "
+                f"it leaves {idle} of {choice.cost.cores} cores idle, which are paid for: more "
                 "threads or instances may cost less"
             )
     unknown = [
-        limit for limit in found.limits if any(r.ok and limit.value(r) is None for r in records)
+        limit for limit in choice.limits if any(r.ok and limit.value(r) is None for r in records)
     ]
     if unknown:
         names = ", ".join(dict.fromkeys(limit.name for limit in unknown))
@@ -75,12 +75,12 @@ def _choice(found: Choice, records: Sequence[Record]) -> list[str]:
     return notes
 
 
-def _nearest(found: Choice) -> str:
-    if found.nearest is None:
+def _nearest(choice: Choice) -> str:
+    if choice.nearest is None:
         return ""
-    failed = [limit for limit in found.limits if not limit.met(found.nearest)]
-    has = ", ".join(f"{limit.name} {plain(limit.value(found.nearest), 4)}" for limit in failed)
-    return f"; nearest: {found.nearest.id[:8]} with {has}"
+    failed = [limit for limit in choice.limits if not limit.met(choice.nearest)]
+    has = ", ".join(f"{limit.name} {plain(limit.value(choice.nearest), 4)}" for limit in failed)
+    return f"; nearest: {choice.nearest.id[:8]} with {has}"
 
 
 def _records(count: int) -> str:

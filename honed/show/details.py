@@ -12,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from honed.case import CORE_FIELDS, CORE_KEYS
+from honed.machine.topology import format_cpus
 from honed.record import InputFacts, Latency, Memory, Record
-from honed.show.numbers import NONE, measured, mib, plain, ranges, seconds
+from honed.show.numbers import NONE, measured, mib, plain, seconds
 from honed.show.say import cosine, status, word
 
 _ALWAYS = ("model", "backend", "precision", "batch_size", "sequence_length")
@@ -104,7 +105,7 @@ def _together(values: Sequence[Any]) -> str:
 def _effective_word(value: Any) -> str:
     if isinstance(value, list | tuple):
         if value and all(isinstance(v, int) for v in value):
-            return ranges(value)
+            return format_cpus(value)
         return ", ".join(map(word, value)) or NONE
     if isinstance(value, Mapping):
         return ", ".join(f"{k} {word(v)}" for k, v in value.items())

@@ -1,4 +1,4 @@
-"""Many records' messages as few lines: those that differ only in their numbers become one."""
+"""Group messages of many records: messages that differ only in their numbers become one line."""
 
 from __future__ import annotations
 
@@ -10,31 +10,30 @@ _NUMBER = re.compile(r"[+-]?\d+(?:,\d{3})*(?:\.\d+)?")
 
 
 def folded(messages: Sequence[str]) -> Mapping[str, str]:
-    """Each message to the line it is part of: "8 calls ..." and "17 calls ..." both to
-    "8 to 17 calls ...". Lines come in the order of their first message."""
+    """Each message -> the line that stands for it: both "8 calls ..." and "17 calls ..." become
+    "8 to 17 calls ...". Lines stand in the order of their first message."""
     alike: dict[str, list[str]] = defaultdict(list)
     for message in dict.fromkeys(messages):
         alike[_NUMBER.sub("#", message)].append(message)
-    found: dict[str, str] = {}
-    for own in alike.values():
-        line = _joined(own)
-        found |= dict.fromkeys(own, line)
-    return found
+    lines: dict[str, str] = {}
+    for group in alike.values():
+        lines |= dict.fromkeys(group, _joined(group))
+    return lines
 
 
-def _joined(own: Sequence[str]) -> str:
-    columns = zip(*(_NUMBER.findall(m) for m in own), strict=True)
+def _joined(messages: Sequence[str]) -> str:
+    columns = zip(*(_NUMBER.findall(m) for m in messages), strict=True)
     spans = iter([_span(numbers) for numbers in columns])
-    return _NUMBER.sub(lambda _: next(spans), own[0])
+    return _NUMBER.sub(lambda _: next(spans), messages[0])
 
 
 def _span(numbers: Sequence[str]) -> str:
-    """From the least to the largest, as they were written."""
+    """From the least to the largest, spelled as in the messages."""
     order = sorted(numbers, key=lambda n: float(n.replace(",", "")))
     return order[0] if order[0] == order[-1] else f"{order[0]} to {order[-1]}"
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:
-    """The first few, and how many more."""
+    """The first few names, and how many follow."""
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

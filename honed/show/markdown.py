@@ -1,70 +1,40 @@
-"""The page's table as Markdown, to paste into documents: what one compares, with its statuses."""
+"""A table of records as Markdown, to paste into documents."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from honed.record import Record
-from honed.report.evidence import Evidence
-from honed.report.page import Extra
-from honed.report.page.table import ordered
-from honed.show.columns import COSINE, P50, P99, PEAK, THROUGHPUT, Column, accuracy, key_columns
 from honed.show.group_messages import folded
-from honed.show.numbers import NONE
+from honed.show.rows import Extra, Row, rows
 
-_MEASURES = (P50, P99, THROUGHPUT, PEAK, COSINE)
+_MEASURES = ("latency", "latency_p99", "throughput", "rss_peak", "cosine_min", "accuracy")
 
 
-def markdown(evidence: Evidence, extra: Extra | None = None) -> str:
-    """Groups that share a shape stay together, the fastest first; the best beyond doubt is bold.
-
-    Below it what did not work and why, and the notes of `extra`.
-    """
+def markdown(records: Sequence[Record], extra: Extra | None = None) -> str:
+    """Records of the same model and shape stand together, the fastest first; the best beyond
+    doubt is bold. Below stand the notes of `extra`, the reasons of failures, and the doubts."""
     extra = extra or Extra()
-    keys = [c for c in key_columns(evidence.records)
-            if c.name != "model" or len(evidence.model_names) > 1]  # fmt: skip
-    measures = [
-        c for c in (*_MEASURES, *accuracy(evidence.records), *extra.columns)
-        if any(c.read(r) != NONE for r in evidence.records)
-    ]  # fmt: skip
-    chosen = [*keys, *measures]
-    rows = [row for group in ordered(evidence) for row in _rows(chosen, group)]
+    table = rows(records, _MEASURES, extra.columns)
     lines = [
-        _line([*(_header(c) for c in chosen), "status"]),
-        _line([*("---" if c.left else "---:" for c in chosen), "---"]),
-        *rows,
-        *_notes(evidence, extra),
+        _line([*(_safe(c.heading) for c in table.columns), "status"]),
+        _line([*("---" if c.left else "---:" for c in table.columns), "---"]),
+        *(_row(row) for row in table.rows),
+        *_notes(records, extra),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _rows(chosen: Sequence[Column], records: Sequence[Record]) -> list[str]:
-    by_column = [column.cells(records) for column in chosen]
-    return [
-        _line([
-            *(f"**{_safe(t.plain)}**" if t.style else _safe(t.plain)
-              for t in (cells[i] for cells in by_column)),
-            record.status,
-        ])
-        for i, record in enumerate(records)
-    ]  # fmt: skip
+def _row(row: Row) -> str:
+    texts = [f"**{_safe(c.text)}**" if c.best else _safe(c.text) for c in row.cells]
+    return _line([*texts, row.record.status])
 
 
-def _notes(evidence: Evidence, extra: Extra) -> list[str]:
-    """Each reason once."""
-    reasons = {
-        f"{r.status}: {r.error.message}" for r in evidence.records if r.error and not r.ok
-    }  # fmt: skip
-    doubts = folded([d.message for r in evidence.records for d in r.doubts])
-    told = [*sorted(reasons), *dict.fromkeys(doubts.values())]
-    notes = [f"- {_safe(text)}" for text in (*extra.notes, *told)]
-    return ["", *notes] if notes else []
-
-
-def _header(column: Column) -> str:
-    """Table headers break at their seams: `batch_` / `size`."""
-    text = column.header.replace("_\n", "_").replace(".\n", ".").replace("-\n", "")
-    return _safe(text.replace("\n", " "))
+def _notes(records: Sequence[Record], extra: Extra) -> list[str]:
+    reasons = {f"{r.status}: {r.error.message}" for r in records if r.error and not r.ok}
+    doubts = folded([d.message for r in records for d in r.doubts])
+    notes = [*extra.notes, *sorted(reasons), *dict.fromkeys(doubts.values())]
+    return ["", *(f"- {_safe(text)}" for text in notes)] if notes else []
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -72,7 +42,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _safe(text: str) -> str:
-    """Nothing ends a cell or begins a tag."""
+    """Escapes what would end a cell or begin a tag."""
     for sign in "\\|<*`":
         text = text.replace(sign, f"\\{sign}")
     return text.replace("\n", " ")

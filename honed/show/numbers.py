@@ -1,23 +1,21 @@
-"""Numbers as people read them: as many digits as the interval supports, and no more."""
+"""Numbers as people read them: as many digits as their interval supports, and no more."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 NONE = "\N{EN DASH}"
 _MIB = 2**20
 
 
 def measured(value: float | None, ci95: tuple[float, float] | None, scale: float = 1.0) -> str:
-    """`52.41 ±0.30`: two digits of the half width decide where the value is cut off."""
+    """`52.41 ±0.30`: the value has as many decimals as two digits of the half width need."""
     if value is None:
         return NONE
     if ci95 is None:
         return plain(value * scale)
     half = max(ci95[1] - value, value - ci95[0]) * scale
     places = _places(value * scale, half)
-    # Wider than 9.9 there are no decimals; a half width of nothing would print as ±0.
     return f"{value * scale:,.{places}f} ±{half:,.{places}f}"
 
 
@@ -40,7 +38,7 @@ def plain(value: float | None, digits: int = 3) -> str:
     return f"{value:,.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
 
 
-def mib(size_bytes: int | None) -> str:
+def mib(size_bytes: float | None) -> str:
     """Bytes as MiB, one decimal below ten."""
     if size_bytes is None:
         return NONE
@@ -49,24 +47,13 @@ def mib(size_bytes: int | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """With the unit that fits."""
+    """In s, ms or µs, whichever fits."""
     if value is None:
         return NONE
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
         if value >= size:
             return f"{plain(value / size)} {unit}"
     return f"{plain(value / 1e-6)} µs"
-
-
-def ranges(numbers: Sequence[int]) -> str:
-    """0,1,2,3,8 as "0-3,8"."""
-    runs: list[list[int]] = []
-    for number in sorted(set(numbers)):
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
 
 
 def overlap(one: tuple[float, float], other: tuple[float, float]) -> bool:

@@ -1,4 +1,4 @@
-"""Records side by side: a line each where the terminal is wide, stacked where it is not."""
+"""Records side by side in a terminal: one line for each record, or stacked columns if narrow."""
 
 from __future__ import annotations
 
@@ -12,32 +12,36 @@ from rich.table import Table
 from rich.text import Text
 
 from honed.record import Record
-from honed.show import columns
-from honed.show.columns import ALWAYS, Column, varies
-from honed.show.details import record_details
+from honed.show.columns import (
+    ALWAYS,
+    COLUMNS,
+    Column,
+    key_columns,
+    measure_columns,
+    settings_column,
+    varies,
+)
 from honed.show.group_messages import folded, listed
 from honed.show.say import status, word
 
-__all__ = ["RecordsTable", "record_details", "records_table"]
-
 _LEAST_ID = 8
-_DISPENSABLE = 50  # columns of this rank or more may go before the rows are stacked
-_SETTINGS_WIDTH = 18  # of the one column that wraps, at least
+_DISPENSABLE = 50  # columns of this rank or more are dropped before columns are stacked
+_SETTINGS_WIDTH = 18  # the least width of the only column that wraps
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def records_table(records: Sequence[Record], extra: Sequence[Column] = ()) -> RecordsTable:
-    """A row per record, with `extra` columns beside the measures; what failed, and what is
-    doubtful, below."""
+    """A row for each record, with `extra` columns beside the measures; failures and doubts are
+    explained below."""
     return RecordsTable(tuple(records), extra)
 
 
 class RecordsTable:
-    """A rich renderable that learns its width only when it is printed."""
+    """A rich renderable: it chooses its columns when it is printed, by the width it gets."""
 
     def __init__(self, records: Sequence[Record], extra: Sequence[Column] = ()) -> None:
         self._records = records
-        self._measures = (*columns.measures(records), *columns.accuracy(records), *extra)
+        self._measures = (*measure_columns(records), *extra)
         self._extra = extra
         self._folded = folded([d.message for r in records for d in r.doubts])
         self._footnotes = list(dict.fromkeys(self._folded.values()))
@@ -52,16 +56,17 @@ class RecordsTable:
         if shared:
             yield Text("  ".join(word(self._records[0].case.get(k)) for k in shared), "bold")
         yield table
-        lost = [c.name for c in self._measures if c.name not in shown]
-        if lost:
-            yield Text(f"too narrow for {', '.join(lost)}: honed show ID", "dim", justify="left")
+        dropped = [c.heading for c in self._measures if c.name not in shown]
+        if dropped:
+            note = f"too narrow for {', '.join(dropped)}: honed show ID"
+            yield Text(note, "dim", justify="left")
         yield from self._failures()
         for number, message in enumerate(self._footnotes, 1):
             yield Text(f"{_superscript(number)} {message}", "yellow", justify="left")
 
     def _fitting(self, console: Console, options: ConsoleOptions) -> tuple[Table, set[str]]:
-        """The richest table that fits, and the names of what it shows."""
-        chosen = [self._id(), *columns.key_columns(self._records), *self._measures]
+        """The table with the most columns that fits, and the names of its columns."""
+        chosen = [self._id(), *key_columns(self._records), *self._measures]
         chosen.append(self._status())
         while (worst := max(chosen, key=lambda c: c.rank)).rank >= _DISPENSABLE:
             table = self._flat(chosen)
@@ -86,15 +91,17 @@ class RecordsTable:
         return Column("status", "status", 0, lambda r: r.status + self._marks(r), left=True)
 
     def _stacks(self) -> list[tuple[Column, ...]]:
-        """Two columns in the room of one: the second stands under the first."""
-        tokens = columns.USEFUL if columns.USEFUL in self._measures else columns.TOKENS
+        """Several columns in the place of one: the others stand under the first."""
+        at = {c.name: c for c in self._measures}
+        tokens = at.get("useful_tokens", COLUMNS["tokens"])
+        accuracy = (at["accuracy"],) if "accuracy" in at else ()
         return [
             (self._id(), self._status()),
-            (columns.settings_column(self._records),),
-            (columns.P50, columns.P99),
-            (columns.THROUGHPUT, *(self._extra or (tokens,))),
-            (columns.ARITHMETIC, columns.BOUND),
-            (columns.PEAK, columns.COSINE, *columns.accuracy(self._records)),
+            (settings_column(self._records),),
+            (at["latency"], at["latency_p99"]),
+            (at["throughput"], *(self._extra or (tokens,))),
+            (at["flops"], at["bound_share"]),
+            (at["rss_peak"], at["cosine_min"], *accuracy),
         ]
 
     def _flat(self, chosen: Sequence[Column]) -> Table:
@@ -109,7 +116,7 @@ class RecordsTable:
         for stack in stacks:
             cells = [
                 Text("\n").join(lines)
-                for lines in zip(*(c.cells(self._records) for c in stack), strict=True)
+                for lines in zip(*(self._texts(c) for c in stack), strict=True)
             ]
             header = Text("\n".join(c.header.replace("\n", seam) for c in stack))
             wraps = stack[0].name == "settings"
@@ -118,7 +125,7 @@ class RecordsTable:
                 justify="left" if stack[0].left else "right",
                 vertical="bottom" if seam == "\n" else "top",
                 no_wrap=not wraps,
-                # Rich would rather cut a number than the table.
+                # Without a least width rich cuts off numbers to make the table fit.
                 min_width=_SETTINGS_WIDTH if wraps else _widest([header, *cells]),
             )
             columns_of_cells.append(cells)
@@ -126,13 +133,19 @@ class RecordsTable:
             table.add_row(*row)
         return table
 
+    def _texts(self, column: Column) -> list[Text]:
+        cells = column.cells(self._records)
+        if column.name == "status":
+            return [status(r.status, c.text) for r, c in zip(self._records, cells, strict=True)]
+        return [Text(cell.text, "bold cyan" if cell.best else "") for cell in cells]
+
     def _marks(self, record: Record) -> str:
-        """Which footnotes are this record's."""
+        """The numbers of the footnotes that belong to the record."""
         lines = dict.fromkeys(self._folded[d.message] for d in record.doubts)
         return " ".join(_superscript(self._footnotes.index(line) + 1) for line in lines)
 
     def _failures(self) -> Iterator[Text]:
-        """Each reason once, with whose it is."""
+        """Each reason once, after the ids of its records."""
         alike: dict[tuple[str, str, str], list[str]] = defaultdict(list)
         for record in self._records:
             if (error := record.error) is not None:
@@ -155,7 +168,7 @@ def _superscript(number: int) -> str:
 
 
 def _short_ids(records: Sequence[Record]) -> Mapping[str, str]:
-    """The shortest beginnings that tell these records apart, eight characters at least."""
+    """The shortest beginnings of the ids that differ, eight characters at least."""
     for length in range(_LEAST_ID, max((len(r.id) for r in records), default=0)):
         short = {r.id: r.id[:length] for r in records}
         if len(set(short.values())) == len(short):

@@ -14,6 +14,7 @@ from honed.compare.outcome import Comparison, Metric
 from honed.errors import HonedError, StoreError
 from honed.phase import OnPhase, Phase
 from honed.record import Record
+from honed.run.lab import LocalLab
 from honed.run.machine_lock import alone
 from honed.run.parent import InterruptedRun, measure
 from honed.store import Store
@@ -70,23 +71,18 @@ class RealBench:
         return record
 
     def compare(self, sides: Mapping[str, Case], metric: Metric, budget_s: float) -> Comparison:
-        url = self._store.url.render_as_string(hide_password=False)
         ends_s = time.monotonic() + budget_s
 
-        def on_progress(at: session.Progress) -> None:
+        def on_progress(at: session.CompareProgress) -> None:
             # A round may last longer than the one before it. Only a worker's own phases come from
             # inside a measurement, which makes a Record of what is raised.
             if time.monotonic() > ends_s and at.phase is not Phase.STARTING:
                 raise Abandoned("the study's time was up", "a longer budget=")
 
-        how = session.How(
-            metric=metric,
-            resolution=_RESOLUTION,
-            budget_s=budget_s,
-            store=url,
-            on_progress=on_progress,
+        options = session.CompareOptions(
+            metric=metric, resolution=_RESOLUTION, budget_s=budget_s, on_progress=on_progress
         )
-        found = session.compare(sides, how)
+        found = session.compare(sides, options, LocalLab(self._store))
         if found.ended == "interrupted":
             raise KeyboardInterrupt
         return found

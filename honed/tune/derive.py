@@ -16,7 +16,7 @@ from honed.errors import HonedError
 from honed.knob import Knob, Span
 from honed.knobs import all_knobs
 from honed.machine import facts, limits, placement, topology
-from honed.machine.peak_flops import isa_ratio
+from honed.machine.isa import isa_ratio
 from honed.models.checkpoint import ModelRequest
 from honed.models.obtain import locate
 from honed.tune.ask import Ask
@@ -101,7 +101,7 @@ def _branch_refusal(ask: Ask, branch: Branch) -> str | None:
 
 def _structure(ask: Ask) -> Iterator[tuple[Dimension, str]]:
     """The fields of a Case that are searched as ordered numbers."""
-    (all_cores,) = placement.place(topology.read(), limits.read(), placement.Ask())
+    (all_cores,) = placement.place(topology.read(), limits.read(), placement.PlacementRequest())
     cores = len(all_cores.cpus)
     counts = sorted({1 << i for i in range(cores.bit_length()) if 1 << i <= cores} | {cores})
     yield Dimension("threads", (*counts, None), True, "search"), ""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from honed.environments import environment as envs
+from honed import environments
 from honed.environments.installer import OLDEST
 from honed.errors import UnsupportedError
 from honed.workers import probe
@@ -30,7 +30,7 @@ class Interpreter:
 
 def examine(word: str, backend: str) -> Interpreter:
     """The interpreter that `python=word` means. UnsupportedError says what it lacks."""
-    path = envs.interpreter(word)
+    path = environments.interpreter(word)
     told = _asked(word, path, backend)
     version = str(told["python"])
     if tuple(int(n) for n in version.split(".")[:2]) < OLDEST:
@@ -48,7 +48,7 @@ def examine(word: str, backend: str) -> Interpreter:
 
 def _lacking(word: str, what: str, needs: Sequence[str], how: str) -> UnsupportedError:
     if needs:
-        here = envs.find(word) is not None
+        here = environments.find(word) is not None
         packages = shlex.join(needs)
         how = f"honed env add {word} {packages}" if here else f"{word} -m pip install {packages}"
     return UnsupportedError(f"python={word}: {what}", how)

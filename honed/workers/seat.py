@@ -31,7 +31,7 @@ def seats(case: Case) -> list[Seat]:
     placement_keys = (case.threads, case.get("smt"), case.get("numa"))
     if case.instances == 1 and all(value is None for value in placement_keys):
         return [Seat()]
-    wanted = placement.Ask(
+    wanted = placement.PlacementRequest(
         instances=case.instances,
         threads=case.threads,
         smt=str(case.get("smt") or "off"),

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import honed
-from honed import artifacts
-from honed.environments import environment as envs
+from honed import artifacts, environments
 from honed.errors import UnsupportedError
 from honed.machine.affinity import starting_on
 from honed.run.job import Job
@@ -85,7 +84,7 @@ def start(job: Job, environment: Mapping[str, str], index: int = 0) -> Worker:
 
 
 def _interpreter(job: Job) -> str:
-    return sys.executable if job.case.python is None else envs.interpreter(job.case.python)
+    return sys.executable if job.case.python is None else environments.interpreter(job.case.python)
 
 
 def _source_path(python: str | None) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""What every backend owes, run against each one found in the room: a newcomer joins by its file.
+"""What every backend must do, run against each one in the room: a new file joins by itself.
 
-Each is tried in every precision and with every value of its knobs, one at a time. What it reads
-from the environment when it is imported is tried in a process that was started so.
+Each engine is tried in every precision and with every value of its knobs, one at a time. Knobs
+that an engine reads from the environment on import are tried in a process of their own.
 """
 
 from __future__ import annotations
@@ -10,60 +10,33 @@ import json
 import os
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+import engine_steps
 import numpy as np
 import pytest
+from engine_steps import outputs
 
-from honed import artifacts
-from honed.backends.base import Backend, LoadRequest, Step, load_backend, survey_backends, traits
+from honed.backends.base import load_backend, survey_backends, traits
 from honed.case import PRECISIONS, Case
 from honed.errors import UnsupportedError, UsageError
 from honed.instruments.fidelity import compare, complaint
 from honed.knob import AVAILABLE, Span, SpawnEffect
 from honed.machine.spawn import fold
-from honed.models.checkpoint import Checkpoint, ModelRequest
 from honed.models.inputs import random_inputs
-from honed.models.obtain import materialise
 from honed.run.parent import measure
 
-# Those of other environments are tried by test_plugins.py, as far as they can be here.
+# Engines with an environment of their own are tested by test_plugins.py, as far as they can be.
 HERE = [n for n in survey_backends().working if not traits(n).environment]
+ENGINES = [n for n in HERE if n != "fake"]
 BATCH, LENGTH = 2, 12
 CHOSEN = "HONED_CONTRACT_SETTINGS"
 
 
-def model_of(name: str) -> str:
-    return "tiny" if load_backend(name).REFERENCE == name == "fake" else "tiny-bert"
-
-
-def checkpoint(name: str, task: str = "auto") -> Checkpoint:
-    return materialise(ModelRequest(model_of(name), task=task))
-
-
-def request(name: str, **changes: Any) -> LoadRequest:
-    case = Case(model=model_of(name), backend=name).replace(**changes)
-    return LoadRequest(case, checkpoint(name, case.task), 1)
-
-
-def opened(ask: LoadRequest) -> tuple[Backend, Step]:
-    backend = load_backend(ask.case.backend)
-    backend.start()
-    about = backend.artifact(ask)
-    folder = None
-    if about is not None:
-        about = {"backend": ask.case.backend, **about}
-        folder = artifacts.make("export", about, lambda empty: backend.build(ask, empty))
-    return backend, backend.load(ask, folder)
-
-
-@cache
-def shared(name: str, changes: str) -> tuple[LoadRequest, Step]:
-    """One step for all tests of a setting (JSON): some take long to compile."""
-    ask = request(name, batch_size=BATCH, sequence_length=LENGTH, **json.loads(changes))
-    return ask, opened(ask)[1]
+def batch_of(name: str, rows: int = BATCH, length: int = LENGTH, seed: int = 3) -> dict[str, Any]:
+    model = engine_steps.checkpoint(name)
+    return dict(random_inputs(model, rows, length, seed=seed).batches[0])
 
 
 def knob_settings(name: str) -> list[dict[str, Any]]:
@@ -105,14 +78,39 @@ def environment_of(name: str, changes: dict[str, Any]) -> dict[str, str]:
     return fold(changes.get("knobs", {}), {}, knobs).environment
 
 
-def in_own_process() -> dict[tuple[str, str], list[dict[str, Any]]]:
-    """The settings that need another environment, by backend and that environment."""
+def processes() -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """The settings that need another environment, by backend and environment.
+
+    Settings share a process if their environments agree and one may stand beside another.
+    """
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for name in HERE:
+        groups: list[tuple[dict[str, str], list[dict[str, Any]]]] = []
         for changes in knob_settings(name):
-            if environment := environment_of(name, changes):
-                found.setdefault((name, json.dumps(environment)), []).append(changes)
+            needed = environment_of(name, changes)
+            if not needed:
+                continue
+            for environment, members in groups:
+                agree = all(environment.get(k, v) == v for k, v in needed.items())
+                if agree and any(are_accepted(name, changes, member) for member in members):
+                    environment |= needed
+                    members.append(changes)
+                    break
+            else:
+                groups.append((needed, [changes]))
+        found |= {(name, json.dumps(environment)): members for environment, members in groups}
     return found
+
+
+def are_accepted(name: str, first: dict[str, Any], second: dict[str, Any]) -> bool:
+    """Whether the backend accepts the knobs of two settings together."""
+    try:
+        load_backend(name).check(
+            Case(model="m", backend=name, knobs={**first["knobs"], **second["knobs"]})
+        )
+    except UnsupportedError:
+        return False
+    return True
 
 
 def settings() -> list[Any]:
@@ -137,42 +135,39 @@ def settings() -> list[Any]:
 
 each_setting = pytest.mark.parametrize(("name", "changes"), settings())
 each_backend = pytest.mark.parametrize("name", HERE)
+each_engine = pytest.mark.parametrize("name", ENGINES)
 
 
 @each_setting
 def test_outputs_match_the_reference(name: str, changes: dict[str, Any]) -> None:
-    ask, step = shared(name, json.dumps(changes))
-    _, reference = shared(load_backend(name).REFERENCE, "{}")
-    batch = random_inputs(ask.checkpoint, BATCH, LENGTH, seed=3).batches[0]
-    wanted = reference.outputs(reference.run(reference.prepare(batch)))
-    feed = step.prepare(batch)
-    got = step.outputs(step.run(feed))
+    step, batch = engine_steps.loaded(name, **changes).step, batch_of(name)
+    wanted, got = engine_steps.reference(name, batch), outputs(step, batch)
     assert set(got) == set(wanted)
-    for name_of, array in got.items():
+    for output, array in got.items():
         assert isinstance(array, np.ndarray)
         assert array.dtype.kind == "f"
-        assert array.shape == np.asarray(wanted[name_of]).shape
-    judged = compare(wanted, got, ask.case.precision)
-    assert not complaint(judged)
+        assert array.shape == wanted[output].shape
+    assert not complaint(compare(wanted, got, changes["precision"]))
 
 
 @each_setting
 def test_settings_are_read_back(name: str, changes: dict[str, Any]) -> None:
-    ask, step = shared(name, json.dumps(changes))
-    step.run(step.prepare(random_inputs(ask.checkpoint, BATCH, LENGTH, seed=0).batches[0]))
-    told = step.read_back()
-    assert told["precision"] == ask.case.precision
-    assert told["device"] == "cpu"
-    assert told["threads"] == 1
-    for knob, value in ask.case.knobs.items():
-        assert told[knob] == value
+    step = engine_steps.loaded(name, **changes).step
+    step.run(step.prepare(batch_of(name, seed=0)))
+    found = step.read_back()
+    assert found["precision"] == changes["precision"]
+    assert found["device"] == "cpu"
+    assert found["threads"] == 1
+    for knob, value in changes.get("knobs", {}).items():
+        assert found[knob] == value
 
 
 @each_setting
 def test_weights_and_tensors_are_counted(name: str, changes: dict[str, Any]) -> None:
-    ask, step = shared(name, json.dumps(changes))
-    feed = step.prepare(random_inputs(ask.checkpoint, BATCH, LENGTH, seed=0).batches[0])
-    assert 0 < step.weights_bytes <= ask.checkpoint.weights_bytes * 1.05
+    loaded = engine_steps.loaded(name, **changes)
+    step, model = loaded.step, loaded.request.checkpoint
+    feed = step.prepare(batch_of(name, seed=0))
+    assert 0 < step.weights_bytes <= model.weights_bytes * 1.05
     peak = step.tensor_peak_bytes(feed)
     assert peak is None or peak > step.weights_bytes
     assert step.device_memory(feed) == {}
@@ -180,54 +175,60 @@ def test_weights_and_tensors_are_counted(name: str, changes: dict[str, Any]) -> 
 
 @pytest.mark.engine
 @pytest.mark.skipif(CHOSEN in os.environ, reason="this is that process")
-@pytest.mark.parametrize(
-    ("name", "environment"), in_own_process(), ids=lambda part: part.strip("{}")
-)
+@pytest.mark.parametrize(("name", "environment"), processes(), ids=lambda part: part.strip("{}"))
 def test_settings_of_a_process_hold_in_one_started_with_them(name: str, environment: str) -> None:
-    """What an engine reads when it is imported: the tests above, where it has been set."""
-    chosen = json.dumps({name: in_own_process()[name, environment]})
+    """Run the three tests above in a process with the environment that the settings need.
+
+    It finds artifacts and the reference's outputs in the cache of this process.
+    """
+    members = processes()[name, environment]
+    engine_steps.reference(name, batch_of(name))
+    for changes in members:
+        engine_steps.artifact(engine_steps.request(name, **changes))
     tests = [test_outputs_match_the_reference, test_settings_are_read_back,
              test_weights_and_tensors_are_counted]  # fmt: skip
-    said = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "pytest", *(f"{__file__}::{test.__name__}" for test in tests)],
-        env={**os.environ, **json.loads(environment), CHOSEN: chosen},
+        env={
+            **os.environ,
+            **json.loads(environment),
+            CHOSEN: json.dumps({name: members}),
+            "HONED_TESTS_CACHE": os.environ["HONED_CACHE"],
+        },
         capture_output=True,
         text=True,
         check=False,
     )
-    assert said.returncode == 0, said.stdout[-3000:]
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert f"{len(tests) * len(members)} passed" in done.stdout
 
 
 @each_backend
 @pytest.mark.engine
 def test_other_shapes_run_on_the_same_step(name: str) -> None:
-    ask = request(name)
-    _, step = opened(ask)
-    for batch_size, length in ((1, 5), (3, 9), (2, 16)):
-        batch = random_inputs(ask.checkpoint, batch_size, length, seed=1).batches[0]
-        outputs = step.outputs(step.run(step.prepare(batch)))
-        assert all(len(array) == batch_size for array in outputs.values())
+    step = engine_steps.loaded(name, precision="fp32").step
+    for rows, length in ((1, 5), (3, 9), (2, 16)):
+        found = outputs(step, batch_of(name, rows, length, seed=1))
+        assert all(len(array) == rows for array in found.values())
 
 
-@pytest.mark.parametrize("name", [n for n in HERE if n != "fake"])
+@each_engine
 @pytest.mark.engine
 def test_padding_changes_nothing(name: str) -> None:
-    """Not asked of the fake, which hashes ids and has no attention to mask."""
-    ask = request(name)
-    _, step = opened(ask)
-    short = random_inputs(ask.checkpoint, 1, 6, seed=2).batches[0]
+    """The fake is left out: it hashes ids and has no attention to mask."""
+    step = engine_steps.loaded(name, precision="fp32").step
+    short = batch_of(name, 1, 6, seed=2)
     padded = {k: np.pad(v, ((0, 0), (0, 4))) for k, v in short.items()}
-    plain = step.outputs(step.run(step.prepare(short)))["embedding"]
-    masked = step.outputs(step.run(step.prepare(padded)))["embedding"]
+    plain, masked = (outputs(step, batch)["embedding"] for batch in (short, padded))
     np.testing.assert_allclose(plain, masked, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", [n for n in HERE if n != "fake"])
+@each_engine
 @pytest.mark.engine
 def test_another_allocator_may_be_preloaded(name: str) -> None:
-    """An engine that opens a library so that it keeps the old allocator dies of it."""
+    """An engine crashes if one of its libraries keeps the allocator that was replaced."""
     case = Case(
-        model=model_of(name), backend=name, sequence_length=LENGTH, memory=False,
+        model="tiny-bert", backend=name, sequence_length=LENGTH, memory=False,
         duration_s=0.1, warmup_s=0.1, min_samples=3, knobs={"allocator": "jemalloc"},
     )  # fmt: skip
     record = measure(case)
@@ -246,12 +247,12 @@ def test_unknown_precisions_are_refused_before_anything_loads(name: str) -> None
 @each_backend
 def test_the_artifact_is_named_by_what_decides_it(name: str) -> None:
     backend = load_backend(name)
-    first = backend.artifact(request(name))
+    first = backend.artifact(engine_steps.request(name))
     if first is None:
         return
-    assert first == backend.artifact(request(name))
-    # Precisions may share one: that each still computes what it says, the tests above tell.
-    other = backend.artifact(request(name, task="sequence-classification"))
+    assert first == backend.artifact(engine_steps.request(name))
+    # Precisions may share an artifact: the tests above show that each computes what it should.
+    other = backend.artifact(engine_steps.request(name, task="sequence-classification"))
     assert first != other
 
 

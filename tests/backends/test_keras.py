@@ -1,4 +1,4 @@
-"""What the contract cannot see: every family's mapping, heads, and what is refused."""
+"""Keras beyond the contract: each family's layers and heads, refusals, and threads."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import engine_steps
 import pytest
 
 from honed.backends import keras
@@ -155,12 +156,9 @@ cpus = limits.own_affinity()[:2]
 affinity.pin(cpus)
 backend, checkpoint = load_backend("keras"), materialise(ModelRequest("tiny-bert"))
 backend.start()
-for index, mode in enumerate(sys.argv[2:]):
+for mode in sys.argv[2:]:
     case = Case(model="tiny-bert", backend="keras", knobs={"keras.mode": mode})
-    ask = LoadRequest(case, checkpoint, len(cpus))
-    if not index:
-        backend.build(ask, Path(sys.argv[1]))
-    step = backend.load(ask, Path(sys.argv[1]))
+    step = backend.load(LoadRequest(case, checkpoint, len(cpus)), Path(sys.argv[1]))
     feed = step.prepare(random_inputs(checkpoint, 8, 128, seed=0).batches[0])
     for _ in range(5):
         step.run(feed)
@@ -172,13 +170,12 @@ for index, mode in enumerate(sys.argv[2:]):
 
 @pytest.mark.engine
 @pytest.mark.parametrize("modes", [("eager", "graph", "xla"), ("jax",)], ids="-".join)
-def test_no_more_threads_compute_at_once_than_asked(
-    modes: tuple[str, ...], tmp_path: Path
-) -> None:
-    """From two on one thread more than asked runs: it and the pool's take turns."""
+def test_no_more_threads_compute_at_once_than_asked(modes: tuple[str, ...]) -> None:
+    """With two threads or more, the calling thread and the pool's threads take turns."""
     engine = "jax" if modes == ("jax",) else "tensorflow"
+    folder = engine_steps.artifact(engine_steps.request("keras"))
     done = subprocess.run(
-        [sys.executable, "-c", COUNT, str(tmp_path), *modes],
+        [sys.executable, "-c", COUNT, str(folder), *modes],
         env={**os.environ, "KERAS_BACKEND": engine, "JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,
@@ -188,7 +185,7 @@ def test_no_more_threads_compute_at_once_than_asked(
 
 @pytest.mark.engine
 def test_a_short_graph_on_one_thread_is_proven() -> None:
-    """The caller's own work between the calls is no small part of them; it is no second thread."""
+    """Work of the calling thread between short calls must not count as a second thread."""
     record = measure(
         Case(
             model="tiny-bert", backend="keras", threads=1, sequence_length=16, duration_s=0.1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from honed.backends import onnxruntime
-from honed.backends.base import LoadRequest
+from honed.backends.base import Calibration, LoadRequest
 from honed.backends.onnxruntime import graph, int8_static, session
 from honed.case import Case
 from honed.errors import ModelError, UnsupportedError
@@ -31,7 +32,7 @@ def request(model: str = "tiny-bert", **changes: Any) -> LoadRequest:
 
 def calibrated(ask: LoadRequest, seed: int = 9) -> LoadRequest:
     batches = random_inputs(ask.checkpoint, 1, 12, seed=seed, batches=4).batches
-    return LoadRequest(ask.case, ask.checkpoint, 1, tuple(batches), "texts")
+    return LoadRequest(ask.case, ask.checkpoint, 1, Calibration(tuple(batches), "texts"))
 
 
 @pytest.mark.parametrize(
@@ -96,15 +97,9 @@ def test_only_what_is_calibrated_is_named_by_its_calibration() -> None:
 def test_models_without_known_patterns_are_not_fused() -> None:
     ask = request("tiny-bert")
     config = {**ask.checkpoint.config, "model_type": "modernbert"}
-    other = LoadRequest(ask.case, _with(ask.checkpoint, config=config), 1)
+    other = LoadRequest(ask.case, replace(ask.checkpoint, config=config), 1)
     assert onnxruntime.artifact(ask)["fusion"] == "on"
     assert onnxruntime.artifact(other)["fusion"] == "off"
-
-
-def _with(checkpoint: Any, **changes: Any) -> Any:
-    import dataclasses
-
-    return dataclasses.replace(checkpoint, **changes)
 
 
 @pytest.mark.parametrize(
@@ -227,13 +222,12 @@ def test_rounded_graphs_run_the_same_whatever_the_session_rewrites(tmp_path: Pat
     outputs = []
     for level in ("off", "all"):
         knobs = {**plain.case.knobs, "onnxruntime.graph_level": level}
-        ask = LoadRequest(plain.case.replace(knobs=knobs), plain.checkpoint, 1, plain.calibration,
-                          plain.calibration_source)  # fmt: skip
+        ask = replace(plain, case=plain.case.replace(knobs=knobs))
         step = onnxruntime.load(ask, tmp_path)
         told = step.read_back()
         assert told["precision"] == "int8"
         assert told["products"] == "12 int8 linear, 4 fp32 attention"
-        assert told["calibration"] == plain.calibrated_on
+        assert told["calibration"] == str(plain.calibration)
         outputs.append(step.outputs(step.run(step.prepare(batch)))["embedding"])
     np.testing.assert_allclose(outputs[0], outputs[1], atol=1e-5)
 

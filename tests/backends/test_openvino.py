@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from honed.backends import openvino
-from honed.backends.base import LoadRequest
+from honed.backends.base import Calibration, LoadRequest
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.knob import Availability
@@ -63,7 +63,7 @@ def test_a_knob_that_cannot_be_here_is_refused(monkeypatch: pytest.MonkeyPatch) 
 def test_other_calibration_is_another_artifact() -> None:
     plain = request(precision="int8")
     batches = tuple(random_inputs(plain.checkpoint, 1, 8, seed=9, batches=2).batches)
-    calibrated = LoadRequest(plain.case, plain.checkpoint, 1, batches)
+    calibrated = LoadRequest(plain.case, plain.checkpoint, 1, Calibration(batches))
     assert openvino.artifact(plain) != openvino.artifact(calibrated)
     assert openvino.artifact(calibrated) == openvino.artifact(calibrated)
 
@@ -95,7 +95,7 @@ def test_the_precision_is_what_the_products_run_in(
 def test_the_users_calibration_is_used_and_streams_are_read_back(tmp_path: Path) -> None:
     plain = request(precision="int8", knobs={"openvino.streams": 1})
     batches = tuple(random_inputs(plain.checkpoint, 2, 8, seed=9, batches=2).batches)
-    ask = LoadRequest(plain.case, plain.checkpoint, 1, batches)
+    ask = LoadRequest(plain.case, plain.checkpoint, 1, Calibration(batches))
     openvino.build(ask, tmp_path)
     step = openvino.load(ask, tmp_path)
     told = step.read_back()

@@ -48,8 +48,8 @@ def test_where_it_is_missing_the_command_that_makes_it_is_told(name: str) -> Non
 
 
 def test_what_is_installed_needs_no_environment() -> None:
-    assert installed_apart("any", {"json": "json"}, "json").ok
-    missing = installed_apart("any", {"json": "json", "no_such_thing": "thing==1"}, "'thing==1'")
+    assert installed_apart("any", {"json": "json"}, ("json",)).ok
+    missing = installed_apart("any", {"json": "json", "no_such_thing": "thing==1"}, ("thing==1",))
     assert (missing.ok, missing.needs) == (False, ("thing==1",))
 
 

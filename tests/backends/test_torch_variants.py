@@ -126,9 +126,9 @@ def test_the_precision_is_that_of_most_products(counts: dict[str, int], told: st
 def test_graphs_that_differ_prove_nothing() -> None:
     one = inductor.Graph({"freezing": True, "max_autotune": False}, Counter())
     other = inductor.Graph({"freezing": False, "max_autotune": False}, Counter())
-    told = inductor.told([one, other])
+    told = inductor.read_back([one, other])
     assert told == {"graphs": 2, "torch.freezing": None, "torch.max_autotune": "off"}
-    assert inductor.told([])["torch.freezing"] is None
+    assert inductor.read_back([])["torch.freezing"] is None
 
 
 @pytest.mark.engine

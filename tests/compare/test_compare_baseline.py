@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from fake_lab import FakeLab
 from records import failed_record, make_record
 
-from honed.case import Case
-from honed.compare import session
 from honed.compare.baseline import compare_with, grouped, read
 from honed.compare.say import sentence
-from honed.compare.session import How
+from honed.compare.session import CompareOptions
 from honed.errors import UsageError
 from honed.machine.facts import machine_facts
 from honed.record import Record
@@ -40,28 +40,12 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "main.jsonl"
 
 
-@pytest.fixture
-def how(tmp_path: Path) -> How:
-    return How(store=f"sqlite:///{tmp_path}/records.db", seed=1, slower_than=0.05)
+OPTIONS = CompareOptions(seed=1, slower_than=0.05, read_sentinel=lambda _: 0.05)
 
 
-@pytest.fixture
-def now(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], list[Case]]:
-    """Processes that take `time_s` per call today; returns the Cases measured."""
-
-    def install(time_s: float) -> list[Case]:
-        rng, measured = np.random.default_rng(0), list[Case]()
-
-        def measure(case: Case, _: Any) -> Record:
-            measured.append(case)
-            p50_s = time_s * float(np.exp(0.01 * rng.standard_normal()))
-            return make_record(case.to_json(), p50_s=p50_s, seed=1000 + len(measured))
-
-        monkeypatch.setattr(session, "measure", measure)
-        monkeypatch.setattr(session.sentinel, "read", lambda _=(): 0.05)
-        return measured
-
-    return install
+def lab(time_s: float) -> FakeLab:
+    """Processes that take `time_s` per call today."""
+    return FakeLab(lambda _: time_s)
 
 
 STEADY = (0.0100, 0.0101, 0.0099, 0.0100, 0.0102, 0.0100)
@@ -71,76 +55,82 @@ STEADY = (0.0100, 0.0101, 0.0099, 0.0100, 0.0102, 0.0100)
     ("time_s", "verdict"), [(0.0100, "not slower"), (0.0120, "slower"), (0.0080, "faster")]
 )
 def test_each_case_is_measured_as_often_as_the_file_has_it(
-    file: Path, how: How, now: Callable[[float], list[Case]], time_s: float, verdict: str
+    file: Path, time_s: float, verdict: str
 ) -> None:
-    measured = now(time_s)
-    found = compare_with(written(file, old(STEADY)), [], how)
+    today = lab(time_s)
+    found = compare_with(written(file, old(STEADY)), [], OPTIONS, today)
     assert found.verdict == verdict
-    assert len(measured) == len(STEADY)
+    assert len(today.measured) == len(STEADY)
     # As it was measured then, not shortened: unlike lengths would not compare.
-    assert {c.duration_s for c in measured} == {5.0}
+    assert {c.duration_s for c in today.measured} == {5.0}
     assert [s.trials for s in found.sides] == [6, 6]
     assert found.sides[0].records == tuple(r.id for r in old(STEADY))
     assert "not_interleaved" in [d.kind for d in found.doubts]
 
 
-def test_words_change_every_case(file: Path, how: How, now: Callable[[float], list[Case]]) -> None:
-    measured = now(0.01)
+def test_words_change_every_case(file: Path) -> None:
+    today = lab(0.01)
     records = old(STEADY) + old(STEADY, 50, batch_size=2)
-    found = compare_with(written(file, records), ["precision=bf16"], how)
-    assert {c.precision for c in measured} == {"bf16"}
-    assert sorted({c.batch_size for c in measured}) == [1, 2]
+    found = compare_with(written(file, records), ["precision=bf16"], OPTIONS, today)
+    assert {c.precision for c in today.measured} == {"bf16"}
+    assert sorted({c.batch_size for c in today.measured}) == [1, 2]
     assert [s.differs for s in found.sides[:2]] == [{"precision": "fp32"}, {"precision": "bf16"}]
     assert len(found.contrasts) == 2
     assert "batch_size" not in found.contrasts[0].side  # the shape says it: 1x128, 2x128
 
 
-def test_one_record_a_case_is_one_draw(
-    file: Path, how: How, now: Callable[[float], list[Case]]
-) -> None:
-    measured = now(0.02)
-    found = compare_with(written(file, old([0.01])), [], how)
-    assert measured == []
+def test_one_record_a_case_is_one_draw(file: Path) -> None:
+    today = lab(0.02)
+    found = compare_with(written(file, old([0.01])), [], OPTIONS, today)
+    assert today.measured == []
     assert found.verdict == "undecided"
     assert "repeat honed run" in sentence(found.contrasts[0], found)
     # The same process twice is still one draw.
-    assert compare_with(written(file, old([0.01]) * 5), [], how).verdict == "undecided"
+    assert compare_with(written(file, old([0.01]) * 5), [], OPTIONS, today).verdict == "undecided"
 
 
-def test_another_machines_numbers_say_nothing(
-    file: Path, how: How, now: Callable[[float], list[Case]]
-) -> None:
-    measured = now(0.02)
+def test_another_machines_numbers_say_nothing(file: Path) -> None:
+    today = lab(0.02)
     records = [make_record(FAKE, seed=i) for i in range(5)]
-    found = compare_with(written(file, records), [], how)
-    assert (found.verdict, measured) == ("undecided", [])
+    found = compare_with(written(file, records), [], OPTIONS, today)
+    assert (found.verdict, today.measured) == ("undecided", [])
     assert "another machine: Example CPU" in found.contrasts[0].reason
 
 
-def test_wide_groups_are_undecided_and_ask_for_records(
-    file: Path, how: How, now: Callable[[float], list[Case]]
-) -> None:
-    now(0.0105)
-    found = compare_with(written(file, old((0.008, 0.012, 0.010, 0.011))), [], how)
+def test_wide_groups_are_undecided_and_ask_for_records(file: Path) -> None:
+    today = lab(0.0105)
+    found = compare_with(written(file, old((0.008, 0.012, 0.010, 0.011))), [], OPTIONS, today)
     assert found.verdict == "undecided"
     assert "more records of it in the file" in sentence(found.contrasts[0], found)
 
 
-def test_the_budget_ends_it(file: Path, how: How, now: Callable[[float], list[Case]]) -> None:
-    measured = now(0.01)
-    tiny = How(store=how.store, seed=1, budget_s=1e-6, slower_than=0.05)
-    found = compare_with(written(file, old(STEADY)), [], tiny)
-    assert (found.ended, found.verdict, measured) == ("budget", "undecided", [])
+def test_the_budget_ends_it(file: Path) -> None:
+    today = lab(0.01)
+    today.tick_s = 0.001
+    tiny = replace(OPTIONS, budget_s=1e-6)
+    found = compare_with(written(file, old(STEADY)), [], tiny, today)
+    assert (found.ended, found.verdict, today.measured) == ("budget", "undecided", [])
+    today.tick_s = 0.0
+    found = compare_with(written(file, old(STEADY)), [], replace(OPTIONS, budget_s=36.0), today)
+    assert (found.ended, len(today.measured)) == ("budget", 4)
 
 
-def test_a_failed_trial_ends_it(file: Path, how: How, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        session, "measure", lambda c, _: failed_record("oom", "no room", case=c.to_json())
-    )
-    found = compare_with(written(file, old(STEADY)), [], how)
+def test_a_failed_trial_ends_it(file: Path) -> None:
+    today = lab(0.01)
+    today.failing = lambda _: "oom"
+    found = compare_with(written(file, old(STEADY)), [], OPTIONS, today)
     assert found.verdict == "failed"
     assert found.failure is not None
     assert found.failure.status == "oom"
+    assert len(today.measured) == 1
+
+
+def test_ctrl_c_keeps_the_records(file: Path) -> None:
+    today = lab(0.01)
+    today.interrupt_after = 3
+    found = compare_with(written(file, old(STEADY)), [], OPTIONS, today)
+    assert (found.ended, len(found.trials)) == ("interrupted", 3)
+    assert set(today.sweeps.values()) == {found.sweep}
 
 
 def test_false_alarms_of_the_whole_file_stay_rare() -> None:

@@ -1,73 +1,49 @@
-"""A comparison from Cases to verdict, with measuring replaced by simulated processes."""
+"""A comparison from Cases to verdict, with processes of a fake Lab."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from records import failed_record, make_record
+from fake_lab import FakeLab
 
 from honed.case import Case
-from honed.compare import compare, session
-from honed.compare.session import How, Progress, short
+from honed.compare.outcome import Comparison
+from honed.compare.session import CompareOptions, CompareProgress, compare
 from honed.errors import StoreError, UsageError
-from honed.record import Doubt, Record
-from honed.run.parent import InterruptedRun
-from honed.store import open_store
+from honed.phase import Phase
+from honed.record import Doubt
 
 FAST, SLOW = Case("tiny", backend="fake"), Case("tiny", backend="fake", batch_size=2)
-Measure = Callable[..., Record]
+OPTIONS = CompareOptions(seed=1, read_sentinel=lambda _: 0.05)
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/records.db"
-
-
-@pytest.fixture
-def processes(monkeypatch: pytest.MonkeyPatch) -> Callable[[Measure], None]:
-    """Replaces real processes; a reading of the sentinel costs nothing then either."""
-
-    def install(measure: Measure) -> None:
-        monkeypatch.setattr(session, "measure", measure)
-        monkeypatch.setattr(session.sentinel, "read", lambda _=(): 0.05)
-
-    return install
-
-
-def luck(times_s: dict[int, float], sd: float = 0.01, **fields: Any) -> Measure:
+def lab(times_s: dict[int, float], noise: float = 0.01, **fields: Any) -> FakeLab:
     """Processes whose median depends on the batch size, each with a luck of its own."""
-    rng, seeds = np.random.default_rng(0), iter(range(10**6))
-
-    def measure(case: Case, on_phase: Callable[[str], None] = lambda _: None) -> Record:
-        on_phase("measuring")
-        p50_s = times_s[case.batch_size] * float(np.exp(sd * rng.standard_normal()))
-        return make_record(case.to_json(), p50_s=p50_s, calls=10, seed=next(seeds), **fields)
-
-    return measure
+    made = FakeLab(lambda case: times_s[case.batch_size], noise)
+    made.fields = fields
+    return made
 
 
-def test_the_verdict_rests_on_stored_records(
-    url: str, processes: Callable[[Measure], None]
-) -> None:
-    processes(luck({1: 0.01, 2: 0.011}))
-    found = compare({"A": FAST, "B": SLOW}, How(store=url, seed=1))
+def compared(lab: FakeLab, options: CompareOptions = OPTIONS) -> Comparison:
+    return compare({"A": FAST, "B": SLOW}, options, lab)
+
+
+def test_the_verdict_rests_on_stored_records() -> None:
+    made = lab({1: 0.01, 2: 0.011})
+    found = compared(made)
     assert found.verdict == "slower"
     assert found.ended == "decided"
     ratio = found.contrasts[0].ratio
     assert ratio.value == pytest.approx(1.1, rel=0.02)
     assert ratio.ci95 is not None
     assert ratio.ci95[0] < 1.1 < ratio.ci95[1]
-    with open_store(url) as store:
-        stored = {r.id: r for r in store.list(limit=None, where={"sweep": found.sweep})}
-    assert set(stored) == {t.record for t in found.trials}
+    assert set(made.sweeps.values()) == {found.sweep}
+    assert set(made.records) == {t.record for t in found.trials}
     for trial in found.trials:
-        metrics = stored[trial.record].metrics
+        metrics = made.records[trial.record].metrics
         assert metrics is not None
         assert metrics.latency_s.p50 == trial.value
     assert found.sides[1].differs == {"batch_size": "2"}
@@ -76,169 +52,133 @@ def test_the_verdict_rests_on_stored_records(
     assert {"verdict", "ratio", "trials"} <= set(json.loads(text))
 
 
-def test_throughput_is_compared_by_what_is_done(
-    url: str, processes: Callable[[Measure], None]
-) -> None:
-    processes(luck({1: 0.01, 2: 0.012}))
-    found = compare([FAST, SLOW], How(store=url, metric="throughput", seed=1))
+def test_a_side_is_the_median_of_its_trials() -> None:
+    found = compared(lab({1: 0.01, 2: 0.011}))
+    for side in found.sides:
+        values = sorted(t.value for t in found.trials if t.side == side.label and t.value)
+        assert side.trials == len(values) == len(side.records)
+        middle = (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2
+        assert side.median == pytest.approx(middle)
+
+
+def test_throughput_is_compared_by_sequences_per_second() -> None:
+    found = compared(lab({1: 0.01, 2: 0.012}), replace(OPTIONS, metric="throughput"))
     # Two sequences in 1.2 times the time.
     assert found.contrasts[0].ratio.value == pytest.approx(2 / 1.2, rel=0.03)
     assert found.verdict == "faster"
 
 
-def test_a_tie_and_an_undecided_one(url: str, processes: Callable[[Measure], None]) -> None:
-    processes(luck({1: 0.01, 2: 0.01}, sd=0.005))
-    assert compare([FAST, SLOW], How(store=url, seed=1)).verdict == "tie"
-    processes(luck({1: 0.01, 2: 0.01}, sd=0.2))
-    found = compare([FAST, SLOW], How(store=url, seed=1, budget_s=0.4))
+def test_a_tie_and_an_undecided_one() -> None:
+    assert compared(lab({1: 0.01, 2: 0.01}, noise=0.005)).verdict == "tie"
+    found = compared(lab({1: 0.01, 2: 0.01}, noise=0.2), replace(OPTIONS, budget_s=200))
     assert (found.verdict, found.ended) == ("undecided", "budget")
-    assert found.elapsed_s < 2
+    assert found.elapsed_s <= 200
 
 
-def test_a_budget_too_small_for_one_round_still_makes_it(
-    url: str, processes: Callable[[Measure], None]
-) -> None:
-    processes(luck({1: 0.01, 2: 0.01}))
-    found = compare([FAST, SLOW], How(store=url, budget_s=1e-3))
+def test_a_budget_too_small_for_one_round_still_makes_it() -> None:
+    found = compared(lab({1: 0.01, 2: 0.01}), replace(OPTIONS, budget_s=1e-3))
     assert found.ended == "budget"
     assert found.verdict == "undecided"
     assert len(found.trials) == 4
 
 
-def test_the_gate_asks_another_question(url: str, processes: Callable[[Measure], None]) -> None:
-    processes(luck({1: 0.01, 2: 0.0103}))
-    gate = How(store=url, seed=1, slower_than=0.10)
-    assert compare([FAST, SLOW], gate).verdict == "not slower"
-    processes(luck({1: 0.01, 2: 0.0115}))
-    assert compare([FAST, SLOW], replace(gate, slower_than=0.05)).verdict == "slower"
+def test_the_gate_asks_another_question() -> None:
+    gate = replace(OPTIONS, slower_than=0.10)
+    assert compared(lab({1: 0.01, 2: 0.0103}), gate).verdict == "not slower"
+    strict = replace(gate, slower_than=0.05)
+    assert compared(lab({1: 0.01, 2: 0.0115}), strict).verdict == "slower"
 
 
-@pytest.mark.parametrize(
-    ("status", "message"),
-    [("crashed", "the worker died"), ("diverged", "cosine 0.1"), ("unproven", "threads")],
-)
-def test_a_failed_trial_ends_it_and_diverged_never_wins(
-    url: str, processes: Callable[[Measure], None], status: str, message: str
-) -> None:
-    good = luck({1: 0.01})
-
-    def measure(case: Case, on_phase: Callable[[str], None]) -> Record:
-        if case.batch_size == 1:
-            return good(case, on_phase)
-        if status == "crashed":
-            return failed_record(status, message, "fix it", case.to_json())
-        failure = failed_record(status, message, "fix it").error
-        return make_record(case.to_json(), p50_s=0.001, status=status, error=failure)
-
-    processes(measure)
-    found = compare([FAST, SLOW], How(store=url, seed=1))
+@pytest.mark.parametrize("status", ["crashed", "diverged", "unproven"])
+def test_a_failed_trial_ends_it_and_diverged_never_wins(status: str) -> None:
+    made = lab({1: 0.01, 2: 0.001})
+    made.failing = lambda case: status if case.batch_size == 2 else None
+    found = compared(made)
     assert (found.verdict, found.ended, found.contrasts) == ("failed", "failed", ())
     assert found.failure is not None
     assert (found.failure.side, found.failure.status) == ("B", status)
     assert found.failure.hint == "fix it"
     assert found.sides[1].median is None
-    with open_store(url) as store:
-        assert store.get(str(found.failure.record)).status == status
+    assert made.records[str(found.failure.record)].status == status
+    assert found.trials[-1].status == status
 
 
-def test_ctrl_c_keeps_what_was_found(url: str, processes: Callable[[Measure], None]) -> None:
-    good, calls = luck({1: 0.01, 2: 0.01}, sd=0.1), iter(range(100))
-
-    def measure(case: Case, on_phase: Callable[[str], None]) -> Record:
-        if next(calls) == 9:
-            raise InterruptedRun(failed_record("interrupted", "stopped", case=case.to_json()))
-        return good(case, on_phase)
-
-    processes(measure)
-    found = compare([FAST, SLOW], How(store=url, seed=1))
+def test_ctrl_c_keeps_what_was_measured() -> None:
+    made = lab({1: 0.01, 2: 0.01}, noise=0.1)
+    made.interrupt_after = 9
+    found = compared(made)
     assert found.ended == "interrupted"
     assert found.verdict == "undecided"
     assert len(found.trials) == 9
-    with open_store(url) as store:
-        assert len(store.list(limit=None, where={"sweep": found.sweep})) == 10
+    assert sum(side.trials for side in found.sides) == 9
+    assert list(made.sweeps.values()) == [found.sweep] * 10
 
 
-def test_a_process_that_exported_first_does_not_count(
-    url: str, processes: Callable[[Measure], None]
-) -> None:
-    good, seen = luck({1: 0.01, 2: 0.02}), set[int]()
-
-    def measure(case: Case, on_phase: Callable[[str], None]) -> Record:
-        record = good(case, on_phase)
-        if case.batch_size in seen:
-            return record
-        seen.add(case.batch_size)
-        assert record.metrics is not None
-        return replace(record, metrics=replace(record.metrics, build_s=3.0))
-
-    processes(measure)
-    found = compare([FAST, SLOW], How(store=url, seed=1))
+def test_a_process_that_exported_first_does_not_count() -> None:
+    made = lab({1: 0.01, 2: 0.02})
+    made.exports = lambda _: 1
+    found = compared(made)
     uncounted = [t for t in found.trials if not t.counted]
     assert sorted(t.side for t in uncounted) == ["A", "B"]
     assert found.contrasts[0].blocks == found.sides[0].trials == found.sides[1].trials
     assert not {t.record for t in uncounted} & set(found.sides[0].records)
 
 
-def test_progress_tells_the_trial_and_the_interval(
-    url: str, processes: Callable[[Measure], None]
-) -> None:
-    processes(luck({1: 0.01, 2: 0.0101}))
-    seen: list[Progress] = []
-    found = compare([FAST, SLOW], How(store=url, seed=1, on_progress=seen.append))
-    assert {p.phase for p in seen} == {"starting", "measuring"}
+def test_progress_has_the_trial_and_the_interval() -> None:
+    seen: list[CompareProgress] = []
+    options = replace(OPTIONS, on_progress=seen.append)
+    found = compared(lab({1: 0.01, 2: 0.0101}), options)
+    assert {p.phase for p in seen} == {Phase.STARTING, Phase.LOADING, Phase.MEASURING}
     assert seen[-1].trial == len(found.trials)
     assert seen[0].contrasts == ()
     assert seen[-1].contrasts[0].side == "B"
     assert all(0 <= p.left_s <= 600 for p in seen)
 
 
-def test_what_half_of_the_trials_doubt_is_said_once(
-    url: str, processes: Callable[[Measure], None]
-) -> None:
+def test_a_doubt_of_half_of_the_trials_is_shown_once() -> None:
     doubts = (Doubt("steal", "the hypervisor took 9 %"), Doubt("too_few", "10 calls"))
-    processes(luck({1: 0.01, 2: 0.02}, doubts=doubts))
-    found = compare([FAST, SLOW], How(store=url, seed=1))
+    found = compared(lab({1: 0.01, 2: 0.02}, doubts=doubts))
     assert [d.kind for d in found.doubts] == ["steal"]
     count = len(found.trials)
     assert found.doubts[0].message == f"in {count} of {count} trials the hypervisor took 9 %"
 
 
-def test_a_machine_that_slows_down_is_said(
-    url: str, processes: Callable[[Measure], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    processes(luck({1: 0.01, 2: 0.01}, sd=0.01))
+def test_a_machine_that_slows_down_is_doubted() -> None:
     readings = iter(0.05 * 1.02**i for i in range(1000))
-    monkeypatch.setattr(session.sentinel, "read", lambda _=(): next(readings))
-    found = compare([FAST, SLOW], How(store=url, seed=1))
+    options = replace(OPTIONS, read_sentinel=lambda _: next(readings))
+    found = compared(lab({1: 0.01, 2: 0.01}), options)
     assert "drift" in [d.kind for d in found.doubts]
+    assert [t.sentinel_s for t in found.trials] == sorted(t.sentinel_s or 0 for t in found.trials)
 
 
 def test_a_trial_is_short_unless_its_length_was_asked_for() -> None:
-    assert (short(FAST).duration_s, short(FAST).memory) == (0.7, False)
-    asked = Case("tiny", duration_s=3.0, min_samples=50, warmup_s=1.0)
-    assert (short(asked).duration_s, short(asked).min_samples, short(asked).warmup_s) == (3, 50, 1)
+    made = lab({1: 0.01, 2: 0.02})
+    asked = {"duration_s": 3.0, "min_samples": 50, "warmup_s": 1.0}
+    compare({"A": FAST, "B": SLOW.replace(**asked)}, OPTIONS, made)
+    lengths = {c.batch_size: (c.duration_s, c.min_samples, c.warmup_s) for c in made.measured}
+    assert lengths == {1: (0.7, 10, 3.0), 2: (3.0, 50, 1.0)}
+    assert not any(case.memory for case in made.measured)
 
 
 @pytest.mark.parametrize("wrong", [{"resolution": 0.0}, {"slower_than": 1.5}, {"budget_s": 0.0}])
 def test_a_question_without_sense_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(UsageError):
-        How(**wrong)  # type: ignore[arg-type]
+        CompareOptions(**wrong)  # type: ignore[arg-type]
 
 
-def test_what_cannot_start_is_refused_before_any_trial(url: str) -> None:
+def test_a_comparison_that_cannot_start_is_refused_before_any_trial() -> None:
+    made = lab({1: 0.01})
     with pytest.raises(UsageError, match="nothing to compare"):
-        compare([FAST], How(store=url))
+        compare({"A": FAST}, OPTIONS, made)
     with pytest.raises(UsageError, match="need"):
-        compare([FAST, FAST.replace(instances=999)], How(store=url))
+        compare({"A": FAST, "B": FAST.replace(instances=999)}, OPTIONS, made)
+    assert made.measured == []
 
 
-def test_records_that_cannot_be_stored_end_it(
-    url: str, processes: Callable[[Measure], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: Any, **__: Any) -> None:
-        raise StoreError("the disk is full")
+def test_records_that_cannot_be_stored_end_it() -> None:
+    class Full(FakeLab):
+        def measure(self, *_: Any, **__: Any) -> Any:
+            raise StoreError("the disk is full")
 
-    processes(luck({1: 0.01, 2: 0.01}))
-    monkeypatch.setattr(session.Store, "append", refuse)
     with pytest.raises(StoreError, match="full"):
-        compare([FAST, SLOW], How(store=url))
+        compared(Full())

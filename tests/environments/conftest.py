@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from wheels import offline, write_index
 
-from honed.environments import environment as envs
+from honed import environments
 from honed.environments.environment import Environment
 from honed.environments.installer import Installer
 
@@ -35,4 +35,4 @@ def made(
     with pytest.MonkeyPatch.context() as patch:
         for name, value in offline(home, wheels).items():
             patch.setenv(name, value)
-        yield home, envs.create("old", ("oldengine==1.0",), Installer("pip"))
+        yield home, environments.create("old", ("oldengine==1.0",), Installer("pip"))

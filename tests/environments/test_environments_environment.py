@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from honed.environments import environment as envs
+from honed import environments
 from honed.environments.environment import Environment
 from honed.environments.installer import Installer
 from honed.errors import HonedError, UsageError
@@ -41,8 +41,8 @@ def test_it_is_made_with_what_was_asked_for_and_numpy(there: Environment) -> Non
     assert there.works
     assert there.python.startswith(f"{sys.version_info.major}.{sys.version_info.minor}.")
     assert {"oldengine": "1.0", "numpy": "1.0"}.items() <= there.packages().items()
-    assert envs.find("old") == there
-    assert [e.name for e in envs.entries()] == ["old"]
+    assert environments.find("old") == there
+    assert [e.name for e in environments.entries()] == ["old"]
     assert there.size_bytes > 1000
     told = subprocess.run(
         [
@@ -58,26 +58,26 @@ def test_it_is_made_with_what_was_asked_for_and_numpy(there: Environment) -> Non
 
 
 def test_its_name_is_an_interpreter(there: Environment) -> None:
-    assert envs.interpreter("old") == str(there.interpreter)
-    assert envs.interpreter("/some/where/python") == "/some/where/python"
-    assert envs.interpreter("python3") == "python3"
+    assert environments.interpreter("old") == str(there.interpreter)
+    assert environments.interpreter("/some/where/python") == "/some/where/python"
+    assert environments.interpreter("python3") == "python3"
     with pytest.raises(UsageError) as refused:
-        envs.interpreter("odl")
+        environments.interpreter("odl")
     assert "did you mean old?" in refused.value.hint
 
 
 def test_a_name_is_taken_once(there: Environment) -> None:
     with pytest.raises(UsageError, match="oldengine==1") as refused:
-        envs.create("old", ("oldengine==2.0",), PIP)
+        environments.create("old", ("oldengine==2.0",), PIP)
     assert "honed env remove old" in refused.value.hint
-    assert envs.find("old") == there
+    assert environments.find("old") == there
 
 
 @pytest.mark.parametrize("name", ["", "../up", ".hidden", "a/b", "a b", "python3", "ls"])
 def test_names_that_could_mean_something_else_are_refused(home: Path, name: str) -> None:
     with pytest.raises(UsageError, match="cannot name"):
-        envs.create(name, ("oldengine",), PIP)
-    assert envs.find(name) is None
+        environments.create(name, ("oldengine",), PIP)
+    assert environments.find(name) is None
     assert not (home / "envs").exists()
 
 
@@ -85,25 +85,25 @@ def test_made_over_a_leftover_added_to_and_removed(home: Path) -> None:
     left = home / "envs" / "mine"
     left.mkdir(parents=True)
     (left / "pyvenv.cfg").write_text("half")
-    assert envs.create("mine", ("oldengine==1.0",), PIP).works
+    assert environments.create("mine", ("oldengine==1.0",), PIP).works
     alone = Installer("pip", options=("--no-deps",))
-    grown = envs.add("mine", ("oldengine==2.0", "needy"), alone)
+    grown = environments.add("mine", ("oldengine==2.0", "needy"), alone)
     assert {"oldengine": "2.0", "needy": "1.0"}.items() <= grown.packages().items()
     assert grown.requirements == ("oldengine==1.0", "oldengine==2.0", "needy")
-    assert envs.get("mine") == grown
-    assert envs.remove("mine") == grown
+    assert environments.get("mine") == grown
+    assert environments.remove("mine") == grown
     assert not grown.folder.exists()
     with pytest.raises(UsageError, match="no environment is called 'mine'"):
-        envs.remove("mine")
+        environments.remove("mine")
 
 
 def test_what_cannot_be_installed_leaves_nothing_and_teaches(home: Path) -> None:
     with pytest.raises(HonedError) as failed:
-        envs.create("needy", ("needy",), PIP)
+        environments.create("needy", ("needy",), PIP)
     assert "a_package_that_is_nowhere" in failed.value.message
     assert "check name and version" in failed.value.hint
     assert not (home / "envs" / "needy").exists()
-    assert envs.entries() == []
+    assert environments.entries() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -122,16 +122,16 @@ def test_an_interrupted_one_is_no_environment(
     while not half.exists():
         assert maker.poll() is None
         time.sleep(0.02)
-    with pytest.raises(UsageError, match="another process is at work on half"):
-        envs.create("half", ("oldengine",), PIP)
-    assert envs.entries() == []
+    with pytest.raises(UsageError, match="another process is changing the environment half"):
+        environments.create("half", ("oldengine",), PIP)
+    assert environments.entries() == []
     assert half.exists()  # a look leaves alone what is being made
     maker.send_signal(number)
     assert maker.wait(timeout=10) in (130, -signal.SIGKILL)
     if number == signal.SIGKILL:
         assert half.exists()  # its installer still runs, and still holds the lock
         _end("sleep 60")
-        _wait_for(lambda: envs.entries() == [] and not half.parent.exists())
+        _wait_for(lambda: environments.entries() == [] and not half.parent.exists())
     assert not half.parent.exists()
 
 
@@ -153,7 +153,7 @@ def _wait_for(done: object, limit_s: float = 10) -> None:
 def test_one_whose_base_is_gone_is_told_apart(home: Path) -> None:
     folder = fake(home, "gone")
     (folder / "bin" / "python").symlink_to(home / "nothing")
-    assert [(e.name, e.works) for e in envs.entries()] == [("gone", False)]
+    assert [(e.name, e.works) for e in environments.entries()] == [("gone", False)]
 
 
 def test_a_removal_waits_for_nobody(home: Path) -> None:
@@ -161,8 +161,8 @@ def test_a_removal_waits_for_nobody(home: Path) -> None:
     with open(home / "envs" / ".busy.lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(UsageError, match="another process"):
-            envs.remove("busy")
-    assert envs.remove("busy").name == "busy"
+            environments.remove("busy")
+    assert environments.remove("busy").name == "busy"
 
 
 def test_a_home_that_cannot_be_written_is_explained(
@@ -171,13 +171,13 @@ def test_a_home_that_cannot_be_written_is_explained(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("HONED_HOME", str(tmp_path / "file"))
     with pytest.raises(HonedError) as failed:
-        envs.create("any", ("numpy",), PIP)
+        environments.create("any", ("numpy",), PIP)
     assert "HONED_HOME" in failed.value.hint
 
 
 def test_where_they_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("HONED_HOME", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert envs.root() == tmp_path / "honed" / "envs"
+    assert environments.root() == tmp_path / "honed" / "envs"
     monkeypatch.delenv("XDG_DATA_HOME")
-    assert envs.root() == Path.home() / ".local" / "share" / "honed" / "envs"
+    assert environments.root() == Path.home() / ".local" / "share" / "honed" / "envs"

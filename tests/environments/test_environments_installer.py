@@ -85,7 +85,7 @@ def test_an_old_python_is_refused_before_anything_is_installed(
         ("OSError: [Errno 28] No space left on device", "free some space"),
         ("The virtual environment was not created: ensurepip is not available", "python3-venv"),
         ("ERROR: Failed building wheel for tokenizers", "a wheel for this Python"),
-        ("something that nobody foresaw", "look at what it said"),
+        ("something that nobody foresaw", "read its output above"),
     ],
 )
 def test_failures_keep_the_last_lines_and_say_what_to_try(

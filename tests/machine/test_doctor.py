@@ -88,7 +88,7 @@ def test_a_value_that_is_not_there():
     state = doctor.state_of(knob)
     assert state.available
     assert state.values == {"true": False, "false": True}
-    assert state.why == "True: not installed"
+    assert state.why == "true: not installed"
     assert state.how == "apt-get install it"
     nothing = Knob("x", "help", ("a", "b"), available_value=lambda _: MISSING)
     assert not doctor.state_of(nothing).available

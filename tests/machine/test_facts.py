@@ -51,13 +51,27 @@ def test_a_whole_machine(root):
     assert found["container"] is None
 
 
-def test_marks_of_containers_and_virtual_machines(root):
+def test_a_container_of_kubernetes(root):
     put(root / "proc/1/cgroup", "0::/kubepods/besteffort/pod1")
-    assert facts.machine_facts(root)["container"] == "kubepods"
+    found = facts.machine_facts(root)
+    assert (found["container"], found["virtualised"]) == ("kubepods", False)
+
+
+def test_docker_in_a_virtual_machine(root):
+    put(root / "proc/1/cgroup", "0::/kubepods/besteffort/pod1")
     put(root / ".dockerenv", "")
     put(root / "sys/class/dmi/id/sys_vendor", "QEMU")
     found = facts.machine_facts(root)
     assert (found["container"], found["virtualised"]) == ("docker", True)
+
+
+def test_settings_are_read_again_and_hardware_is_not(root):
+    before = facts.machine_facts(root)
+    put(root / "sys/kernel/mm/transparent_hugepage/enabled", "[always] madvise never")
+    put(root / "proc/cpuinfo", "model name: another")
+    after = facts.machine_facts(root)
+    assert (before["thp"], after["thp"]) == ("madvise", "always")
+    assert after["cpu"] == before["cpu"]
 
 
 @pytest.mark.parametrize(("product", "virtual"), [("c5.metal", False), ("c5.large", True)])

@@ -154,7 +154,25 @@ def test_json():
     assert data["effective_cpus"] == 1
 
 
-# The real thing: a child inside a group that we make.
+@pytest.mark.parametrize(
+    ("groups", "mount", "name"),
+    [
+        ("0::/box", v2("/cg"), "memory.events"),
+        ("4:memory:/box", v1("memory", "/cg"), "memory.oom_control"),
+    ],
+)
+def test_each_kill_for_memory_raises_the_count(tmp_path, groups, mount, name):
+    root = proc(tmp_path, groups, [mount])
+    assert limits.memory_kills(root) == 0
+    put(root / "proc/vmstat", "pgfault 9\noom_kill 3")
+    before = limits.memory_kills(root)
+    put(root / "cg/box" / name, "oom 7\noom_kill 1")
+    assert limits.memory_kills(root) == before + 1
+    put(root / "proc/vmstat", "pgfault 9\noom_kill 4")
+    assert limits.memory_kills(root) == before + 2
+
+
+# Real control groups: a child inside a group that the test makes.
 
 CHILD = """
 import json, os, sys

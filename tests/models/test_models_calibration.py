@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from honed.backends.base import LoadRequest
+from honed.backends.base import Calibration, LoadRequest
 from honed.case import Case
 from honed.models.calibration import (
     LONGEST,
@@ -84,11 +84,11 @@ def test_batches_are_named_by_their_content() -> None:
     checkpoint = materialise(ModelRequest("tiny-bert"))
     plain = LoadRequest(Case(model="tiny-bert"), checkpoint, 1)
     assert plain.calibration_key == ""
-    assert plain.calibrated_on is None
+    assert plain.read_back_calibration(used=True) is None
     batches = random_calibration(checkpoint).batches
-    named = LoadRequest(plain.case, checkpoint, 1, batches, "random ids")
+    named = LoadRequest(plain.case, checkpoint, 1, Calibration(batches, "random ids"))
     assert named.calibration_key
-    assert named.calibrated_on == f"{SEQUENCES} batches: random ids"
+    assert named.read_back_calibration(used=True) == f"{SEQUENCES} batches: random ids"
     other = tuple({k: v + 1 for k, v in b.items()} for b in batches)
-    changed = LoadRequest(plain.case, checkpoint, 1, other)
+    changed = LoadRequest(plain.case, checkpoint, 1, Calibration(other))
     assert changed.calibration_key != named.calibration_key

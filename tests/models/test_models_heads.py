@@ -62,9 +62,9 @@ def theirs(folder, architecture, inputs):
 
 
 def wrapped(checkpoint, **options):
-    from honed.models.torch.head import wrap
+    from honed.models.torch.head import Head
 
-    return wrap(load(checkpoint, **options), checkpoint.task, checkpoint.pooling).eval()
+    return Head(load(checkpoint, **options), checkpoint.task, checkpoint.pooling).eval()
 
 
 def run(module, checkpoint, inputs):

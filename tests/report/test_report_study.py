@@ -74,7 +74,7 @@ def test_what_was_earned_is_told_kept_or_dropped(found):
         "threads=2. Not measured alone: batch_size=4."
     )
     rows = picture.panels[0].rows
-    assert [(r.label, r.told) for r in rows][1:] == [
+    assert [(r.label, r.text) for r in rows][1:] == [
         ("threads=2 (dropped)", "1.01x (0.97 to 1.05)"),
         ("batch_size=4", "not measured alone"),
     ]
@@ -163,7 +163,7 @@ def test_two_numbers_are_a_heat_map_and_a_surface():
     (surface,) = picture.solids
     heights = surface.plotly()["data"][0]["z"]
     assert [len(row) for row in heights] == [3, 3]
-    assert surface.plotly()["layout"]["scene"]["xaxis"]["ticktext"] == ["1", "2", "4"]
+    assert list(surface.plotly()["layout"]["scene"]["xaxis"]["ticktext"]) == ["1", "2", "4"]
     assert "Best with threads=4 and instances=2" in picture.sentence
 
 

@@ -10,10 +10,11 @@ from records import failed_record, make_record
 from rich.console import Console
 
 from honed.record import InputFacts
-from honed.show.columns import MEASURES, PADDING, USEFUL, measures
+from honed.show.columns import COLUMNS, measure_columns
 from honed.show.details import record_details
 from honed.show.table import records_table
 
+USEFUL, PADDING = COLUMNS["useful_tokens"], COLUMNS["padding_share"]
 FACTS = InputFacts("random ids, lengths uniform(8,512)", 256, {"9-16": 4, "8": 2}, 0.424)
 
 
@@ -29,10 +30,11 @@ def told(record):
     return console.export_text()
 
 
-def test_waste_has_columns_only_where_there_is_some():
-    assert measures([make_record(), failed_record("oom", "killed")]) == MEASURES
-    shown = measures([make_record(), padded()])
-    assert [c for c in shown if c not in (USEFUL, PADDING)] == list(MEASURES)
+def test_padding_has_columns_only_where_inputs_are_padded():
+    plain = measure_columns([make_record(), failed_record("oom", "killed")])
+    shown = measure_columns([make_record(), padded()])
+    assert [c for c in shown if c not in (USEFUL, PADDING)] == list(plain)
+    assert (USEFUL in shown, PADDING in shown) == (True, True)
     assert (USEFUL.read(padded()), PADDING.read(padded())) == ("1,234", "42%")
     assert PADDING.read(make_record()) == "0%"
     assert PADDING.read(failed_record("oom", "killed")) == "–"  # noqa: RUF001

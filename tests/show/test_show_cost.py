@@ -165,8 +165,8 @@ def test_what_is_not_priced_and_not_known_is_counted() -> None:
 def test_a_column_marks_the_surely_cheapest() -> None:
     records = [at_rate(10, (9.9, 10.1), 1), at_rate(20, (19.9, 20.1), 2)]
     cells = cost_column(KNOWN).cells(records)
-    assert [c.plain for c in cells] == ["$100.0 ±1.0", "$50.00 ±0.25"]
-    assert [str(c.style) for c in cells] == ["", "bold cyan"]
+    assert [c.text for c in cells] == ["$100.0 ±1.0", "$50.00 ±0.25"]
+    assert [c.best for c in cells] == [False, True]
     assert len(cost_column(KNOWN).cells(sweep_records())) == 8
 
 

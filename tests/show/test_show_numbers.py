@@ -60,14 +60,6 @@ def test_seconds(value, text):
     assert numbers.seconds(value) == text
 
 
-@pytest.mark.parametrize(
-    ("values", "text"),
-    [([], ""), ([3], "3"), ([8, 0, 1, 2, 3], "0-3,8"), ([0, 2, 4, 5], "0,2,4-5")],
-)
-def test_ranges(values, text):
-    assert numbers.ranges(values) == text
-
-
 def test_overlap():
     assert numbers.overlap((1, 2), (2, 3))
     assert not numbers.overlap((1, 2), (2.1, 3))

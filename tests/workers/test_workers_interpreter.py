@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy
 import pytest
 
+from honed import environments
 from honed.case import Case
-from honed.environments import environment as envs
 from honed.environments.installer import OLDEST
 from honed.errors import UnsupportedError, UsageError
 from honed.run.parent import measure
@@ -80,7 +80,7 @@ def test_what_is_missing_is_named_with_the_command_that_mends_it(home: Path) -> 
     assert record.error is not None
     assert "onnxruntime" in record.error.message
     assert record.error.hint.startswith("honed env add noengine onnxruntime")
-    python = str(envs.get("empty").interpreter)
+    python = str(environments.get("empty").interpreter)
     with pytest.raises(UnsupportedError) as refused:
         interpreter.examine(python, "fake")
     assert refused.value.hint == f"{python} -m pip install numpy"

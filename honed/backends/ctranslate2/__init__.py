@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from honed.backends.base import Batch, LoadRequest, Outputs, Traits, installed, refuse
+from honed.backends.base import (
+    Batch,
+    LoadRequest,
+    Outputs,
+    Traits,
+    installed,
+    refuse,
+    refuse_gpu,
+)
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.instruments import threads
@@ -17,7 +25,7 @@ from honed.models.checkpoint import Checkpoint
 from honed.models.heads import output_names
 from honed.models.tasks import FEATURES
 
-HELP = "CTranslate2: encoders of BERT's family, converted once; padding is not computed"
+HELP = "CTranslate2: encoders of the BERT family, converted once; it computes no padding"
 EXTRA = "ctranslate2"
 REFERENCE = "torch"
 PRECISIONS = ("fp32", "int8")
@@ -27,7 +35,7 @@ KNOBS: tuple[Knob, ...] = ()
 MODEL_TYPES = ("bert", "camembert", "distilbert", "roberta", "xlm-roberta")
 TASKS = (FEATURES, "sequence-classification")
 
-# Its plain "int8" means the same on a CPU, but says so less.
+# precision -> compute_type. On a CPU "int8" means the same as "int8_float32".
 _COMPUTE_TYPES = {"fp32": "float32", "int8": "int8_float32"}
 _FACTS_FILE = "facts.json"
 _HEAD_FILE = "head.npz"
@@ -43,11 +51,10 @@ def versions() -> Mapping[str, str]:
 
 def check(case: Case) -> None:
     if case.precision == "bf16":
-        # Its float types beyond float32 are for GPUs: no product of its CPU back ends takes them.
+        # Its float types below float32 are for GPUs: its CPU code has no product for them.
         raise UnsupportedError("CTranslate2 has no bf16 on any CPU", "precision=fp32 or int8")
     refuse(case, "ctranslate2", PRECISIONS)
-    if case.device != "cpu":
-        raise UnsupportedError("here CTranslate2 runs on CPUs", "device=cpu, or backend=torch")
+    refuse_gpu(case, "CTranslate2")
     if case.task not in ("auto", *TASKS):
         raise _no_task(case.task)
 
@@ -104,7 +111,7 @@ def load(request: LoadRequest, artifact: Path | None) -> CTranslate2Step:
 
 
 class CTranslate2Step:
-    """One encoder. Pooling, or the last layer of a classifier, is numpy's and part of a call."""
+    """One encoder. Pooling, or the last layer of a classifier, runs in numpy as part of a call."""
 
     def __init__(self, request: LoadRequest, artifact: Path) -> None:
         import ctranslate2
@@ -127,29 +134,30 @@ class CTranslate2Step:
         self._pool_size: int | None = None  # known after the first call
 
     def prepare(self, batch: Batch) -> Any:
-        """Ids [b, l], lengths [b], each token's share of the mean [b, 1, l]; segments if any."""
+        """Ids [b, l], lengths [b], each token's share of the mean [b, 1, l], and segments [b, l]
+        if any is not 0."""
         import numpy as np
 
         mask = batch["attention_mask"]
         lengths = mask.sum(axis=1)
         if not np.array_equal(mask, np.arange(mask.shape[1]) < lengths[:, None]):
             raise UnsupportedError(
-                "CTranslate2 drops padding behind the tokens; this padding is elsewhere",
+                "CTranslate2 drops padding behind the tokens, but here padding comes before them",
                 "backend=torch, or pad on the right",
             )
         ids = self._view(np.ascontiguousarray(batch["input_ids"], dtype=np.int32))
         shares = (mask / np.maximum(lengths, 1)[:, None]).astype(np.float32)[:, None]
         feed = (ids, self._view(lengths.astype(np.int32)), shares)
         segments = batch.get("token_type_ids") if self._segments else None
-        # Left out they are zeros; given they are lists, which take time to read.
+        # Without segments the engine takes zeros. It reads them from lists, which takes time.
         return feed if segments is None or not segments.any() else (*feed, segments)
 
     def run(self, feed: Any) -> Any:
         if self._pool_size is not None:
             return self._forward(feed)
-        # It does not tell the size of its pool: one thread of the encoder's, and the OpenMP
-        # helpers that its first call starts. Helpers that began while loading are the caller's,
-        # for packing int8 weights, and idle since.
+        # The engine does not report the size of its pool, which is one thread of the encoder and
+        # the OpenMP threads that its first call starts. OpenMP threads that started during loading
+        # belong to the calling thread; they packed int8 weights and are idle since.
         before = set(threads.thread_times())
         raw = self._forward(feed)
         self._pool_size = 1 + len(set(threads.thread_times()) - before)
@@ -159,11 +167,11 @@ class CTranslate2Step:
         import numpy as np
 
         ids, lengths, shares, *segments = feed
-        found = self.encoder.forward_batch(ids, lengths, *(s.tolist() for s in segments))
+        output = self.encoder.forward_batch(ids, lengths, *(s.tolist() for s in segments))
         if self._head:
-            pooled = np.asarray(found.pooler_output)  # [b, h]
+            pooled = np.asarray(output.pooler_output)  # [b, h]
             return pooled @ self._head["weight"].T + self._head["bias"]
-        tokens = np.asarray(found.last_hidden_state)  # [b, l, h]; a view that keeps its owner
+        tokens = np.asarray(output.last_hidden_state)  # [b, l, h]; a view, it keeps `output`
         if self._pooling == "none":
             return tokens
         if self._pooling == "cls":
@@ -174,18 +182,18 @@ class CTranslate2Step:
         return {self._name: raw}
 
     def tensor_peak_bytes(self, feed: Any) -> int | None:  # noqa: ARG002
-        """Unknown: its allocator keeps no books that Python could read."""
+        """Unknown: Python cannot read how much the allocator holds."""
         return None
 
     def device_memory(self, feed: Any) -> Mapping[str, int]:  # noqa: ARG002
         return {}
 
     def read_back(self) -> Mapping[str, Value | None]:
-        named = {v: k for k, v in _COMPUTE_TYPES.items()}
+        precisions = {v: k for k, v in _COMPUTE_TYPES.items()}
         return {
             "threads": self._pool_size,
             "caller": "waits",
-            "precision": named.get(self.encoder.compute_type),
+            "precision": precisions.get(self.encoder.compute_type),
             "device": self.encoder.device,
             "compute_type": self.encoder.compute_type,
         }

@@ -1,6 +1,6 @@
-"""A checkpoint as CTranslate2's encoder specification, tensor by tensor.
+"""Convert a checkpoint to CTranslate2's encoder specification, tensor by tensor.
 
-Its own converter reads a configuration attribute that transformers 5 no longer has.
+CTranslate2's own converter reads a configuration attribute that transformers 5 no longer has.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from honed.models.tasks import FEATURES
 
 Tensors = Mapping[str, Any]  # name -> float32 numpy array
 
-# config's name -> Activation's; "gelu" is the exact one.
+# activation in the configuration -> CTranslate2's Activation; "gelu" is the exact one.
 _ACTIVATIONS = {
     "gelu": "GELU",
     "gelu_python": "GELU",
@@ -31,7 +31,7 @@ _ACTIVATIONS = {
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """Where a family of models keeps its tensors, and its words in the configuration."""
+    """A family's names of tensors and of configuration attributes."""
 
     layer: str = "encoder.layer.{}."
     query: str = "attention.self.query"
@@ -76,7 +76,7 @@ _FAMILIES = {
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """The specification, what numpy does after it, and whether it tells segments apart."""
+    """The specification; whether it has segments; the last layer, which runs in numpy."""
 
     spec: Any
     segments: bool
@@ -104,7 +104,7 @@ def convert(checkpoint: Checkpoint) -> Converted:
     for index, layer in enumerate(encoder.layer):
         _set_layer(layer, names.layer.format(index), names, tensors)
     spec = _with_pooler(encoder, checkpoint.task, names, head)
-    # It insists on words, which ids never meet.
+    # A specification must have a vocabulary, although inputs are ids already.
     spec.register_vocabulary([str(i) for i in range(spec.get_vocabulary_size())])
     spec.config.layer_norm_epsilon = float(getattr(config, "layer_norm_eps", 1e-12))
     last = {} if checkpoint.task == FEATURES else _linear(head, names.pooled[2])
@@ -112,14 +112,14 @@ def convert(checkpoint: Checkpoint) -> Converted:
 
 
 def weights_bytes(converted: Converted) -> int:
-    """Everything stored once; what is stored twice is an alias, a string."""
-    kept = converted.spec.variables().values()
+    """The bytes of all weights. A tensor that is stored twice is an alias, which is a string."""
+    variables = converted.spec.variables().values()
     head = sum(int(array.nbytes) for array in converted.head.values())
-    return head + sum(int(v.num_bytes()) for v in kept if not isinstance(v, str))
+    return head + sum(int(v.num_bytes()) for v in variables if not isinstance(v, str))
 
 
 def _tensors(checkpoint: Checkpoint) -> tuple[Any, Tensors, Tensors]:
-    """The configuration, the body's tensors without their prefix, and all of them with it."""
+    """The configuration, the tensors of the body without prefix, and all tensors by any name."""
     from honed.models.torch.module import load_module
 
     module = load_module(checkpoint)
@@ -137,7 +137,8 @@ def _activation(name: str) -> Any:
 
 
 def _with_pooler(encoder: Any, task: str, names: _Names, head: Tensors) -> Any:
-    """A classifier's first layer, over the first token, is what the engine calls a pooler."""
+    """The encoder with a classifier's first layer on the first token, which the engine calls a
+    pooler; the encoder alone for feature extraction."""
     from ctranslate2.specs import common_spec, transformer_spec
 
     if task == FEATURES:
@@ -155,7 +156,7 @@ def _set_embeddings(encoder: Any, model_type: str, config: Any, tensors: Tensors
     positions = tensors["embeddings.position_embeddings.weight"]
     segments = tensors.get("embeddings.token_type_embeddings.weight")
     if _FAMILIES[model_type] is _ROBERTA:
-        # Its positions are counted from the padding id + 1; the engine's from 0.
+        # RoBERTa counts positions from the padding id + 1, the engine from 0.
         positions = positions[int(config.pad_token_id) + 1 :]
     if segments is not None and len(segments) > 1:
         encoder.embeddings[1].weight = segments

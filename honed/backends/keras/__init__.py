@@ -1,7 +1,7 @@
 """Keras: keras-hub's encoders on TensorFlow (eager, graph, XLA) or on JAX.
 
-Keras takes its backend, and TensorFlow its oneDNN kernels, from the environment when they are
-imported, so both settings are made before the process starts.
+Keras reads its backend, and TensorFlow whether to use oneDNN, from the environment when they are
+imported, so both are set before the process starts.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from honed.backends.base import LoadRequest, Traits, installed, refuse
+from honed.backends.base import LoadRequest, Traits, installed, refuse, refuse_gpu
 from honed.backends.keras.families import family_of
 from honed.case import Case
 from honed.errors import UnsupportedError
@@ -52,7 +52,7 @@ MODE = Knob(
 )
 ONEDNN = Knob(
     name="keras.onednn",
-    help="whether TensorFlow's own kernels come from oneDNN",
+    help="whether TensorFlow uses oneDNN's kernels",
     values=("on", "off"),
     phase="spawn",
     spawn=lambda value: SpawnEffect({"TF_ENABLE_ONEDNN_OPTS": "1" if value == "on" else "0"}),
@@ -70,12 +70,11 @@ def versions() -> Mapping[str, str]:
 
 def check(case: Case) -> None:
     refuse(case, "keras", PRECISIONS)
-    if case.device != "cpu":
-        raise UnsupportedError("honed runs Keras on CPUs only", "device=cpu")
+    refuse_gpu(case, "Keras")
     mode = case.get(MODE.name)
     if case.get(ONEDNN.name) is not None and mode in ("xla", "jax"):
         raise UnsupportedError(
-            "keras.onednn is about TensorFlow's own kernels; nothing proves it of XLA's",
+            "keras.onednn changes TensorFlow's kernels; in XLA's it cannot be proven",
             "keras.mode=eager or graph",
         )
 
@@ -84,7 +83,7 @@ def start() -> None:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        import keras_hub  # noqa: F401 - it imports Keras, and that the engine
+        import keras_hub  # noqa: F401 - this imports Keras and the engine too
     except ImportError as error:
         raise UnsupportedError(
             f"Keras cannot use {os.environ['KERAS_BACKEND']}: {error}",
@@ -94,7 +93,8 @@ def start() -> None:
 
 
 def artifact(request: LoadRequest) -> Mapping[str, Any]:
-    """Carrying the weights over needs torch, which the measured process had better not hold."""
+    """Weights are converted in a process of their own: that needs torch, whose memory and threads
+    do not belong in the measured process."""
     checkpoint = request.checkpoint
     family_of(checkpoint)
     return {

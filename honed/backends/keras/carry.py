@@ -1,8 +1,8 @@
-"""The checkpoint's weights, carried over for Keras: one file, in the precision that will run.
+"""Convert the checkpoint's weights for Keras: one file, in the precision that will run.
 
-keras-hub's own converters take safetensors only, ask for a pooler that many checkpoints lack, are
-tied to one prefix of the names, and leave out ELECTRA; ours starts from the loaded torch module,
-so that it takes whatever honed takes, checked the same way.
+keras-hub's own converters take only safetensors, need a pooler that many checkpoints lack, know
+one prefix of the names and leave out ELECTRA. This one starts from the loaded torch module, so it
+takes every checkpoint that honed loads, with the same checks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FILE = "weights.safetensors"
 
 
 def carry(checkpoint: Checkpoint, precision: str, folder: Path) -> None:
-    """Write `FILE`: our layer name and Keras' variable name -> tensor, bf16 as its bits."""
+    """Write `FILE`: honed's layer name and Keras' variable name -> tensor; bf16 as its bits."""
     import torch
     from safetensors.torch import save_file
 
@@ -38,13 +38,13 @@ def carry(checkpoint: Checkpoint, precision: str, folder: Path) -> None:
 def _stored(tensor: Any, precision: str) -> Any:
     import torch
 
-    if precision == "bf16":  # numpy has no such type; its bits are read as they are
+    if precision == "bf16":  # numpy has no bf16, so its bits are stored as int16
         return tensor.to(torch.bfloat16).contiguous().view(torch.int16)
     return tensor.float().contiguous()
 
 
 def _layers(module: Any, checkpoint: Checkpoint) -> Iterator[tuple[str, Any]]:
-    """Our name of each layer that runs, and the torch layer."""
+    """honed's name of each layer that runs, and the torch layer."""
     family = family_of(checkpoint)
     body = module.base_model
     yield "tokens", body.embeddings.word_embeddings
@@ -55,8 +55,8 @@ def _layers(module: Any, checkpoint: Checkpoint) -> Iterator[tuple[str, Any]]:
     if hasattr(body, "embeddings_project"):
         yield "projection", body.embeddings_project
     for index, block in enumerate(body.get_submodule(family.layout.blocks)):
-        for ours, theirs in family.layout.layers.items():
-            yield f"{index}.{ours}", block.get_submodule(theirs)
+        for layer, name_in_torch in family.layout.layers.items():
+            yield f"{index}.{layer}", block.get_submodule(name_in_torch)
     if checkpoint.task != FEATURES:
         hidden, _, last = family.head
         yield "head.hidden", module.get_submodule(hidden)
@@ -81,7 +81,8 @@ def _variables(
 
 
 def _positions(weight: Any, checkpoint: Checkpoint, module: Any) -> Any:
-    """The rows that are used, with the only token type added where keras-hub has no such layer."""
+    """The rows that are used. Where keras-hub has no token types, the vector of the only one is
+    added to every position."""
     family: Family = family_of(checkpoint)
     positions = weight[-rows(checkpoint) :] if family.offset else weight
     types = getattr(module.base_model.embeddings, "token_type_embeddings", None)

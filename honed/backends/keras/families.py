@@ -1,4 +1,4 @@
-"""Which encoders keras-hub has, and what the checkpoint calls their layers."""
+"""The encoders that keras-hub has, and the names of their layers in a checkpoint."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ TASKS = (FEATURES, "sequence-classification")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where a checkpoint keeps its blocks, and its word for each layer inside one.
+    """The checkpoint's name of the blocks, and of each layer inside a block.
 
-    `sizes` are the configuration's words for keras-hub's constructor arguments.
+    `sizes` maps keras-hub's constructor arguments to configuration keys.
     """
 
     blocks: str
@@ -26,10 +26,10 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One model type. `head` is its classifier: a dense layer, what follows it, the last layer.
+    """One model type. `head` is its classifier: a dense layer, the activation, the last layer.
 
-    Without `segments` keras-hub's class has no token types; the first one's vector is then part
-    of every position's. `offset`: positions begin after the padding id.
+    Without `segments` keras-hub's class has no token types, so the vector of the first type is
+    added to every position. `offset`: positions begin after the padding id.
     """
 
     backbone: str
@@ -117,8 +117,8 @@ FAMILIES: Mapping[str, Family] = {
     ),
 }
 
-# transformers' name -> Keras' name and whether tanh approximates it; keras-hub's classes have one
-# of them built in, which need not be the checkpoint's.
+# transformers' activation -> Keras' name, and whether it is the tanh approximation. keras-hub's
+# classes have a fixed activation, which may differ from the checkpoint's.
 ACTIVATIONS: Mapping[str, tuple[str, bool]] = {
     "gelu": ("gelu", False),
     "gelu_new": ("gelu", True),
@@ -131,7 +131,7 @@ ACTIVATIONS: Mapping[str, tuple[str, bool]] = {
 
 
 def family_of(checkpoint: Checkpoint) -> Family:
-    """The checkpoint's family; UnsupportedError for what keras-hub cannot express faithfully."""
+    """The checkpoint's family; UnsupportedError if keras-hub would compute another model."""
     family = FAMILIES.get(checkpoint.model_type)
     if family is None:
         raise UnsupportedError(
@@ -144,15 +144,15 @@ def family_of(checkpoint: Checkpoint) -> Family:
             f"task={','.join(TASKS)}, or another backend",
         )
     config = checkpoint.config
-    for strange in (
+    for unsupported in (
         activation(checkpoint) not in ACTIVATIONS and f"hidden_act={activation(checkpoint)}",
         config.get("position_embedding_type", "absolute") != "absolute" and "relative positions",
         config.get("is_decoder") and "causal attention",
         not family.segments and config.get("type_vocab_size", 0) > 1 and "token types",
     ):
-        if strange:
+        if unsupported:
             raise UnsupportedError(
-                f"keras-hub's {family.backbone} has no {strange}", "backend=torch"
+                f"keras-hub's {family.backbone} has no {unsupported}", "backend=torch"
             )
     return family
 
@@ -165,12 +165,12 @@ def activation(checkpoint: Checkpoint) -> str:
 def sizes(checkpoint: Checkpoint) -> dict[str, int]:
     """The backbone's constructor arguments."""
     family = family_of(checkpoint)
-    named = {**family.layout.sizes, **family.sizes}
-    found = {ours: int(checkpoint.config[theirs]) for ours, theirs in named.items()}
-    return found | {"max_sequence_length": rows(checkpoint)}
+    keys = {**family.layout.sizes, **family.sizes}
+    arguments = {argument: int(checkpoint.config[key]) for argument, key in keys.items()}
+    return arguments | {"max_sequence_length": rows(checkpoint)}
 
 
 def rows(checkpoint: Checkpoint) -> int:
-    """How many positions have a vector."""
+    """The number of position vectors that are used."""
     assert checkpoint.max_positions is not None, "every family here has position embeddings"
     return checkpoint.max_positions

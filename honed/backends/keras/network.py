@@ -12,7 +12,7 @@ from honed.backends.keras.families import ACTIVATIONS, activation, family_of, si
 from honed.models.checkpoint import Checkpoint
 from honed.models.tasks import FEATURES
 
-# What is loaded; int8 is quantised from it by Keras itself.
+# precision -> Keras' dtype policy when weights are loaded. Keras then quantises to int8 itself.
 POLICIES = {"fp32": "float32", "bf16": "bfloat16", "int8": "float32"}
 
 
@@ -26,8 +26,8 @@ def network(checkpoint: Checkpoint, precision: str, folder: Path) -> Any:
     make = getattr(keras_hub.models, family.backbone)
     backbone = make(**sizes(checkpoint), dropout=0.0, dtype=policy)
     _as_configured(backbone, checkpoint)
-    found = backbone.output
-    tokens = found["sequence_output"] if isinstance(found, dict) else found
+    result = backbone.output
+    tokens = result["sequence_output"] if isinstance(result, dict) else result
     layers = dict(_layers(backbone))
     if checkpoint.task == FEATURES:
         output = _pooled(tokens, backbone.input["padding_mask"], checkpoint.pooling)
@@ -37,7 +37,7 @@ def network(checkpoint: Checkpoint, precision: str, folder: Path) -> Any:
         layers["head.hidden"] = keras.layers.Dense(size, activation=_gelu(between), dtype=policy)
         layers["head.last"] = keras.layers.Dense(_labels(checkpoint), dtype=policy)
         output = layers["head.last"](layers["head.hidden"](tokens[:, 0]))
-    # Made of what the output needs: a pooler that nobody reads is neither held nor run.
+    # The model holds only layers that the output depends on, so no unused pooler.
     model = keras.Model(backbone.input, output)
     _assign(model, layers, folder / FILE, precision)
     if precision == "int8":
@@ -46,9 +46,9 @@ def network(checkpoint: Checkpoint, precision: str, folder: Path) -> Any:
 
 
 def _quantise(model: Any) -> None:
-    """Kernels and embeddings now, activations during each call; the rest stays fp32."""
+    """Quantise kernels and embeddings now, activations in each call; the rest stays fp32."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it lists every kind of layer that has no int8 form
+        warnings.simplefilter("ignore")  # it warns of every kind of layer without an int8 form
         model.quantize("int8")
 
 
@@ -62,14 +62,14 @@ def _gelu(name: str) -> Any:
     """A Keras activation by transformers' name."""
     import keras
 
-    ours, approximate = ACTIVATIONS.get(name, (name, False))
-    if ours != "gelu":
-        return keras.activations.get(ours)
+    keras_name, approximate = ACTIVATIONS.get(name, (name, False))
+    if keras_name != "gelu":
+        return keras.activations.get(keras_name)
     return lambda x: keras.activations.gelu(x, approximate=approximate)
 
 
 def _as_configured(backbone: Any, checkpoint: Checkpoint) -> None:
-    """keras-hub's classes fix the activation and the norms' epsilon; the checkpoint decides."""
+    """Set the checkpoint's activation and epsilon of the norms, which keras-hub's classes fix."""
     epsilon = float(checkpoint.config.get("layer_norm_eps", 1e-12))
     backbone.embeddings_layer_norm.epsilon = epsilon
     for block in backbone.transformer_layers:
@@ -90,8 +90,8 @@ def _pooled(tokens: Any, mask: Any, pooling: str) -> Any:
 
 
 def _layers(backbone: Any) -> Iterator[tuple[str, Any]]:
-    """Our name of each layer, as `carry` stores them, and the Keras layer."""
-    # Some families keep tokens and positions in one layer.
+    """honed's name of each layer, as `carry` stores it, and the Keras layer."""
+    # In some families one layer holds the embeddings of tokens and positions.
     both = getattr(backbone, "embeddings", backbone)
     yield "tokens", both.token_embedding
     yield "positions", both.position_embedding
@@ -113,19 +113,19 @@ def _layers(backbone: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _assign(model: Any, layers: dict[str, Any], file: Path, precision: str) -> None:
-    """Every weight of the model from the file, and every tensor of the file used."""
+    """Assign every tensor of the file, and check that every weight of the model got one."""
     import ml_dtypes
     from safetensors import safe_open
 
-    filled = set()
+    assigned = set()
     with safe_open(file, framework="np") as stored:
-        for name in stored.keys():  # noqa: SIM118 - not a dict: it is not iterable
+        for name in stored.keys():  # noqa: SIM118 - it cannot be iterated itself
             layer, _, variable = name.rpartition(".")
             tensor = stored.get_tensor(name)
             if precision == "bf16":
                 tensor = tensor.view(ml_dtypes.bfloat16)
             target = getattr(layers[layer], variable)
             target.assign(tensor.reshape(target.shape))
-            filled.add(target.path)
-    missed = {w.path for w in model.weights} ^ filled
+            assigned.add(target.path)
+    missed = {w.path for w in model.weights} ^ assigned
     assert not missed, f"not carried over: {sorted(missed)}"

@@ -1,4 +1,4 @@
-"""The model as a Step, on TensorFlow in three ways or on JAX."""
+"""The Step of the Keras backend: on TensorFlow in three modes, or on JAX."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _INPUTS = {
 
 
 def step_for(request: LoadRequest, folder: Path) -> KerasStep:
-    """The Step for the mode; UnsupportedError when this process's Keras is another engine's."""
+    """The Step for the mode; UnsupportedError if Keras runs on another engine in this process."""
     import keras
 
     mode = str(request.case.get("keras.mode") or "eager")
     engine = "jax" if mode == "jax" else "tensorflow"
     if keras.backend.backend() != engine:
         raise UnsupportedError(
-            f"Keras runs on {keras.backend.backend()} in this process, keras.mode={mode} on "
+            f"Keras runs on {keras.backend.backend()} in this process; keras.mode={mode} needs "
             f"{engine}",
             "unset KERAS_BACKEND, or set keras.mode",
         )
@@ -39,7 +39,7 @@ def step_for(request: LoadRequest, folder: Path) -> KerasStep:
 
 
 class KerasStep:
-    """What both engines share. Feeds are dicts of int32 tensors, outputs one tensor."""
+    """What both engines share. Feeds are dicts of int32 tensors, the raw output is one tensor."""
 
     def __init__(self, request: LoadRequest, folder: Path, mode: str) -> None:
         checkpoint = request.checkpoint
@@ -51,7 +51,7 @@ class KerasStep:
         self._call: Any = self.compiled(mode)
 
     def configure(self, threads: int | None) -> None:
-        """What must be settled before the engine computes anything."""
+        """Apply settings that the engine takes only before its first computation."""
         raise NotImplementedError
 
     def compiled(self, mode: str) -> Any:
@@ -60,8 +60,8 @@ class KerasStep:
     def tensor(self, array: Any) -> Any:
         raise NotImplementedError
 
-    def told(self) -> Mapping[str, Value | None]:
-        """The engine's own part of what is read back."""
+    def read_back_engine(self) -> Mapping[str, Value | None]:
+        """What is read back from TensorFlow or JAX."""
         raise NotImplementedError
 
     def prepare(self, batch: Batch) -> Any:
@@ -76,29 +76,29 @@ class KerasStep:
         return {self.output_name: np.asarray(raw).astype(np.float32)}
 
     def tensor_peak_bytes(self, feed: Any) -> int | None:  # noqa: ARG002
-        """Unknown: neither engine's CPU allocator can be asked."""
+        """Unknown: neither engine reports its CPU allocator's use."""
         return None
 
     def device_memory(self, feed: Any) -> Mapping[str, int]:  # noqa: ARG002
         return {}
 
     def read_back(self) -> Mapping[str, Value | None]:
-        return {"precision": self._precision(), "device": "cpu", **self.told()}
+        return {"precision": self._precision(), "device": "cpu", **self.read_back_engine()}
 
     def _precision(self) -> str | None:
-        """What the kernels of all matrix products are."""
+        """The type of the kernels of all matrix products; None if they differ."""
         kernels = {
             str(k.dtype) for k in map(_kernel, self.model._flatten_layers()) if k is not None
         }
-        named = {"float32": "fp32", "bfloat16": "bf16", "int8": "int8"}
-        return named.get(kernels.pop()) if len(kernels) == 1 else None
+        precisions = {"float32": "fp32", "bfloat16": "bf16", "int8": "int8"}
+        return precisions.get(kernels.pop()) if len(kernels) == 1 else None
 
     def close(self) -> None:
         del self._call, self.model
 
 
 def _kernel(layer: Any) -> Any:
-    """The layer's own kernel, as it is stored (the property of a quantised one is made anew)."""
+    """The kernel as it is stored; the property `kernel` of a quantised layer makes a new one."""
     return getattr(layer, "_kernel", None)
 
 
@@ -108,10 +108,10 @@ class TensorFlowStep(KerasStep):
 
         tf.config.set_visible_devices([], "GPU")
         if threads is not None:
-            # The thread that calls the pool takes a share of an operation only where the pool's
-            # threads have less to do than they are (Eigen's parallelFor): one thread more than
-            # asked runs, and never more than asked at a time. One thread less in the pool would
-            # leave each operation of two threads to one.
+            # The calling thread takes a share of an operation only if there are fewer shares than
+            # pool threads (Eigen's parallelFor). So one thread more than asked runs over a call,
+            # but never more than asked at once. With one thread less in the pool, an operation on
+            # two threads would run on one.
             tf.config.threading.set_intra_op_parallelism_threads(threads)
             tf.config.threading.set_inter_op_parallelism_threads(1)
 
@@ -123,7 +123,7 @@ class TensorFlowStep(KerasStep):
 
         if mode == "eager":
             return call
-        # Without reduced retracing each shape gets a graph of its own: honed's are few and fixed.
+        # Each shape gets a graph of its own: the shapes of a Case are few and fixed.
         return tf.function(call, jit_compile=mode == "xla", reduce_retracing=False)
 
     def tensor(self, array: Any) -> Any:
@@ -131,12 +131,12 @@ class TensorFlowStep(KerasStep):
 
         return tf.constant(array)
 
-    def told(self) -> Mapping[str, Value | None]:
+    def read_back_engine(self) -> Mapping[str, Value | None]:
         import tensorflow as tf
         from tensorflow.python.util import _pywrap_util_port
 
         threading, mode = tf.config.threading, _mode_of(self._call)
-        # A graph runs on a thread of the executor's; else the caller is the one that hands over.
+        # A graph runs on a thread of the executor; in other modes the calling thread submits work.
         caller = {"caller": "waits"} if mode == "graph" else {}
         return {
             **caller,
@@ -150,7 +150,7 @@ class TensorFlowStep(KerasStep):
 
 
 def _mode_of(call: Any) -> str | None:
-    """What TensorFlow says of the traced function; nothing before it has been traced."""
+    """The mode that the traced function shows; None before it has been traced."""
     if not hasattr(call, "_list_all_concrete_functions"):
         return "eager"
     traced = call._list_all_concrete_functions()
@@ -164,14 +164,14 @@ _PRODUCTS = {"MatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum"}
 
 
 def _products(call: Any) -> list[tuple[str, int]]:
-    """What the matrix products of the traced graphs multiply; nothing in eager mode."""
-    found: Counter[str] = Counter()
+    """The types of the matrix products in the traced graphs; empty in eager mode."""
+    counts: Counter[str] = Counter()
     for traced in getattr(call, "_list_all_concrete_functions", list)():
         for operation in traced.graph.get_operations():
             if operation.type in _PRODUCTS:
                 attributes = operation.node_def.attr
-                found[operation.get_attr("Ta" if "Ta" in attributes else "T").name] += 1
-    return found.most_common()
+                counts[operation.get_attr("Ta" if "Ta" in attributes else "T").name] += 1
+    return counts.most_common()
 
 
 class JaxStep(KerasStep):
@@ -179,15 +179,15 @@ class JaxStep(KerasStep):
         import jax
 
         if threads is not None:
-            # XLA's CPU client makes its pool this large when it first computes something.
+            # XLA's CPU client reads the size of its pool when it first computes something.
             os.environ["NPROC"] = str(threads)
-        # Calls are waited for anyway: in the calling thread they need no second one.
+        # honed waits for each call anyway, so it runs in the calling thread without a second one.
         jax.config.update("jax_cpu_enable_async_dispatch", False)
 
     def compiled(self, mode: str) -> Any:  # noqa: ARG002
         import jax
 
-        # Weights are arguments: as constants they would be copied into each shape's program.
+        # Weights are arguments: constants would be copied into the program of each shape.
         model = self.model
         self._weights = [w.value for w in model.trainable_variables]
         rest = [w.value for w in model.non_trainable_variables]
@@ -207,7 +207,7 @@ class JaxStep(KerasStep):
 
         return jax.block_until_ready(self._call(self._weights, feed))
 
-    def told(self) -> Mapping[str, Value | None]:
+    def read_back_engine(self) -> Mapping[str, Value | None]:
         jitted = getattr(self._call, "_cache_size", lambda: 0)() > 0
         mode = "jax" if jitted else None
         return {"turns": True, "threads": _pool_threads(), "keras.mode": mode}
@@ -218,7 +218,7 @@ class JaxStep(KerasStep):
 
 
 def _pool_threads() -> int | None:
-    """The threads of XLA's pool, by the name that it gives them."""
+    """The threads of XLA's pool, which it names "tf_XLAEigen"."""
     tasks = Path("/proc/self/task")
     names = [(task / "comm").read_text().strip() for task in tasks.glob("*")]
     return names.count("tf_XLAEigen") or None

@@ -1,7 +1,7 @@
-"""ONNX Runtime: the exported graph, fused and rounded as asked, run by a session.
+"""ONNX Runtime: the exported graph, fused and rounded as the Case asks, run by a session.
 
-export -> fuse -> one of int8_dynamic, int8_static, int4 -> graph (settled, read, saved) ->
-session. Each is a file, and a knob lives in the file that applies it.
+The steps are export -> fuse -> one of int8_dynamic, int8_static, int4 -> graph (settle, read,
+save) -> session. Each step is a file, and a knob is declared in the file that applies it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from honed.backends.base import LoadRequest, Traits, installed, refuse
+from honed.backends.base import LoadRequest, Traits, about_model, installed, refuse, refuse_gpu
 from honed.backends.onnxruntime import (
     export,
     fuse,
@@ -42,7 +42,7 @@ KNOBS = (
 )  # fmt: skip
 
 _WAYS = {"dynamic": int8_dynamic, "static": int8_static, "int4": int4}
-# Knobs that only some ways of rounding have.
+# The knobs of each way of rounding.
 _KNOBS_OF: Mapping[str, tuple[Knob, ...]] = {
     "dynamic": rounding.KNOBS,
     "static": (*rounding.KNOBS, *int8_static.KNOBS),
@@ -61,36 +61,35 @@ def versions() -> Mapping[str, str]:
 
 def check(case: Case) -> None:
     if case.precision in ("fp16", "bf16"):
-        # On a CPU it widens fp16 products to fp32 between casts, and knows none of bf16.
+        # On a CPU it casts fp16 products to fp32 and back, and it has no bf16 product.
         raise UnsupportedError(
             f"ONNX Runtime has no {case.precision} products on CPUs like this",
             "precision=int8, or backend=torch or openvino for bf16",
         )
     refuse(case, "onnxruntime", PRECISIONS)
-    if case.device != "cpu":
-        raise UnsupportedError("this ONNX Runtime build runs on CPUs", "device=cpu")
+    refuse_gpu(case, "ONNX Runtime")
     fuse.check(case)
     int8_static.check(case)
     _check_rounding(case)
 
 
 def _check_rounding(case: Case) -> None:
-    """A knob of rounding is refused where nothing is rounded in its way."""
+    """Raise UnsupportedError for a knob of a way of rounding that the Case does not use."""
     if case.get(rounding.INT8.name) is not None and case.precision != "int8":
         raise UnsupportedError(
             f"{rounding.INT8.name} has no meaning in {case.precision}", "precision=int8"
         )
     way = _way(case)
-    mine = _KNOBS_OF[way] if way else ()
+    usable = _KNOBS_OF[way] if way else ()
     for knob in {knob.name: knob for knobs in _KNOBS_OF.values() for knob in knobs}.values():
-        if case.get(knob.name) is not None and knob not in mine:
+        if case.get(knob.name) is not None and knob not in usable:
             raise UnsupportedError(
                 f"{knob.name} has no meaning with {_described(case, way)}", _hint_for(knob)
             )
 
 
 def _way(case: Case) -> str | None:
-    """How this Case rounds: a key of `_WAYS`, or None in fp32."""
+    """How the Case rounds: a key of `_WAYS`; None in fp32."""
     if case.precision == "int8":
         return str(case.get(rounding.INT8.name) or "dynamic")
     return "int4" if case.precision == "int4" else None
@@ -116,12 +115,8 @@ def start() -> None:
 
 
 def artifact(request: LoadRequest) -> Mapping[str, Any]:
-    checkpoint = request.checkpoint
     return {
-        "format": 3,
-        "checkpoint": checkpoint.key,
-        "task": checkpoint.task,
-        "pooling": checkpoint.pooling,
+        **about_model(request, 3),
         "precision": request.case.precision,
         **_recipe(request),
         **versions(),
@@ -131,30 +126,30 @@ def artifact(request: LoadRequest) -> Mapping[str, Any]:
 def _recipe(request: LoadRequest) -> dict[str, Any]:
     """Every choice that decides the graph, with the defaults filled in."""
     way = _way(request.case)
-    found: dict[str, Any] = {"way": way, **fuse.about(request, rounded=way is not None)}
+    recipe: dict[str, Any] = {"way": way, **fuse.about(request, rounded=way is not None)}
     if way in ("dynamic", "static"):
-        found |= rounding.about(request)
+        recipe |= rounding.about(request)
     if way == "static":
-        found |= int8_static.about(request)
+        recipe |= int8_static.about(request)
     if way == "int4":
-        found |= int4.about(request)
-    return found
+        recipe |= int4.about(request)
+    return recipe
 
 
 def build(request: LoadRequest, folder: Path) -> None:
     logging.getLogger().setLevel(logging.ERROR)
     work = folder / "work"
     work.mkdir()
-    made = export.write(request, work)
+    path = export.write(request, work)
     recipe, fused = _recipe(request), dict[str, int]()
     if recipe["fusion"] == "on":
-        made, fused = fuse.write(request, recipe, made, work)
+        path, fused = fuse.write(request, recipe, path, work)
     if recipe["way"] is not None:
-        made = _WAYS[recipe["way"]].write(request, made, work)
-        made = graph.settle(made, work, fuse.disabled(recipe))
+        path = _WAYS[recipe["way"]].write(request, path, work)
+        path = graph.settle(path, work, fuse.disabled(recipe))
     if recipe["way"] == "static":
-        made = int8_static.join_biases(made)
-    graph.save(made, folder, {"fused": fused, "disabled": fuse.disabled(recipe)})
+        path = int8_static.join_biases(path)
+    graph.save(path, folder, {"fused": fused, "disabled": fuse.disabled(recipe)})
     shutil.rmtree(work)
 
 

@@ -1,4 +1,4 @@
-"""Patterns of a transformer joined into the engine's own operators."""
+"""Fuse patterns of a transformer into ONNX Runtime's own operators."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from honed.knob import Knob, Value
 
 FUSION = Knob(
     name="onnxruntime.fusion",
-    help="its transformer fusions (attention, GELU, layer norms) on the exported graph",
+    help="ONNX Runtime's transformer fusions (attention, GELU, layer norms) on the graph",
     values=("on", "off"),
 )
 ATTENTION = Knob(
     name="onnxruntime.attention",
-    help="attention as one operator: with its projections merged in, or after them; or in pieces",
+    help="attention as one operator with its projections (merged) or after them (split), or plain",
     values=("merged", "split", "plain"),
 )
 GELU = Knob(
     name="onnxruntime.gelu",
-    help="GELU as the model has it (erf), or by the cheaper tanh formula",
+    help="GELU as the model defines it (erf), or by the cheaper tanh formula",
     values=("erf", "tanh"),
 )
 NORM = Knob(
     name="onnxruntime.layer_norm",
-    help="layer norms apart from the sum before them, or both as one operator",
+    help="layer norms apart from the sum before them, or joined with it in one operator",
     values=("apart", "joined"),
 )
 KNOBS = (FUSION, ATTENTION, GELU, NORM)
-# The session's names for what it would join by itself.
+# The session's names of the passes by which it would join norms and biases by itself.
 JOINING_NORMS = ["SkipLayerNormFusion", "EmbedLayerNormFusion"]
 _JOINING_BIAS = ["BiasGeluFusion"]
 
-# model_type of a checkpoint -> model_type of the optimizer, whose patterns these are. Others are
-# exported and run as they are.
+# model_type of a checkpoint -> model_type whose patterns the optimizer looks for. Graphs of other
+# models are not fused.
 _TYPES = {
     "bert": "bert",
     "roberta": "bert",
@@ -47,16 +47,16 @@ _TYPES = {
 
 
 def check(case: Case) -> None:
-    """The finer choices are part of the fusions."""
+    """Raise UnsupportedError for a choice about fusions while fusion is off."""
     for knob in (ATTENTION, GELU, NORM):
         if case.get(FUSION.name) == "off" and case.get(knob.name) is not None:
             raise UnsupportedError(f"{knob.name} is part of the fusions", f"{FUSION.name}=on")
 
 
 def about(request: LoadRequest, *, rounded: bool) -> dict[str, Value]:
-    """What is fused, the best that was found where the Case does not say; docs/engines.md has why.
+    """What to fuse, with the fastest measured choices as defaults (reasons: docs/engines.md).
 
-    `rounded`: the products will be integer ones.
+    `rounded`: the products will become integer products.
     """
     case = request.case
     known = request.checkpoint.model_type in _TYPES
@@ -64,7 +64,7 @@ def about(request: LoadRequest, *, rounded: bool) -> dict[str, Value]:
         return {"fusion": "off"}
     shared: dict[str, Value] = {
         "layer_norm": case.get(NORM.name) or "apart",
-        # An integer product adds its bias for nothing, and GELU without one is vectorised better.
+        # An integer product adds its bias at no cost, and GELU without one is vectorised better.
         "bias_in_product": rounded,
     }
     if not known and case.get(FUSION.name) is None:
@@ -77,33 +77,34 @@ def about(request: LoadRequest, *, rounded: bool) -> dict[str, Value]:
     }
 
 
-def disabled(how: Mapping[str, Value]) -> list[str]:
-    """What the session must not rewrite, or it would undo what `how` says."""
-    norms = JOINING_NORMS if how.get("layer_norm") == "apart" else []
-    return norms + (_JOINING_BIAS if how.get("bias_in_product") else [])
+def disabled(recipe: Mapping[str, Value]) -> list[str]:
+    """The passes of the session that would undo choices of the recipe."""
+    norms = JOINING_NORMS if recipe.get("layer_norm") == "apart" else []
+    return norms + (_JOINING_BIAS if recipe.get("bias_in_product") else [])
 
 
 def write(
-    request: LoadRequest, how: Mapping[str, Value], graph: Path, work: Path
+    request: LoadRequest, recipe: Mapping[str, Value], graph: Path, work: Path
 ) -> tuple[Path, dict[str, int]]:
-    """The fused graph, and how many of each fused operator are in it."""
+    """The path of the fused graph, and how many fused operators of each kind are in it."""
     from onnxruntime.transformers import optimizer
     from onnxruntime.transformers.fusion_options import FusionOptions
 
     config, kind = request.checkpoint.config, _TYPES.get(request.checkpoint.model_type)
     if kind is None:
         raise UnsupportedError(
-            f"the fusions know no {request.checkpoint.model_type}", f"{FUSION.name}=off"
+            f"ONNX Runtime has no fusions for {request.checkpoint.model_type}",
+            f"{FUSION.name}=off",
         )
     options = FusionOptions(kind)
-    options.enable_attention = how["attention"] != "plain"
-    options.use_multi_head_attention = how["attention"] == "split"
-    options.enable_gelu_approximation = how["gelu"] == "tanh"
-    options.enable_skip_layer_norm = how["layer_norm"] == "joined"
-    options.enable_bias_gelu = not how["bias_in_product"]
-    options.enable_bias_skip_layer_norm = not how["bias_in_product"]
-    # Joined with the embeddings, the first layer norm is as slow as those joined with a sum.
-    options.enable_embed_layer_norm = how["layer_norm"] == "joined"
+    options.enable_attention = recipe["attention"] != "plain"
+    options.use_multi_head_attention = recipe["attention"] == "split"
+    options.enable_gelu_approximation = recipe["gelu"] == "tanh"
+    options.enable_skip_layer_norm = recipe["layer_norm"] == "joined"
+    options.enable_bias_gelu = not recipe["bias_in_product"]
+    options.enable_bias_skip_layer_norm = not recipe["bias_in_product"]
+    # The first layer norm, joined with the embeddings, is as slow as one joined with a sum.
+    options.enable_embed_layer_norm = recipe["layer_norm"] == "joined"
     model = optimizer.optimize_model(
         str(graph), model_type=kind, opt_level=0, optimization_options=options,
         num_heads=int(config.get("num_attention_heads") or config.get("n_heads") or 0),

@@ -1,6 +1,6 @@
-"""The graph that is loaded: written with its weights beside it, and read for what it computes in.
+"""The final graph: settle it, save it with its weights beside it, and read facts from it.
 
-Nothing here believes what was asked for: every fact is counted in the finished graph.
+Every fact is counted in the finished graph, never taken from what the Case asked for.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ FACTS_FILE = "facts.json"
 _WEIGHTS_FILE = "weights.bin"
 _SMALL_BYTES = 1024  # smaller constants stay in the graph's own file
 
-# Where an operator that multiplies by weights keeps them, and their scales.
+# Operators that multiply by weights -> the positions of the weights and of their scales in the
+# inputs.
 _WEIGHT_AT = {
     "MatMulInteger": (1, None), "MatMulIntegerToFloat": (1, 3), "DynamicQuantizeMatMul": (1, 2),
     "QLinearMatMul": (3, 4), "QGemm": (3, 4), "QAttention": (1, 4), "Attention": (1, None),
@@ -41,8 +42,8 @@ _TABLES = {"Gather", "EmbedLayerNormalization", "QEmbedLayerNormalization"}
 def settle(graph: Path, work: Path, disabled: list[str]) -> Path:
     """The graph as the session would rewrite it, at a level that fits every CPU.
 
-    Only here do quantised operators and those around them become the integer kernels that run; a
-    session that is then told to rewrite nothing still runs them.
+    This rewriting turns quantised operators and their neighbours into the integer kernels that
+    run. Done once here, it holds whatever `graph_level` the measured session has.
     """
     import onnxruntime as ort
 
@@ -57,7 +58,7 @@ def settle(graph: Path, work: Path, disabled: list[str]) -> Path:
     options.add_session_config_entry(
         "session.optimized_model_external_initializers_min_size_in_bytes", str(_SMALL_BYTES)
     )
-    # Packed weights would be written beside the plain ones.
+    # With prepacking, packed weights would be written beside the plain ones.
     options.add_session_config_entry("session.disable_prepacking", "1")
     ort.InferenceSession(
         str(graph), options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled
@@ -65,12 +66,12 @@ def settle(graph: Path, work: Path, disabled: list[str]) -> Path:
     return path
 
 
-def save(graph: Path, folder: Path, made: Mapping[str, Any]) -> None:
-    """Write the final graph and its facts, among them `made`: what cannot be seen in it."""
+def save(graph: Path, folder: Path, more_facts: Mapping[str, Any]) -> None:
+    """Write the final graph and its facts; `more_facts` are those that the graph does not show."""
     import onnx
 
     model = onnx.load(str(graph))
-    (folder / FACTS_FILE).write_text(json.dumps({**read(model), **made}))
+    (folder / FACTS_FILE).write_text(json.dumps({**read(model), **more_facts}))
     onnx.save(
         model, str(folder / GRAPH_FILE), save_as_external_data=True, all_tensors_to_one_file=True,
         location=_WEIGHTS_FILE, size_threshold=_SMALL_BYTES,
@@ -78,7 +79,7 @@ def save(graph: Path, folder: Path, made: Mapping[str, Any]) -> None:
 
 
 def read(model: Any) -> dict[str, Any]:
-    """Sizes, operators, and what the products run in."""
+    """The graph's facts: sizes, operators, the precision of the products, how it was rounded."""
     import onnx
 
     weights = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
@@ -101,13 +102,13 @@ def read(model: Any) -> dict[str, Any]:
 
 
 def precision_of(products: Counter[str]) -> str | None:
-    """What most linear layers run in; a single narrower product and it is not fp32."""
+    """The precision of most linear layers; None if that is fp32 beside a narrower product."""
     linear = Counter({k.split()[0]: n for k, n in products.items() if k.endswith("linear")})
     if not linear:
         return None
-    first = linear.most_common(1)[0][0]
+    most = linear.most_common(1)[0][0]
     narrow = any(not kind.startswith("fp32") for kind in products)
-    return None if first == "fp32" and narrow else first
+    return None if most == "fp32" and narrow else most
 
 
 def _products(nodes: list[Any], constants: set[str]) -> Iterator[str]:
@@ -120,7 +121,7 @@ def _products(nodes: list[Any], constants: set[str]) -> Iterator[str]:
             by_weights = _weight(node) in constants
             yield f"{_arithmetic(node)} {'linear' if by_weights else 'attention'}"
         if kind in _ATTENTION:
-            yield from ("fp32 attention", "fp32 attention")  # its own two products
+            yield from ("fp32 attention", "fp32 attention")  # the two products inside it
 
 
 def _arithmetic(node: Any) -> str:
@@ -140,7 +141,7 @@ def _first(named: Mapping[str, str], operators: Counter[str]) -> str | None:
 def _quantised(
     nodes: list[Any], weights: Mapping[str, Any], operators: Counter[str]
 ) -> dict[str, Any]:
-    """How weights and activations were rounded, where they were."""
+    """How weights and activations were rounded; None for what does not apply."""
     blocks = [n for n in nodes if n.op_type == "MatMulNBits"]
     layers = [n for n in nodes if n.op_type in _INTEGER and _weight(n) in weights]
     held = [weights[_weight(n)] for n in layers]
@@ -163,18 +164,18 @@ def _weight(node: Any) -> str:
 
 
 def _scale(node: Any) -> str:
-    """The name of its scales; empty for an operator that takes none."""
+    """The input that holds the scales; empty for an operator that takes none."""
     at = _WEIGHT_AT[node.op_type][1]
     return "" if at is None else str(node.input[at])
 
 
 def _range(array: Any) -> str:
-    """Seven bits reach from -64 to 64, or from 0 to 127."""
+    """Whether weights use all 8 bits or 7, which reach from -64 to 64 or from 0 to 127."""
     largest = int(abs(array.astype("int16")).max(initial=0))
     return "reduced" if largest <= (64 if array.dtype.kind == "i" else 127) else "full"
 
 
-def _same(found: Iterable[Any]) -> Any:
-    """The one value of all, or None."""
-    values = set(found)
-    return values.pop() if len(values) == 1 else None
+def _same(values: Iterable[Any]) -> Any:
+    """The value that all share; None if they differ or there are none."""
+    distinct = set(values)
+    return distinct.pop() if len(distinct) == 1 else None

@@ -1,4 +1,4 @@
-"""Weights of the linear layers in 4 bits, in blocks that each have a scale and a zero point."""
+"""4-bit weights of the linear layers, in blocks with a scale and a zero point each."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ BLOCK = Knob(
 )
 COMPUTE = Knob(
     name="onnxruntime.block_compute",
-    help="activations that meet 4-bit weights are rounded to int8 per block, or kept fp32",
+    help="round activations that meet 4-bit weights to int8 per block, or keep them fp32",
     values=("int8", "fp32"),
 )
 KNOBS = (BLOCK, COMPUTE)
 
-# The operator's accuracy levels: the narrowest type that it may round activations to.
+# The operator's accuracy_level for the narrowest type to which it may round activations.
 LEVELS = {"int8": 4, "fp32": 1}
 # Larger blocks are faster and round more: least cosine of a real MiniLM on random ids 0.931 with
-# 32, 0.899 with 64, 0.879 with 128; what is asked of int4 is 0.9.
+# 32, 0.899 with 64, 0.879 with 128; int4 must reach 0.9.
 _BLOCK = 32
 
 
@@ -40,12 +40,12 @@ def write(request: LoadRequest, graph: Path, work: Path) -> Path:
     from onnxruntime.quantization import matmul_nbits_quantizer as library
 
     logging.getLogger().setLevel(logging.ERROR)  # importing it sets the level to INFO
-    how = about(request)
+    choices = about(request)
     rounding = library.DefaultWeightOnlyQuantConfig(
         bits=4,
-        block_size=how[BLOCK.name],
-        is_symmetric=False,  # 16 levels are few: its own zero point lets a block use them all
-        accuracy_level=LEVELS[str(how[COMPUTE.name])],
+        block_size=choices[BLOCK.name],
+        is_symmetric=False,  # with a zero point of its own, a block uses all 16 levels
+        accuracy_level=LEVELS[str(choices[COMPUTE.name])],
     )
     quantiser = library.MatMulNBitsQuantizer(onnx.load(str(graph)), algo_config=rounding)
     quantiser.process()

@@ -1,4 +1,4 @@
-"""int8 weights, and activations rounded at every call to the range that they turn out to have."""
+"""int8 weights; activations are rounded to the range that is found in each call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""int8 weights, and activations rounded to the ranges that calibration batches had."""
+"""int8 weights; activations are rounded to the ranges of calibration batches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from honed.knob import Knob, Value
 
 PRODUCTS = Knob(
     name="onnxruntime.int8_products",
-    help="int8 for the products by weights, or for attention's own as well",
+    help="int8 for the products with weights only, or also for those inside attention",
     values=("linear", "all"),
 )
 KNOBS = (PRODUCTS,)
@@ -23,19 +23,20 @@ _BIAS_AT = 6  # where a MatMulIntegerToFloat takes its bias
 
 
 def check(case: Case) -> None:
-    """A fused attention has its products inside, where they stay fp32."""
+    """Raise UnsupportedError for int8 products inside a fused attention, where they stay fp32."""
     fused = case.get(fuse.ATTENTION.name) not in (None, "plain")
     if fused and case.get(PRODUCTS.name) == "all":
         raise UnsupportedError(
-            f"{PRODUCTS.name}=all needs attention in pieces", f"{fuse.ATTENTION.name}=plain"
+            f"{PRODUCTS.name}=all needs attention in separate operators",
+            f"{fuse.ATTENTION.name}=plain",
         )
 
 
 def about(request: LoadRequest) -> dict[str, Value]:
-    """What decides the graph beside the choices that all ways share."""
+    """What decides the graph, beside the choices that both ways to int8 share."""
     products = request.case.get(PRODUCTS.name) or "linear"
-    pieces: dict[str, Value] = {"attention": "plain"} if products == "all" else {}
-    return {PRODUCTS.name: products, "calibration": request.calibration_key, **pieces}
+    attention: dict[str, Value] = {"attention": "plain"} if products == "all" else {}
+    return {PRODUCTS.name: products, "calibration": request.calibration_key, **attention}
 
 
 def write(request: LoadRequest, graph: Path, work: Path) -> Path:
@@ -44,16 +45,17 @@ def write(request: LoadRequest, graph: Path, work: Path) -> Path:
     if operators := rounding.tables(request):
         graph = rounding.round_weights(request, graph, work / "tables.onnx", operators)
     path = work / "int8.onnx"
-    # A head's Gemm would keep its fp32 kernel between rounded values: it stays as it is.
+    # A head's Gemm has only an fp32 kernel here, so rounding around it would gain nothing.
     layers = ["MatMul"]
     quantize_static(
-        _typed(graph), str(path), _reader(_batches(request)), quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=layers, activation_type=QuantType.QUInt8,
+        _typed(graph), str(path), _reader(request.calibration_batches),
+        quant_format=QuantFormat.QDQ, op_types_to_quantize=layers,
+        activation_type=QuantType.QUInt8,
         extra_options={
             "MatMulConstBOnly": about(request)[PRODUCTS.name] == "linear",
-            # fp32 operators use what a product gives: rounding it would only add passes.
+            # fp32 operators follow the products, so rounding their outputs would only add passes.
             "OpTypesToExcludeOutputQuantization": layers,
-            # Else the sums beside the products would read rounded values as well.
+            # Without it, sums that read the same values would read them rounded.
             "DedicatedQDQPair": True,
         },
         **rounding.arguments(request),
@@ -62,8 +64,8 @@ def write(request: LoadRequest, graph: Path, work: Path) -> Path:
 
 
 def _typed(graph: Path) -> Any:
-    """The graph with a type for every input of a product: no tool infers the fused operators',
-    and the quantiser leaves what has no type in fp32."""
+    """The graph with a type for every input of a product. Nothing infers the types of fused
+    operators' outputs, and the quantiser skips inputs without a type."""
     import onnx
 
     model = onnx.load(str(graph))
@@ -77,9 +79,9 @@ def _typed(graph: Path) -> Any:
 
 
 def join_biases(graph: Path) -> Path:
-    """Each bias as an input of the product before it, where the settled graph adds it apart.
+    """Make each bias an input of the product before it, where the settled graph adds it apart.
 
-    The session does this for ranges found at every call, and not for fixed ones.
+    The session does so itself for ranges found in each call, but not for fixed ones.
     """
     import onnx
 
@@ -104,12 +106,6 @@ def join_biases(graph: Path) -> Path:
     path = graph.with_name("joined.onnx")
     onnx.save(model, str(path), save_as_external_data=True, location="joined.bin")
     return path
-
-
-def _batches(request: LoadRequest) -> tuple[Batch, ...]:
-    from honed.models.calibration import random_calibration
-
-    return request.calibration or random_calibration(request.checkpoint).batches
 
 
 def _reader(batches: tuple[Batch, ...]) -> Any:

@@ -1,4 +1,4 @@
-"""The choices that the ways to int8 share: which way, and how weights are rounded."""
+"""What both ways to int8 share: the knob that chooses the way, and how weights are rounded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from honed.knob import Knob, Value
 
 INT8 = Knob(
     name="onnxruntime.int8",
-    help="ranges of activations found at every call, or fixed by calibration",
+    help="ranges of activations found in each call, or fixed by calibration",
     values=("dynamic", "static"),
 )
 SIGN = Knob(
@@ -45,32 +45,32 @@ LAYERS = ("MatMul", "Gemm")
 
 
 def about(request: LoadRequest) -> dict[str, Value]:
-    """Each choice, with the default where the Case does not say."""
+    """Each choice, with the default where the Case leaves it open."""
     case = request.case
     return {name: case.get(name) or default for name, default in _DEFAULTS.items()}
 
 
 def arguments(request: LoadRequest) -> dict[str, Any]:
-    """The same as the quantisers' arguments."""
+    """The choices as arguments of ONNX Runtime's quantisers."""
     from onnxruntime.quantization import QuantType
 
-    how = about(request)
-    signed = how[SIGN.name] == "signed"
+    choices = about(request)
+    signed = choices[SIGN.name] == "signed"
     return {
         "weight_type": QuantType.QInt8 if signed else QuantType.QUInt8,
-        "per_channel": how[SCALE.name] == "channel",
-        "reduce_range": how[RANGE.name] == "reduced",
+        "per_channel": choices[SCALE.name] == "channel",
+        "reduce_range": choices[RANGE.name] == "reduced",
         "use_external_data_format": True,
     }
 
 
 def round_weights(request: LoadRequest, graph: Path, path: Path, operators: list[str]) -> Path:
-    """The graph with the weights of `operators` in int8, activations rounded at every call."""
+    """The graph with the weights of `operators` in int8 and activations rounded in each call."""
     from onnx import TensorProto
     from onnxruntime.quantization import quantize_dynamic
 
-    # Products by weights only: attention's own stay fp32, as in the published recipes.
-    # The fused operators are not standard ones, so their type cannot be inferred: it is named.
+    # Only products with weights: those inside attention stay fp32, as in the published recipes.
+    # Types of fused operators cannot be inferred, because they are not standard: name the type.
     quantize_dynamic(
         str(graph), str(path), op_types_to_quantize=operators,
         extra_options={"MatMulConstBOnly": True, "DefaultTensorType": TensorProto.FLOAT},
@@ -80,6 +80,6 @@ def round_weights(request: LoadRequest, graph: Path, path: Path, operators: list
 
 
 def tables(request: LoadRequest) -> list[str]:
-    """The operators that look embeddings up, where their tables are rounded as well."""
+    """The operators that look up embeddings, if the tables are to be rounded too; else none."""
     rounded = about(request)[EMBEDDING.name] == "int8"
     return ["Gather", "EmbedLayerNormalization"] if rounded else []

@@ -1,6 +1,6 @@
 """The session that is timed, and the knobs that it takes when it is made.
 
-What is read back comes from the session's own options, not from those handed in.
+They are read back from the finished session's options, not from those that were passed in.
 """
 
 from __future__ import annotations
@@ -18,43 +18,43 @@ from honed.knob import Knob, Value
 
 GRAPH = Knob(
     name="onnxruntime.graph_level",
-    help="how far the session itself rewrites the graph",
+    help="how much the session itself rewrites the graph",
     values=("off", "basic", "extended", "layout", "all"),
 )
 EXECUTION = Knob(
     name="onnxruntime.execution",
-    help="operators one after the other on all threads, or side by side on one thread each",
+    help="operators one after the other on all threads, or in parallel on one thread each",
     values=("sequential", "parallel"),
 )
 ARENA = Knob(
     name="onnxruntime.arena",
-    help="tensors from memory that the session keeps, or from the allocator at every call",
+    help="tensors from memory that the session keeps, or from the allocator in each call",
     values=("on", "off"),
 )
 PATTERN = Knob(
     name="onnxruntime.memory_pattern",
-    help="all tensors of a call in one block, planned from the last call of the same shape",
+    help="allocate a call's tensors in one block, planned from the last call of that shape",
     values=("on", "off"),
 )
 BLOCKS = Knob(
     name="onnxruntime.dynamic_block_base",
-    help="parts per thread that a loop is cut into, so that a slow core holds up less; 0: equal",
+    help="cut loops into parts per thread, so that a slow core delays less; 0: equal parts",
     values=(0, 1, 2, 4, 8, 16),
     scale="log2",
 )
 SPINNING = Knob(
     name="onnxruntime.spinning",
-    help="threads wait for the next operator busily, or asleep",
+    help="whether threads spin or sleep while they wait for the next operator",
     values=("on", "off"),
 )
 DENORMALS = Knob(
     name="onnxruntime.denormals",
-    help="numbers too small for full precision are kept, or taken for zero",
+    help="keep numbers that are too small for full precision, or treat them as zero",
     values=("kept", "zero"),
 )
 PREPACKING = Knob(
     name="onnxruntime.prepacking",
-    help="weights copied into the kernels' own order once, or at every call",
+    help="copy weights into the kernels' layout once, or in each call",
     values=("on", "off"),
 )
 KNOBS = (GRAPH, EXECUTION, ARENA, PATTERN, BLOCKS, SPINNING, DENORMALS, PREPACKING)
@@ -79,14 +79,15 @@ _BLOCKS_KEY = "session.dynamic_block_base"
 
 
 class OnnxStep:
-    """A session. Feeds are dicts of arrays, outputs a list of arrays."""
+    """Feeds are dicts of arrays, raw outputs a list of arrays."""
 
     def __init__(self, request: LoadRequest, artifact: Path) -> None:
         import onnxruntime as ort
 
         self._facts: dict[str, Any] = json.loads((artifact / FACTS_FILE).read_text())
         self.weights_bytes = int(self._facts["weights_bytes"])
-        self._calibrated = request.calibrated_on
+        is_static = self._facts["way"] == "static"
+        self._calibration = request.read_back_calibration(used=is_static)
         self.session = ort.InferenceSession(
             str(artifact / GRAPH_FILE), _options(request), providers=["CPUExecutionProvider"],
             disabled_optimizers=self._facts["disabled"],
@@ -105,20 +106,19 @@ class OnnxStep:
         return dict(zip(self.output_names, raw, strict=True))
 
     def tensor_peak_bytes(self, feed: Any) -> int | None:  # noqa: ARG002
-        """Unknown: its Python interface shows nothing of the arena."""
+        """Unknown: the Python interface does not report the arena's use."""
         return None
 
     def device_memory(self, feed: Any) -> Mapping[str, int]:  # noqa: ARG002
         return {}
 
     def read_back(self) -> Mapping[str, Value | None]:
-        facts = self._facts
         return {
-            "precision": facts["precision"],
+            "precision": self._facts["precision"],
             "device": "cpu",
-            **_told(self.session.get_session_options()),
-            **_told_by_graph(facts),
-            "calibration": self._calibrated if facts["way"] == "static" else None,
+            **_read_options(self.session.get_session_options()),
+            **_read_graph(self._facts),
+            "calibration": self._calibration,
         }
 
     def close(self) -> None:
@@ -137,11 +137,11 @@ def _options(request: LoadRequest) -> Any:
     if execution is not None:
         options.execution_mode = getattr(ort.ExecutionMode, _EXECUTIONS[str(execution)])
     if request.threads is not None:
-        # A size given by hand also stops the session from pinning its threads itself.
-        side_by_side = execution == "parallel"
-        options.intra_op_num_threads = 1 if side_by_side else request.threads
-        # The thread that calls counts as one of these, and only waits.
-        options.inter_op_num_threads = request.threads + 1 if side_by_side else 1
+        # A given size also stops the session from pinning threads to cores.
+        parallel = execution == "parallel"
+        options.intra_op_num_threads = 1 if parallel else request.threads
+        # The calling thread counts as one of these but only waits.
+        options.inter_op_num_threads = request.threads + 1 if parallel else 1
     for name, attribute in _ATTRIBUTES.items():
         if (value := case.get(name)) is not None:
             setattr(options, attribute, value == "on")
@@ -153,30 +153,30 @@ def _options(request: LoadRequest) -> Any:
     return options
 
 
-def _told(options: Any) -> dict[str, Value | None]:
-    """What the session says of itself."""
+def _read_options(options: Any) -> dict[str, Value | None]:
+    """The settings in force, from the options of the finished session."""
     level, execution = options.graph_optimization_level.name, options.execution_mode.name
-    side_by_side = execution == _EXECUTIONS["parallel"]
+    parallel = execution == _EXECUTIONS["parallel"]
     intra, inter = options.intra_op_num_threads, options.inter_op_num_threads
-    told: dict[str, Value | None] = {
-        "threads": (max(0, inter - 1) if side_by_side else intra) or None,
-        "caller": "waits" if side_by_side else None,
+    settings: dict[str, Value | None] = {
+        "threads": (max(0, inter - 1) if parallel else intra) or None,
+        "caller": "waits" if parallel else None,
         "inter_op_threads": inter or None,
         GRAPH.name: {v: k for k, v in _LEVELS.items()}.get(level, level),
         EXECUTION.name: {v: k for k, v in _EXECUTIONS.items()}.get(execution, execution),
         BLOCKS.name: int(_entry(options, _BLOCKS_KEY) or 0),
     }
     for name, attribute in _ATTRIBUTES.items():
-        told[name] = "on" if getattr(options, attribute) else "off"
+        settings[name] = "on" if getattr(options, attribute) else "off"
     for name, (key, words) in _ENTRIES.items():
-        found = _entry(options, key)
-        named = {v: k for k, v in words.items()}
-        told[name] = next(iter(words)) if found is None else named.get(found, found)
-    return told
+        entry = _entry(options, key)
+        by_entry = {v: k for k, v in words.items()}
+        settings[name] = next(iter(words)) if entry is None else by_entry.get(entry, entry)
+    return settings
 
 
-def _told_by_graph(facts: Mapping[str, Any]) -> dict[str, Value | None]:
-    """What the finished graph was found to hold, by the knobs that shaped it."""
+def _read_graph(facts: Mapping[str, Any]) -> dict[str, Value | None]:
+    """The knobs that shaped the graph, as they show in the finished graph."""
     levels = {v: k for k, v in int4.LEVELS.items()}
     return {
         fuse.FUSION.name: "on" if facts["fused"] else "off",
@@ -197,18 +197,18 @@ def _told_by_graph(facts: Mapping[str, Any]) -> dict[str, Value | None]:
 
 
 def _norms(facts: Mapping[str, Any]) -> str | None:
-    """Apart only where the session may not join them either."""
+    """ "apart" only if the session is kept from joining norms too; None if it is not."""
     kept = set(fuse.JOINING_NORMS) <= set(facts["disabled"])
     return "joined" if facts["layer_norm"] == "joined" else "apart" if kept else None
 
 
 def _entry(options: Any, key: str) -> str | None:
-    """A configuration entry, or None where nobody set it: the session raises then."""
+    """A configuration entry; None if it is unset, for which the session raises."""
     try:
         return str(options.get_session_config_entry(key))
     except RuntimeError:
         return None
 
 
-def _counts(found: Mapping[str, int]) -> str | None:
-    return ", ".join(f"{n} {kind}" for kind, n in found.items()) or None
+def _counts(counts: Mapping[str, int]) -> str | None:
+    return ", ".join(f"{n} {kind}" for kind, n in counts.items()) or None

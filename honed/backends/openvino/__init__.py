@@ -1,4 +1,4 @@
-"""OpenVINO: the traced graph on its CPU plugin, with bf16, int8 or 4-bit weights on request."""
+"""OpenVINO: the traced graph on the CPU plugin, in fp32, bf16, int8 or with 4-bit weights."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from honed.backends.base import (
     LoadRequest,
     Outputs,
     Traits,
+    about_model,
     installed,
     refuse,
+    refuse_gpu,
     refuse_values,
 )
 from honed.backends.openvino._package import PRELOAD_ENVIRONMENT as _PRELOAD_ENVIRONMENT
@@ -36,7 +38,7 @@ TRAITS = Traits(
 
 
 def _has_siblings(value: Value) -> Availability:
-    """The engine answers "off" to "on" where no core has two threads."""
+    """The engine turns "on" into "off" where no core runs two threads."""
     cpus = topology.read()
     if value == "off" or len(cpus.physical()) < len(cpus.cpus):
         return AVAILABLE
@@ -45,7 +47,7 @@ def _has_siblings(value: Value) -> Availability:
 
 STREAMS = Knob(
     name="openvino.streams",
-    help="requests it can work on side by side; the threads are divided among them",
+    help="requests that it can compute in parallel; the threads are divided among them",
     values=Span(1, 64),
     scale="log2",
 )
@@ -57,19 +59,19 @@ HYPER_THREADING = Knob(
 )
 PINNING = Knob(
     name="openvino.pinning",
-    help="whether it ties its threads to cores itself",
+    help="whether it pins its threads to cores",
     values=("on", "off"),
 )
 HINT = Knob(
     name="openvino.hint",
-    help="what it chooses streams for, where they are not given",
+    help="what it chooses the number of streams for, if that is not given",
     values=("latency", "throughput"),
 )
 KNOBS = (STREAMS, HYPER_THREADING, PINNING, HINT)
 
 _GRAPH_FILE = "model.xml"
-# Its names for the types of a matrix product: of the inputs, or of the weights where only these
-# are narrow.
+# The plugin's names for the type of a matrix product (of its inputs, or of its weights if only
+# they are narrow) -> precision.
 _TYPES = {
     "f32": "fp32", "bf16": "bf16", "f16": "fp16", "u8": "int8", "i8": "int8", "u4": "int4",
     "i4": "int4",
@@ -88,8 +90,7 @@ def versions() -> Mapping[str, str]:
 
 def check(case: Case) -> None:
     refuse(case, "openvino", PRECISIONS)
-    if case.device != "cpu":
-        raise UnsupportedError("OpenVINO has no NVIDIA GPUs", "device=cpu")
+    refuse_gpu(case, "OpenVINO")
     refuse_values(case, KNOBS)
 
 
@@ -98,13 +99,9 @@ def start() -> None:
 
 
 def artifact(request: LoadRequest) -> Mapping[str, Any]:
-    checkpoint = request.checkpoint
     return {
-        "format": 3,
-        "checkpoint": checkpoint.key,
-        "task": checkpoint.task,
-        "pooling": checkpoint.pooling,
-        # bf16 is fp32's graph: the plugin rounds its weights as it compiles.
+        **about_model(request, 3),
+        # bf16 shares the graph of fp32: the plugin rounds the weights when it compiles.
         "graph": "fp32" if request.case.precision == "bf16" else request.case.precision,
         "calibration": request.calibration_key if request.case.precision == "int8" else None,
         **versions(),
@@ -123,7 +120,7 @@ def load(request: LoadRequest, artifact: Path | None) -> OpenvinoStep:
 
 
 class OpenvinoStep:
-    """One infer request. Feeds are tuples of tensors on the caller's arrays."""
+    """One infer request. Feeds are tuples of tensors that share memory with numpy arrays."""
 
     def __init__(self, request: LoadRequest, artifact: Path) -> None:
         ov = import_openvino()
@@ -140,7 +137,8 @@ class OpenvinoStep:
         self.input_names = [i.get_any_name() for i in model.inputs]
         self.output_names = [o.get_any_name() for o in model.outputs]
         self._tensor = ov.Tensor
-        self._calibrated = request.calibrated_on if request.case.precision == "int8" else None
+        is_int8 = request.case.precision == "int8"
+        self._calibration = request.read_back_calibration(used=is_int8)
         self.compiled = core.compile_model(model, "CPU", _properties(request))
         self.request = self.compiled.create_infer_request()
 
@@ -151,32 +149,32 @@ class OpenvinoStep:
         return tuple(self._tensor(array, shared_memory=True) for array in arrays)
 
     def run(self, feed: Any) -> Any:
-        # Not shared: the request's own output tensors are overwritten by the next call.
+        # Outputs are not shared: the next call overwrites the request's output tensors.
         return self.request.infer(feed, share_inputs=True, share_outputs=False)
 
     def outputs(self, raw: Any) -> Outputs:
         return {name: raw[index] for index, name in enumerate(self.output_names)}
 
     def tensor_peak_bytes(self, feed: Any) -> int | None:  # noqa: ARG002
-        """Unknown: the plugin tells nothing of its memory."""
+        """Unknown: the plugin does not report its memory."""
         return None
 
     def device_memory(self, feed: Any) -> Mapping[str, int]:  # noqa: ARG002
         return {}
 
     def read_back(self) -> Mapping[str, Value | None]:
-        ask = self.compiled.get_property
+        read = self.compiled.get_property
         graph = self.compiled.get_runtime_model()
         products = _products(graph)
         return {
-            "threads": int(ask("INFERENCE_NUM_THREADS")),
+            "threads": int(read("INFERENCE_NUM_THREADS")),
             "precision": _precision_of(products),
-            "device": "cpu" if ask("EXECUTION_DEVICES") == ["CPU"] else None,
-            STREAMS.name: int(ask("NUM_STREAMS")),
-            HYPER_THREADING.name: _on_off(ask("ENABLE_HYPER_THREADING")),
-            PINNING.name: _on_off(ask("ENABLE_CPU_PINNING")),
-            HINT.name: str(ask("PERFORMANCE_HINT")).lower(),
-            "calibration": self._calibrated,
+            "device": "cpu" if read("EXECUTION_DEVICES") == ["CPU"] else None,
+            STREAMS.name: int(read("NUM_STREAMS")),
+            HYPER_THREADING.name: _on_off(read("ENABLE_HYPER_THREADING")),
+            PINNING.name: _on_off(read("ENABLE_CPU_PINNING")),
+            HINT.name: str(read("PERFORMANCE_HINT")).lower(),
+            "calibration": self._calibration,
             "products": ", ".join(f"{n} {kind}" for kind, n in products.most_common()),
             "kernels": ", ".join(_kernels(graph)),
         }
@@ -187,27 +185,27 @@ class OpenvinoStep:
 
 def _properties(request: LoadRequest) -> dict[str, Any]:
     case = request.case
-    # fp32 has to be asked for: on a CPU with bf16 the plugin's default is bf16. What int8 and
-    # int4 leave unquantised is fp32 too, as in every other engine.
-    wanted: dict[str, Any] = {
+    # On a CPU with bf16 the plugin's default is bf16, so fp32 is set explicitly. Operators that
+    # int8 and int4 leave unquantised then run in fp32 too, as in every other engine.
+    properties: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": "bf16" if case.precision == "bf16" else "f32"
     }
     streams, pinning, hint = (case.get(k.name) for k in (STREAMS, PINNING, HINT))
     if request.threads is not None:
-        wanted["INFERENCE_NUM_THREADS"] = request.threads
-        # Every process would tie its threads to the same first cores.
-        wanted["ENABLE_CPU_PINNING"] = False
-        if hint is None:  # a hint is asked for so that it chooses the streams
-            wanted["NUM_STREAMS"] = 1
+        properties["INFERENCE_NUM_THREADS"] = request.threads
+        # Otherwise the plugin pins every process's threads to the same first cores.
+        properties["ENABLE_CPU_PINNING"] = False
+        if hint is None:  # with a hint, the plugin chooses the streams
+            properties["NUM_STREAMS"] = 1
     if streams is not None:
-        wanted["NUM_STREAMS"] = streams
+        properties["NUM_STREAMS"] = streams
     if pinning is not None:
-        wanted["ENABLE_CPU_PINNING"] = pinning == "on"
+        properties["ENABLE_CPU_PINNING"] = pinning == "on"
     if hint is not None:
-        wanted["PERFORMANCE_HINT"] = str(hint).upper()
+        properties["PERFORMANCE_HINT"] = str(hint).upper()
     if (siblings := case.get(HYPER_THREADING.name)) is not None:
-        wanted["ENABLE_HYPER_THREADING"] = siblings == "on"
-    return wanted
+        properties["ENABLE_HYPER_THREADING"] = siblings == "on"
+    return properties
 
 
 def _on_off(value: Any) -> str:
@@ -215,17 +213,17 @@ def _on_off(value: Any) -> str:
 
 
 def _products(graph: Any) -> Counter[str]:
-    """What the matrix products of the compiled graph run in, as the plugin names it."""
-    return Counter(_told(graph, "runtimePrecision"))
+    """The types that the matrix products of the compiled graph run in, by the plugin's names."""
+    return Counter(_facts_of_products(graph, "runtimePrecision"))
 
 
 def _kernels(graph: Any) -> list[str]:
-    """The implementations behind the products, with the instruction set in their names."""
-    return sorted(set(_told(graph, "primitiveType")))
+    """The implementations of the products, with the instruction set in their names."""
+    return sorted(set(_facts_of_products(graph, "primitiveType")))
 
 
-def _told(graph: Any, fact: str) -> Iterator[str]:
-    """What the plugin says of each matrix product."""
+def _facts_of_products(graph: Any, fact: str) -> Iterator[str]:
+    """One runtime fact of each matrix product."""
     for node in graph.get_ops():
         facts = node.get_rt_info()
         if facts["layerType"].astype(str) in _PRODUCTS:
@@ -233,14 +231,14 @@ def _told(graph: Any, fact: str) -> Iterator[str]:
 
 
 def _precision_of(products: Counter[str]) -> str | None:
-    """What most products run in. A single narrower one and it is not fp32."""
-    named: Counter[str] = Counter()
+    """The precision of most products. None if that is fp32 but a narrower product ran too."""
+    counts: Counter[str] = Counter()
     for kind, count in products.items():
-        named[_TYPES.get(kind, kind)] += count
-    if not named:
+        counts[_TYPES.get(kind, kind)] += count
+    if not counts:
         return None
-    first = named.most_common(1)[0][0]
-    return None if first == "fp32" and len(named) > 1 else first
+    most = counts.most_common(1)[0][0]
+    return None if most == "fp32" and len(counts) > 1 else most
 
 
 def _constant_bytes(model: Any) -> int:

@@ -1,4 +1,4 @@
-"""The one place that imports OpenVINO."""
+"""Import OpenVINO. Every other file imports it through this one."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import os
 import sys
 from typing import Any
 
-# oneTBB opens its hwloc binding with RTLD_DEEPBIND, so that hwloc frees with glibc what libc got
-# from a preloaded allocator: the process dies. With this variable TBB leaves the flag out
+# oneTBB opens its hwloc binding with RTLD_DEEPBIND. hwloc then frees with glibc's allocator what a
+# preloaded allocator had allocated, and the process dies. With this variable oneTBB omits the flag
 # (uxlfoundation/oneTBB, issues 1636 and 1645).
 PRELOAD_ENVIRONMENT = {"TBB_ENABLE_SANITIZERS": "1"}
 
 
 def import_openvino() -> Any:
-    """The package, without its telemetry: it would write to the home folder and call home.
+    """The package, without its telemetry, which would write to the home folder and send data.
 
-    Both it and NNCF put up with a telemetry package that cannot be imported.
+    OpenVINO and NNCF both work if the telemetry package cannot be imported.
     """
     for name, value in PRELOAD_ENVIRONMENT.items():
         os.environ.setdefault(name, value)

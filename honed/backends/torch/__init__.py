@@ -1,4 +1,4 @@
-"""PyTorch: eager, compiled, exported or traced; what every engine is held against."""
+"""PyTorch: eager, compiled, exported or traced. Eager fp32 is the reference of every engine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from honed.backends.base import LoadRequest, Traits, installed, refuse, refuse_values
+from honed.backends.base import LoadRequest, Traits, about_model, installed, refuse, refuse_values
 from honed.backends.torch import inductor, packed, variants
 from honed.backends.torch.buckets import BUCKETS
 from honed.case import Case
@@ -56,16 +56,13 @@ def check(case: Case) -> None:
 def start() -> None:
     from honed.models.torch.module import import_transformers
 
-    import_transformers()  # it imports torch, and takes longer than it
+    import_transformers()  # this imports torch as well
 
 
 def artifact(request: LoadRequest) -> Mapping[str, Any] | None:
-    """Nothing is exported but for AOTInductor and static int8: the checkpoint itself is mapped."""
-    checkpoint, parts = request.checkpoint, variants.artifact(request)
-    if parts is None:
-        return None
-    about = {"checkpoint": checkpoint.key, "task": checkpoint.task, "pooling": checkpoint.pooling}
-    return {"format": 2, **about, **parts, **versions()}
+    """Only AOTInductor and static int8 export; every other setting maps the checkpoint itself."""
+    parts = variants.artifact(request)
+    return None if parts is None else {**about_model(request, 2), **parts, **versions()}
 
 
 def build(request: LoadRequest, folder: Path) -> None:
@@ -81,6 +78,6 @@ def load(request: LoadRequest, folder: Path | None) -> TorchStep:
         raise UnsupportedError("torch sees no CUDA device", "device=cpu")
     if request.threads is not None:
         torch.set_num_threads(request.threads)
-        if torch.get_num_interop_threads() != 1:  # it may be set once in a process
+        if torch.get_num_interop_threads() != 1:  # torch allows setting it once in a process
             torch.set_num_interop_threads(1)
     return TorchStep(request, folder)

@@ -1,4 +1,4 @@
-"""Buckets: batches of many shapes padded up to few, so that each is compiled once."""
+"""Buckets: batches of many shapes are padded to a few, so that few shapes are compiled."""
 
 from __future__ import annotations
 
@@ -22,33 +22,34 @@ _PER_TOKEN = ("token-classification", "question-answering", "masked-lm", "causal
 
 
 class Feed(tuple[Any, ...]):
-    """The inputs in order. `real` is the shape that the outputs are cut back to."""
+    """The inputs in order. `real` is the shape before padding, to which outputs are cut."""
 
     real: tuple[int, int] | None = None
 
 
 def shape_of(batch_size: int, length: int, multiple: int, longest: int | None) -> tuple[int, int]:
-    """The bucket of a shape; never longer than the model has positions."""
+    """The padded shape; never longer than `longest`, the positions of the model."""
     rounded = -(-length // multiple) * multiple
     return 1 << (batch_size - 1).bit_length(), min(rounded, max(longest or rounded, length))
 
 
 def padded(batch: Batch, multiple: int, longest: int | None) -> dict[str, Any]:
-    """`batch` in its bucket: masked columns, and the first sequence again in rows to spare.
+    """`batch` padded to its bucket: with masked columns, and with copies of the first sequence.
 
-    A row without any real token would be a row of NaN, which dynamic ranges would not survive.
+    Added rows hold a real sequence because attention over no token gives NaN, which would spoil
+    ranges that are found in the call.
     """
     rows, length = batch["input_ids"].shape
     wanted = shape_of(rows, length, multiple, longest)
-    found = {}
+    bucket = {}
     for name, ids in batch.items():
         wide = np.pad(ids, ((0, 0), (0, wanted[1] - length)))
-        found[name] = np.concatenate([wide, np.repeat(wide[:1], wanted[0] - rows, axis=0)])
-    return found
+        bucket[name] = np.concatenate([wide, np.repeat(wide[:1], wanted[0] - rows, axis=0)])
+    return bucket
 
 
 def cut(outputs: Sequence[Any], real: tuple[int, int], *, per_token: bool) -> tuple[Any, ...]:
-    """The outputs [rows, ...] or [rows, length, ...] of the real batch."""
+    """Outputs [rows, ...] or [rows, length, ...] without the padding."""
     rows, length = real
     return tuple(out[:rows, :length] if per_token else out[:rows] for out in outputs)
 
@@ -60,9 +61,9 @@ def per_token(checkpoint: Checkpoint) -> bool:
     )
 
 
-def multiple_of(feed: Feed, asked: Value | None, longest: int | None) -> Value | None:
-    """`asked`, if the feed's length is a multiple of it or as long as the model can; else None."""
-    if asked is None or not feed:
+def multiple_of(feed: Feed, multiple: Value | None, longest: int | None) -> Value | None:
+    """`multiple`, if it divides the feed's length or that is the model's longest; else None."""
+    if multiple is None or not feed:
         return None
     length = int(feed[0].shape[1])
-    return asked if length % int(asked) == 0 or length == longest else None
+    return multiple if length % int(multiple) == 0 or length == longest else None

@@ -1,4 +1,4 @@
-"""Autocast as a module: imports torch, so it is imported late."""
+"""Autocast as a module. Imports torch, so it is imported late."""
 
 from __future__ import annotations
 

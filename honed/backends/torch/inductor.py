@@ -1,4 +1,4 @@
-"""Inductor: its compiler, its knobs, and what it says of the graphs that it compiled."""
+"""Inductor, torch's compiler: its knobs, and the facts of the graphs that it compiles."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from honed.knob import AVAILABLE, Availability, Knob, Value
 
 FREEZING = Knob(
     name="torch.freezing",
-    help="Inductor takes the weights as constants and lays them out for its kernels",
+    help="Inductor treats the weights as constants and lays them out for its kernels",
     values=("on", "off"),
 )
 MAX_AUTOTUNE = Knob(
@@ -32,14 +32,14 @@ _OPTIONS = {FREEZING.name: "freezing", MAX_AUTOTUNE.name: "max_autotune"}
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """One compiled graph: Inductor's settings as it compiled, and what it was given."""
+    """One compiled graph: Inductor's settings while it compiled, and the graph's products."""
 
     settings: Mapping[str, bool]
     products: Counter[str]
 
 
 def available() -> Availability:
-    """Inductor writes C++ and has it compiled: by $CXX, else g++."""
+    """Inductor writes C++, which $CXX or else g++ compiles."""
     compiler = os.environ.get("CXX", "g++")
     if shutil.which(compiler):
         return AVAILABLE
@@ -47,30 +47,30 @@ def available() -> Availability:
 
 
 def check(case: Case) -> None:
-    """Its knobs need a mode that compiles."""
+    """Raise UnsupportedError for a knob of Inductor in a mode that does not compile."""
     asked = [knob.name for knob in KNOBS if case.get(knob.name) is not None]
     if asked and case.get("torch.mode") not in MODES:
         raise UnsupportedError(f"{asked[0]} is about compiled code", "torch.mode=compile or aoti")
 
 
 def settings(case: Case) -> dict[str, bool]:
-    """Inductor's own names of what is asked; what is not asked stays as it comes."""
-    found = {
+    """The options of Inductor that the Case sets, by Inductor's names."""
+    options = {
         option: case.get(name) == "on"
         for name, option in _OPTIONS.items()
         if case.get(name) is not None
     }
     if case.get("torch.int8") == "static":
-        found["freezing"] = True  # its kernels take their weights laid out as constants
-    return found
+        options["freezing"] = True  # int8 kernels need weights that are laid out as constants
+    return options
 
 
 def recorder(keep: Callable[[Graph], None]) -> Callable[[Any, Sequence[Any]], Any]:
-    """Inductor as a backend of torch.compile that tells `keep` of each graph it compiles."""
+    """Inductor as a backend of torch.compile that passes each compiled graph to `keep`."""
     from torch._inductor.compile_fx import compile_fx, compile_fx_inner
 
     def inner(graph: Any, inputs: Sequence[Any], **options: Any) -> Any:
-        keep(_described(graph))  # before: passes replace its operators by their lowerings
+        keep(_described(graph))  # first: Inductor's passes replace the operators
         return compile_fx_inner(graph, inputs, **options)
 
     def backend(graph: Any, inputs: Sequence[Any]) -> Any:
@@ -80,31 +80,31 @@ def recorder(keep: Callable[[Graph], None]) -> Callable[[Any, Sequence[Any]], An
 
 
 def largest(graphs: Sequence[Graph]) -> Counter[str]:
-    """The products of the graph that has most of them."""
+    """The products of the graph that has the most."""
     return max((graph.products for graph in graphs), key=Counter.total, default=Counter())
 
 
 def _described(module: Any) -> Graph:
-    """The graph and the settings in force: called while Inductor compiles it."""
+    """The graph and the settings in force. Called while Inductor compiles the graph."""
     from torch._inductor import config
     from torch._inductor.freezing_utils import has_frozen_params
 
-    found = {option: bool(getattr(config, option)) for option in _OPTIONS.values()}
-    found["freezing"] = has_frozen_params(module)
-    return Graph(found, products.of_graph(module.graph))
+    in_force = {option: bool(getattr(config, option)) for option in _OPTIONS.values()}
+    in_force["freezing"] = has_frozen_params(module)
+    return Graph(in_force, products.of_graph(module.graph))
 
 
-def told(graphs: Sequence[Graph]) -> dict[str, Value | None]:
-    """The knobs as they were for every graph; None where graphs differ or there are none."""
-    found: dict[str, Value | None] = {"graphs": len(graphs)}
+def read_back(graphs: Sequence[Graph]) -> dict[str, Value | None]:
+    """The knobs in force for every graph; None if graphs differ or there are none."""
+    knobs: dict[str, Value | None] = {"graphs": len(graphs)}
     for name, option in _OPTIONS.items():
         states = {graph.settings[option] for graph in graphs}
-        found[name] = ("on" if states.pop() else "off") if len(states) == 1 else None
-    return found
+        knobs[name] = ("on" if states.pop() else "off") if len(states) == 1 else None
+    return knobs
 
 
 def watching(keep: Callable[[Graph], None]) -> dict[str, Any]:
-    """Inductor's setting that has `keep` told of each graph on its way to code."""
+    """The option of Inductor that passes each graph to `keep` before code is generated."""
     from torch._inductor.custom_graph_pass import CustomGraphPass
 
     class Watch(CustomGraphPass):  # type: ignore[misc]  # torch is not type-checked here
@@ -112,6 +112,6 @@ def watching(keep: Callable[[Graph], None]) -> dict[str, Any]:
             keep(_described(graph.owning_module))
 
         def uuid(self) -> None:
-            """None: what is only watched is in no cache's name."""
+            """None: a pass that changes nothing needs no part in the cache's key."""
 
     return {"post_grad_custom_pre_pass": Watch()}

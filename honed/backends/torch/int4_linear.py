@@ -1,6 +1,6 @@
-"""Linear layers with 4-bit weights on torch's CPU kernel: imports torch, so it is imported late.
+"""Linear layers with 4-bit weights on torch's CPU kernel. Imports torch, so it is imported late.
 
-torchao has a tensor class for this kernel among its prototypes only.
+torchao's tensor class for this kernel is still a prototype, so it is not used.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-_GROUP = 32  # weights that share a scale and a zero: the finest that the kernel has
-_LEVELS = 15  # of 4 bits, less one
+_GROUP = 32  # weights that share a scale and a zero: the smallest group that the kernel takes
+_LEVELS = 15  # steps between the 16 values of 4 bits
 _ROWS = 16  # the kernel takes weights in blocks of this many outputs
 
 
@@ -38,7 +38,7 @@ class Int4Linear(torch.nn.Module):  # type: ignore[misc]  # torch is not type-ch
 
 
 def quantise(module: Any) -> Any:
-    """`module` with every linear layer whose shape the kernel takes replaced."""
+    """Replace every linear layer of `module` whose shape the kernel takes."""
     for parent in list(module.modules()):
         for name, child in parent.named_children():
             if type(child) is torch.nn.Linear and _fits(child):
@@ -57,6 +57,6 @@ def _coded(weight: Any) -> tuple[Any, Any]:
     low, high = groups.amin(2, keepdim=True), groups.amax(2, keepdim=True)
     scale = ((high - low) / _LEVELS).clamp(min=1e-9)
     codes = ((groups - low) / scale).round().clamp(0, _LEVELS).flatten(1).to(torch.int32)
-    zero = low + 8 * scale  # the kernel takes 8 from each number
+    zero = low + 8 * scale  # the kernel subtracts 8 from each number
     scales = torch.cat([scale, zero], dim=2).transpose(0, 1).contiguous()
     return codes, scales

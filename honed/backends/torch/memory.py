@@ -1,4 +1,4 @@
-"""The most bytes alive in one call, by torch's own allocators."""
+"""The peak of one call, by torch's own allocators."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 
 def allocator_peak(run: Callable[[Any], Any], feed: Any) -> int:
-    """Summed from the CPU allocator's own reports.
+    """The most bytes allocated at once in one call on a CPU.
 
-    The profiler's memory events come from the allocator itself, so compiled and traced code is
-    counted too, which a dispatch mode would not see.
+    The profiler's memory events come from the allocator itself, so they count compiled and traced
+    code too, which a dispatch mode would not see.
     """
     from torch.profiler import ProfilerActivity, profile
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from honed.backends.base import LoadRequest
@@ -9,30 +10,30 @@ from honed.backends.torch import packed
 
 
 def wrapped(request: LoadRequest) -> Any:
-    """In fp32, behind its head; packed if that is asked for."""
-    from honed.models.torch.head import wrap
+    """The module in fp32 with the task's head; packed if the Case asks for it."""
+    from honed.models.torch.head import Head
     from honed.models.torch.module import load_module
 
     checkpoint = request.checkpoint
-    asked = request.case.get("torch.attention")
-    attention = str(asked) if asked else None
+    attention_knob = request.case.get("torch.attention")
+    attention = str(attention_knob) if attention_knob else None
     if packed.asked(request.case):
         attention = packed.register()
     module = load_module(checkpoint, attention=attention)
     if packed.asked(request.case):
         module = packed.pack(module, checkpoint)
-    return wrap(module, checkpoint.task, checkpoint.pooling).eval()
+    return Head(module, checkpoint.task, checkpoint.pooling).eval()
 
 
-def facts(module: Any) -> dict[str, Any]:
-    """What the module says of itself: its bytes, and the knobs that it was made by."""
+def facts(module: Any) -> Mapping[str, Any]:
+    """The bytes of the module's weights, and the knobs that can be read from the module."""
     import torch
 
     from honed.backends.torch.casting import Autocast
 
     integers = _integers(module)
     dtypes = {p.dtype for p in module.parameters()}
-    parameters = sum(int(p.nbytes) for p in module.parameters())  # tied ones are yielded once
+    parameters = sum(int(p.nbytes) for p in module.parameters())  # tied ones come once
     cast = "weights" if dtypes == {torch.bfloat16} else None
     if isinstance(module, Autocast):
         cast = "autocast"
@@ -55,21 +56,22 @@ def _int8_of(module: Any) -> str | None:
 
 
 def _attention_of(module: Any) -> str | None:
-    """What the module names; packing calls the fused one for each sequence."""
+    """The attention that the module's configuration names; "sdpa" if the module is packed, because
+    packing calls the fused attention for each sequence."""
     for part in module.modules():
-        found = getattr(getattr(part, "config", None), "_attn_implementation", None)
-        if found is not None:
-            return "sdpa" if packed.is_packed(module) else str(found)
+        name = getattr(getattr(part, "config", None), "_attn_implementation", None)
+        if name is not None:
+            return "sdpa" if packed.is_packed(module) else str(name)
     return getattr(module, "attention", None)
 
 
 def _integers(module: Any) -> list[Any]:
-    """The tensors of quantised layers, which are no parameters."""
+    """The tensors of quantised layers, which are not parameters."""
     import torch
 
-    found: list[Any] = []
+    tensors: list[Any] = []
     for part in module.modules():
-        found += getattr(part, "quantised_tensors", ())
+        tensors += getattr(part, "quantised_tensors", ())
         if isinstance(part, torch.ao.nn.quantized.dynamic.Linear):
-            found += [t for t in (part.weight(), part.bias()) if t is not None]
-    return found
+            tensors += [t for t in (part.weight(), part.bias()) if t is not None]
+    return tensors

@@ -25,17 +25,19 @@ def check(case: Case) -> None:
         return
     if case.get("torch.mode") not in (None, "eager"):
         raise UnsupportedError(
-            "packed batches have another shape each time, so they are not compiled or traced",
+            "every packed batch has its own shape, so packing is not compiled or traced",
             "torch.mode=eager, or torch.buckets=32 for few shapes",
         )
     if case.get("torch.attention") == "eager":
-        raise UnsupportedError("packed attention is the fused one", "torch.attention=sdpa")
+        raise UnsupportedError("packing needs fused attention", "torch.attention=sdpa")
     if case.get("torch.buckets") is not None:
-        raise UnsupportedError("packing takes out what buckets put in", "unset torch.buckets")
+        raise UnsupportedError(
+            "packing removes the padding that buckets add", "unset torch.buckets"
+        )
 
 
 def register() -> str:
-    """Make transformers know the attention; its name for `load_module`."""
+    """Register the packed attention with transformers; returns its name for `load_module`."""
     from honed.backends.torch.packing import NAME, attention
     from honed.models.torch.module import import_transformers
 

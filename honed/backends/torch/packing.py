@@ -1,4 +1,4 @@
-"""A transformers body that computes real tokens only: imports torch, so it is imported late.
+"""A transformers body that computes only real tokens. Imports torch, so it is imported late.
 
 Linear layers and norms see the tokens of all sequences one after another, as one row without
 padding; attention sees one sequence at a time. The model's own head gets padded tokens again.
@@ -15,9 +15,9 @@ NAME = "honed_packed"  # what transformers calls this attention, in config._attn
 
 
 class Packed(torch.nn.Module):  # type: ignore[misc]  # torch is not type-checked here
-    """`body` behind a forward that packs before it and pads after it.
+    """`body` with a forward that packs its inputs and pads its outputs.
 
-    `first_position` is the position of a first token: RoBERTa's family counts from the padding
+    `first_position` is the position of the first token: the RoBERTa family counts from the padding
     id + 1.
     """
 
@@ -38,7 +38,7 @@ class Packed(torch.nn.Module):  # type: ignore[misc]  # torch is not type-checke
         **more: Any,
     ) -> Any:
         real = attention_mask.to(torch.bool, copy=True)
-        real[:, 0] = True  # a sequence of no tokens still has an output
+        real[:, 0] = True  # an empty sequence still has an output
         lengths = real.sum(1).tolist()
         positions = real.cumsum(1) - 1 + self.first_position
         segments = {} if token_type_ids is None else {"token_type_ids": _row(token_type_ids, real)}
@@ -55,16 +55,16 @@ class Packed(torch.nn.Module):  # type: ignore[misc]  # torch is not type-checke
         output.last_hidden_state = padded
         pooler = getattr(self.body, "pooler", None)
         if pooler is not None and getattr(output, "pooler_output", None) is not None:
-            output.pooler_output = pooler(padded)  # the body's own saw one first token
+            output.pooler_output = pooler(padded)  # the body pooled only the first sequence
         return output
 
 
 def attention(
     module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **more: Any
 ) -> tuple[Any, None]:
-    """Each sequence for itself. query, key, value: [1, heads, tokens, width of a head].
+    """Attention of each sequence apart. query, key, value: [1, heads, tokens, width of a head].
 
-    No mask comes in: transformers makes none for an attention that it has no mask function of.
+    `attention_mask` is None: transformers makes no mask for an attention without a mask function.
     """
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -73,10 +73,10 @@ def attention(
     lengths: Sequence[int] = more.pop("sequence_lengths")
     window: int | None = more.pop("sliding_window", None)
     parts = zip(*(tensor.split(lengths, dim=2) for tensor in (query, key, value)), strict=True)
-    done = [
+    attended = [
         plain(module, q, k, v, _band(q.shape[2], window, q.device), **more)[0] for q, k, v in parts
     ]
-    return torch.cat(done, dim=1), None  # [1, tokens, heads, width of a head]
+    return torch.cat(attended, dim=1), None  # [1, tokens, heads, width of a head]
 
 
 def _row(tensor: Any, real: Any) -> Any:
@@ -85,7 +85,7 @@ def _row(tensor: Any, real: Any) -> Any:
 
 
 def _band(length: int, window: int | None, device: Any) -> Any:
-    """Which keys a query sees where attention is local: distances below `window`; else None."""
+    """The mask of local attention: a query sees keys nearer than `window`. None if it sees all."""
     if window is None or length <= window:
         return None
     index = torch.arange(length, device=device)

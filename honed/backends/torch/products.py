@@ -1,6 +1,7 @@
-"""What the matrix products with weights really are: counted, in one call or in a graph.
+"""Count the matrix products with weights by the precision that they run in.
 
-The attention's own products are left out: no setting here is about them.
+They are counted in one profiled call, or in a graph. Products of two activations (in attention)
+are left out: no setting of this backend changes them.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-# Operators that multiply by weights, by their names in the profiler and in a graph. The integer
-# ones say by name what their inputs' types do not; the others go by the type of their inputs.
+# Operators that multiply by weights, by their names in the profiler and in a graph. The precision
+# of integer ones follows from the name, that of the others from the types of their inputs.
 _BY_TYPE = {"addmm", "mm", "_linear_pointwise", "_mkl_linear", "_addmm_activation"}
 _BY_NAME = {
     "linear_dynamic": "int8",
@@ -31,19 +32,19 @@ _TYPES = {
 
 
 def of_call(call: Callable[[], Any]) -> Counter[str]:
-    """The products of one call, as the profiler saw them."""
+    """The products of one call, by the profiler."""
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as prof:
         call()
     events = prof.profiler.kineto_results.events()
-    found = (_kind(_operator(event.name()), event.dtypes()) for event in events)
-    return Counter(kind for kind in found if kind)
+    kinds = (_kind(_operator(event.name()), event.dtypes()) for event in events)
+    return Counter(kind for kind in kinds if kind)
 
 
 def of_graph(graph: Any) -> Counter[str]:
     """The products of an FX graph that Inductor compiled."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for node in graph.nodes:
         if node.op != "call_function":
             continue
@@ -51,16 +52,16 @@ def of_graph(graph: Any) -> Counter[str]:
         types = [str(v.dtype).removeprefix("torch.") for v in values if hasattr(v, "dtype")]
         kind = _kind(_operator(str(node.target)), types)
         if kind:
-            found[kind] += 1
-    return found
+            counts[kind] += 1
+    return counts
 
 
-def precision_of(found: Counter[str]) -> str | None:
-    """What most products are; a single narrower one, and it is not fp32."""
-    if not found:
+def precision_of(counts: Counter[str]) -> str | None:
+    """The precision of most products. None if that is fp32 but a narrower product ran too."""
+    if not counts:
         return None
-    first = found.most_common(1)[0][0]
-    return None if first == "fp32" and len(found) > 1 else first
+    most = counts.most_common(1)[0][0]
+    return None if most == "fp32" and len(counts) > 1 else most
 
 
 def _operator(name: str) -> str:

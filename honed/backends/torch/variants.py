@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 from honed import discovery
 from honed.backends.base import LoadRequest
@@ -17,8 +16,13 @@ _MODES = "honed.backends.torch.modes"
 _PRECISIONS = "honed.backends.torch.precisions"
 
 
+def _mode(name: Value) -> Mode:
+    mode: Mode = discovery.load(_MODES, str(name)).MODE
+    return mode
+
+
 def _mode_available(value: Value) -> Availability:
-    return cast(Mode, discovery.load(_MODES, str(value))).available()
+    return _mode(value).available()
 
 
 def _int8_available(value: Value) -> Availability:
@@ -45,11 +49,11 @@ INT8 = Knob(
     available_value=_int8_available,
 )
 KNOBS = (MODE, BF16, INT8)
-_KINDS = {"bf16": BF16, "int8": INT8}
+_KINDS = {"bf16": BF16, "int8": INT8}  # precision -> the knob that chooses its kind
 
 
 def mode_of(case: Case) -> Mode:
-    return cast(Mode, discovery.load(_MODES, str(case.get(MODE.name) or "eager")))
+    return _mode(case.get(MODE.name) or "eager")
 
 
 def precision_name(case: Case) -> str:
@@ -62,7 +66,8 @@ def precision_name(case: Case) -> str:
 
 
 def precision_of(case: Case) -> Precision:
-    return cast(Precision, discovery.load(_PRECISIONS, precision_name(case)))
+    precision: Precision = discovery.load(_PRECISIONS, precision_name(case)).PRECISION
+    return precision
 
 
 def check(case: Case) -> None:
@@ -72,33 +77,31 @@ def check(case: Case) -> None:
             raise UnsupportedError(f"{knob.name} is about {word}", f"precision={word}")
     precision, mode = precision_of(case), str(case.get(MODE.name) or "eager")
     name = precision_name(case).replace("_", " ")
-    if mode not in precision.MODES:
-        others = _others(case, mode)
+    if mode not in precision.modes:
         raise UnsupportedError(
             f"torch's {name} does not run in torch.mode={mode}",
-            f"torch.mode={' or '.join(precision.MODES)}{others}",
+            f"torch.mode={' or '.join(precision.modes)}{_other_kind(case, mode)}",
         )
-    if case.device not in precision.DEVICES:
+    if case.device not in precision.devices:
         raise UnsupportedError(f"torch's {name} runs on CPUs only", "device=cpu")
     precision.check(case)
-    mode_of(case).check(case)
 
 
-def _others(case: Case, mode: str) -> str:
-    """The kind of the same precision that runs in this mode, as the end of a hint."""
+def _other_kind(case: Case, mode: str) -> str:
+    """The end of a hint: another kind of the same precision that runs in this mode."""
     knob = _KINDS.get(case.precision)
     if knob is None or not isinstance(knob.values, tuple):
         return ""
     kinds = [
         kind
         for kind in knob.values
-        if mode in precision_of(case.replace(knobs={knob.name: kind})).MODES
+        if mode in precision_of(case.replace(knobs={knob.name: kind})).modes
     ]
     return f", or {knob.name}={kinds[0]}" if kinds else ""
 
 
 def artifact(request: LoadRequest) -> dict[str, object] | None:
-    """What the precision's and the mode's artifacts depend on; None where neither has one."""
+    """What the precision's and the mode's artifacts depend on; None if neither has one."""
     parts = (precision_of(request.case).artifact(request), mode_of(request.case).artifact(request))
     if parts == (None, None):
         return None
@@ -120,7 +123,6 @@ def runner(request: LoadRequest, folder: Path | None) -> Runner:
     return mode_of(request.case).runner(request, lambda: precision.module(request, folder), folder)
 
 
-def calibrated_on(request: LoadRequest) -> str | None:
-    """What the precision looked at, where it is one that looks."""
-    parts = precision_of(request.case).artifact(request) or {}
-    return request.calibrated_on if "calibration" in parts else None
+def is_calibrated(request: LoadRequest) -> bool:
+    """Whether the artifact of the precision depends on the calibration batches."""
+    return "calibration" in (precision_of(request.case).artifact(request) or {})

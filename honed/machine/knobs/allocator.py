@@ -1,4 +1,4 @@
-"""The C library's malloc, or another one preloaded in its place; and glibc's arenas."""
+"""The allocator of a worker (glibc's malloc, or a preloaded one), and glibc's arenas."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from honed.knob import AVAILABLE, Availability, Knob, Span, SpawnEffect, Value
 from honed.machine import libraries
 
-# The file names to look for, the preferred first: Google's small build has no heap profiler.
+# File names in order of preference: the minimal build of tcmalloc has no heap profiler.
 _FILES = {
     "jemalloc": ("libjemalloc",),
     "tcmalloc": ("libtcmalloc_minimal", "libtcmalloc"),
@@ -39,12 +39,12 @@ _ARENAS = "glibc.malloc.arena_max"
 
 
 def find(allocator: str, root: Path = Path("/")) -> Path | None:
-    """The library to preload; None for glibc's own and for one that is not installed."""
+    """The library to preload; None for glibc, and for an allocator that is not installed."""
     return libraries.find(_FILES[allocator], root) if allocator in _FILES else None
 
 
 def kind_of(path: Path | None) -> str | None:
-    """The allocator that a library is, by its file's name."""
+    """The allocator in a library, by the name of the file."""
     if path is None:
         return None
     for kind, files in _FILES.items():
@@ -54,9 +54,9 @@ def kind_of(path: Path | None) -> str | None:
 
 
 def allocator_here() -> Value | None:
-    """Whose malloc this process calls; None for one that has no word here (musl's)."""
+    """The allocator whose malloc this process calls; None for an unknown one, such as musl's."""
     path = libraries.providing("malloc")
-    # The linker's answer and the memory map must agree.
+    # The library that the linker names must also be in the memory map.
     if path is None or path not in libraries.mapped(r"\.so|-linux-"):
         return None
     return kind_of(path)
@@ -69,16 +69,16 @@ def available_value(allocator: Value, root: Path = Path("/")) -> Availability:
         name = f"{_FILES[str(allocator)][-1]}.so"
         return libraries.missing(name, _PACKAGES[str(allocator)], root)
     if libraries.glibc_version() is None:
-        return Availability(False, "this system's C library is not glibc", "leave it unset")
+        return Availability(False, "the C library of this system is not glibc", "leave it unset")
     preloaded = os.environ.get("LD_PRELOAD", "").replace(":", " ").split()
     other = next((p for p in preloaded if kind_of(Path(p)) not in (None, "glibc")), None)
     if other:
-        return Availability(False, f"LD_PRELOAD already brings {other}", "unset LD_PRELOAD")
+        return Availability(False, f"LD_PRELOAD already loads {other}", "unset LD_PRELOAD")
     return AVAILABLE
 
 
 def arenas_here() -> Value | None:
-    """The limit this process was started with, if its malloc has kept to it."""
+    """The limit at the start of this process; None if malloc has made more arenas."""
     limit = libraries.tunable(_ARENAS) or libraries.initial_environment().get("MALLOC_ARENA_MAX")
     used = arenas_in_use()
     if limit is None or not limit.isdigit() or used is None or used > int(limit):
@@ -87,7 +87,7 @@ def arenas_here() -> Value | None:
 
 
 def arenas_in_use() -> int | None:
-    """How many arenas glibc's malloc has made, by malloc_info(3); None under another malloc."""
+    """The number of arenas in malloc_info(3); None if the allocator is not glibc's."""
     if allocator_here() != "glibc":
         return None
     libc = ctypes.CDLL(None)
@@ -108,7 +108,7 @@ def arenas_in_use() -> int | None:
 def _has_arenas() -> Availability:
     if libraries.glibc_version() is not None:
         return AVAILABLE
-    return Availability(False, "arenas are glibc's", "leave it unset")
+    return Availability(False, "only glibc has arenas", "leave it unset")
 
 
 def _preload(allocator: Value) -> SpawnEffect:
@@ -119,7 +119,7 @@ def _preload(allocator: Value) -> SpawnEffect:
 KNOBS = (
     Knob(
         name="allocator",
-        help="whose malloc the workers call, by preload",
+        help="the memory allocator of the workers, by preload",
         values=("glibc", *_FILES),
         phase="spawn",
         available=libraries.can_preload,
@@ -129,7 +129,7 @@ KNOBS = (
     ),
     Knob(
         name="malloc_arenas",
-        help="how many arenas glibc's malloc may spread its threads over (allocator=glibc)",
+        help="the largest number of arenas of glibc's malloc (allocator=glibc)",
         values=Span(1, 256),
         phase="spawn",
         scale="log2",

@@ -1,14 +1,16 @@
-"""The memory policy of a worker: which nodes its pages come from."""
+"""The memory policy of a worker: the nodes that its pages come from."""
 
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Collection
 from pathlib import Path
 
 from honed.errors import UnsupportedError
 from honed.knob import AVAILABLE, Availability, Knob, SpawnEffect, Value
 from honed.machine import affinity, kernel, topology
+from honed.machine.proc import read_text
 
 # linux/mempolicy.h
 _DEFAULT, _BIND, _INTERLEAVE, _LOCAL = 0, 2, 3, 4
@@ -16,54 +18,46 @@ _MODES = {"local": _BIND, "any": _DEFAULT, "interleave": _INTERLEAVE}
 
 
 def memory_policy(policy: Value, cpus: Collection[int]) -> None:
-    """In the worker: `local` means the nodes of its `cpus`."""
-    nodes = () if policy == "any" else _nodes(str(policy), cpus)
+    """Set the policy, in the worker. `local` means the nodes of `cpus`."""
     try:
-        kernel.set_memory_policy(_MODES[str(policy)], nodes)
+        kernel.set_memory_policy(_MODES[str(policy)], policy_nodes(str(policy), cpus))
     except OSError as error:
-        refused = _refusal(error)
-        raise UnsupportedError(f"numa={policy}: {refused.why}", refused.how) from error
+        refusal = _refusal(error)
+        raise UnsupportedError(f"numa={policy}: {refusal.why}", refusal.how) from error
 
 
-def policy_here() -> Value | None:
-    """The word whose policy this thread has; None where it cannot be known or has no word."""
-    try:
-        mode, nodes = kernel.memory_policy()
-    except OSError:
-        return None
-    if mode == _LOCAL or (
-        mode == _BIND and set(nodes) == set(_nodes("local", affinity.allowed_cpus()))
-    ):
+def policy_nodes(policy: str, cpus: Collection[int], root: Path = Path("/")) -> tuple[int, ...]:
+    """The nodes that a policy names for an instance on `cpus`: nodes that its cpuset allows."""
+    if policy == "any":
+        return ()
+    machine = topology.read(root / "sys")
+    of_cpus = {c.node for c in machine.cpus if c.id in cpus}
+    nodes = machine.memory_nodes(of_cpus if policy == "local" else machine.nodes)
+    status = read_text(root / "proc/self/status")
+    match = re.search(r"^Mems_allowed_list:(.*)$", status, re.MULTILINE)
+    allowed = topology.parse_cpus(match[1]) if match else ()
+    return tuple(n for n in nodes if n in allowed) or allowed or nodes
+
+
+def policy_value(
+    mode: int, nodes: Collection[int], cpus: Collection[int], root: Path = Path("/")
+) -> Value | None:
+    """The knob's value for the kernel's mode and nodes; None if no value describes them."""
+    is_local = mode == _BIND and set(nodes) == set(policy_nodes("local", cpus, root))
+    if is_local or mode == _LOCAL:
         return "local"
     return {_DEFAULT: "any", _INTERLEAVE: "interleave"}.get(mode)
 
 
-def _nodes(policy: str, cpus: Collection[int]) -> tuple[int, ...]:
-    here = topology.read()
-    ours = {c.node for c in here.cpus if c.id in cpus} if policy == "local" else here.nodes
-    nodes = here.memory_nodes(ours)
-    granted = _granted_nodes()
-    return tuple(n for n in nodes if n in granted) or tuple(granted) or nodes
-
-
-def _granted_nodes() -> tuple[int, ...]:
-    """The nodes that the cpuset lets this process take memory from."""
-    for line in _lines(Path("/proc/self/status")):
-        name, _, value = line.partition(":")
-        if name == "Mems_allowed_list":
-            return topology.parse_cpus(value)
-    return ()
-
-
-def _lines(path: Path) -> list[str]:
+def _value_in_force() -> Value | None:
     try:
-        return path.read_text().splitlines()
+        return policy_value(*kernel.memory_policy(), affinity.allowed_cpus())
     except OSError:
-        return []
+        return None
 
 
 def _available() -> Availability:
-    """Containers refuse to read a policy exactly where they refuse to set one."""
+    """Whether policies can be set: a container that forbids setting one forbids reading it too."""
     try:
         kernel.memory_policy()
     except OSError as error:
@@ -84,12 +78,12 @@ def _refusal(error: OSError) -> Availability:
 KNOBS = (
     Knob(
         name="numa",
-        help="where memory comes from: the nodes of its own cores, any, or all in turn",
+        help="where memory comes from: the nodes of the instance's cores, any, or all in turn",
         values=("local", "any", "interleave"),
         phase="spawn",
         available=_available,
         spawn=lambda value: SpawnEffect(in_child={"memory_policy": value}),
-        read_back=policy_here,
+        read_back=_value_in_force,
         moot=lambda: "" if len(topology.read().nodes) > 1 else "all memory is in one node",
     ),
 )

@@ -1,4 +1,4 @@
-"""The OpenMP runtime under the engines: GNU's, Intel's or LLVM's, by preload, and its settings."""
+"""The OpenMP runtime of the engines (GNU's, Intel's or LLVM's, by preload), and its settings."""
 
 from __future__ import annotations
 
@@ -38,27 +38,27 @@ _TIMEOUT_S = 20.0
 
 
 def find(runtime: str, root: Path = Path("/")) -> Path | None:
-    """The library to preload. GNU's: torch's own copy first, so that only its place changes."""
+    """The library to preload. For GNU's runtime, the copy that torch brings is preferred."""
     first = (Path(sysconfig.get_path("purelib")) / "torch/lib",) if runtime == "gnu" else ()
     name = _FILES[runtime]
-    # By the file behind the links: conda calls LLVM's runtime by Intel's name too.
+    # The file behind the links decides: conda links Intel's name to LLVM's runtime.
     return libraries.find([name], root, lambda path: kind_of(path) == runtime, first)
 
 
 def kind_of(path: Path) -> str | None:
-    """The runtime that a library is. Wheels carry copies with a hash in the name."""
+    """The runtime in a library, by the file's name. Copies in wheels have a hash in the name."""
     stem = re.split(r"[-.]", path.name)[0]
     return next((kind for kind, name in _FILES.items() if stem == name), None)
 
 
 def runtime() -> Path | None:
-    """The runtime that serves this process; None if there is none, or no telling which."""
+    """The runtime that this process uses; None if there is none, or if several are loaded."""
     for symbol in ("GOMP_parallel", "omp_get_max_threads"):
         path = libraries.providing(symbol)
         if path is not None and kind_of(path):
             return path
-    found = [p for p in libraries.mapped(r"^lib(gomp|iomp5|omp)\b") if kind_of(p)]
-    return found[0] if len(found) == 1 else None
+    paths = [p for p in libraries.mapped(r"^lib(gomp|iomp5|omp)\b") if kind_of(p)]
+    return paths[0] if len(paths) == 1 else None
 
 
 def runtime_here() -> Value | None:
@@ -66,13 +66,8 @@ def runtime_here() -> Value | None:
     return kind_of(path) if path else None
 
 
-def max_threads() -> int | None:
-    """How many threads the loaded runtime would use in a parallel region begun here."""
-    return _ask("omp_get_max_threads")
-
-
 def _ask(function: str) -> int | None:
-    """The answer of the runtime that is loaded already; None if it has no such function."""
+    """The result of a function of the loaded runtime; None if it has no such function."""
     path = runtime()
     if path is None:
         return None
@@ -85,24 +80,24 @@ def _ask(function: str) -> int | None:
 
 
 def _binding_here() -> Value | None:
-    found = _ask("omp_get_proc_bind")
-    return None if found is None else _BINDINGS.get(found)
+    binding = _ask("omp_get_proc_bind")
+    return None if binding is None else _BINDINGS.get(binding)
 
 
 def _wait_here() -> Value | None:
-    found = re.search(r"OMP_WAIT_POLICY\s*=\s*'(\w+)'", _displayed() or "")
-    return found[1].lower() if found else None
+    match = re.search(r"OMP_WAIT_POLICY\s*=\s*'(\w+)'", _displayed() or "")
+    return match[1].lower() if match else None
 
 
 def _displayed() -> str | None:
-    """The settings as the loaded runtime prints them (OpenMP 5.1, omp_display_env)."""
+    """The settings that the loaded runtime prints (OpenMP 5.1, omp_display_env)."""
     path = runtime()
     if path is None:
         return None
     with contextlib.suppress(OSError, AttributeError):
         show = ctypes.CDLL(str(path), mode=os.RTLD_NOLOAD | os.RTLD_LAZY).omp_display_env
         return _stderr_of(lambda: show(0))
-    # Older ones print them only as they are loaded: the same file, started the same way.
+    # Older runtimes print them only while they load: load the same file in another process.
     environment = libraries.initial_environment() | {"OMP_DISPLAY_ENV": "TRUE"}
     environment.pop("LD_PRELOAD", None)
     load = "import ctypes, sys; ctypes.CDLL(sys.argv[1])"
@@ -118,15 +113,15 @@ def _displayed() -> str | None:
 
 
 def _stderr_of(call: Callable[[], object]) -> str:
-    """C code prints past sys.stderr, so the descriptor itself is turned."""
+    """What C code prints during `call`; it bypasses sys.stderr, so descriptor 2 is redirected."""
     with tempfile.TemporaryFile() as file:
-        kept = os.dup(2)
+        original = os.dup(2)
         os.dup2(file.fileno(), 2)
         try:
             call()
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(original, 2)
+            os.close(original)
         file.seek(0)
         return file.read().decode(errors="replace")
 
@@ -140,14 +135,14 @@ def available_value(value: Value, root: Path = Path("/")) -> Availability:
 def _has_runtime() -> Availability:
     if runtime() or any(find(kind) for kind in _FILES):
         return AVAILABLE
-    return Availability(False, "no OpenMP runtime is here", "pip install torch, which brings one")
+    return Availability(False, "no OpenMP runtime is installed", "pip install torch brings one")
 
 
 def _has_kmp() -> Availability:
-    """KMP_ settings mean something to Intel's and LLVM's runtimes only."""
+    """Whether a runtime with KMP_ settings is installed: only Intel's and LLVM's have them."""
     if runtime_here() in ("intel", "llvm") or find("intel") or find("llvm"):
         return AVAILABLE
-    why = "neither Intel's nor LLVM's OpenMP runtime is here, and GNU's has no such setting"
+    why = "neither Intel's nor LLVM's OpenMP runtime is installed; GNU's has no such setting"
     return Availability(False, why, "pip install intel-openmp, then add openmp=intel")
 
 
@@ -166,7 +161,7 @@ def _bind(value: Value) -> SpawnEffect:
 KNOBS = (
     Knob(
         name="openmp",
-        help="whose OpenMP runtime the engines' thread pools use, by preload",
+        help="the OpenMP runtime of the engines' thread pools, by preload",
         values=tuple(_FILES),
         phase="spawn",
         pool="openmp",
@@ -189,7 +184,7 @@ KNOBS = (
     ),
     Knob(
         name="omp_affinity",
-        help="whether pool threads are tied to cores: not, to neighbours, or spread out",
+        help="how pool threads are bound to cores: not at all, to neighbours, or spread out",
         values=tuple(_BIND_WORDS),
         phase="spawn",
         pool="openmp",

@@ -1,4 +1,4 @@
-"""Transparent huge pages, for this process alone; the system's own mode is only read here."""
+"""Transparent huge pages for one process; the mode of the system is read here, never changed."""
 
 from __future__ import annotations
 
@@ -12,37 +12,35 @@ from honed.errors import UnsupportedError
 from honed.knob import AVAILABLE, Availability, Knob, SpawnEffect, Value
 from honed.machine import kernel, libraries
 from honed.machine.facts import chosen
+from honed.machine.proc import kilobytes, read_int, read_text
 
 _SYSFS = Path("/sys/kernel/mm/transparent_hugepage")
 _SET_MODE = "echo {} | sudo tee " + str(_SYSFS / "enabled")
 
-# linux/prctl.h, since 6.18: only what asked for huge pages by madvise(2) still gets them.
+# linux/prctl.h, since 6.18: only memory with madvise(2) still gets huge pages.
 _EXCEPT_ADVISED = 1 << 1
 _DISABLED, _DISABLED_EXCEPT_ADVISED = 1, 1 | _EXCEPT_ADVISED
 
-# Each allocator's own way to ask for huge pages where the system's mode is madvise: glibc since
-# 2.35 (NEWS), jemalloc 5 (opt.thp), mimalloc 2.0 and, renamed, 2.1. tcmalloc has none.
+# How each allocator is told to use madvise(2), for systems whose mode is madvise: glibc since 2.35
+# (NEWS), jemalloc 5 (opt.thp), mimalloc 2.0 and, renamed, 2.1. tcmalloc has no such setting.
 _ADVISE = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     "MALLOC_CONF": "thp:always",
     "MIMALLOC_LARGE_OS_PAGES": "1",
     "MIMALLOC_ALLOW_LARGE_OS_PAGES": "1",
 }
-_FRESH_BYTES = 48 * 2**20  # above glibc's largest mmap threshold, 32 MiB: never recycled memory
-_LARGEST_PROBE_BYTES = 8 * 2**20  # where a huge page is larger (64 KiB base pages), no probe
+_FRESH_BYTES = 48 * 2**20  # above glibc's largest mmap threshold, 32 MiB: never reused memory
+_LARGEST_PROBE_BYTES = 8 * 2**20  # larger huge pages (64 KiB base pages) are not probed
 
 
 def system_mode(sysfs: Path = _SYSFS) -> str | None:
-    """always, madvise or never; None for a kernel without huge pages."""
-    try:
-        return chosen((sysfs / "enabled").read_text())
-    except OSError:
-        return None
+    """The mode of the system: always, madvise or never; None if the kernel has no huge pages."""
+    return chosen(read_text(sysfs / "enabled"))
 
 
 def set_thp(mode: Value, _cpus: Collection[int]) -> None:
-    """In the worker: how much of the system's mode reaches this process."""
-    arguments: tuple[int, ...] = (0,)  # an inherited ban is lifted
+    """Forbid or allow huge pages for this process, in the worker, within the system's mode."""
+    arguments: tuple[int, ...] = (0,)  # allows huge pages even if the parent forbade them
     if mode == "never":
         arguments = (1,)
     elif mode == "madvise" and system_mode() == "always":
@@ -56,7 +54,7 @@ def set_thp(mode: Value, _cpus: Collection[int]) -> None:
 
 
 def thp_here() -> Value | None:
-    """What memory from malloc gets in this process: `always` only if a huge page really came."""
+    """The value in force for memory from malloc: `always` only if a test block got a huge page."""
     disabled = kernel.prctl(kernel.PR_GET_THP_DISABLE)
     mode = system_mode()
     if disabled == _DISABLED or mode in ("never", None):
@@ -65,22 +63,17 @@ def thp_here() -> Value | None:
         return "madvise"
     if _malloc_gives_huge_pages():
         return "always"
-    # Where it should have come and did not (memory too fragmented), nothing is proven.
+    # A missing huge page under the mode `always` (memory is fragmented) proves nothing.
     return "madvise" if mode == "madvise" else None
 
 
 def huge_bytes() -> int | None:
-    """AnonHugePages of this whole process (proc(5), smaps_rollup)."""
-    try:
-        text = Path("/proc/self/smaps_rollup").read_text()
-    except OSError:
-        return None
-    found = re.search(r"^AnonHugePages:\s+(\d+) kB", text, re.MULTILINE)
-    return int(found[1]) * 1024 if found else None
+    """The memory of this process in huge pages (proc(5), smaps_rollup)."""
+    return kilobytes(read_text(Path("/proc/self/smaps_rollup")), "AnonHugePages")
 
 
 def _malloc_gives_huge_pages() -> bool:
-    """Touch one byte of a fresh block and see whether a whole huge page came with it."""
+    """Whether the process gains a whole huge page when it touches one byte of a new block."""
     page_bytes = _page_bytes()
     before = huge_bytes()
     if before is None or page_bytes > _LARGEST_PROBE_BYTES:
@@ -92,7 +85,7 @@ def _malloc_gives_huge_pages() -> bool:
     if not block:
         return False
     try:
-        # The second boundary inside: an allocator's header may have touched the page before.
+        # The second boundary in the block: the allocator may have touched the page before it.
         ctypes.memset((block // page_bytes + 2) * page_bytes, 1, 1)
         return (huge_bytes() or 0) >= before + page_bytes
     finally:
@@ -100,10 +93,7 @@ def _malloc_gives_huge_pages() -> bool:
 
 
 def _page_bytes() -> int:
-    try:
-        return int((_SYSFS / "hpage_pmd_size").read_text())
-    except (OSError, ValueError):
-        return 2 * 2**20
+    return read_int(_SYSFS / "hpage_pmd_size") or 2 * 2**20
 
 
 def _available() -> Availability:
@@ -124,11 +114,11 @@ def available_value(value: Value) -> Availability:
         return Availability(False, "the system's mode is never", _SET_MODE.format("madvise"))
     if value == "madvise" and mode == "always" and _kernel_version() < (6, 18):
         why = (
-            "the system's mode is always, and a process can narrow it to madvise since Linux 6.18"
+            "the system's mode is always, and only Linux 6.18 or newer can narrow it for a process"
         )
         return Availability(False, why, _SET_MODE.format("madvise"))
     if value == "always" and mode == "madvise" and (libraries.glibc_version() or (0,)) < (2, 35):
-        why = "the system's mode is madvise, and glibc's malloc asks for huge pages since 2.35"
+        why = "the system's mode is madvise, and only glibc 2.35 or newer uses madvise in malloc"
         return Availability(False, why, _SET_MODE.format("always"))
     return AVAILABLE
 
@@ -145,7 +135,7 @@ def _spawn(value: Value) -> SpawnEffect:
 KNOBS = (
     Knob(
         name="thp",
-        help="huge pages for the worker's memory: always, where asked by madvise, or never",
+        help="huge pages for the worker's memory: always, only with madvise, or never",
         values=("always", "madvise", "never"),
         phase="spawn",
         available=_available,

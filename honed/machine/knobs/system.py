@@ -1,4 +1,4 @@
-"""Settings of the whole machine: changed only when allowed, and put back however the run ends."""
+"""Settings of the whole machine: changed only with permission, restored however the run ends."""
 
 from __future__ import annotations
 
@@ -38,10 +38,9 @@ KNOBS = (THP_SYSTEM,)
 
 @contextlib.contextmanager
 def changed(knobs: Mapping[str, Value], *, allowed: bool, path: Path = _THP) -> Iterator[None]:
-    """The machine as `knobs` ask for inside the block, and as it was after it.
+    """Change the machine for the time of the block; restore it also after an error or a signal.
 
-    Put back after an error, Ctrl-C and SIGTERM too. UnsupportedError where it is not allowed or
-    the kernel refuses.
+    Raises UnsupportedError if the change is not `allowed`, or if the kernel refuses it.
     """
     mode = knobs.get(THP_SYSTEM.name)
     before = pages.system_mode(path.parent)
@@ -51,7 +50,7 @@ def changed(knobs: Mapping[str, Value], *, allowed: bool, path: Path = _THP) -> 
     if not allowed:
         raise UnsupportedError(
             f"thp_system={mode} changes the whole machine (it is {before})",
-            "add --allow-system-changes; it is put back afterwards",
+            "add --allow-system-changes; the old value is restored afterwards",
         )
     with _terminable():
         try:
@@ -72,17 +71,17 @@ def _write(path: Path, mode: str) -> None:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM and a closed terminal end the process by an exception, so that blocks are left."""
+    """Turns SIGTERM and SIGHUP into an exception, so that `finally` blocks run."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    ours = [s for s in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) == signal.SIG_DFL]
-    for number in ours:
+    signals = [s for s in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) == signal.SIG_DFL]
+    for number in signals:
         signal.signal(number, _raise)
     try:
         yield
     finally:
-        for number in ours:
+        for number in signals:
             signal.signal(number, signal.SIG_DFL)
 
 

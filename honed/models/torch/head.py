@@ -9,20 +9,17 @@ from typing import Any
 
 import torch
 
+from honed.case import FEATURES
 from honed.models.heads import output_names
-from honed.models.tasks import FEATURES
 
 
-def wrap(module: Any, task: str, pooling: str) -> Any:
-    """A torch module that takes `input_names` positionally and returns `output_names` as a tuple.
+class Head(torch.nn.Module):  # type: ignore[misc]  # torch is not type-checked here
+    """A model that takes its inputs positionally and returns its outputs as a tuple.
 
     It can be traced, compiled and exported, because it has no dicts, no optional outputs and no
     branches on values.
     """
-    return Head(module, task, pooling)
 
-
-class Head(torch.nn.Module):  # type: ignore[misc]  # torch is not type-checked here
     def __init__(self, module: Any, task: str, pooling: str) -> None:
         super().__init__()
         self.module = module

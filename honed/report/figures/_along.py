@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from honed.record import Record
-from honed.report.evidence import SUBJECT, Evidence, Point, Reading, latency, pool, throughput
+from honed.report.evidence import Evidence, Point, Reading, latency, pool, throughput
 from honed.report.figures.base import Picture, titled
 from honed.report.findings import fastest, listed, reference, times, winners
 from honed.report.panels.lines import Lines, Series
 from honed.report.style import Style
 from honed.show.numbers import plain
+from honed.show.rows import SUBJECT
 
 MOST_LINES = 12  # more cannot be followed, whatever their hues and marks
 _SPLIT_LAST = ("precision", "backend")

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from honed.record import Record
-from honed.report.evidence import SHAPE, SUBJECT, Evidence, latency, pool
+from honed.report.evidence import Evidence, latency, pool
 from honed.report.figures._along import paint
 from honed.report.style import Style
+from honed.show.rows import SHAPE, SUBJECT
 
 MOST_ROWS = 16
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from honed.knob import Value
 from honed.record import Record
+from honed.report.browser import escaped
 from honed.report.evidence import Evidence
-from honed.report.panels.base import escaped
 from honed.report.study import Goal, Spot, StudyFacts, Tried, setting_word
 from honed.report.style import Style
 from honed.show.numbers import plain

@@ -36,6 +36,10 @@ class Picture:
     solids: tuple[Solid, ...] = ()
     marked: bool = True
 
+    def all_panels(self) -> tuple[Panel | Solid, ...]:
+        """The panels of the page: those in space come last."""
+        return (*self.panels, *self.solids)
+
     def legend(self) -> Legend:
         """Of all panels together, each label once; one alone needs no legend."""
         found = dict(entry for panel in self.panels for entry in panel.legend())

@@ -7,14 +7,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from honed.record import Record
-from honed.report.evidence import SUBJECT, Evidence, Point, latency, pool, throughput
+from honed.report.browser import escaped
+from honed.report.evidence import Evidence, Point, latency, pool, throughput
 from honed.report.figures._along import paint
 from honed.report.figures.base import Picture, titled
-from honed.report.panels.base import escaped, told
+from honed.report.panels.base import value_text
 from honed.report.panels.cloud import Cloud, Dot, Group, Trail
 from honed.report.study import front
 from honed.report.style import Style
 from honed.show.numbers import plain
+from honed.show.rows import SUBJECT
 
 ORDER = 45
 _FEWEST = 3
@@ -103,8 +105,12 @@ def _panel(found: Sequence[Setting], best: Sequence[Setting]) -> Cloud:
 
 def _dot(of: Setting) -> Dot:
     ids = ", ".join(r.id[:8] for r in of.calls.records[:4])
-    lines = [f"<b>{escaped(of.label)}</b>", told(of.calls, 1e3, "ms"), told(of.rate, 1.0, "/s"),
-             f"record {ids}"]  # fmt: skip
+    lines = [
+        f"<b>{escaped(of.label)}</b>",
+        value_text(of.calls, 1e3, "ms"),
+        value_text(of.rate, 1.0, "/s"),
+        f"record {ids}",
+    ]
     return Dot(of.calls.value * 1e3, of.rate.value, "<br>".join(lines), not of.ok)
 
 

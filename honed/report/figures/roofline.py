@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from honed.record import Record
-from honed.report.evidence import SUBJECT, Ends, Evidence, pool
+from honed.report.evidence import Ends, Evidence, pool
 from honed.report.figures._along import MOST_LINES, paint
 from honed.report.figures.base import Picture, titled
 from honed.report.findings import listed
 from honed.report.panels.lines import Level, Lines, Series
 from honed.show.numbers import plain
+from honed.show.rows import SUBJECT
 
 ORDER = 80
 _GIGA = 1e-9

@@ -11,7 +11,7 @@ from honed.report.figures import _study
 from honed.report.figures.base import Picture, titled
 from honed.report.findings import listed
 from honed.report.panels.parallel import Bundle, Parallel, Rail, Way
-from honed.report.panels.ticks import ticks, wide
+from honed.report.panels.ticks import scale_for
 from honed.report.study import Goal, Spot, StudyFacts, setting_word, value_word
 from honed.report.style import Style
 from honed.show.numbers import plain
@@ -115,21 +115,11 @@ def _meet(key: str, values: list[Value | None]) -> Meet:
 def _outcome(goal: Goal, values: Sequence[float]) -> tuple[Rail, Meet]:
     """The last rail is of numbers, logarithmic where they span much."""
     known = sorted(values)
-    asked = ticks(known)
-    log = wide(known)
-    low, high = asked["range"]
-
-    def at(value: float) -> float:
-        exact = math.log10(value) if log else value
-        return (exact - low) / (high - low) if high > low else 0.5
-
-    if log:
-        marks = list(asked["tickvals"])
-    else:
-        marks = [known[0] + (known[-1] - known[0]) * i / 4 for i in range(5)]
-    shown = {plain(m, 2 if log else 3): at(m) for m in marks}
+    scale = scale_for(known)
+    marks = scale.ticks or [known[0] + (known[-1] - known[0]) * i / 4 for i in range(5)]
+    shown = {plain(mark, 2 if scale.log else 3): scale.share(mark) for mark in marks}
     rail = Rail(goal.title, tuple((x, text) for text, x in shown.items()))
-    return rail, lambda s: at(s.values[0])
+    return rail, lambda s: scale.share(s.values[0])
 
 
 def _sentence(study: StudyFacts, kinds: dict[str, list[Spot]], keys: Sequence[str]) -> str:

@@ -30,6 +30,7 @@
       const box = document.getElementById(`${picture.name}--${index}`);
       if (!box.clientWidth) return; // in space, and on paper
       const { data: traces, layout } = coloured(panel);
+      layout.template = coloured(data.template);
       // A finger that scrolls the page must not be caught by a form that turns.
       if (layout.scene && matchMedia("(pointer: coarse)").matches) layout.scene.dragmode = false;
       for (const trace of traces) trace.visible = !off.has(trace.meta);

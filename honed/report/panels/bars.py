@@ -1,21 +1,27 @@
-"""Rows of bars with their labels above them: room for long names on a narrow screen."""
+"""Rows of bars. In the browser the labels stand above them, so that long names fit a telephone."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from honed.report.browser import LABEL_PX, figure, objects, row_labels, rows_axis
 from honed.report.evidence import Point
-from honed.report.panels.base import Legend, escaped, hover, told
-from honed.report.style import INK, MUTED, Style, axis, bare, layout
+from honed.report.panels.base import PAGE_IN, Legend, errors, hover, value_text
+from honed.report.paper import dress_rows
+from honed.report.style import INK, Style
 
-_BAR_PX, _LABEL_PX, _GAP_PX = 13, 19, 9
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+_BAR_PX, _GAP_PX = 13, 9
 _PX_PER_IN = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """`kind` names it in the legend where a row has several; its end tells its value otherwise."""
+    """`kind` names the bar in the legend where a row has several bars."""
 
     kind: str
     style: Style
@@ -30,7 +36,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """`scale` turns values into `unit`."""
+    """`scale` turns values into `unit`. A row's only bar has its value as text."""
 
     title: str
     rows: tuple[Row, ...]
@@ -38,113 +44,84 @@ class Bars:
     scale: float = 1.0
 
     @property
-    def height_in(self) -> float:
-        return 0.4 + sum(_beside_px(row) for row in self.rows) / _PX_PER_IN
+    def size_in(self) -> tuple[float, float]:
+        return PAGE_IN, 0.4 + self._height_px(0) / _PX_PER_IN
 
     def legend(self) -> Legend:
         kinds = {b.kind: b.style for row in self.rows for b in row.bars}
-        return list(kinds.items()) if self._grouped() else ()
+        return list(kinds.items()) if self._is_grouped() else ()
 
-    def plotly(self) -> dict[str, Any]:
-        traces, notes, top = [], [], 0.0
-        for row in self.rows:
-            notes.append(_note(escaped(row.label), top, 0, INK))
-            if not self._grouped():
-                notes.append(_note(told(row.bars[0].point, self.scale, self.unit), top, 1, INK))
-            for index, bar in enumerate(row.bars):
-                middle = top + _LABEL_PX + (index + 0.5) * _BAR_PX
-                traces.append(self._trace(row, bar, middle))
-            top += self._row_px(row)
-        across = axis(showgrid=True, rangemode="tozero", range=[0, self._most() * 1.03])
-        down = {"range": [top, 0], "visible": False, "fixedrange": True}
-        return {
-            "data": traces,
-            "layout": layout(round(top) + 48, xaxis=across, yaxis=down, annotations=notes,
-                             barmode="overlay"),
-        }  # fmt: skip
+    def plotly(self) -> Figure:
+        traces, labels = [], []
+        for row, top in self._tops(LABEL_PX):
+            value = "" if self._is_grouped() else self._text(row.bars[0])
+            labels += row_labels(top, row.label, value)
+            traces += [
+                self._trace(row, bar, top + LABEL_PX + (index + 0.5) * _BAR_PX)
+                for index, bar in enumerate(row.bars)
+            ]
+        height = self._height_px(LABEL_PX)
+        return figure(
+            traces, height + 48, xaxis={"range": [0, self._most() * 1.03]},
+            yaxis=rows_axis(height), annotations=labels,
+        )  # fmt: skip
 
     def draw(self, axes: Any) -> None:
-        top, middles = 0.0, []
-        for row in self.rows:
+        middles = []
+        for row, top in self._tops(0):
             start = top + _GAP_PX / 2
             for index, bar in enumerate(row.bars):
-                middle = start + (index + 0.5) * _BAR_PX
-                self._draw(axes, bar, middle)
-                if not self._grouped():
-                    axes.annotate(told(bar.point, self.scale, self.unit),
-                                  (bar.point.high * self.scale, middle), (4, 0), va="center",
-                                  textcoords="offset points", fontsize=7, color=INK)  # fmt: skip
+                self._draw_bar(axes, bar, start + (index + 0.5) * _BAR_PX)
             middles.append(start + len(row.bars) * _BAR_PX / 2)
-            top += _beside_px(row)
-        bare(axes)
-        axes.set_yticks(middles, [row.label for row in self.rows], fontsize=7.5)
-        axes.tick_params(axis="y", length=0)
-        axes.grid(visible=False, axis="y")
-        axes.set_ylim(top, 0)
-        axes.set_xlim(0, self._most() * (1.05 if self._grouped() else 1.35))
-        axes.set_title(self.title, fontsize=8.5, color=INK, loc="left")
+        dress_rows(axes, self.title, middles, [row.label for row in self.rows])
+        axes.set_ylim(self._height_px(0), 0)
+        axes.set_xlim(0, self._most() * (1.05 if self._is_grouped() else 1.35))
 
-    def _draw(self, axes: Any, bar: Bar, middle: float) -> None:
-        point, doubtful = bar.point, not bar.point.ok
+    def _draw_bar(self, axes: Any, bar: Bar, middle: float) -> None:
+        point, colour = bar.point, bar.style.colour
         value = point.value * self.scale
         axes.barh(
-            middle, value, _BAR_PX * 0.84, color="none" if doubtful else bar.style.colour,
-            edgecolor=bar.style.colour, hatch="////" if doubtful else None, linewidth=1,
+            middle, value, _BAR_PX * 0.84, color=colour if point.ok else "none",
+            edgecolor=colour, hatch=None if point.ok else "////", linewidth=1,
         )  # fmt: skip
         if point.ends:
-            error = [[max(0.0, value - point.low * self.scale)],
-                     [max(0.0, point.high * self.scale - value)]]  # fmt: skip
-            axes.errorbar(value, middle, xerr=error, color=INK, capsize=2, elinewidth=0.9)
+            reach = [[end] for end in errors(point, self.scale)]
+            axes.errorbar(value, middle, xerr=reach, color=INK, capsize=2, elinewidth=0.9)
+        if not self._is_grouped():
+            axes.annotate(self._text(bar), (point.high * self.scale, middle), (4, 0),
+                          va="center", textcoords="offset points", fontsize=7,
+                          color=INK)  # fmt: skip
 
-    def _trace(self, row: Row, bar: Bar, middle: float) -> dict[str, Any]:
-        point = bar.point
-        fill: dict[str, Any] = {"color": bar.style.colour}
-        if not point.ok:  # hatched: what is not proven, or not the same answer
+    def _trace(self, row: Row, bar: Bar, middle: float) -> Any:
+        point, colour = bar.point, bar.style.colour
+        fill: dict[str, Any] = {"color": colour}
+        if not point.ok:  # hatched: unproven or diverged
             fill["pattern"] = {"shape": "/", "fillmode": "replace", "size": 6, "solidity": 0.35,
-                               "fgcolor": bar.style.colour}  # fmt: skip
-            fill["line"] = {"color": bar.style.colour, "width": 1}
-        trace: dict[str, Any] = {
-            "type": "bar",
-            "orientation": "h",
-            "x": [point.value * self.scale],
-            "y": [middle],
-            "width": [_BAR_PX * 0.84],
-            "marker": fill,
-            "hoverinfo": "text",
-            "hovertext": [hover(f"{row.label}{_kind(bar)}", point, self.scale, self.unit)],
-            "meta": bar.kind,
-        }
-        if point.ends:
-            trace["error_x"] = {
-                "type": "data", "symmetric": False, "color": INK, "thickness": 1.2, "width": 3,
-                "arrayminus": [max(0.0, point.value - point.low) * self.scale],
-                "array": [max(0.0, point.high - point.value) * self.scale],
-            }  # fmt: skip
-        return trace
+                               "fgcolor": colour}  # fmt: skip
+            fill["line"] = {"color": colour, "width": 1}
+        below, above = errors(point, self.scale)
+        label = f"{row.label}: {bar.kind}" if bar.kind else row.label
+        return objects().Bar(
+            x=[point.value * self.scale], y=[middle], width=[_BAR_PX * 0.84], marker=fill,
+            error_x={"arrayminus": [below], "array": [above]} if point.ends else None,
+            hovertext=[hover(label, point, self.scale, self.unit)], meta=bar.kind,
+        )  # fmt: skip
 
-    def _grouped(self) -> bool:
+    def _text(self, bar: Bar) -> str:
+        return value_text(bar.point, self.scale, self.unit)
+
+    def _is_grouped(self) -> bool:
         return any(len(row.bars) > 1 for row in self.rows)
 
-    def _row_px(self, row: Row) -> float:
-        return _LABEL_PX + len(row.bars) * _BAR_PX + _GAP_PX
+    def _tops(self, label_px: int) -> Iterator[tuple[Row, float]]:
+        """Each row and where it begins, when `label_px` are left for a label above its bars."""
+        top = 0.0
+        for row in self.rows:
+            yield row, top
+            top += label_px + len(row.bars) * _BAR_PX + _GAP_PX
+
+    def _height_px(self, label_px: int) -> int:
+        return sum(label_px + len(row.bars) * _BAR_PX + _GAP_PX for row in self.rows)
 
     def _most(self) -> float:
         return max(b.point.high * self.scale for row in self.rows for b in row.bars)
-
-
-def _beside_px(row: Row) -> float:
-    """Where the label stands beside the bars, as in the PNG."""
-    return len(row.bars) * _BAR_PX + _GAP_PX
-
-
-def _kind(bar: Bar) -> str:
-    return f": {bar.kind}" if bar.kind else ""
-
-
-def _note(text: str, top: float, side: int, colour: str) -> dict[str, Any]:
-    """Words on the line above a bar: 0 at its beginning, 1 at the right border."""
-    return {
-        "xref": "paper", "x": side, "xanchor": "right" if side else "left", "y": top + 1,
-        "yanchor": "top", "text": text, "showarrow": False, "borderpad": 0,
-        "font": {"size": 12, "color": colour or MUTED},
-    }  # fmt: skip

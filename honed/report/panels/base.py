@@ -1,34 +1,40 @@
-"""What every panel gives: the same data for Plotly and for matplotlib."""
+"""What every panel offers: one set of data, drawn by Plotly and by matplotlib."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from honed.report.browser import escaped
 from honed.report.evidence import Point
 from honed.report.style import Style
 from honed.show.numbers import measured
 
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
 Legend = Sequence[tuple[str, Style]]
+PAGE_IN = 7.2  # a panel as wide as the page
+HALF_PAGE_IN = PAGE_IN / 2
 
 
 class Panel(Protocol):
-    """One pair of axes. A form of one's own needs only these."""
+    """One pair of axes. A new form of panel needs only these."""
 
     @property
     def title(self) -> str: ...
 
     @property
-    def height_in(self) -> float:
-        """How high matplotlib shall draw it."""
+    def size_in(self) -> tuple[float, float]:
+        """The width and the height that the panel needs in a PNG."""
 
     def legend(self) -> Legend:
-        """Which lines or bars there are, if the panel itself does not name them."""
+        """The lines or bars that the panel does not name beside them."""
 
-    def plotly(self) -> dict[str, Any]:
-        """Plotly's `data` and `layout`, in the light colours of `look`.
+    def plotly(self) -> Figure:
+        """The browser's figure, in the light colours of `style`.
 
-        A trace whose `meta` is a legend's label can be switched on and off there.
+        The legend's button switches the traces whose `meta` is its label.
         """
 
     def draw(self, axes: Any) -> None:
@@ -36,33 +42,34 @@ class Panel(Protocol):
 
 
 class Solid(Protocol):
-    """A form in space: on screens only, where it can be turned; a panel says the same flat."""
+    """A form in space. It is drawn on screens only, beside a panel that shows the same flat."""
 
     @property
     def title(self) -> str: ...
 
-    def plotly(self) -> dict[str, Any]: ...
+    def plotly(self) -> Figure: ...
 
 
-def told(point: Point, scale: float, unit: str) -> str:
-    """`45.23 ±0.12 ms`, and what is wrong with it."""
-    value = measured(point.value, point.ends, scale)
-    return f"{value}{f' {unit}' if unit else ''}{doubtful(point)}"
+def value_text(point: Point, scale: float, unit: str) -> str:
+    """`45.23 ±0.12 ms`, with the status where it is not ok."""
+    parts = [
+        measured(point.value, point.ends, scale),
+        unit,
+        "" if point.ok else f"({point.status})",
+    ]
+    return " ".join(filter(None, parts))
 
 
-def doubtful(point: Point) -> str:
-    return "" if point.ok else f" ({point.status})"
+def errors(point: Point, scale: float) -> tuple[float, float]:
+    """How far the interval reaches below and above the value."""
+    return (max(0.0, point.value - point.low) * scale, max(0.0, point.high - point.value) * scale)
 
 
 def hover(label: str, point: Point, scale: float, unit: str) -> str:
-    """What the pointer reads: the value, its records, and what makes them doubtful."""
+    """The text beside the pointer: the value, its records, and their doubts."""
     ids = ", ".join(r.id[:8] for r in point.records[:4])
     more = f" and {len(point.records) - 4} more" if len(point.records) > 4 else ""
-    doubts = dict.fromkeys(d.kind.replace("_", " ") for r in point.records for d in r.doubts)
-    lines = [f"<b>{escaped(label)}</b>", told(point, scale, unit), f"record {ids}{more}"]
-    return "<br>".join([*lines, *([f"doubts: {', '.join(doubts)}"] if doubts else [])])
-
-
-def escaped(text: str) -> str:
-    """Plotly reads its texts as a little HTML."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    lines = [f"<b>{escaped(label)}</b>", value_text(point, scale, unit), f"record {ids}{more}"]
+    if doubts := dict.fromkeys(d.kind.replace("_", " ") for r in point.records for d in r.doubts):
+        lines.append(f"doubts: {', '.join(doubts)}")
+    return "<br>".join(lines)

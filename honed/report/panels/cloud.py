@@ -1,15 +1,20 @@
-"""A cloud of dots on two axes of numbers, lines through some of them, failures along the foot."""
+"""Dots on two axes of numbers, lines through some of them, failed trials along the foot."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from honed.report.panels.base import Legend
-from honed.report.panels.ticks import scale, ticks, wide
-from honed.report.style import CROSS, INK, MUTED, PAPER, Style, axis, bare, layout
+from honed.report.browser import figure, marks, objects
+from honed.report.panels.base import PAGE_IN, Legend
+from honed.report.panels.ticks import Scale, scale_for
+from honed.report.paper import dress
+from honed.report.style import CROSS, PAPER, Style
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
 
 FAILED = "no result"
 _FAILED_STYLE = Style(6, CROSS)
@@ -17,7 +22,7 @@ _FAILED_STYLE = Style(6, CROSS)
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """`text` is what the pointer reads, escaped; hollow: it may not be chosen."""
+    """`text`: what is shown beside the pointer, escaped. `hollow`: it must not be chosen."""
 
     x: float
     y: float
@@ -34,7 +39,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Trail:
-    """A line from point to point; in steps where the value holds until the next one."""
+    """A line from point to point; in steps where a value holds until the next point."""
 
     label: str
     style: Style
@@ -44,8 +49,8 @@ class Trail:
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """`failed`: the x of what has no y, and what the pointer reads there. An axis is logarithmic
-    where its values span much."""
+    """`failed`: the x and the pointer's text of what has no y. An axis is logarithmic where its
+    values span much."""
 
     name: str
     x_title: str
@@ -53,32 +58,47 @@ class Cloud:
     trails: tuple[Trail, ...] = ()
     failed: tuple[tuple[float, str], ...] = ()
     whole_x: bool = False  # x counts something: never logarithmic
-    height_in: float = 3.0
 
     @property
     def title(self) -> str:
-        return f"{self.name}{', logarithmic' if wide(self._ys()) else ''}"
+        return f"{self.name}{', logarithmic' if self._y_scale().log else ''}"
+
+    @property
+    def size_in(self) -> tuple[float, float]:
+        return PAGE_IN, 3.0
 
     def legend(self) -> Legend:
-        found = [(g.label, g.style) for g in self.groups if g.dots]
-        found += [(t.label, t.style) for t in self.trails]
-        return [*found, *([(FAILED, _FAILED_STYLE)] if self.failed else [])]
+        entries = [(g.label, g.style) for g in self.groups if g.dots]
+        entries += [(t.label, t.style) for t in self.trails]
+        return [*entries, *([(FAILED, _FAILED_STYLE)] if self.failed else [])]
 
-    def plotly(self) -> dict[str, Any]:
-        x, y = self._axes()
-        traces = [self._line(t) for t in self.trails] + [_dots(g) for g in self.groups if g.dots]
+    def plotly(self) -> Figure:
+        scatter = objects().Scatter
+        traces = []
+        for trail in self.trails:
+            xs, ys = zip(*trail.points, strict=True)
+            line = {"color": trail.style.colour, "dash": trail.style.dash,
+                    "shape": "hv" if trail.steps else "linear"}  # fmt: skip
+            traces.append(scatter(mode="lines", x=xs, y=ys, line=line, hoverinfo="skip",
+                                  meta=trail.label))  # fmt: skip
+        for group in self.groups:
+            symbols = [group.style.symbol("unproven" if d.hollow else "ok") for d in group.dots]
+            if group.dots:
+                traces.append(scatter(
+                    mode="markers", x=[d.x for d in group.dots], y=[d.y for d in group.dots],
+                    marker=marks(group.style.colour, symbols), text=[d.text for d in group.dots],
+                    meta=group.label,
+                ))  # fmt: skip
         if self.failed:
-            traces.append({
-                "type": "scatter", "mode": "markers", "x": [at for at, _ in self.failed],
-                "y": [self._foot()] * len(self.failed), "hoverinfo": "text",
-                "text": [text for _, text in self.failed], "meta": FAILED, "cliponaxis": False,
-                "marker": {"symbol": "x-thin", "size": 8,
-                           "line": {"width": 2, "color": _FAILED_STYLE.colour}},
-            })  # fmt: skip
-        return {
-            "data": traces,
-            "layout": layout(320, xaxis=axis(self.x_title) | x, yaxis=axis() | y),
-        }
+            xs, texts = zip(*self.failed, strict=True)
+            crosses = {**marks(_FAILED_STYLE.colour, _FAILED_STYLE.symbol()), "size": 8}
+            traces.append(scatter(mode="markers", x=xs, y=[self._foot()] * len(xs),
+                                  marker=crosses, text=texts, meta=FAILED,
+                                  cliponaxis=False))  # fmt: skip
+        return figure(
+            traces, 320, xaxis={**self._x_scale().plotly(), "title": {"text": self.x_title}},
+            yaxis=self._y_scale().plotly(),
+        )  # fmt: skip
 
     def draw(self, axes: Any) -> None:
         for trail in self.trails:
@@ -86,73 +106,36 @@ class Cloud:
             axes.plot(xs, ys, color=trail.style.colour, linestyle=trail.style.line, linewidth=1.4,
                       drawstyle="steps-post" if trail.steps else "default")  # fmt: skip
         for group in self.groups:
+            colour = group.style.colour
             for dot in group.dots:
                 axes.plot(
                     dot.x, dot.y, linestyle="", marker=group.style.marker, markersize=5,
-                    color=group.style.colour,
-                    markerfacecolor=PAPER if dot.hollow else group.style.colour,
+                    color=colour, markerfacecolor=PAPER if dot.hollow else colour,
                 )  # fmt: skip
-        bare(axes)
-        for name, asked in zip("xy", self._axes(), strict=True):
-            scale(axes, name, asked)
-        for at, _ in self.failed:
-            axes.plot(at, self._foot(), "x", color=_FAILED_STYLE.colour, clip_on=False)
-        axes.set_xlabel(self.x_title, fontsize=8, color=MUTED)
-        axes.set_title(self.title, fontsize=8.5, color=INK, loc="left")
+        dress(axes, self.title, self.x_title)
+        self._x_scale().apply(axes, "x")
+        self._y_scale().apply(axes, "y")
+        for x, _ in self.failed:
+            axes.plot(x, self._foot(), "x", color=_FAILED_STYLE.colour, clip_on=False)
 
-    def _line(self, trail: Trail) -> dict[str, Any]:
-        return {
-            "type": "scatter",
-            "mode": "lines",
-            "x": [x for x, _ in trail.points],
-            "y": [y for _, y in trail.points],
-            "line": {"color": trail.style.colour, "width": 2, "dash": trail.style.dash,
-                     "shape": "hv" if trail.steps else "linear"},
-            "hoverinfo": "skip",
-            "meta": trail.label,
-        }  # fmt: skip
+    def _x_scale(self) -> Scale:
+        dots = (d.x for g in self.groups for d in g.dots)
+        xs = sorted({*dots, *(x for x, _ in self.failed)})
+        if not self.whole_x:
+            return scale_for(xs)
+        room = 0.03 * max(1.0, xs[-1] - xs[0])
+        return Scale(xs[0] - room, xs[-1] + room)
 
-    def _axes(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        xs = self._xs()
-        if self.whole_x:
-            room = 0.03 * max(1.0, xs[-1] - xs[0])
-            x: dict[str, Any] = {"range": [xs[0] - room, xs[-1] + room]}
-        else:
-            x = ticks(xs)
-        return x, ticks(self._ys())
+    def _y_scale(self) -> Scale:
+        return scale_for(sorted({d.y for g in self.groups for d in g.dots if math.isfinite(d.y)}))
 
     def _foot(self) -> float:
-        """Just inside where the axis begins: Plotly draws nothing that is rounded out of it."""
-        asked = ticks(self._ys())
-        low, high = map(float, asked.get("range", (0.0, 1.0)))
-        low += 0.02 * (high - low)
-        return 10**low if asked.get("type") == "log" else low
-
-    def _xs(self) -> list[float]:
-        dots = (d.x for g in self.groups for d in g.dots)
-        return sorted({*dots, *(at for at, _ in self.failed)})
-
-    def _ys(self) -> list[float]:
-        return sorted({d.y for g in self.groups for d in g.dots if math.isfinite(d.y)})
-
-
-def _dots(group: Group) -> dict[str, Any]:
-    symbols = [group.style.symbol("unproven" if d.hollow else "ok") for d in group.dots]
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": [d.x for d in group.dots],
-        "y": [d.y for d in group.dots],
-        "marker": {"color": group.style.colour, "size": 9, "symbol": symbols,
-                   "line": {"width": 2, "color": group.style.colour}},
-        "hoverinfo": "text",
-        "text": [d.text for d in group.dots],
-        "meta": group.label,
-    }  # fmt: skip
+        """Just inside the low end: Plotly draws nothing that rounding puts outside."""
+        return self._y_scale().at(0.02)
 
 
 def best_so_far(dots: Sequence[Dot], less: bool) -> tuple[tuple[float, float], ...]:
-    """Steps over the dots that may be chosen, up to the last of all."""
+    """Steps over the dots that may be chosen, up to the last of all dots."""
     points: list[tuple[float, float]] = []
     for dot in sorted(dots, key=lambda d: d.x):
         if dot.hollow:

@@ -1,16 +1,19 @@
-"""Lines over an axis of numbers, with intervals: or, not joined, a cloud of points."""
+"""Lines over an axis of numbers, with intervals; or points alone, not joined."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from honed.report.browser import escaped, figure, marks, objects
 from honed.report.evidence import Point
-from honed.report.panels.base import Legend, escaped, hover
-from honed.report.panels.ticks import scale, ticks, wide
-from honed.report.style import INK, MUTED, PAPER, Style, axis, bare, layout
+from honed.report.panels.base import HALF_PAGE_IN, Legend, errors, hover
+from honed.report.panels.ticks import Scale, scale_for
+from honed.report.paper import dress
+from honed.report.style import MUTED, PAPER, Style
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A horizontal line that the points are held against."""
+    """A horizontal line to compare the points with."""
 
     label: str
     value: float
@@ -42,99 +45,74 @@ class Lines:
     levels: tuple[Level, ...] = ()
     joined: bool = True
     from_zero: bool = True
-    height_in: float = 3.0
 
     @property
     def title(self) -> str:
-        return f"{self.name}{', logarithmic' if wide(self._ys()) else ''}"
+        return f"{self.name}{', logarithmic' if self._y_scale().log else ''}"
+
+    @property
+    def size_in(self) -> tuple[float, float]:
+        return HALF_PAGE_IN, 3.0
 
     def legend(self) -> Legend:
         return [(s.label, s.style) for s in self.series]
 
-    def plotly(self) -> dict[str, Any]:
-        x = axis(self.x_title) | self._ticks("x", self._xs())
-        y = axis() | self._ticks("y", self._ys())
-        shapes = [
-            {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": at.value * self.scale,
-             "y1": at.value * self.scale, "line": {"color": MUTED, "width": 1.5, "dash": "dash"}}
-            for at in self.levels
-        ]  # fmt: skip
-        notes = [
-            {"xref": "paper", "x": 1, "xanchor": "right", "yanchor": "bottom", "showarrow": False,
-             "y": self._at(at.value * self.scale), "text": escaped(at.label),
-             "font": {"size": 11, "color": MUTED}}
-            for at in self.levels
-        ]  # fmt: skip
-        return {
-            "data": [self._trace(s) for s in self.series],
-            "layout": layout(300, xaxis=x, yaxis=y, shapes=shapes, annotations=notes),
-        }
+    def plotly(self) -> Figure:
+        drawn = figure(
+            [self._trace(s) for s in self.series], 300,
+            xaxis={**self._x_scale().plotly(), "title": {"text": self.x_title}},
+            yaxis=self._y_scale().plotly(),
+        )  # fmt: skip
+        for level in self.levels:
+            value = level.value * self.scale
+            drawn.add_hline(value, line={"color": MUTED, "width": 1.5, "dash": "dash"})
+            drawn.add_annotation(
+                xref="paper", x=1, xanchor="right", y=self._y_scale().position(value),
+                yanchor="bottom", text=escaped(level.label), font={"size": 11, "color": MUTED},
+            )  # fmt: skip
+        return drawn
 
     def draw(self, axes: Any) -> None:
-        for one in self.series:
-            xs = [p.x for p in one.points]
-            ys = [p.value * self.scale for p in one.points]
+        for series in self.series:
+            colour = series.style.colour
             if self.joined:
-                axes.plot(xs, ys, color=one.style.colour, linestyle=one.style.line, linewidth=1.4)
-            for p in one.points:
+                xs, ys = zip(*((p.x, p.value * self.scale) for p in series.points), strict=True)
+                axes.plot(xs, ys, color=colour, linestyle=series.style.line, linewidth=1.4)
+            for p in series.points:
                 axes.errorbar(
-                    p.x, p.value * self.scale, yerr=[[e] for e in self._errors(p)],
-                    marker="x" if p.status == "diverged" else one.style.marker, markersize=5,
-                    markerfacecolor=one.style.colour if p.ok else PAPER, capsize=2,
-                    color=one.style.colour, elinewidth=0.9,
+                    p.x, p.value * self.scale, yerr=[[end] for end in errors(p, self.scale)],
+                    marker="x" if p.status == "diverged" else series.style.marker, markersize=5,
+                    markerfacecolor=colour if p.ok else PAPER, capsize=2, color=colour,
+                    elinewidth=0.9,
                 )  # fmt: skip
-        for at in self.levels:
-            axes.axhline(at.value * self.scale, color=MUTED, linewidth=1, linestyle="--")
-            axes.annotate(at.label, (1, at.value * self.scale), (0, 2), fontsize=7, color=MUTED,
-                          xycoords=("axes fraction", "data"), textcoords="offset points",
-                          ha="right")  # fmt: skip
-        bare(axes)
-        self._scales(axes)
-        axes.set_xlabel(self.x_title, fontsize=8, color=MUTED)
-        axes.set_title(self.title, fontsize=8.5, color=INK, loc="left")
+        for level in self.levels:
+            axes.axhline(level.value * self.scale, color=MUTED, linewidth=1, linestyle="--")
+            axes.annotate(level.label, (1, level.value * self.scale), (0, 2), fontsize=7,
+                          color=MUTED, xycoords=("axes fraction", "data"),
+                          textcoords="offset points", ha="right")  # fmt: skip
+        dress(axes, self.title, self.x_title)
+        self._x_scale().apply(axes, "x")
+        self._y_scale().apply(axes, "y")
 
-    def _scales(self, axes: Any) -> None:
-        for name, values in (("x", self._xs()), ("y", self._ys())):
-            scale(axes, name, self._ticks(name, values))
-
-    def _ticks(self, name: str, values: Sequence[float]) -> dict[str, Any]:
-        own = name == "x" and self.joined
-        return ticks(values, own=own, from_zero=name == "y" and self.from_zero)
-
-    def _trace(self, one: Series) -> dict[str, Any]:
-        errors = [self._errors(p) for p in one.points]
-        return {
-            "type": "scatter",
-            "mode": "lines+markers" if self.joined else "markers",
-            "x": [p.x for p in one.points],
-            "y": [p.value * self.scale for p in one.points],
-            "error_y": {
-                "type": "data", "symmetric": False, "thickness": 1.2, "width": 4,
-                "arrayminus": [low for low, _ in errors], "array": [high for _, high in errors],
-            },
-            "marker": {"color": one.style.colour, "size": 9, "opacity": 1,
-                       "symbol": [one.style.symbol(p.status) for p in one.points],
-                       "line": {"width": 2, "color": one.style.colour}},
-            "line": {"color": one.style.colour, "dash": one.style.dash, "width": 2},
-            "hoverinfo": "text",
-            "text": [hover(one.label, p, self.scale, self.unit) for p in one.points],
-            "meta": one.label,
-        }  # fmt: skip
-
-    def _errors(self, point: Point) -> tuple[float, float]:
-        return (
-            max(0.0, point.value - point.low) * self.scale,
-            max(0.0, point.high - point.value) * self.scale,
+    def _trace(self, series: Series) -> Any:
+        points, style = series.points, series.style
+        below, above = zip(*(errors(p, self.scale) for p in points), strict=True)
+        return objects().Scatter(
+            mode="lines+markers" if self.joined else "markers",
+            x=[p.x for p in points],
+            y=[p.value * self.scale for p in points],
+            error_y={"arrayminus": below, "array": above},
+            marker=marks(style.colour, [style.symbol(p.status) for p in points]),
+            line={"color": style.colour, "dash": style.dash},
+            text=[hover(series.label, p, self.scale, self.unit) for p in points],
+            meta=series.label,
         )
 
-    def _xs(self) -> list[float]:
-        return sorted({p.x for s in self.series for p in s.points})
+    def _x_scale(self) -> Scale:
+        values = sorted({p.x for s in self.series for p in s.points})
+        return scale_for(values, tick_each=self.joined)
 
-    def _ys(self) -> list[float]:
-        ends = [(p.low, p.high) for s in self.series for p in s.points]
-        known = [end * self.scale for both in ends for end in both]
-        return sorted({*known, *(at.value * self.scale for at in self.levels)})
-
-    def _at(self, value: float) -> float:
-        """Plotly's annotations on a logarithmic axis are placed by the exponent."""
-        return math.log10(value) if wide(self._ys()) else value
+    def _y_scale(self) -> Scale:
+        ends = {end for s in self.series for p in s.points for end in (p.low, p.high)}
+        known = sorted(end * self.scale for end in ends | {level.value for level in self.levels})
+        return scale_for(known, from_zero=self.from_zero)

@@ -1,15 +1,60 @@
-"""Axes of numbers: how far they reach and where their ticks are, for Plotly and matplotlib."""
+"""Axes of numbers: their reach and their ticks, the same for Plotly and for matplotlib."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from honed.report.style import GRID
 from honed.show.numbers import plain
 
-_LOG_FROM = 8  # the largest over the smallest: from here on a linear axis hides the small ones
+# Where the largest value is this many times the smallest, the axis is logarithmic: a linear one
+# would hide the small values.
+_LOG_FROM = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """An axis from `low` to `high`. Without `ticks` the library chooses them."""
+
+    low: float
+    high: float
+    log: bool = False
+    ticks: tuple[float, ...] = ()
+
+    def position(self, value: float) -> float:
+        """Where Plotly places a value: at its exponent of ten on a logarithmic axis."""
+        return math.log10(value) if self.log else value
+
+    def share(self, value: float) -> float:
+        """Where a value lies between the ends: 0 at the low one, 1 at the high one."""
+        low, high, at = map(self.position, (self.low, self.high, value))
+        return (at - low) / (high - low) if high > low else 0.5
+
+    def at(self, share: float) -> float:
+        """The value that lies at a share of the way; the inverse of `share`."""
+        low, high = map(self.position, (self.low, self.high))
+        at = low + share * (high - low)
+        return 10**at if self.log else at
+
+    def plotly(self) -> dict[str, Any]:
+        """The axis's settings for Plotly."""
+        ends = [self.position(self.low), self.position(self.high)]
+        axis: dict[str, Any] = {"type": "log" if self.log else "linear", "range": ends}
+        if self.ticks:
+            axis |= {"tickvals": self.ticks, "ticktext": [_tick(v) for v in self.ticks]}
+        return axis
+
+    def apply(self, axes: Any, name: str) -> None:
+        """The same on matplotlib's axis `name`, x or y."""
+        if self.log:
+            axes.set(**{f"{name}scale": "log"})
+        axes.set(**{f"{name}lim": (self.low, self.high)})
+        if self.ticks:
+            labels = [_tick(v) for v in self.ticks]
+            axes.set(**{f"{name}ticks": self.ticks, f"{name}ticklabels": labels})
+            getattr(axes, f"{name}axis").minorticks_off()
 
 
 def wide(values: Sequence[float]) -> bool:
@@ -17,42 +62,24 @@ def wide(values: Sequence[float]) -> bool:
     return bool(values) and values[0] > 0 and values[-1] >= _LOG_FROM * values[0]
 
 
-def ticks(
-    values: Sequence[float], *, own: bool = False, from_zero: bool = False
-) -> dict[str, Any]:
-    """Plotly's range and ticks for sorted values.
+def scale_for(
+    values: Sequence[float], *, tick_each: bool = False, from_zero: bool = False
+) -> Scale:
+    """An axis for sorted values.
 
-    `own`: a tick for each value, as at batch sizes that were asked for.
+    `tick_each`: a tick at each value, as for batch sizes that were asked for.
     """
     if not values:
-        return {}
-    found: dict[str, Any] = {"showgrid": True, "gridcolor": GRID}
+        return Scale(0.0, 1.0)
     if wide(values):
         room = max(0.04 * math.log10(values[-1] / values[0]), 0.03)
-        low, high = math.log10(values[0]) - room, math.log10(values[-1]) + 2 * room
-        at = list(values) if own else _round_numbers(10**low, 10**high)
-        found |= {"type": "log", "range": [low, high], "tickvals": _apart(at)}
-    else:
-        span = values[-1] - values[0] or abs(values[-1]) or 1.0
-        low = 0.0 if from_zero else values[0] - 0.08 * span
-        found |= {"range": [low, values[-1] + 0.1 * (values[-1] - low or 1.0)]}
-        if own:
-            found["tickvals"] = list(values)
-    if "tickvals" in found:
-        found["ticktext"] = [_tick(v) for v in found["tickvals"]]
-    return found
-
-
-def scale(axes: Any, name: str, asked: dict[str, Any]) -> None:
-    """The same on matplotlib's axis `name`, x or y."""
-    if asked.get("type") == "log":
-        getattr(axes, f"set_{name}scale")("log")
-        getattr(axes, f"set_{name}lim")(*(10**e for e in asked["range"]))
-    elif "range" in asked:
-        getattr(axes, f"set_{name}lim")(*asked["range"])
-    if "tickvals" in asked:
-        getattr(axes, f"set_{name}ticks")(asked["tickvals"], asked["ticktext"])
-        getattr(axes, f"{name}axis").minorticks_off()
+        low, high = values[0] * 10**-room, values[-1] * 10 ** (2 * room)
+        ticks = list(values) if tick_each else _round_numbers(low, high)
+        return Scale(low, high, True, tuple(_apart(ticks)))
+    span = values[-1] - values[0] or abs(values[-1]) or 1.0
+    low = 0.0 if from_zero else values[0] - 0.08 * span
+    high = values[-1] + 0.1 * (values[-1] - low or 1.0)
+    return Scale(low, high, False, tuple(values) if tick_each else ())
 
 
 def _tick(value: float) -> str:
@@ -60,14 +87,14 @@ def _tick(value: float) -> str:
 
 
 def _round_numbers(low: float, high: float) -> list[float]:
-    """1, 2, 5, 10 … between the two; only powers of ten where that would be many."""
+    """1, 2, 5, 10 … between the two; only powers of ten where there would be many."""
     steps = (1, 2, 5) if high / low < 2000 else (1,)
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     return [s * 10.0**e for e in exponents for s in steps if low <= s * 10.0**e <= high]
 
 
 def _apart(values: Sequence[float]) -> list[float]:
-    """Ticks of a logarithmic axis that do not run into each other."""
+    """Ticks of a logarithmic axis whose labels do not run into each other."""
     least = (values[-1] / values[0]) ** 0.06 if len(values) > 1 else 1.0
     kept: list[float] = []
     for value in values:

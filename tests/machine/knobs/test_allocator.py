@@ -21,7 +21,7 @@ def work():
 pool = [threading.Thread(target=work) for _ in range(8)]
 [t.start() for t in pool]
 [t.join() for t in pool]
-from honed.machine import allocator
+from honed.machine.knobs import allocator
 print(allocator.arenas_in_use())
 """
 
@@ -51,7 +51,7 @@ def test_a_library_that_is_mapped_but_does_not_serve_malloc_is_not_believed():
 
 def test_glibc_under_an_inherited_preload_says_what_to_do(monkeypatch):
     monkeypatch.setenv("LD_PRELOAD", "/x/libfoo.so:/x/libjemalloc.so.2")
-    with pytest.raises(UnsupportedError, match=r"already brings /x/libjemalloc.so.2") as caught:
+    with pytest.raises(UnsupportedError, match=r"already loads /x/libjemalloc.so.2") as caught:
         spawn.fold({"allocator": "glibc"}, os.environ)
     assert caught.value.hint == "unset LD_PRELOAD"
 
@@ -84,7 +84,7 @@ def test_found_elsewhere(tmp_path, name, files, expected):
 def test_musl_has_neither_glibc_nor_arenas(monkeypatch):
     monkeypatch.setattr(libraries, "glibc_version", lambda: None)
     assert not allocator.available_value("glibc").ok
-    with pytest.raises(UnsupportedError, match="arenas are glibc's"):
+    with pytest.raises(UnsupportedError, match="only glibc has arenas"):
         spawn.fold({"malloc_arenas": 2}, {})
 
 

@@ -1,70 +1,91 @@
+"""Memory policies on machines of several nodes, from their files, and on this machine's kernel."""
+
 import pytest
 import trees
+from trees import put
 
 from honed.errors import UnsupportedError
-from honed.machine import affinity, kernel, topology
+from honed.machine import kernel, topology
 from honed.machine.knobs import numa
+
+DEFAULT, PREFERRED, BIND, INTERLEAVE, LOCAL = range(5)  # linux/mempolicy.h
+ON_NODE_0, ON_NODE_1, ON_BOTH = (0, 1), (24, 25), (0, 24)
 
 
 @pytest.fixture
-def two_nodes(tmp_path, monkeypatch):
-    here = topology.read(trees.c5_metal().write(tmp_path))
-    monkeypatch.setattr(topology, "read", lambda: here)
-    monkeypatch.setattr(affinity, "allowed_cpus", lambda: (24, 25))
-    monkeypatch.setattr(numa, "_granted_nodes", lambda: (0, 1))
-    calls = []
-    monkeypatch.setattr(kernel, "set_memory_policy", lambda *a: calls.append(a))
-    return calls
-
-
-def test_policies_in_the_kernels_numbers(two_nodes):
-    for policy in ("local", "any", "interleave"):
-        numa.memory_policy(policy, [24, 25])
-    assert two_nodes == [(2, (1,)), (0, ()), (3, (0, 1))]
-
-
-def test_nodes_outside_the_cpuset_are_not_asked_for(two_nodes, monkeypatch):
-    monkeypatch.setattr(numa, "_granted_nodes", lambda: (0,))
-    numa.memory_policy("interleave", [24])
-    numa.memory_policy("local", [24])  # its own node is not granted
-    assert two_nodes == [(3, (0,)), (2, (0,))]
+def two_nodes(tmp_path):
+    """A machine of two nodes with 48 CPUs each, whose cpuset allows both."""
+    trees.c5_metal().write(tmp_path / "sys")
+    put(tmp_path / "proc/self/status", "Name:\tx\nMems_allowed:\t3\nMems_allowed_list:\t0-1\n")
+    return tmp_path
 
 
 @pytest.mark.parametrize(
-    ("policy", "word"),
+    ("policy", "cpus", "nodes"),
     [
-        ((2, (1,)), "local"),
-        ((2, (0,)), None),
-        ((4, ()), "local"),
-        ((0, ()), "any"),
-        ((1, (0,)), None),
+        ("local", ON_NODE_0, (0,)),
+        ("local", ON_NODE_1, (1,)),
+        ("local", ON_BOTH, (0, 1)),
+        ("interleave", ON_NODE_1, (0, 1)),
+        ("any", ON_NODE_1, ()),
     ],
 )
-def test_words_for_what_the_kernel_says(two_nodes, monkeypatch, policy, word):
-    monkeypatch.setattr(kernel, "memory_policy", lambda: policy)
-    assert numa.policy_here() == word
+def test_the_nodes_of_each_policy(two_nodes, policy, cpus, nodes):
+    assert numa.policy_nodes(policy, cpus, two_nodes) == nodes
 
 
-def test_other_architectures_refuse_politely(monkeypatch):
-    monkeypatch.setattr(kernel.platform, "machine", lambda: "vax")
-    with pytest.raises(UnsupportedError, match="numa=local"):
-        numa.memory_policy("local", [24])
-    assert numa.policy_here() is None
-    assert not numa.KNOBS[0].available().ok
+@pytest.mark.parametrize("policy", ["local", "interleave"])
+def test_only_nodes_of_the_cpuset_are_named(two_nodes, policy):
+    """Also for CPUs whose node the cpuset forbids."""
+    put(two_nodes / "proc/self/status", "Mems_allowed_list:\t0")
+    assert numa.policy_nodes(policy, ON_NODE_1, two_nodes) == (0,)
 
 
-def test_nodes_survive_the_kernels_mask():
-    """Set and read back on this machine; restored."""
+def test_a_node_without_memory_is_replaced_by_the_nearest(tmp_path):
+    trees.memoryless().write(tmp_path / "sys")
+    assert numa.policy_nodes("local", (4, 5), tmp_path) == (2,)
+
+
+@pytest.mark.parametrize(
+    ("mode", "nodes", "value"),
+    [
+        (BIND, (1,), "local"),
+        (BIND, (0,), None),
+        (BIND, (0, 1), None),
+        (LOCAL, (), "local"),
+        (DEFAULT, (), "any"),
+        (INTERLEAVE, (0, 1), "interleave"),
+        (PREFERRED, (0,), None),
+    ],
+)
+def test_the_value_that_describes_the_policy_in_force(two_nodes, mode, nodes, value):
+    assert numa.policy_value(mode, nodes, ON_NODE_1, two_nodes) == value
+
+
+def test_a_policy_that_is_set_is_in_force_and_read_back():
+    """On this machine's kernel; the policy before the test is restored."""
+    (knob,) = numa.KNOBS
+    every_node = tuple(n for n, size in topology.read().nodes.items() if size)
     before = kernel.memory_policy()
     try:
-        kernel.set_memory_policy(3, numa._granted_nodes())
-        assert kernel.memory_policy() == (3, numa._granted_nodes())
-        kernel.set_memory_policy(0)
-        assert kernel.memory_policy() == (0, ())
+        for value, mode in (("interleave", INTERLEAVE), ("local", BIND), ("any", DEFAULT)):
+            numa.memory_policy(value, [c.id for c in topology.read().cpus])
+            nodes = () if value == "any" else every_node
+            assert kernel.memory_policy() == (mode, nodes)
+            assert knob.read_back() == value
     finally:
         kernel.set_memory_policy(*before)
 
 
-def test_a_node_that_is_not_there_is_refused():
+def test_another_architecture_is_refused_with_a_reason(monkeypatch):
+    monkeypatch.setattr(kernel.platform, "machine", lambda: "vax")
+    with pytest.raises(UnsupportedError, match="numa=local"):
+        numa.memory_policy("local", [24])
+    (knob,) = numa.KNOBS
+    assert knob.read_back() is None
+    assert not knob.available().ok
+
+
+def test_a_node_that_does_not_exist_is_refused():
     with pytest.raises(OSError, match="Invalid argument"):
-        kernel.set_memory_policy(2, [900])
+        kernel.set_memory_policy(BIND, [900])

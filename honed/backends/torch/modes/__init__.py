@@ -1,1 +1,1 @@
-"""How the module is called: one mode, one file, found by its name."""
+"""How the module is called: one mode in one file, found by its name."""

@@ -1,35 +1,24 @@
-"""AOTInductor: exported and compiled once, in a process of its own; a library is loaded here."""
+"""AOTInductor: exported and compiled once in a process of its own, then loaded as a library."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from honed.backends.base import LoadRequest
 from honed.backends.torch import exporting, inductor, modules
 from honed.backends.torch.buckets import Feed
-from honed.case import Case
-from honed.knob import Availability, Knob, Value
-
-HELP = "torch.export and AOTInductor: compiled once, loaded as a library"
-KNOBS: tuple[Knob, ...] = ()
+from honed.backends.torch.modes.base import Mode
+from honed.knob import Value
 
 _PACKAGE = "model.pt2"
-_TOLD = "aoti.json"
+_FACTS = "aoti.json"
 
 
-def available() -> Availability:
-    return inductor.available()
-
-
-def check(_: Case) -> None:
-    """What cannot be exported says so itself."""
-
-
-def artifact(request: LoadRequest) -> Mapping[str, Any]:
+def _artifact(request: LoadRequest) -> Mapping[str, Any]:
     return {
         "mode": "aoti",
         "attention": request.case.get("torch.attention"),
@@ -38,45 +27,50 @@ def artifact(request: LoadRequest) -> Mapping[str, Any]:
     }
 
 
-def build(request: LoadRequest, module: Any, folder: Path) -> None:
+def _build(request: LoadRequest, module: Any, folder: Path) -> None:
     import torch
 
     program = exporting.exported(module, request)
     graphs: list[inductor.Graph] = []
     options = {**inductor.settings(request.case), **inductor.watching(graphs.append)}
-    with torch.no_grad():  # weights that might yet learn are not frozen
+    with torch.no_grad():  # Inductor freezes no weights that could still be trained
         torch._inductor.aoti_compile_and_package(
             program, package_path=str(folder / _PACKAGE), inductor_configs=options
         )
-    told = {
+    facts = {
         "module": modules.facts(module),
-        "inductor": inductor.told(graphs),
+        "inductor": inductor.read_back(graphs),
         "products": inductor.largest(graphs),
     }
-    (folder / _TOLD).write_text(json.dumps(told))
-
-
-def runner(_: LoadRequest, __: Callable[[], Any], folder: Path | None) -> Library:
-    assert folder is not None, "this mode always builds"
-    return Library(folder)
+    (folder / _FACTS).write_text(json.dumps(facts))
 
 
 class Library:
+    """The compiled library, with the facts that were written down when it was built."""
+
     def __init__(self, folder: Path) -> None:
         from torch._inductor import aoti_load_package
 
-        self._told = json.loads((folder / _TOLD).read_text())
-        self.facts = self._told["module"]
+        self._facts = json.loads((folder / _FACTS).read_text())
+        self.facts = self._facts["module"]
         self._call = aoti_load_package(str(folder / _PACKAGE), run_single_threaded=True)
 
     def prepare(self, feed: Feed) -> None:
-        """Compiled already."""
+        """Nothing to do: it is compiled already."""
 
     def __call__(self, feed: Feed) -> tuple[Any, ...]:
         return tuple(self._call(*feed))
 
-    def told(self) -> Mapping[str, Value | None]:
-        return {"torch.mode": "aoti", **self._told["inductor"]}
+    def read_back(self) -> Mapping[str, Value | None]:
+        return {"torch.mode": "aoti", **self._facts["inductor"]}
 
     def products(self, _: Feed) -> Counter[str]:
-        return Counter(self._told["products"])
+        return Counter(self._facts["products"])
+
+
+def _runner(_: LoadRequest, __: Any, folder: Path | None) -> Library:
+    assert folder is not None, "this mode always builds"
+    return Library(folder)
+
+
+MODE = Mode(_runner, available=inductor.available, artifact=_artifact, build=_build)

@@ -1,55 +1,59 @@
-"""What every mode file offers: how a module of the right precision becomes something to call."""
+"""What a mode file defines: `MODE`, how a module of the right precision becomes callable."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from honed.backends.base import LoadRequest
 from honed.backends.torch.buckets import Feed
-from honed.case import Case
-from honed.knob import Availability, Knob, Value
+from honed.knob import AVAILABLE, Availability, Value
 
 
 class Runner(Protocol):
-    """What is called. It holds the weights."""
+    """A callable model. It holds the weights."""
 
-    facts: Mapping[str, Any]  # of the module: `modules.facts`
+    facts: Mapping[str, Any]  # `modules.facts` of the module
 
     def prepare(self, feed: Feed) -> None:
-        """What has to be seen before the first call; not timed."""
+        """Do what the first call needs to have been done; not timed."""
 
     def __call__(self, feed: Feed) -> tuple[Any, ...]:
         """The outputs of one pass, as tensors."""
 
     def products(self, feed: Feed) -> Counter[str]:
-        """The matrix products with weights, counted by what they are made of."""
+        """How many matrix products with weights run in each precision."""
 
-    def told(self) -> Mapping[str, Value | None]:
-        """This mode's knobs, and whatever else it says of itself."""
+    def read_back(self) -> Mapping[str, Value | None]:
+        """The mode in force, and the knobs that belong to it."""
 
 
-class Mode(Protocol):
-    """The names that a mode file defines."""
+def _available() -> Availability:
+    return AVAILABLE
 
-    HELP: str
-    KNOBS: tuple[Knob, ...]
 
-    def available(self) -> Availability:
-        """Whether it can run here."""
+def _no_artifact(_: LoadRequest) -> Mapping[str, Any] | None:
+    """None: the runner is made from the module where it runs."""
+    return None
 
-    def check(self, case: Case) -> None:
-        """Raise UnsupportedError for what it cannot be combined with."""
 
-    def artifact(self, request: LoadRequest) -> Mapping[str, Any] | None:
-        """What decides the compiled artifact's content; None where there is none."""
+def _no_build(_: LoadRequest, __: Any, ___: Path) -> None:
+    """Nothing to build."""
 
-    def build(self, request: LoadRequest, module: Any, folder: Path) -> None:
-        """Compile `module` into `folder`."""
 
-    def runner(
-        self, request: LoadRequest, module: Callable[[], Any], folder: Path | None
-    ) -> Runner:
-        """The runner; `module()` loads the weights where they are needed."""
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """One mode of the torch backend.
+
+    `runner` gets a function that loads the module, and the artifact's folder if there is one.
+    `artifact` is what decides the content of the compiled artifact, and `build` compiles a module
+    into a folder.
+    """
+
+    runner: Callable[[LoadRequest, Callable[[], Any], Path | None], Runner]
+    available: Callable[[], Availability] = _available
+    artifact: Callable[[LoadRequest], Mapping[str, Any] | None] = _no_artifact
+    build: Callable[[LoadRequest, Any, Path], None] = _no_build

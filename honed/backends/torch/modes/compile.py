@@ -3,40 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from honed.backends.base import LoadRequest
 from honed.backends.torch import inductor, modules, products
 from honed.backends.torch.buckets import Feed
-from honed.case import Case
-from honed.knob import Availability, Knob, Value
+from honed.backends.torch.modes.base import Mode
+from honed.knob import Value
 
-HELP = "torch.compile: Inductor's kernels, one graph for each shape"
-KNOBS: tuple[Knob, ...] = ()
 # torch's own limit is 8; beyond it, calls silently run eagerly.
 _GRAPHS = 256
-
-
-def available() -> Availability:
-    return inductor.available()
-
-
-def check(_: Case) -> None:
-    """What cannot be compiled says so itself."""
-
-
-def artifact(_: LoadRequest) -> Mapping[str, Any] | None:
-    return None
-
-
-def build(_: LoadRequest, __: Any, ___: Path) -> None:
-    """Compiled where it runs; Inductor keeps its kernels in a cache of its own."""
-
-
-def runner(request: LoadRequest, module: Callable[[], Any], _: Path | None) -> Compiled:
-    return Compiled(module(), inductor.settings(request.case))
 
 
 class Compiled:
@@ -47,29 +23,29 @@ class Compiled:
         self.facts = modules.facts(module)
         self.graphs: list[inductor.Graph] = []
         self._settings = settings
-        self._seen: set[tuple[int, ...]] = set()
+        self._compiled_shapes: set[tuple[int, ...]] = set()
         # Symbolic shapes run slower on CPUs, and honed measures fixed ones.
         self._call = torch.compile(
             module, dynamic=False, backend=inductor.recorder(self.graphs.append)
         )
 
     def prepare(self, feed: Feed) -> None:
-        """Compiled at the first call of a shape: that is what a first call costs."""
+        """Nothing: a shape is compiled in its first call, whose time a record keeps."""
 
     def __call__(self, feed: Feed) -> tuple[Any, ...]:
         shape = tuple(feed[0].shape)
-        if shape in self._seen:
+        if shape in self._compiled_shapes:
             outputs: tuple[Any, ...] = self._call(*feed)
             return outputs
-        self._seen.add(shape)
-        return self._first(feed)
+        self._compiled_shapes.add(shape)
+        return self._first_call(feed)
 
-    def _first(self, feed: Feed) -> tuple[Any, ...]:
+    def _first_call(self, feed: Feed) -> tuple[Any, ...]:
         import torch
 
-        # Freezing is decided as the module is traced, before any option of torch.compile is read.
-        # A graph that comes whole from autograd's cache would not be seen; Inductor's own cache of
-        # kernels stays in use.
+        # Freezing is decided while the module is traced, before torch.compile reads its options,
+        # so the settings are patched in. A graph that autograd's cache returns whole would not be
+        # recorded, so that cache is off; Inductor's cache of kernels stays in use.
         with (
             torch._functorch.config.patch(enable_autograd_cache=False),
             torch._inductor.config.patch(dict(self._settings)),
@@ -80,11 +56,19 @@ class Compiled:
             outputs: tuple[Any, ...] = self._call(*feed)
         return outputs
 
-    def told(self) -> Mapping[str, Value | None]:
-        return {"torch.mode": "compile" if self.graphs else None, **inductor.told(self.graphs)}
+    def read_back(self) -> Mapping[str, Value | None]:
+        mode = "compile" if self.graphs else None
+        return {"torch.mode": mode, **inductor.read_back(self.graphs)}
 
     def products(self, feed: Feed) -> Counter[str]:
-        """Of a call, but for those that Inductor wrote itself: these only its graphs show."""
-        seen = products.of_call(lambda: self(feed))
+        """The products of a call by the profiler. It does not see those in kernels that Inductor
+        wrote itself; if there are such, the largest graph has more of them and is used."""
+        profiled = products.of_call(lambda: self(feed))
         graph = inductor.largest(self.graphs)
-        return seen if seen.total() >= graph.total() else graph
+        return profiled if profiled.total() >= graph.total() else graph
+
+
+MODE = Mode(
+    lambda request, module, _: Compiled(module(), inductor.settings(request.case)),
+    available=inductor.available,
+)

@@ -1,25 +1,15 @@
-"""TorchScript: traced and frozen. Retired upstream; kept for those who deployed it."""
+"""TorchScript: traced and frozen. torch has retired it; it is kept for those who deployed it."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from honed.backends.base import LoadRequest
 from honed.backends.torch import modules, products
 from honed.backends.torch.buckets import Feed
-from honed.backends.torch.modes._unbuilt import artifact, available, build, check
-from honed.knob import Knob, Value
-
-HELP = "traced and frozen (retired upstream)"
-KNOBS: tuple[Knob, ...] = ()
-__all__ = ["HELP", "KNOBS", "artifact", "available", "build", "check", "runner"]
-
-
-def runner(_: LoadRequest, module: Callable[[], Any], __: Path | None) -> Traced:
-    return Traced(module())
+from honed.backends.torch.modes.base import Mode
+from honed.knob import Value
 
 
 class Traced:
@@ -43,8 +33,11 @@ class Traced:
     def products(self, feed: Feed) -> Counter[str]:
         return products.of_call(lambda: self(feed))
 
-    def told(self) -> Mapping[str, Value | None]:
+    def read_back(self) -> Mapping[str, Value | None]:
         import torch
 
         traced = isinstance(self._traced, torch.jit.ScriptModule)
         return {"torch.mode": "torchscript" if traced else None}
+
+
+MODE = Mode(lambda _, module, __: Traced(module()))

@@ -1,1 +1,1 @@
-"""What the matrix products are made of: one precision, one file, found by its name."""
+"""In which precision the matrix products run: one file each, found by its name."""

@@ -1,4 +1,4 @@
-"""bf16: weights and activations alike."""
+"""bf16 weights and activations. A CPU without bf16 instructions emulates them: slow but right."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from typing import Any
 
 from honed.backends.base import LoadRequest
 from honed.backends.torch import modules
-from honed.backends.torch.precisions._unbuilt import artifact, build, check
-
-MODES = ("eager", "compile", "aoti", "torchscript")
-# Without instructions for it torch computes it slowly, and right.
-DEVICES = ("cpu", "cuda")
-__all__ = ["DEVICES", "MODES", "artifact", "build", "check", "module"]
+from honed.backends.torch.precisions.base import Precision
 
 
-def module(request: LoadRequest, _: Path | None) -> Any:
+def _module(request: LoadRequest, _: Path | None) -> Any:
     import torch
 
     return modules.wrapped(request).to(torch.bfloat16).to(request.case.device)
+
+
+PRECISION = Precision(_module)

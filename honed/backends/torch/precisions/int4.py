@@ -7,15 +7,14 @@ from typing import Any
 
 from honed.backends.base import LoadRequest
 from honed.backends.torch import modules
-from honed.backends.torch.precisions._unbuilt import artifact, build, check
-
-MODES = ("eager", "compile", "aoti", "torchscript")
-# torch's own kernel; without AVX-512 or AVX2 it is slow, and right.
-DEVICES = ("cpu",)
-__all__ = ["DEVICES", "MODES", "artifact", "build", "check", "module"]
+from honed.backends.torch.precisions.base import Precision
 
 
-def module(request: LoadRequest, _: Path | None) -> Any:
+def _module(request: LoadRequest, _: Path | None) -> Any:
     from honed.backends.torch.int4_linear import quantise
 
     return quantise(modules.wrapped(request))
+
+
+# torch's own CPU kernel. Without AVX-512 or AVX2 it is slow but right.
+PRECISION = Precision(_module, devices=("cpu",))

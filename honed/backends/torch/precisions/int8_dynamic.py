@@ -1,4 +1,4 @@
-"""int8 with ranges of activations found as it runs: weights quantised, one layer at a time."""
+"""int8 weights; the range of each layer's activations is found anew in every call."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ from typing import Any
 
 from honed.backends.base import LoadRequest
 from honed.backends.torch import modules
-from honed.backends.torch.precisions._unbuilt import artifact, build, check
-
-MODES = ("eager", "torchscript")
-DEVICES = ("cpu",)
-__all__ = ["DEVICES", "MODES", "artifact", "build", "check", "module"]
+from honed.backends.torch.precisions.base import Precision
 
 
-def module(request: LoadRequest, _: Path | None) -> Any:
+def _module(request: LoadRequest, _: Path | None) -> Any:
     import torch
 
     # A scale per output channel, not per matrix: on the real MiniLM the least cosine of short
@@ -23,3 +19,6 @@ def module(request: LoadRequest, _: Path | None) -> Any:
     return torch.ao.quantization.quantize_dynamic(
         modules.wrapped(request), {torch.nn.Linear: scales}, dtype=torch.qint8, inplace=True
     )
+
+
+PRECISION = Precision(_module, modes=("eager", "torchscript"), devices=("cpu",))

@@ -1,4 +1,4 @@
-"""int8 with ranges of activations from calibration, by torchao: exported and quantised once."""
+"""int8 by torchao, with ranges of activations from calibration: exported and quantised once."""
 
 from __future__ import annotations
 
@@ -9,30 +9,28 @@ from typing import Any
 
 from honed.backends.base import LoadRequest, installed
 from honed.backends.torch import exporting, modules
+from honed.backends.torch.precisions.base import Precision
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.knob import Availability
 from honed.machine.facts import package_versions
 
-MODES = ("compile", "aoti")  # what is quantised is a graph: only Inductor has kernels for it
-DEVICES = ("cpu",)
-
 _PROGRAM = "quantised.pt2"
-_ATTENTION = "attention.txt"  # what the module named, which a graph no longer tells
+_ATTENTION = "attention.txt"  # the implementation that ran, which a graph no longer names
 
 
 def available() -> Availability:
     return installed({"torchao": "torchao"}, "torchao")
 
 
-def check(case: Case) -> None:
+def _check(case: Case) -> None:
     if case.get("torch.freezing") == "off":
         raise UnsupportedError(
             "int8 kernels take their weights as frozen constants", "unset torch.freezing"
         )
 
 
-def artifact(request: LoadRequest) -> Mapping[str, Any]:
+def _artifact(request: LoadRequest) -> Mapping[str, Any]:
     return {
         "quantised": "static",
         "attention": request.case.get("torch.attention"),
@@ -41,25 +39,22 @@ def artifact(request: LoadRequest) -> Mapping[str, Any]:
     }
 
 
-def build(request: LoadRequest, folder: Path) -> None:
+def _build(request: LoadRequest, folder: Path) -> None:
     import torch
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
     from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
-
-    from honed.models.calibration import random_calibration
 
     quantizer = x86.X86InductorQuantizer()
     quantizer.set_global(x86.get_default_x86_inductor_quantization_config())
     plain = modules.wrapped(request)
     graph = exporting.exported(plain, request).module()
-    # A pooler whose output nobody reads would stop the quantiser.
+    # The quantiser fails on a pooler whose output is unused.
     graph.graph.eliminate_dead_code()
     graph.recompile()
-    batches = request.calibration or random_calibration(request.checkpoint).batches
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         watched = prepare_pt2e(graph, quantizer)
-        for batch in batches:
+        for batch in request.calibration_batches:
             watched(*(torch.from_numpy(array) for array in batch.values()))
         quantised = convert_pt2e(watched)
     _drop_unused(quantised)
@@ -68,7 +63,7 @@ def build(request: LoadRequest, folder: Path) -> None:
 
 
 def _drop_unused(graph: Any) -> None:
-    """Without the fp32 weights that the int8 ones took the place of."""
+    """Remove the fp32 weights that int8 ones have replaced."""
     used = {node.target for node in graph.graph.nodes if node.op == "get_attr"}
     named = [
         *graph.named_parameters(remove_duplicate=False),
@@ -80,7 +75,7 @@ def _drop_unused(graph: Any) -> None:
             delattr(graph.get_submodule(owner), last)
 
 
-def module(_: LoadRequest, folder: Path | None) -> Any:
+def _module(_: LoadRequest, folder: Path | None) -> Any:
     import torch
     import torchao.quantization.pt2e  # noqa: F401 - the program's operators
 
@@ -89,3 +84,14 @@ def module(_: LoadRequest, folder: Path | None) -> Any:
     loaded.attention = (folder / _ATTENTION).read_text() or None
     loaded.quantised_tensors = list(loaded.buffers())
     return loaded
+
+
+# The quantised model is a graph, and only Inductor has kernels for it.
+PRECISION = Precision(
+    _module,
+    modes=("compile", "aoti"),
+    devices=("cpu",),
+    check=_check,
+    artifact=_artifact,
+    build=_build,
+)
