@@ -80,7 +80,8 @@ def counted(model_type, config, task, batch_size, sequence_length):
         try:
             model = auto_class(transformers, task).from_config(made, attn_implementation="eager")
         except ValueError as error:
-            assert "Unrecognized configuration class" in str(error)
+            if "Unrecognized configuration class" not in str(error):
+                raise
             pytest.skip(f"transformers has no {task} for {model_type}")
     ids = torch.randint(5, 90, (batch_size, sequence_length))
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
