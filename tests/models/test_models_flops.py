@@ -15,6 +15,7 @@ SMALL = {
     "intermediate_size": 80,
     "vocab_size": 96,
     "max_position_embeddings": 64,
+    "pad_token_id": 0,
 }
 # Where the common words for sizes are not enough. A family that is not named here gets SMALL.
 CONFIGS = {
@@ -37,8 +38,8 @@ CONFIGS = {
         "norm_rel_ebd": "layer_norm",
         "type_vocab_size": 0,
     },
-    "modernbert": {**SMALL, "local_attention": 8, "pad_token_id": 0},
-    "llama": {**SMALL, "num_key_value_heads": 2, "pad_token_id": 0},
+    "modernbert": {**SMALL, "local_attention": 8},
+    "llama": {**SMALL, "num_key_value_heads": 2},
 }
 ENCODER_TASKS = (
     "feature-extraction",
