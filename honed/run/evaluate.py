@@ -23,9 +23,9 @@ from honed.instruments import predictions
 from honed.instruments.predictions import Answer
 from honed.models.calibration import other_texts
 from honed.models.checkpoint import Checkpoint
-from honed.models.evaluation import judged as evaluations
+from honed.models.evaluation import evaluation_set
+from honed.models.evaluation.evaluation_set import EvaluationSet
 from honed.models.evaluation.examples import read_examples
-from honed.models.evaluation.judged import Evaluation
 from honed.models.texts import read_texts
 from honed.record import Accuracy, Doubt
 from honed.statistics import accuracy
@@ -80,18 +80,18 @@ def made(case: Case, checkpoint: Checkpoint, judged: int) -> Paths | None:
     reference = artifacts.make(
         "evaluated",
         about_reference,
-        lambda folder: _reference(case, checkpoint, Evaluation.load(examples), folder),
+        lambda folder: _reference(case, checkpoint, EvaluationSet.load(examples), folder),
     )
     return Paths(examples, reference)
 
 
 def work(step: Runs, paths: Paths) -> list[float] | None:
     """What this setting says about every truth; None where it says nothing finite."""
-    asked = Evaluation.load(paths.examples)
+    asked = EvaluationSet.load(paths.examples)
     found = _answers(step, asked)
     if not predictions.finite(found):
         return None
-    if asked.judged.kind == "outputs" and predictions.kind_of(found) != "score":
+    if asked.truths.kind == "outputs" and predictions.kind_of(found) != "score":
         with np.load(paths.reference / _ANSWERS) as stored:
             truth = [stored[str(place)] for place in range(len(stored.files))]
         return predictions.agreement(truth, found)
@@ -102,7 +102,7 @@ def judge(
     case: Case, paths: Paths, said: Sequence[float] | None
 ) -> tuple[Accuracy, tuple[Doubt, ...]]:
     """The setting's accuracy beside the reference's."""
-    asked = evaluations.load_judged(paths.examples)
+    asked = evaluation_set.load_truths(paths.examples)
     stored = json.loads((paths.reference / _SAID).read_text())
     metric, reference = asked.metric or stored["metric"], stored["said"]
     truth = asked.truth or reference
@@ -158,21 +158,21 @@ def _batch_size(case: Case) -> int:
     return min(case.batch_size, _MOST_AT_ONCE)
 
 
-def _evaluation(case: Case, checkpoint: Checkpoint, judged: int) -> Evaluation:
+def _evaluation(case: Case, checkpoint: Checkpoint, judged: int) -> EvaluationSet:
     size, longest = _batch_size(case), case.sequence_length
     if case.eval is not None:
         path = Path(case.eval)
         examples = read_examples(path, checkpoint, case.eval_metric)
-        return evaluations.of_examples(checkpoint, examples, size, longest, path.name)
+        return evaluation_set.from_examples(checkpoint, examples, size, longest, path.name)
     if case.inputs is None:
-        return evaluations.of_random_ids(checkpoint, size, longest)
+        return evaluation_set.from_random_ids(checkpoint, size, longest)
     texts = read_texts(Path(case.inputs), case.inputs_field)
     calibrated = set(other_texts(texts, judged))
     unseen = [text for text in dict.fromkeys(texts) if text not in calibrated]
-    return evaluations.of_texts(checkpoint, unseen, size, longest)
+    return evaluation_set.from_texts(checkpoint, unseen, size, longest)
 
 
-def _reference(case: Case, checkpoint: Checkpoint, asked: Evaluation, folder: Path) -> None:
+def _reference(case: Case, checkpoint: Checkpoint, asked: EvaluationSet, folder: Path) -> None:
     """The answers of the reference backend, untouched fp32."""
     name = load_backend(case.backend).REFERENCE
     backend = load_backend(name)
@@ -180,7 +180,7 @@ def _reference(case: Case, checkpoint: Checkpoint, asked: Evaluation, folder: Pa
     step = backend.load(LoadRequest(plain, checkpoint, None), None)
     found = _answers(step, asked)
     metric, kept = "", []
-    if asked.judged.kind == "outputs":
+    if asked.truths.kind == "outputs":
         metric = _UNLABELLED[predictions.kind_of(found)]
     if metric in ("top1_agreement", "cosine"):
         kept, said = found, [1.0] * len(found)
@@ -191,7 +191,7 @@ def _reference(case: Case, checkpoint: Checkpoint, asked: Evaluation, folder: Pa
     (folder / _SAID).write_text(json.dumps({"metric": metric, "said": said}))
 
 
-def _answers(step: Runs, asked: Evaluation) -> list[Answer]:
+def _answers(step: Runs, asked: EvaluationSet) -> list[Answer]:
     """Of every sequence, in the order that the judging knows them by."""
     rows: list[Answer] = []
     for batch in asked.batches:
@@ -203,8 +203,8 @@ def _answers(step: Runs, asked: Evaluation) -> list[Answer]:
     return found
 
 
-def _said(asked: Evaluation, found: Sequence[Answer]) -> list[float]:
-    kind, items = asked.judged.kind, asked.judged.items
+def _said(asked: EvaluationSet, found: Sequence[Answer]) -> list[float]:
+    kind, items = asked.truths.kind, asked.truths.items
     if kind == "pairs":
         return predictions.similarities(found, items)
     if kind == "outputs":
