@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from typing import Any
 
 from honed import artifacts
 from honed.errors import ModelError
+from honed.files import write_whole
 
 _MIB = 2**20
 _WHOLE_BYTES = 64 * _MIB  # files up to this size are hashed whole
@@ -227,14 +226,10 @@ def _read_digests() -> dict[str, list[Any]]:
 
 def _write_digests(digests: dict[str, list[Any]]) -> None:
     """Of two processes that write at once, one may lose entries; their files are hashed again."""
-    kept = dict(list(digests.items())[-_DIGESTS_KEPT:])
+    latest = dict(list(digests.items())[-_DIGESTS_KEPT:])
     path = _digests_path()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=".digests.", delete=False
-        ) as file:
-            json.dump(kept, file)
-        os.replace(file.name, path)
+        write_whole(path, json.dumps(latest))
     except OSError:
         return  # without a writable cache, every run hashes again: about a second
