@@ -60,4 +60,5 @@ def _quantiles(spec: length_spec.Lengths, shares: NDArray[np.float64]) -> NDArra
     lengths = np.array([normal.inv_cdf(share) for share in shares])
     if spec.kind == "lognormal":
         lengths = np.exp(np.minimum(lengths, 40.0))  # far above any cut, below the end of integers
-    return np.rint(lengths).astype(np.int64)
+    rounded: NDArray[np.int64] = np.rint(lengths).astype(np.int64)
+    return rounded
