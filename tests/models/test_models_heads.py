@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -51,14 +52,19 @@ def edit(folder, copy, **config):
     return copy
 
 
-def theirs(folder, architecture, inputs):
-    """The outputs of transformers' own class, loaded its own way."""
-    import torch
+@cache
+def their_module(folder, architecture):
+    """The module that transformers' own class makes of the folder."""
     import transformers
 
-    module = getattr(transformers, architecture).from_pretrained(folder).eval()
+    return getattr(transformers, architecture).from_pretrained(folder).eval()
+
+
+def theirs(folder, architecture, inputs):
+    import torch
+
     with torch.no_grad():
-        return module(**inputs)
+        return their_module(folder, architecture)(**inputs)
 
 
 def wrapped(checkpoint, **options):
