@@ -1,1 +1,1 @@
-"""Measurements of honed itself. Each prints what it measured; none gates a test."""
+"""Measurements of honed itself. Each prints its results; no test depends on them."""

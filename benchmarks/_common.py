@@ -1,4 +1,4 @@
-"""What the benchmarks share: running honed as a user does, and summing up ratios."""
+"""Shared by the benchmarks: running honed as a user does, and summarising ratios."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HONED = Path(sys.executable).with_name("honed")
 
 
 def honed_run(*words: str, env: dict[str, str] | None = None) -> dict[str, Any]:
-    """One record of `honed run WORDS --json`, as a dict; kept in no store."""
+    """The record of `honed run WORDS --json`, as a dict; it is not stored."""
     command = [str(HONED), "run", *words, "--json", "--store", "sqlite://"]
     done = subprocess.run(command, capture_output=True, text=True, env=env)
     if not done.stdout.strip():
@@ -25,7 +25,7 @@ def honed_run(*words: str, env: dict[str, str] | None = None) -> dict[str, Any]:
 
 
 def honed_compare(*words: str, env: dict[str, str] | None = None) -> dict[str, Any]:
-    """What `honed compare WORDS --json` found; its records are kept in no store."""
+    """The result of `honed compare WORDS --json`; its records are not stored."""
     command = [str(HONED), "compare", *words, "--json", "--store", "sqlite://"]
     done = subprocess.run(command, capture_output=True, text=True, env=env)
     if not done.stdout.strip():

@@ -1,7 +1,7 @@
-"""A real engine with a known extra computation, in a copy of honed that nobody else sees.
+"""A real engine with a known extra computation, in a private copy of honed.
 
-The fake engine's latency is wall time: it is the same however fast the machine runs. What a
-comparison must stand is a real engine's luck, so ONNX Runtime runs, and then a few more numpy
+The fake engine sleeps, so its latency does not depend on the speed of the machine. A comparison
+must cope with the noise of a real engine; therefore ONNX Runtime runs, followed by some numpy
 operations whose number is a setting.
 """
 
@@ -19,7 +19,7 @@ import honed
 from benchmarks._common import honed_run
 
 SLOWED = '''
-"""onnxruntime, followed by so many more operations."""
+"""onnxruntime, followed by a number of numpy operations."""
 import numpy as np
 from honed.backends.onnxruntime import *
 from honed.backends import onnxruntime as _plain
@@ -43,8 +43,8 @@ def load(request, artifact):
     step.read_back = lambda: {**read_back(), "slowed.calls": request.case.get("slowed.calls")}
     return step
 '''
-# One core of two: whatever else the machine does then has the other one. With both, the same
-# windows of 0.3 s in the same process spread by 11 % here; with one, by 1.3 %.
+# One core of two leaves the other core to the other programs. On both cores, windows of 0.3 s in
+# one process spread by 11 % on this machine; on one core, by 1.3 %.
 MODEL = ("model=MiniLM-L6", "backend=slowed", "sequence_length=80", "threads=1", "memory=false")
 _MANY = 2000  # operations: enough that their time stands out from the engine's noise
 
@@ -60,7 +60,7 @@ def slowed_engine() -> Iterator[dict[str, str]]:
 
 
 def batch_for(target_s: float, env: dict[str, str]) -> tuple[int, float]:
-    """The batch size whose call takes nearest to `target_s`, and what it takes."""
+    """The batch size whose call time is nearest to `target_s`, and that time."""
     times = {b: _p50_s(b, 0, env) for b in (1, 2, 3, 4, 6, 8)}
     batch = min(times, key=lambda b: abs(times[b] - target_s))
     return batch, times[batch]

@@ -1,10 +1,10 @@
-"""A against A: how often is the same setting called faster or slower than itself?
+"""How often is a setting called faster or slower than itself?
 
     python -m benchmarks.false_alarms [COMPARISONS] [--quick]
 
-Beside honed compare, the method of the peers on the same machine in the same hour: one process of
-each, 5 s of calls, a ratio of means and Welch's t test over the calls. Run it on a quiet machine;
-40 comparisons take one to two hours.
+Beside honed compare, the benchmark runs the method of other tools on the same machine in the same
+hour: one process of each side, 5 s of calls, a ratio of means and Welch's t test over the calls.
+It needs a quiet machine; 40 comparisons take one to two hours.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _P_LIMIT = 0.05
 
 
 def peers_method(duration_s: float) -> tuple[str, float]:
-    """One process each; Welch's t test over their calls."""
+    """The verdict of Welch's t test over the calls of one process of each side."""
     words = (*_MODEL, f"duration_s={duration_s}", "memory=false")
     calls = [honed_run(*words)["samples"]["latency_s"][0] for _ in "AB"]
     test = stats.ttest_ind(calls[1], calls[0], equal_var=False)

@@ -1,10 +1,11 @@
-"""What honed tune makes of the out-of-the-box setting, within its budget, exports included.
+"""How much faster than out of the box is the setting that honed tune finds within its budget?
 
     python -m benchmarks.gain [--budget 5m] [--models bert-base-uncased,MiniLM-L6] [--keep FOLDER]
                               [--quick]
 
-The cache is empty at the beginning of each study, as it is at a user's first one. In FOLDER each
-study's database stays, for `honed report --study` and `honed tune show`.
+Each study begins with an empty cache, as the first study of a user does, so its budget includes
+all exports. FOLDER keeps the database of each study, for `honed report --study` and `honed tune
+show`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 
 from benchmarks._common import HONED
 
-# What is to be reached on two cores with AVX512-VNNI, by model and objective.
+# The gain to reach on two cores with AVX512-VNNI, by model and objective.
 _WANTED = {("bert-base-uncased", "latency"): 4.5, ("bert-base-uncased", "throughput"): 4.5,
            ("MiniLM-L6", "latency"): 3.0, ("MiniLM-L6", "throughput"): 3.0}  # fmt: skip
 
@@ -30,7 +31,7 @@ _WANTED = {("bert-base-uncased", "latency"): 4.5, ("bert-base-uncased", "through
 def tuned(
     words: list[str], fresh_cache: bool = True, keep: Path | None = None
 ) -> tuple[dict[str, Any], float]:
-    """The last object of one study, and the wall time it took; `keep`: where its database goes."""
+    """The last object of a study and its wall time; `keep` is the folder for its database."""
     with tempfile.TemporaryDirectory() as scratch:
         env = os.environ | ({"HONED_CACHE": f"{scratch}/cache"} if fresh_cache else {})
         command = [str(HONED), "tune", *words, "--store", f"{scratch}/records.db", "--json"]

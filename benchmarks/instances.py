@@ -1,10 +1,10 @@
-"""Does the summed throughput of two instances agree with a count made from outside?
+"""Does the throughput of two instances agree with a count made by another process?
 
     python -m benchmarks.instances [ROUNDS]
 
 The engine is torch with one more line: each finished call adds one to a counter in shared memory.
-An observer process notes the counters every millisecond; afterwards its count over the window
-that the record names is held against the record's throughput.
+An observer reads the counters every millisecond. Its count over the window of the record is
+compared with the throughput of the record.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import honed
 from benchmarks._common import honed_run, summary
 
 COUNTED = '''
-"""torch, with a counter that others can read."""
+"""torch, with a counter that another process can read."""
 import fcntl, mmap, os, struct
 from honed.backends.torch import *
 from honed.backends import torch as _torch
@@ -51,7 +51,7 @@ def load(request, artifact):
 
 
 class Observer(threading.Thread):
-    """Notes (time, total calls) about every millisecond."""
+    """Records (time, total calls) about every millisecond."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(daemon=True)

@@ -1,4 +1,4 @@
-"""Are the memory figures true? Weights to the byte, tensors to the byte, residency to 2 MiB.
+"""Are the memory figures right? Weights and tensors to the byte, resident memory to 2 MiB.
 
 python -m benchmarks.memory
 """
@@ -18,8 +18,8 @@ def main() -> None:
         from transformers import AutoModel
 
         truth = sum(p.nbytes for p in AutoModel.from_pretrained(folder).parameters())
-        told = honed_run(f"model={model}", "duration_s=0.1", "warmup_s=0")["memory"]
-        print(f"{model}: weights {told['weights_bytes']} of {truth} bytes")
+        memory = honed_run(f"model={model}", "duration_s=0.1", "warmup_s=0")["memory"]
+        print(f"{model}: weights {memory['weights_bytes']} of {truth} bytes")
     quiet = honed_run("model=tiny", "backend=fake", "duration_s=0.1")["memory"]
     for mib in (16, 64, 256, 1024):
         loud = honed_run(

@@ -1,9 +1,9 @@
-"""Is what honed tune recommends ever slower than the default?
+"""Is the recommendation of honed tune ever slower than the default?
 
     python -m benchmarks.no_harm [--budget 3m] [--quick]
 
-Five models x two objectives. The gain is that of the last, interleaved measurement; a setting
-does harm when the whole interval lies under 1.
+Five models x two objectives. The gain is that of the last measurement, in turns with the default;
+a setting does harm if the whole interval lies below 1.
 """
 
 from __future__ import annotations

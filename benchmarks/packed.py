@@ -1,10 +1,10 @@
-"""Useful tokens per second of packed batches against batches padded to their longest.
+"""Are packed batches faster, in useful tokens per second, than batches padded to the longest?
 
     python -m benchmarks.packed [MODEL] [BUDGET]
 
-Texts of 8 to 512 tokens, uniformly, in batches of 16: `torch.packed=on` and `off` in turns, in
-fresh processes, each batch once in each. MODEL is a checkpoint folder with a tokenizer; without
-one, bert-base's shape with random weights behind a tokenizer of the real MiniLM.
+Texts have 8 to 512 tokens, uniformly, in batches of 16. Fresh processes with `torch.packed=on` and
+`off` run in turns, each batch once in each. MODEL is a checkpoint folder with a tokenizer; the
+default is the shape of bert-base with random weights and the tokenizer of the real MiniLM.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _SHORTEST, _LONGEST, _BATCH, _BATCHES = 8, 512, 16, 4
 
 
 def texts(path: Path) -> None:
-    """One word is one token; two more are the special ones at the ends."""
+    """A text of `tokens` tokens: one per word, and the two special tokens at the ends."""
     lengths = random.Random(0)
     words = ["the " * (lengths.randint(_SHORTEST, _LONGEST) - 2) for _ in range(_BATCH * _BATCHES)]
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in words))
 
 
 def bert_base(folder: Path) -> Path:
-    """The named shape's weights, with a tokenizer of the same vocabulary size beside them."""
+    """A folder with the weights of a named shape and a tokenizer of the same vocabulary size."""
     made = materialise(ModelRequest("bert-base-uncased"))
     for source in (made.folder, _MINILM):
         for name in ("config.json", "model.safetensors", "tokenizer.json", "vocab.txt",
@@ -57,7 +57,7 @@ def main() -> None:
             "duration_s=1", "warmup_s=1", "--budget", budget,
             "--metric", "throughput", "A:", "torch.packed=off", "B:", "torch.packed=on",
         )  # fmt: skip
-    # The same texts in both: sequences per second are as useful tokens per second.
+    # Both sides get the same texts: the ratio of sequences/s is that of useful tokens/s.
     value, ci95 = found["ratio"]["value"], found["ratio"]["ci95"]
     interval = f"{ci95[0]:.2f} to {ci95[1]:.2f}" if ci95 else "no interval"
     print(f"{value:.2f} times the useful tokens per second of padding ({interval})")

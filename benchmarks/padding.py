@@ -1,10 +1,10 @@
-"""What is each padding policy worth? Useful tokens per second of each against padding=longest.
+"""How many useful tokens per second does each padding policy give, compared with `longest`?
 
     python -m benchmarks.padding [--budget 15m] [--quick]
 
-Every policy feeds the same sequences in whole turns, so the ratio of their sequences per second
-is that of their useful tokens per second; honed compare takes it from interleaved processes. The
-absolute numbers are those of one more process each.
+Every policy feeds the same sequences in whole turns, so the ratio of sequences per second is that
+of useful tokens per second; honed compare measures it with processes in turns. The absolute
+numbers come from one more process of each policy.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python -m benchmarks.pinning [RUNS] [BACKEND,...]
 
-Each run must end `ok`: one running thread per worker, the engine's own pool of one, every thread
-bound to the worker's core, the two cores different.
+Each run must end `ok`: one running thread per worker, a thread pool of size one, every thread
+bound to the core of its worker, and different cores for the two workers.
 """
 
 from __future__ import annotations

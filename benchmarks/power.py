@@ -1,9 +1,9 @@
-"""B is 3 % slower by a known extra computation: is it found, and within three minutes?
+"""Does honed compare detect within three minutes that B is 3 % slower by a known computation?
 
     python -m benchmarks.power [COMPARISONS] [--quick]
 
-The engine is ONNX Runtime on MiniLM's shape with a batch that takes about 20 ms; B does a few
-numpy operations more after each call, counted out to be 3 % (see benchmarks/_engines.py).
+The engine is ONNX Runtime on the shape of MiniLM, with a batch that takes about 20 ms. After each
+call, B runs as many numpy operations as take 3 % of a call (see benchmarks/_engines.py).
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""How much faster than torch eager fp32 are each engine's int8 and bf16, on bert-base?
+"""How much faster than torch eager fp32 are the int8 and bf16 of each engine, on bert-base?
 
     python -m benchmarks.precision [--rounds 8] [--model MODEL] [--shape 1x128] [--quick]
                                   [SETTINGS ...]
 
-Fresh processes in turns, an order drawn for each round and mirrored in the next. A setting counts
-only if its outputs are within its precision's tolerance of fp32 (`honed run` would call the record
-diverged otherwise). Ratios are means over the rounds' logs, with honed compare's interval. Further
-SETTINGS are words in quotes: "backend=onnxruntime precision=int8 onnxruntime.gelu=tanh".
+Fresh processes run in turns; the random order of a round is mirrored in the next. A setting counts
+only if its outputs are within the tolerance of its precision (otherwise the record of `honed run`
+is `diverged`). Ratios are means of logs over the rounds, with the interval of honed compare.
+Further SETTINGS are words in quotes: "backend=onnxruntime precision=int8 onnxruntime.gelu=tanh".
 """
 
 from __future__ import annotations

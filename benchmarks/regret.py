@@ -1,22 +1,23 @@
-"""How far from the exhaustive best does honed tune end, in 20 trials and a fifth of the time?
+"""How far from the best point does honed tune end, in 20 trials and a fifth of the time?
 
     python -m benchmarks.regret [--passes 2] [--seeds 5] [--rounds 6] [--png FILE] [--quick]
                                 [--keep FOLDER]
 
-A space small enough to measure whole: engines x precisions x shares of the cores x allocators x
-huge pages. Brute force measures every point in some passes. Then `honed tune` searches the same
-space once for each seed, each in a store of its own, with a fifth of a pass as its whole budget,
-confirmation included. After each search come rounds of the best points of the passes and of all
-that was found: each second round says which point is the best, the others how much worse the rest
-is. (The best of many noisy numbers is a lucky one: what chose it must not judge it.) A point
-outside the rounds has what its passes say.
+The space is small enough to measure every point: engines x precisions x shares of the cores x
+allocators x huge pages. First, passes measure every point. Then `honed tune` searches the space
+once for each seed, each time in a new store, with a fifth of the time of a pass as its whole
+budget, confirmation included. After each search, rounds measure the best points of the passes and
+all recommendations: every second round decides which point is the best, and the other rounds
+measure how far behind the others are. (The best of many noisy numbers is a lucky one, so other
+numbers must judge it.) A point outside the rounds is judged by the passes.
 
-Two numbers for each seed: the best of its trials, and what it recommends after dropping every knob
-that gains less than 1 %, or that the noise hides.
+Each seed gives two numbers: the regret of its best trial, and that of its recommendation, which
+has lost every knob that gains less than 1 % or less than the noise.
 
-Random search is drawn from the same points; its trial of a point is one pass's measurement.
-Run it on a quiet machine; about half an hour. `--keep` leaves the passes and every study in a
-folder; passes found there are not measured again (the rounds are: they decide).
+Random search draws from the same points; its trial of a point is the measurement of one pass.
+Run it on a quiet machine; it takes about half an hour. `--keep` keeps the passes and every study
+in a folder; a pass that the folder has is not measured again, but the rounds always are, because
+they decide.
 """
 
 from __future__ import annotations
@@ -69,8 +70,10 @@ _TIME_SHARE = 0.2
 
 @dataclass(slots=True)
 class Table:
-    """Every point's throughput in each pass, by the setting's words, and what one pass took; then
-    the contenders' in rounds: each second one says which is the best, the others judge by it."""
+    """The throughput of each setting in each pass, the time of a pass, and the rounds.
+
+    Every second round decides which setting is the best; the others judge the settings by it.
+    """
 
     passes: Mapping[str, Sequence[float]]
     pass_s: float
@@ -78,7 +81,7 @@ class Table:
 
     @property
     def ranked(self) -> list[str]:
-        """By the passes alone, best first."""
+        """The settings by the passes alone, best first."""
         return sorted(self.passes, key=lambda s: -statistics.geometric_mean(self.passes[s]))
 
     @property
@@ -92,7 +95,7 @@ class Table:
         return min((s for s in self.ranked[:_CONTENDERS] if s in chosen[0]), key=behind)
 
     def regret(self, setting: str) -> float:
-        """How much less it does than the best."""
+        """The share by which the throughput of a setting is below that of the best."""
         return 0.0 if setting == self.best else 1 - math.exp(-_mean(self.logs(setting)))
 
     def error(self, setting: str) -> float:
@@ -100,8 +103,10 @@ class Table:
         return statistics.stdev(logs) / math.sqrt(len(logs)) if len(logs) > 1 else math.nan
 
     def logs(self, setting: str) -> list[float]:
-        """The best's throughput over its own, in each judging round that has both; else in each
-        pass."""
+        """Logs of the best throughput over the setting's, in each judging round that has both.
+
+        The passes stand in if no judging round has both.
+        """
         best = self.best
         if judged := _logs(self.rounds[1::2], best, setting):
             return judged
@@ -120,7 +125,7 @@ def _mean(logs: Sequence[float]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """One seed's study: its trials, what it recommends, and all the time it took."""
+    """The study of one seed: its trials, its recommendation and its whole time."""
 
     trials: Sequence[Trial]
     found: str
@@ -128,7 +133,7 @@ class Search:
 
 
 def tune(folder: Path, name: str, *words: str) -> tuple[Study, dict[str, Any]]:
-    """One `honed tune` in a store of its own: nothing of another search helps it."""
+    """Run `honed tune` in a new store, so that no other search helps it."""
     url = _store(folder, name)
     command = [str(HONED), "tune", *words, f"study={name}", "--store", url, "--no-warm", "--json"]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -139,14 +144,16 @@ def tune(folder: Path, name: str, *words: str) -> tuple[Study, dict[str, Any]]:
 
 
 def _store(folder: Path, name: str) -> str:
-    """A new one, whatever an earlier run left in the folder."""
+    """A new store, whatever an earlier run left in the folder."""
     return str(folder / f"{name}-{os.getpid()}.db")
 
 
 def exhaustive(folder: Path, words: Sequence[str], count: int) -> tuple[Study, Table]:
-    """Every point in each pass, in an order drawn anew; points that the folder has are not
-    measured again, and count with the time they took. The first process of an engine and a
-    precision also exports; that is done before, and counted nowhere."""
+    """Measure every point in each pass, in random order.
+
+    Points that the folder has are not measured again, and their time counts. The first process of
+    an engine and a precision also exports; it runs before the passes and does not count.
+    """
     how = api.How(store=_store(folder, "all"), warm=False)
     made = api.new([*words, "study=all", "budget=1h"], how)
     points = [at for branch in made.space.branches for at in made.space.points(branch)]
@@ -171,7 +178,7 @@ def exhaustive(folder: Path, words: Sequence[str], count: int) -> tuple[Study, T
 
 
 def _case(made: Study, at: Point) -> Case:
-    """As long as a trial of a search."""
+    """A Case as short as a trial of a search."""
     short = {"duration_s": 0.7, "min_samples": 8, "warmup_s": 2.0}
     return made.space.case(at).replace(memory=False, **short)
 
@@ -187,7 +194,7 @@ def search(folder: Path, seed: int, words: Sequence[str]) -> Search:
 
 
 def again(made: Study, settings: Sequence[str], rng: random.Random) -> dict[str, float]:
-    """One round: the settings in an order drawn anew."""
+    """Measure one round of settings, in random order."""
     known = (at for branch in made.space.branches for at in made.space.points(branch))
     points = {" ".join(typed(at)): at for at in known}
     found = {}
@@ -200,7 +207,7 @@ def again(made: Study, settings: Sequence[str], rng: random.Random) -> dict[str,
 
 
 def contenders(table: Table, found: Sequence[str]) -> list[str]:
-    """The best by the passes, and what was found; once it is clear who is far behind, the rest."""
+    """The best settings of the passes and the recommendations, but none that is far behind."""
     named = dict.fromkeys([*table.ranked[:_CONTENDERS], *(s for s in found if s in table.passes)])
     if len(table.rounds) < _LEAST_ROUNDS:
         return list(named)
@@ -208,7 +215,7 @@ def contenders(table: Table, found: Sequence[str]) -> list[str]:
 
 
 def regrets(trials: Sequence[tuple[str, float]], table: Table) -> list[float]:
-    """After each trial, the true regret of what has looked best so far."""
+    """After each trial, the true regret of the setting that is best so far."""
     seen: dict[str, list[float]] = defaultdict(list)
     course = []
     for setting, value in trials:
@@ -249,11 +256,11 @@ def main() -> None:
         rng, searches = random.Random(0), []
         for seed in range(asked.seeds):
             searches.append(search(folder, seed, (*words, *limits)))
-            # Rounds after each search: what the machine does meanwhile meets both.
+            # Rounds follow each search, so that a change of the machine affects both.
             for _ in range(asked.rounds):
                 settings = contenders(table, [s.found for s in searches])
                 table.rounds.append(again(made, settings, rng))
-    good = told(table, searches)
+    good = report(table, searches)
     control = random_searches(table, trials)
     middle = [statistics.median(column) for column in zip(*control, strict=True)]
     worse = [sorted(column)[int(0.8 * len(column))] for column in zip(*control, strict=True)]
@@ -266,8 +273,8 @@ def main() -> None:
     sys.exit(0 if asked.quick or good >= 0.8 * asked.seeds else 1)
 
 
-def told(table: Table, searches: Sequence[Search]) -> int:
-    """Prints what each search found; how many are good."""
+def report(table: Table, searches: Sequence[Search]) -> int:
+    """Print the result of each search; return the number of good ones."""
     print(f"{len(table.passes)} points; regret of the best, with its standard error:")
     for setting in dict.fromkeys(s for r in table.rounds for s in r):
         values = [r[setting] for r in table.rounds if setting in r]

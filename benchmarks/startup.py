@@ -1,4 +1,4 @@
-"""How long until `honed --help` and `honed doctor` answer, and until bert-base's first sample?
+"""How long do `honed --help` and `honed doctor` take, and how long until the first sample?
 
 python -m benchmarks.startup [RUNS]
 """
@@ -23,7 +23,7 @@ def command_s(verb: str) -> float:
 
 
 def first_sample_s(*words: str) -> float:
-    """From the command to the moment its live line says that it measures."""
+    """Seconds from the command until its progress line shows that it measures."""
     reader, writer = pty.openpty()
     began = time.perf_counter()
     process = subprocess.Popen(
@@ -46,8 +46,8 @@ def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 10
     for verb in ("--help", "doctor"):
         times = [command_s(verb) for _ in range(runs)]
-        told = f"median {statistics.median(times):.3f} s, max {max(times):.3f} s, n={runs}"
-        print(f"honed {verb}: {told}")
+        line = f"median {statistics.median(times):.3f} s, max {max(times):.3f} s, n={runs}"
+        print(f"honed {verb}: {line}")
     for words in (
         ("model=bert-base-uncased",),
         ("model=bert-base-uncased", "backend=onnxruntime"),
@@ -55,8 +55,8 @@ def main() -> None:
     ):
         honed_run(*words, "duration_s=0.1")  # its artifacts are cached from here on
         times = [first_sample_s(*words) for _ in range(max(3, runs // 3))]
-        told = f"median {statistics.median(times):.2f} s, max {max(times):.2f} s, n={len(times)}"
-        print(f"{' '.join(words)}: warm and measuring after {told}")
+        line = f"median {statistics.median(times):.2f} s, max {max(times):.2f} s, n={len(times)}"
+        print(f"{' '.join(words)}: warm and measuring after {line}")
 
 
 if __name__ == "__main__":

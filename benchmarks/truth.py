@@ -1,9 +1,9 @@
-"""Does `honed run` report what a bare loop sees? bert-base 1x128, torch eager fp32, interleaved.
+"""Does `honed run` report the times of a bare loop? bert-base 1x128, torch eager fp32, in turns.
 
     python -m benchmarks.truth [ROUNDS]
 
-The bare loop is a plain script in a process of its own: the same checkpoint loaded by
-transformers, the same number of timed calls, nothing of honed in it. The order alternates.
+The bare loop is a script without honed in another process: the same checkpoint loaded by
+transformers and the same number of timed calls. The order alternates.
 """
 
 from __future__ import annotations

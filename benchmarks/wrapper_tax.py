@@ -1,15 +1,15 @@
-"""Is an engine under honed as fast as in the best plain script one can write?
+"""Is an engine as fast under honed as in the best plain script?
 
     python -m benchmarks.wrapper_tax [ENGINE,...] [SHAPE,...] [--model MODEL] [--limit 3%]
                                      [--budget 3m] [--threads N] [--quick]
 
-Each cell is one engine at one batch x length, fp32, as it comes. Fresh processes in turns, in
-blocks of mirrored order: `honed run`'s worker, and benchmarks/plain/ENGINE.py, which knows nothing
-of honed. An engine that needs an export runs honed's under both. The statistics are honed
-compare's: a ratio over processes, with an interval that may be looked at after every round. A cell
-ends when the whole interval lies within the limit, or outside it, or when its budget is spent
-(undecided). With `--threads 1` both sides have one core, the same: what a call costs beside its
-arithmetic shows no less there, and on a shared machine the other core takes what else runs.
+Each cell is one engine at one batch x length, in fp32, out of the box. Fresh processes run in
+turns, in blocks of mirrored order: the worker of `honed run`, and benchmarks/plain/ENGINE.py,
+which does not use honed. An engine that needs an export gets honed's on both sides. The statistics
+are those of honed compare: a ratio over processes, with an interval that may be computed after
+every round. A cell ends when the whole interval lies within the limit or outside it, or when its
+budget is spent (undecided). With `--threads 1` both sides use the same core: the overhead of a
+call is the same there, and on a shared machine the other core is left to other programs.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""honed: how a transformer runs on your machine, made as good as it gets, and proven."""
+"""honed: measures how a transformer runs on your machine, tunes it, and proves the gain."""
 
 from honed.case import Case
 from honed.errors import HonedError
 from honed.record import Record
 
-# The verb, not the room: importing the function here binds the name for good, since Python sets
-# a submodule's attribute only when it first loads.
+# `honed.run` and `honed.tune` are the functions, not the rooms of the same names. The names stay
+# bound to the functions, since Python sets the attribute of a submodule only when it first loads.
 from honed.run import run
 from honed.tune import tune
 

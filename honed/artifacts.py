@@ -1,19 +1,17 @@
-"""The cache of things made once: random weights, exported graphs, reference outputs.
+"""The cache of artifacts: random weights, exported graphs, reference outputs.
 
-Content decides the name, a lock lets one process build, a rename makes the result appear whole,
-and the least recently used go when the cache grows over its bound.
+The content decides an artifact's name, a lock lets only one process build it, a rename makes it
+appear whole, and when the cache outgrows its bound the least recently used artifacts go.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from honed.errors import HonedError, UsageError
+from honed.files import locked, whole
 
 _META = "honed.json"
 _DEFAULT_MAX_GIB = 20.0
-# What was used this recently may be in use: a case takes weights and the export made from them.
+# An artifact used this recently may still be in use: a Case needs the weights and the export that
+# was made from them.
 _IN_USE_S = 3600.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -77,14 +77,14 @@ def find(kind: str, key: str) -> Path | None:
 
 
 def make(kind: str, about: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
-    """The artifact named by `about`, built by `build(empty folder)` unless it is there already.
+    """The artifact of `about`; `build(empty folder)` makes it unless the cache has it.
 
-    Two processes asking for the same one build it once. A build that raises or is killed leaves
-    nothing behind that a later call could take for whole.
+    If two processes ask for the same artifact, one builds it. After a build that raises or is
+    killed, no later call can take an incomplete artifact for a finished one.
     """
     key = content_key(about)
-    if found := find(kind, key):
-        return found
+    if path := find(kind, key):
+        return path
     limit_bytes = max_bytes()
     folder = root() / kind
     with _explained(folder):
@@ -95,34 +95,31 @@ def make(kind: str, about: Mapping[str, Any], build: Callable[[Path], None]) -> 
 
 def _make(folder: Path, key: str, about: Mapping[str, Any], build: Callable[[Path], None]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / f".{key}.lock"):
-        if find(folder.name, key):  # made while we waited
+    with locked(folder / f".{key}.lock"):
+        if find(folder.name, key):  # another process made it while this one waited
             return
-        _sweep_abandoned(folder, key)
-        staging = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=folder))
-        try:
+        _remove_abandoned(folder, key)
+        with whole(folder / key) as staging:
+            staging.mkdir(0o700)
             build(staging)
             (staging / _META).write_text(json.dumps(dict(about), default=str, indent=1))
-            os.replace(staging, folder / key)
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
 
 
 def entries() -> list[Artifact]:
     """Every finished artifact, the most recently used first."""
-    found = [_read(meta.parent) for meta in root().glob(f"*/[!.]*/{_META}")]
-    return sorted(found, key=lambda a: a.used, reverse=True)
+    artifacts = [_read(meta.parent) for meta in root().glob(f"*/[!.]*/{_META}")]
+    return sorted(artifacts, key=lambda a: a.used, reverse=True)
 
 
 def prune(
     limit_bytes: int, keep: tuple[Path, ...] = (), unused_for_s: float = 0.0
 ) -> list[Artifact]:
-    """Remove the least recently used until the rest fit in `limit_bytes`; returns the removed.
+    """Remove the least recently used artifacts until the rest fit in `limit_bytes`; returns those
+    that were removed.
 
-    What is in `keep`, or was used within `unused_for_s`, stays even if the rest does not fit.
+    Artifacts in `keep` or used within the last `unused_for_s` stay, even if they do not fit.
     """
-    _sweep_every_abandoned()
+    _remove_every_abandoned()
     kept_bytes, removed = 0, []
     spare = time.time() - unused_for_s if unused_for_s else float("inf")
     for artifact in entries():
@@ -149,45 +146,31 @@ def _read(path: Path) -> Artifact:
 
 @contextlib.contextmanager
 def _explained(folder: Path) -> Iterator[None]:
-    """A cache that is full or not ours to write is the user's to solve."""
+    """Turns a full or unwritable cache into an error that the user can act on."""
     try:
         yield
     except OSError as error:
-        ours = str(error.filename or "").startswith(str(root()))
-        if error.errno not in _FULL and not ours:
-            raise  # the build's own trouble with a file that is not in the cache
+        in_cache = str(error.filename or "").startswith(str(root()))
+        if error.errno not in _FULL and not in_cache:
+            raise  # the build failed on a file outside the cache
         raise HonedError(
             f"cannot write to the cache {folder}: {error.strerror}",
             "free some space (honed cache prune), or set HONED_CACHE to another folder",
         ) from error
 
 
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock that dies with its process."""
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(file, fcntl.LOCK_UN)
-
-
-def _sweep_every_abandoned() -> None:
-    """What killed builds left, of any key: nobody holds their lock."""
+def _remove_every_abandoned() -> None:
+    """Remove what killed builds left, of any key: no process holds their lock."""
     for staging in root().glob("*/.*.*"):
         lock = staging.parent / f".{staging.name.split('.')[1]}.lock"
         if not staging.is_dir() or not lock.is_file():
             continue
-        with contextlib.suppress(OSError), open(lock) as file:  # BlockingIOError: being built
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(OSError), locked(lock, wait=False):
             shutil.rmtree(staging, ignore_errors=True)
 
 
-def _sweep_abandoned(folder: Path, key: str) -> None:
-    """What a killed build of the same key left; we hold its lock, so nobody is writing it."""
-    for path in folder.glob(f".{key}.*"):
+def _remove_abandoned(folder: Path, key: str) -> None:
+    """Remove what a killed build of this key left; the caller holds the key's lock."""
+    for path in [*folder.glob(f".{key}.*"), folder / key]:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
-    if (folder / key).exists():
-        shutil.rmtree(folder / key, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Do the extras resolve together? Asks the package index, for each Python; installs nothing.
+"""Do the extras resolve together on each Python? Asks the package index; installs nothing.
 
 python scripts/resolve.py            every Python, everything at once: newest, then oldest allowed
 python scripts/resolve.py 3.13 jax   one Python, one extra
@@ -15,9 +15,12 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-RESOLUTIONS = ("highest", "lowest-direct")  # what is new today, and the least that is promised
+RESOLUTIONS = (
+    "highest",
+    "lowest-direct",
+)  # the newest versions, and the oldest that pyproject.toml allows
 PYTHONS = ("3.11", "3.12", "3.13")
-# Wheels alone: what must be compiled here is not what a user gets.
+# Only wheels: users do not compile packages.
 _HOW = ("--only-binary", ":all:", "--python-platform", "x86_64-manylinux_2_28", "--no-header",
         "--no-annotate", "--quiet")  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -236,3 +237,21 @@ def test_files_and_benchmarks_that_a_page_names_exist(page: Path) -> None:
     paths = [path for path in NAMED_PATH.findall(text) if "NAME" not in path]
     paths += [f"benchmarks/{name}.py" for name in re.findall(r"-m benchmarks\.(\w+)", text)]
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_page_of_rooms_names_every_room_and_nothing_else() -> None:
+    tokens = re.findall(r"`([\w./]+)`", (ROOT / "docs/architecture.md").read_text())
+    named = {t for t in tokens if t.endswith((".py", "/")) and not t.startswith("tests/")}
+    assert {t for t in named if not (PACKAGE / t.removeprefix("honed/")).exists()} == set()
+    rooms = {f"{p.name}/" for p in PACKAGE.iterdir() if (p / "__init__.py").exists()}
+    files = {p.name for p in PACKAGE.glob("*.py")} - {"__init__.py"}
+    assert (rooms | files) - named == set()
+
+
+@pytest.mark.parametrize("script", sorted(ROOT.glob("benchmarks/*.py")), ids=lambda p: p.name)
+def test_benchmarks_use_names_that_exist(script: Path) -> None:
+    for node in ast.walk(ast.parse(script.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("honed"):
+            module = importlib.import_module(str(node.module))
+            for alias in node.names:
+                assert hasattr(module, alias.name) or f"{node.module}.{alias.name}" in MODULES

@@ -1,7 +1,7 @@
-"""The words and the clock of the plain scripts: all that they share, and nothing of honed.
+"""The arguments and the clock of the plain scripts, without honed.
 
-A script appends its folder to sys.path to import this. At its end: the scripts have the names of
-the packages that they import, which is also why they run with python -P.
+A script appends its folder to the end of sys.path to import this file, and runs with python -P,
+because the scripts have the names of the packages that they import.
 """
 
 import json
@@ -10,18 +10,18 @@ import sys
 import time
 
 
-def asked():
-    """FOLDER, BATCH and LENGTH."""
+def shape_arguments():
+    """FOLDER, BATCH and LENGTH from the command line."""
     return sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 
 
 def threads():
-    """THREADS, of the engine's pool; 0: as it comes."""
+    """THREADS: the size of the thread pool; 0 leaves the default of the engine."""
     return int(sys.argv[6])
 
 
-def told(call):
-    """Warms up for WARMUP_S, times calls for DURATION_S, prints {"p50_s": ..., "calls": ...}."""
+def report(call):
+    """Warm up for WARMUP_S, time calls for DURATION_S, print {"p50_s": ..., "calls": ...}."""
     _timed(call, float(sys.argv[4]), least=3)
     times = _timed(call, float(sys.argv[5]), least=10)
     print(json.dumps({"p50_s": statistics.median(times), "calls": len(times)}))

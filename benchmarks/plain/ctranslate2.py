@@ -1,4 +1,4 @@
-"""A converted encoder on ctranslate2, as one would run it by hand: ids to a mean vector.
+"""A converted encoder on ctranslate2, as in a script written by hand: ids to a mean vector.
 
 python -P ctranslate2.py FOLDER BATCH LENGTH WARMUP_S DURATION_S THREADS
 FOLDER is a converted model. (-P: the script has the name of the package that it imports.)
@@ -11,9 +11,9 @@ import ctranslate2
 import numpy as np
 
 sys.path.append(str(Path(__file__).parent))
-from _timing import asked, threads, told
+from _timing import report, shape_arguments, threads
 
-folder, batch, length = asked()
+folder, batch, length = shape_arguments()
 
 encoder = ctranslate2.Encoder(folder, compute_type="float32", intra_threads=threads())
 ids = np.random.default_rng(0).integers(1000, 20000, (batch, length)).astype(np.int32)
@@ -27,4 +27,4 @@ def call():
     return (shares @ tokens)[:, 0]
 
 
-told(call)
+report(call)

@@ -1,8 +1,8 @@
-"""keras-hub's BERT in a tf.function, as one would write it by hand: ids to a mean vector.
+"""keras-hub's BERT in a tf.function, as in a script written by hand: ids to a mean vector.
 
 python -P keras.py FOLDER BATCH LENGTH WARMUP_S DURATION_S THREADS
-FOLDER holds a config.json; the weights are random: time does not depend on them. (-P: the script
-has the name of a package that it imports.)
+FOLDER holds a config.json; the weights are random, since the time does not depend on them. (-P:
+the script has the name of a package that it imports.)
 """
 
 import json
@@ -20,9 +20,9 @@ import tensorflow as tf
 from keras import ops
 
 sys.path.append(str(Path(__file__).parent))
-from _timing import asked, threads, told
+from _timing import report, shape_arguments, threads
 
-folder, batch, length = asked()
+folder, batch, length = shape_arguments()
 
 tf.config.threading.set_intra_op_parallelism_threads(threads())
 
@@ -63,4 +63,4 @@ def call():
     return graph(feed)
 
 
-told(call)
+report(call)

@@ -1,4 +1,4 @@
-"""An exported graph on onnxruntime, as one would run it by hand: ids to a mean vector.
+"""An exported graph on onnxruntime, as in a script written by hand: ids to a mean vector.
 
 python -P onnxruntime.py FOLDER BATCH LENGTH WARMUP_S DURATION_S THREADS
 FOLDER holds model.onnx. (-P: the script has the name of the package that it imports.)
@@ -11,9 +11,9 @@ import numpy as np
 import onnxruntime
 
 sys.path.append(str(Path(__file__).parent))
-from _timing import asked, threads, told
+from _timing import report, shape_arguments, threads
 
-folder, batch, length = asked()
+folder, batch, length = shape_arguments()
 
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = threads()
@@ -32,4 +32,4 @@ def call():
     return session.run(None, feed)
 
 
-told(call)
+report(call)

@@ -1,4 +1,4 @@
-"""A converted graph on openvino, as one would run it by hand: ids to a mean vector.
+"""A converted graph on openvino, as in a script written by hand: ids to a mean vector.
 
 python -P openvino.py FOLDER BATCH LENGTH WARMUP_S DURATION_S THREADS
 FOLDER holds model.xml. (-P: the script has the name of the package that it imports.)
@@ -11,9 +11,9 @@ import numpy as np
 import openvino
 
 sys.path.append(str(Path(__file__).parent))
-from _timing import asked, threads, told
+from _timing import report, shape_arguments, threads
 
-folder, batch, length = asked()
+folder, batch, length = shape_arguments()
 
 core = openvino.Core()
 # Without the hint it computes in bf16 where the CPU has it, and this is about fp32.
@@ -36,4 +36,4 @@ def call():
     return request.infer(feed, share_inputs=True, share_outputs=False)
 
 
-told(call)
+report(call)

@@ -1,4 +1,4 @@
-"""transformers and torch, eager, as one would write it by hand: ids to a mean vector.
+"""transformers and torch, eager, as in a script written by hand: ids to a mean vector.
 
 python -P torch.py FOLDER BATCH LENGTH WARMUP_S DURATION_S THREADS
 FOLDER is a checkpoint. (-P: the script has the name of the package that it imports.)
@@ -11,9 +11,9 @@ import torch
 from transformers import AutoModel
 
 sys.path.append(str(Path(__file__).parent))
-from _timing import asked, threads, told
+from _timing import report, shape_arguments, threads
 
-folder, batch, length = asked()
+folder, batch, length = shape_arguments()
 
 if threads():
     torch.set_num_threads(threads())
@@ -30,4 +30,4 @@ def call():
         return (tokens * kept).sum(1) / kept.sum(1)
 
 
-told(call)
+report(call)

@@ -6,8 +6,6 @@ import csv
 import dataclasses
 import io
 import json
-import os
-import tempfile
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +15,7 @@ from typing import IO, Any
 from honed.case import CORE_FIELDS
 from honed.errors import StoreError, UnsupportedError, UsageError, did_you_mean
 from honed.export import pyperf
+from honed.files import write_whole
 from honed.record import Record
 from honed.values import as_typed
 
@@ -164,28 +163,13 @@ def _as(kind: type, value: Any) -> Any:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Beside it first, then renamed: a full disk leaves the older file alone."""
-    staging = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file():  # /dev/stdout and the like cannot be replaced
             path.write_bytes(content)
-            return
-        handle, staging = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with open(handle, "wb") as file:
-            file.write(content)
-        Path(staging).chmod(0o666 & ~_umask())
-        os.replace(staging, path)
+        else:
+            write_whole(path, content)
     except OSError as error:
-        if staging is not None:
-            Path(staging).unlink(missing_ok=True)
         raise StoreError(
             f"cannot write {path}: {error.strerror}", "name a file that you may write, with room"
         ) from error
-
-
-def _umask() -> int:
-    """Private by mkstemp's default; an export is an ordinary file."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

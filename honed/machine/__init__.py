@@ -1,1 +1,1 @@
-"""The machine: what it is, where instances go, what its knobs do."""
+"""The machine: its topology, limits and settings, the placement of instances, its knobs."""

@@ -1,4 +1,4 @@
-"""An index of two tiny packages, and a home of its own, for tests that make environments."""
+"""An index of two tiny packages and an empty home, for tests that make environments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def home(tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home; the installers see the tiny packages only."""
+    """An empty home; installers see only the tiny packages."""
     for name, value in offline(tmp_path / "home", wheels).items():
         monkeypatch.setenv(name, value)
     return tmp_path / "home"
@@ -30,7 +30,7 @@ def home(tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def made(
     tmp_path_factory: pytest.TempPathFactory, wheels: Path
 ) -> Iterator[tuple[Path, Environment]]:
-    """A home with one environment in it, made once; read it, change nothing."""
+    """A home with one environment, made once; tests must not change it."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in offline(home, wheels).items():

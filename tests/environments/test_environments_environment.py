@@ -1,4 +1,4 @@
-"""Environments made by the real venv and pip, of wheels written here."""
+"""Environments that the real venv and pip make from wheels of this test."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def there(made: Made, monkeypatch: pytest.MonkeyPatch) -> Environment:
 
 
 def fake(home: Path, name: str) -> Path:
-    """An environment that is described, though nothing is in it."""
+    """An environment with a description but without packages."""
     folder = home / "envs" / name
     (folder / "bin").mkdir(parents=True)
     about = {"created": "2026-01-01", "python": "3.11.2", "requirements": ["x==1"]}
@@ -37,7 +37,7 @@ def fake(home: Path, name: str) -> Path:
     return folder
 
 
-def test_it_is_made_with_what_was_asked_for_and_numpy(there: Environment) -> None:
+def test_an_environment_has_its_packages_and_numpy(there: Environment) -> None:
     assert there.works
     assert there.python.startswith(f"{sys.version_info.major}.{sys.version_info.minor}.")
     assert {"oldengine": "1.0", "numpy": "1.0"}.items() <= there.packages().items()
@@ -57,7 +57,7 @@ def test_it_is_made_with_what_was_asked_for_and_numpy(there: Environment) -> Non
     assert told.stdout.split() == ["1.0", str(there.folder)]
 
 
-def test_its_name_is_an_interpreter(there: Environment) -> None:
+def test_the_name_of_an_environment_means_its_interpreter(there: Environment) -> None:
     assert environments.interpreter("old") == str(there.interpreter)
     assert environments.interpreter("/some/where/python") == "/some/where/python"
     assert environments.interpreter("python3") == "python3"
@@ -66,7 +66,7 @@ def test_its_name_is_an_interpreter(there: Environment) -> None:
     assert "did you mean old?" in refused.value.hint
 
 
-def test_a_name_is_taken_once(there: Environment) -> None:
+def test_a_name_can_be_used_once(there: Environment) -> None:
     with pytest.raises(UsageError, match="oldengine==1") as refused:
         environments.create("old", ("oldengine==2.0",), PIP)
     assert "honed env remove old" in refused.value.hint
@@ -74,14 +74,14 @@ def test_a_name_is_taken_once(there: Environment) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "../up", ".hidden", "a/b", "a b", "python3", "ls"])
-def test_names_that_could_mean_something_else_are_refused(home: Path, name: str) -> None:
+def test_ambiguous_names_are_refused(home: Path, name: str) -> None:
     with pytest.raises(UsageError, match="cannot name"):
         environments.create(name, ("oldengine",), PIP)
     assert environments.find(name) is None
     assert not (home / "envs").exists()
 
 
-def test_made_over_a_leftover_added_to_and_removed(home: Path) -> None:
+def test_created_over_an_unfinished_one_extended_and_removed(home: Path) -> None:
     left = home / "envs" / "mine"
     left.mkdir(parents=True)
     (left / "pyvenv.cfg").write_text("half")
@@ -97,7 +97,7 @@ def test_made_over_a_leftover_added_to_and_removed(home: Path) -> None:
         environments.remove("mine")
 
 
-def test_what_cannot_be_installed_leaves_nothing_and_teaches(home: Path) -> None:
+def test_a_failed_install_leaves_no_folder_and_gives_a_hint(home: Path) -> None:
     with pytest.raises(HonedError) as failed:
         environments.create("needy", ("needy",), PIP)
     assert "a_package_that_is_nowhere" in failed.value.message
@@ -107,10 +107,10 @@ def test_what_cannot_be_installed_leaves_nothing_and_teaches(home: Path) -> None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_an_interrupted_one_is_no_environment(
+def test_an_unfinished_environment_is_deleted(
     home: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    """Stopped inside the installer: cleared at once, or, if killed outright, by the next look."""
+    """Stopped inside the installer: deleted at once or, after SIGKILL, by the next listing."""
     slow = tmp_path / "slow-python"
     slow.write_text('#!/bin/sh\nmkdir -p "$3" && touch "$3/half" && exec sleep 60\n')
     slow.chmod(0o755)
@@ -125,7 +125,7 @@ def test_an_interrupted_one_is_no_environment(
     with pytest.raises(UsageError, match="another process is changing the environment half"):
         environments.create("half", ("oldengine",), PIP)
     assert environments.entries() == []
-    assert half.exists()  # a look leaves alone what is being made
+    assert half.exists()  # listing does not delete an environment that is being made
     maker.send_signal(number)
     assert maker.wait(timeout=10) in (130, -signal.SIGKILL)
     if number == signal.SIGKILL:
@@ -150,13 +150,13 @@ def _wait_for(done: object, limit_s: float = 10) -> None:
         time.sleep(0.02)
 
 
-def test_one_whose_base_is_gone_is_told_apart(home: Path) -> None:
+def test_an_environment_without_its_base_interpreter_does_not_work(home: Path) -> None:
     folder = fake(home, "gone")
     (folder / "bin" / "python").symlink_to(home / "nothing")
     assert [(e.name, e.works) for e in environments.entries()] == [("gone", False)]
 
 
-def test_a_removal_waits_for_nobody(home: Path) -> None:
+def test_a_removal_does_not_wait_for_the_lock(home: Path) -> None:
     fake(home, "busy")
     with open(home / "envs" / ".busy.lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -175,7 +175,7 @@ def test_a_home_that_cannot_be_written_is_explained(
     assert "HONED_HOME" in failed.value.hint
 
 
-def test_where_they_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_folder_of_environments(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("HONED_HOME", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert environments.root() == tmp_path / "honed" / "envs"

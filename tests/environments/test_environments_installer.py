@@ -1,4 +1,4 @@
-"""Which installer is used, with what, and what its failures teach."""
+"""Which installer is used, its arguments, and the hints of its failures."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_uv_is_used_where_it_is(tools: Path, tmp_path: Path) -> None:
+def test_uv_is_used_if_it_is_on_the_path(tools: Path, tmp_path: Path) -> None:
     tool(tools, "uv")
     installer = Installer(python="3.12", options=("--no-deps",))
     assert installer.make(tmp_path / "env") == "3.12.1"
@@ -48,7 +48,7 @@ def test_uv_is_used_where_it_is(tools: Path, tmp_path: Path) -> None:
     assert filled == f"pip install --python {tmp_path}/env/bin/python --no-deps torch==2.8.0"
 
 
-def test_pip_may_be_asked_for_and_a_version_names_a_command(tools: Path, tmp_path: Path) -> None:
+def test_pip_can_be_chosen_and_a_version_names_a_command(tools: Path, tmp_path: Path) -> None:
     tool(tools, "uv")
     tool(tools, "python3.99")
     Installer("pip", python="3.99").make(tmp_path / "env")
@@ -57,7 +57,7 @@ def test_pip_may_be_asked_for_and_a_version_names_a_command(tools: Path, tmp_pat
         Installer("pip").install(tmp_path / "env", ["numpy"])
 
 
-def test_what_is_not_here_is_said(tools: Path, tmp_path: Path) -> None:
+def test_missing_tools_are_refused_with_a_hint(tools: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="uv is not on the PATH"):
         Installer("uv").make(tmp_path / "env")
     with pytest.raises(UsageError, match=r"no interpreter is called python3\.98"):

@@ -1,4 +1,4 @@
-"""Real child processes, started as a run starts its workers, that say what is in force in them."""
+"""Child processes, started as a run starts its workers, that print the values in force in them."""
 
 import json
 import os
@@ -18,7 +18,7 @@ print(json.dumps([notes, spawn.read_back(names)]))
 
 
 def prove(knobs, code="", environment=None, names=None):
-    """(notes, what was read back) of a child with these knobs that runs `code` in between."""
+    """The notes and the values read back of a child with these knobs that has run `code`."""
     folded = spawn.fold(knobs, os.environ if environment is None else environment)
     done = subprocess.run(
         [sys.executable, "-c", CODE],

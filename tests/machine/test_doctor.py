@@ -30,12 +30,12 @@ def fine(root):  # noqa: F811
     }
 
 
-def test_nothing_to_say(fine, tmp_path):
+def test_a_machine_without_problems_gets_no_advice(fine, tmp_path):
     assert kinds(fine, root=tmp_path) == {}
 
 
 @pytest.mark.parametrize(
-    ("kind", "changes", "said", "fix"),
+    ("kind", "changes", "message", "fix"),
     [
         ("governor", {"governor": ["performance", "powersave"]}, "powersave", "scaling_governor"),
         ("turbo", {"turbo": False}, "turbo is off", "echo 0"),
@@ -44,10 +44,10 @@ def test_nothing_to_say(fine, tmp_path):
         ("memory_limit", {"memory_limit_bytes": 2**30}, "1024 of ", "--memory"),
     ],
 )
-def test_each_warning_has_its_command(fine, tmp_path, kind, changes, said, fix):
+def test_each_warning_has_the_command_that_helps(fine, tmp_path, kind, changes, message, fix):
     found = kinds(fine | changes, root=tmp_path)
     assert set(found) == {kind}
-    assert said in found[kind].message
+    assert message in found[kind].message
     assert fix in found[kind].fix
 
 
@@ -73,7 +73,7 @@ def test_quota(fine, tmp_path):
     assert kinds(fine, Limits((0, 1), quota=2.0), root=tmp_path) == {}
 
 
-def test_a_knob_that_is_not_there():
+def test_a_knob_that_is_not_available():
     state = doctor.state_of(Knob("x.y", "help", ("a",), available=lambda: MISSING))
     assert (state.available, state.why, state.how) == (
         False,
@@ -83,7 +83,7 @@ def test_a_knob_that_is_not_there():
     assert state.values == {"a": False}
 
 
-def test_a_value_that_is_not_there():
+def test_a_value_that_is_not_available():
     knob = Knob("x", "help", (True, False), available_value=lambda v: MISSING if v else AVAILABLE)
     state = doctor.state_of(knob)
     assert state.available

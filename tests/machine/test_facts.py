@@ -30,7 +30,7 @@ def root(tmp_path):
     return tmp_path
 
 
-def test_a_whole_machine(root):
+def test_the_facts_of_a_whole_machine(root):
     found = facts.machine_facts(root)
     json.dumps(found)
     assert found["cpu"] == "Intel(R) Xeon(R) Platinum 8275CL CPU @ 3.00GHz"
@@ -75,7 +75,7 @@ def test_settings_are_read_again_and_hardware_is_not(root):
 
 
 @pytest.mark.parametrize(("product", "virtual"), [("c5.metal", False), ("c5.large", True)])
-def test_amazons_metal_is_metal(root, product, virtual):
+def test_bare_metal_of_amazon_is_not_virtual(root, product, virtual):
     put(root / "sys/class/dmi/id/sys_vendor", "Amazon EC2")
     put(root / "sys/class/dmi/id/product_name", product)
     assert facts.machine_facts(root)["virtualised"] is virtual

@@ -25,7 +25,7 @@ def kinds(before, later, own_cpu_s=0.0):
     return [d.kind for d in doubts(before, later, own_cpu_s)]
 
 
-def test_our_own_work_is_no_doubt():
+def test_the_work_of_the_workers_raises_no_doubt():
     assert doubts(BEFORE, after(busy_s=69.9), own_cpu_s=19.8) == ()
 
 
@@ -79,7 +79,7 @@ def test_memory_pressure():
     assert "80 pages" in doubts(before, swapped, 0.0)[0].message
 
 
-def test_a_kernel_that_tells_nothing_raises_no_doubt(tmp_path):
+def test_a_kernel_without_counters_raises_no_doubt(tmp_path):
     blind = Watch([0, 1], root=tmp_path)
     assert doubts(blind.take(), blind.take(), 5.0) == ()
     assert others_share(blind.take(), blind.take(), 5.0) is None
@@ -87,7 +87,7 @@ def test_a_kernel_that_tells_nothing_raises_no_doubt(tmp_path):
 
 @settings(deadline=None)
 @given(st.floats(0, 100), st.floats(0, 100), st.floats(0.01, 100))
-def test_the_share_is_a_share(busy_s, own_s, wall_s):
+def test_the_share_of_others_lies_between_0_and_1(busy_s, own_s, wall_s):
     share = others_share(BEFORE, after(wall_s, busy_s=50 + busy_s), own_s)
     assert 0.0 <= share <= 1.0
 
@@ -148,7 +148,7 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / HZ
 
 
-def test_a_real_intruder_is_seen():
+def test_a_process_on_the_measured_core_raises_a_doubt():
     cpu = max(os.sched_getaffinity(0))
     code = f"import os; os.sched_setaffinity(0, [{cpu}])\nprint(flush=True)\nwhile True: pass"
     watched = Watch([cpu])

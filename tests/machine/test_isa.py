@@ -63,7 +63,7 @@ def test_the_doubt_names_the_instructions_and_what_happens_instead() -> None:
     assert "avx" not in doubt.message
 
 
-def test_nothing_is_said_where_nothing_is_known_or_nothing_is_narrow() -> None:
+def test_no_doubt_without_flags_for_fp32_and_on_a_gpu() -> None:
     assert not isa.doubts("int8", "cpu", {"flags": []})
     assert not isa.doubts("fp32", "cpu", {"flags": HASWELL.split()})
     assert not isa.doubts("fp16", "cuda", {"flags": HASWELL.split()})

@@ -71,7 +71,7 @@ def test_another_architectures_and_text_files_are_passed_over(tmp_path):
     assert libraries.find(["libx"], tmp_path) == good
 
 
-def test_links_are_judged_by_what_they_lead_to(tmp_path):
+def test_the_file_behind_a_link_decides(tmp_path):
     library(tmp_path, "usr/lib/libomp.so")
     (tmp_path / "usr/lib/libiomp5.so").symlink_to("libomp.so")
     found = libraries.find(["libiomp5"], tmp_path, accept=lambda p: p.name == "libiomp5.so")

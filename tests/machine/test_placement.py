@@ -133,7 +133,7 @@ def test_a_container_with_one_sibling_of_each(machine):
     assert cpus_of(placed) == ["3,50"]  # 3 and 51 are one core
 
 
-def test_refusal_names_the_arithmetic():
+def test_a_refusal_shows_the_arithmetic():
     topology = Topology((Cpu(0, 0, 0, 0), Cpu(1, 1, 0, 0)), {0: 1})
     with pytest.raises(UsageError) as caught:
         place(topology, Limits((0, 1)), PlacementRequest(3, 1))
@@ -147,7 +147,7 @@ def test_refusal_names_the_arithmetic():
     assert caught.value.hint == "threads=1 or oversubscribe=true"
 
 
-def test_refusal_offers_siblings_where_they_would_do(machine):
+def test_a_refusal_offers_smt_if_siblings_are_enough(machine):
     with pytest.raises(UsageError) as caught:
         place(*machine("adjacent"), PlacementRequest(1, 12))
     assert "(affinity 16, quota none, smt off)" in caught.value.message

@@ -38,7 +38,7 @@ def test_every_call_that_a_knob_names_exists():
             assert set(found.spawn(value).in_child) <= set(calls)
 
 
-def test_nothing_asked_is_the_inherited_environment_untouched():
+def test_without_knobs_the_environment_is_the_inherited_one():
     environment = {"PATH": "/bin", "LD_PRELOAD": "x.so", "GLIBC_TUNABLES": "a=1"}
     folded = spawn.fold({}, environment)
     assert folded.environment == environment
@@ -46,7 +46,7 @@ def test_nothing_asked_is_the_inherited_environment_untouched():
     assert folded.in_child == {}
 
 
-def test_other_peoples_knobs_and_load_knobs_are_left_alone():
+def test_knobs_of_engines_and_load_knobs_have_no_effect():
     known = knob("late", SpawnEffect({"X": "1"}), phase="load")
     assert spawn.fold({"torch.mode": "compile", "late": "a"}, {}, known) == spawn.Spawn()
 
@@ -88,7 +88,7 @@ def test_unknown_values_name_the_nearest():
     assert caught.value.hint == "known: 1..9"
 
 
-def test_what_is_not_available_says_how_to_get_it():
+def test_an_unavailable_value_is_refused_with_the_command_that_helps():
     missing = Availability(False, "not installed", "apt-get install it")
     with pytest.raises(UnsupportedError, match="one=a: not installed") as caught:
         spawn.fold({"one": "a"}, {}, knob("one", available=lambda: missing))
@@ -111,12 +111,12 @@ def test_a_refused_call_is_a_note(monkeypatch):
     json.dumps(note)
 
 
-def test_read_back_answers_only_what_is_asked():
+def test_only_the_named_knobs_are_read_back():
     assert spawn.read_back([]) == {}
     assert spawn.read_back({"smt": "off", "torch.mode": "eager"}).keys() == {"smt"}
 
 
-def test_a_kernel_that_does_not_tell_is_unproven(monkeypatch):
+def test_a_policy_that_the_kernel_does_not_tell_is_unknown(monkeypatch):
     def refuse():
         raise OSError(38, "Function not implemented")
 
@@ -136,7 +136,7 @@ print(json.dumps([notes, spawn.read_back(["numa"])["numa"]]))
 
 
 @pytest.mark.parametrize("policy", ["local", "any", "interleave"])
-def test_a_real_child_has_the_memory_policy_that_was_asked(policy):
+def test_a_real_child_has_the_memory_policy_of_the_knob(policy):
     folded = spawn.fold({"numa": policy}, os.environ)
     done = subprocess.run(
         [sys.executable, "-c", PROVE, json.dumps(folded.in_child)],

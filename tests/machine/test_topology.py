@@ -46,7 +46,7 @@ def test_laptop_kinds_and_frequencies(tmp_path):
     assert len(found.cores()) == 14
 
 
-def test_capacity_tells_little_cores_but_not_favoured_ones(tmp_path):
+def test_low_capacity_marks_little_cores_but_not_favoured_ones(tmp_path):
     found = read(trees.phone_like().write(tmp_path / "a"))
     assert [c.kind for c in found.cpus] == ["efficiency"] * 4 + ["performance"] * 4
     favoured = trees.adjacent()

@@ -117,7 +117,7 @@ def laptop() -> Machine:
 
 
 def phone_like() -> Machine:
-    """Arm: 4 big and 4 little cores, told apart by capacity only."""
+    """Arm: 4 big and 4 little cores, which differ only in capacity."""
     cpus = [(id, (0, id), 0, 0) for id in range(8)]
     return Machine(cpus, {0: 8 * GIB}, capacity={i: 446 if i < 4 else 1024 for i in range(8)})
 

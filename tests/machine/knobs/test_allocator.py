@@ -27,29 +27,29 @@ print(allocator.arenas_in_use())
 
 
 @pytest.mark.parametrize("name", ["glibc", "jemalloc", "tcmalloc", "mimalloc"])
-def test_a_real_child_calls_the_malloc_that_was_asked(name):
+def test_a_real_child_uses_the_allocator_of_the_knob(name):
     assert prove({"allocator": name}) == ([], {"allocator": name})
 
 
-def test_ours_goes_before_an_inherited_preload():
+def test_the_knobs_library_goes_before_an_inherited_preload():
     inherited = {**os.environ, "LD_PRELOAD": str(allocator.find("jemalloc"))}
     _, found = prove({"allocator": "mimalloc"}, environment=inherited)
     assert found == {"allocator": "mimalloc"}
 
 
-def test_a_preload_that_the_linker_drops_is_not_believed(tmp_path):
+def test_a_preload_that_the_linker_drops_is_not_read_back(tmp_path):
     environment = {**os.environ, "LD_PRELOAD": str(tmp_path / "libjemalloc.so.2")}
     _, found = prove({}, environment=environment, names=["allocator"])
     assert found == {"allocator": "glibc"}
 
 
-def test_a_library_that_is_mapped_but_does_not_serve_malloc_is_not_believed():
+def test_a_mapped_library_that_does_not_provide_malloc_is_not_read_back():
     path = allocator.find("mimalloc")
     _, found = prove({}, f"import ctypes; ctypes.CDLL({str(path)!r})", names=["allocator"])
     assert found == {"allocator": "glibc"}
 
 
-def test_glibc_under_an_inherited_preload_says_what_to_do(monkeypatch):
+def test_glibc_under_an_inherited_preload_is_refused_with_a_hint(monkeypatch):
     monkeypatch.setenv("LD_PRELOAD", "/x/libfoo.so:/x/libjemalloc.so.2")
     with pytest.raises(UnsupportedError, match=r"already loads /x/libjemalloc.so.2") as caught:
         spawn.fold({"allocator": "glibc"}, os.environ)
@@ -57,7 +57,7 @@ def test_glibc_under_an_inherited_preload_says_what_to_do(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["jemalloc", "tcmalloc", "mimalloc"])
-def test_an_absent_one_names_its_package(tmp_path, name):
+def test_a_missing_allocator_names_its_package(tmp_path, name):
     library(tmp_path, "etc/os-release", b"ID=debian\n")
     found = allocator.available_value(name, tmp_path)
     assert not found.ok
@@ -74,7 +74,7 @@ def test_an_absent_one_names_its_package(tmp_path, name):
         ("mimalloc", ["lib/libmimalloc-secure.so.2", "lib/libmimalloc.so.2"], "libmimalloc.so.2"),
     ],
 )  # fmt: skip
-def test_found_elsewhere(tmp_path, name, files, expected):
+def test_allocators_in_other_folders(tmp_path, name, files, expected):
     for file in files:
         library(tmp_path, file)
     assert allocator.find(name, tmp_path).name == expected
@@ -96,12 +96,12 @@ def test_a_real_child_keeps_to_its_arenas(arenas):
     assert found == {"malloc_arenas": arenas}
 
 
-def test_arenas_mean_nothing_under_another_malloc():
+def test_arenas_are_not_read_back_under_another_allocator():
     _, found = prove({"malloc_arenas": 1, "allocator": "jemalloc"})
     assert found == {"malloc_arenas": None, "allocator": "jemalloc"}
 
 
-def test_an_arena_limit_that_was_not_kept_is_not_believed(monkeypatch):
+def test_an_arena_limit_that_was_exceeded_is_not_read_back(monkeypatch):
     monkeypatch.setattr(libraries, "initial_environment", lambda: {"MALLOC_ARENA_MAX": "1"})
     monkeypatch.setattr(allocator, "arenas_in_use", lambda: 3)
     assert allocator.arenas_here() is None

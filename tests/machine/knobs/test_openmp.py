@@ -15,13 +15,13 @@ KMP = [kind for kind in RUNTIMES if kind != "gnu"]
 
 
 @pytest.mark.parametrize("kind", RUNTIMES)
-def test_a_real_child_is_served_by_the_runtime_that_was_asked(kind):
+def test_a_real_child_uses_the_runtime_of_the_knob(kind):
     asked = {"openmp": kind, "omp_affinity": "close", "omp_wait": "passive"}
     assert prove(asked) == ([], asked)
 
 
 @pytest.mark.parametrize("kind", RUNTIMES)
-def test_other_settings_read_back_otherwise(kind):
+def test_other_settings_of_the_runtime_are_read_back(kind):
     asked = {"openmp": kind, "omp_affinity": "off", "omp_wait": "active"}
     assert prove(asked) == ([], asked)
 
@@ -33,7 +33,7 @@ def test_block_time(kind, blocktime_ms):
     assert prove(asked) == ([], asked)
 
 
-def test_block_time_means_nothing_to_gnus():
+def test_block_time_is_not_read_back_from_gnus_runtime():
     _, found = prove({"openmp": "gnu", "blocktime_ms": 1})
     assert found == {"openmp": "gnu", "blocktime_ms": None}
 
@@ -44,7 +44,7 @@ def test_without_any_runtime_nothing_is_proven():
     assert found == dict.fromkeys(names)
 
 
-def test_an_older_runtime_shows_its_settings_when_loaded_afresh():
+def test_an_older_runtime_prints_its_settings_in_another_process():
     """Stands in for a GNU runtime before 12, which has no omp_display_env."""
     code = """
 from honed.machine.knobs import openmp
@@ -61,7 +61,7 @@ openmp.runtime = lambda: path
 
 @pytest.mark.engine
 @pytest.mark.parametrize("kind", RUNTIMES)
-def test_torch_runs_on_it(kind):
+def test_torch_uses_the_preloaded_runtime(kind):
     code = """
 import torch
 torch.set_num_threads(2)
@@ -75,7 +75,7 @@ assert openmp._ask("omp_get_max_threads") == 2
     )
 
 
-def test_gnus_is_torchs_own_copy_where_there_is_one(tmp_path, monkeypatch):
+def test_torchs_copy_of_gnus_runtime_is_preferred(tmp_path, monkeypatch):
     library(tmp_path, "usr/lib/libgomp.so.1.0.0")
     monkeypatch.setattr(openmp.sysconfig, "get_path", lambda _: "/venv/site-packages")
     assert openmp.find("gnu", tmp_path).name == "libgomp.so.1.0.0"
@@ -106,7 +106,7 @@ def test_kinds_by_name(name, kind):
     assert openmp.kind_of(Path(name)) == kind
 
 
-def test_without_intels_or_llvms_block_time_says_how_to_get_one(monkeypatch):
+def test_block_time_without_a_fitting_runtime_is_refused_with_a_hint(monkeypatch):
     monkeypatch.setattr(openmp, "find", lambda kind: Path("/g") if kind == "gnu" else None)
     monkeypatch.setattr(openmp, "runtime", lambda: None)
     with pytest.raises(UnsupportedError, match="neither Intel's nor LLVM's") as caught:
@@ -114,7 +114,7 @@ def test_without_intels_or_llvms_block_time_says_how_to_get_one(monkeypatch):
     assert "pip install intel-openmp" in caught.value.hint
 
 
-def test_two_runtimes_that_nobody_prefers_are_not_guessed(monkeypatch):
+def test_of_two_loaded_runtimes_none_is_guessed(monkeypatch):
     monkeypatch.setattr(libraries, "providing", lambda _: None)
     both = (Path("/a/libgomp-1.so.1"), Path("/b/libomp.so"))
     monkeypatch.setattr(libraries, "mapped", lambda _: both)

@@ -30,18 +30,18 @@ def calls(monkeypatch):
 
 
 @pytest.mark.parametrize("value", [v for v in KNOB.values if pages.available_value(v).ok])
-def test_a_real_child_gets_what_was_asked(value):
+def test_a_real_child_has_the_mode_of_the_knob(value):
     assert prove({"thp": value}) == ([], {"thp": value})
 
 
 @pytest.mark.parametrize("allocator", ["jemalloc", "mimalloc"])
 @pytest.mark.skipif(pages.system_mode() == "never", reason="the system forbids huge pages")
-def test_other_allocators_are_asked_for_huge_pages_too(allocator):
+def test_other_allocators_use_huge_pages_too(allocator):
     asked = {"thp": "always", "allocator": allocator}
     assert prove(asked) == ([], asked)
 
 
-def test_a_ban_is_seen_and_an_inherited_one_lifted():
+def test_a_ban_is_read_back_and_an_inherited_ban_is_lifted():
     ban = "from honed.machine import kernel\nkernel.prctl(kernel.PR_SET_THP_DISABLE, 1)\n"
     _, found = prove({}, ban, names=["thp"])
     assert found == {"thp": "never"}
@@ -108,7 +108,9 @@ def test_what_a_process_can_have(system, mode, value, release, libc, ok):
         ("never", 0, False, "never"),
     ],
 )
-def test_words_for_what_is_in_force(system, monkeypatch, mode, disabled, came, word):
+def test_the_value_that_describes_the_mode_in_force(
+    system, monkeypatch, mode, disabled, came, word
+):
     system(mode)
     monkeypatch.setattr(kernel, "prctl", lambda _: disabled)
     monkeypatch.setattr(pages, "_malloc_gives_huge_pages", lambda: came)

@@ -1,4 +1,4 @@
-"""The whole machine's settings: only when allowed, and put back however it ends."""
+"""Settings of the whole machine: changed only with permission, restored however a run ends."""
 
 import os
 import signal
@@ -43,12 +43,12 @@ def test_without_permission_nothing_is_changed(sysfs):
 
 
 @pytest.mark.parametrize("asked", [{}, {"thp_system": "madvise"}])
-def test_what_is_so_already_needs_no_permission(sysfs, asked):
+def test_a_mode_that_is_already_set_needs_no_permission(sysfs, asked):
     with system.changed(asked, allowed=False, path=sysfs):
         assert sysfs.read_text() == "always [madvise] never"
 
 
-def test_it_is_put_back_after_an_error(sysfs):
+def test_the_mode_is_restored_after_an_error(sysfs):
     seen = []
 
     def fails():
@@ -74,7 +74,7 @@ def test_a_kernel_that_refuses_is_explained(tmp_path):
 
 
 @needs_root
-def test_a_run_changes_the_machine_proves_it_and_puts_it_back(tmp_path):
+def test_a_run_changes_the_mode_proves_it_and_restores_it(tmp_path):
     before, mode = pages.system_mode(), other_mode()
     words = ["run", *FAKE, f"thp_system={mode}", "--json"]
     refused = subprocess.run([HONED, *words], capture_output=True, text=True, cwd=tmp_path)
@@ -90,7 +90,7 @@ def test_a_run_changes_the_machine_proves_it_and_puts_it_back(tmp_path):
 
 @needs_root
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_stopped_run_puts_it_back(tmp_path, how):
+def test_a_stopped_run_restores_the_mode(tmp_path, how):
     before, mode = pages.system_mode(), other_mode()
     words = ["run", *FAKE, "fake.fail=hang", f"thp_system={mode}", "--allow-system-changes"]
     process = subprocess.Popen(

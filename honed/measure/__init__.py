@@ -1,1 +1,0 @@
-"""Honest numbers: clock, statistics, memory, fidelity."""
