@@ -59,7 +59,7 @@ def allowed(name: str, knobs: dict[str, Any]) -> dict[str, Any]:
         {knob.name: value}
         for knob in backend.KNOBS
         if knob.name not in knobs and not isinstance(knob.values, Span) and knob.phase == "load"
-        for value in reversed(knob.values)  # the values that build least stand last: try them first
+        for value in reversed(knob.values)  # the last values build the least
     ]
     for other in ({}, *beside):
         for precision in backend.PRECISIONS:
