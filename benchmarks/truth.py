@@ -50,7 +50,8 @@ def reported() -> float:
 
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    from honed.models.checkpoint import ModelRequest, materialise
+    from honed.models.checkpoint import ModelRequest
+    from honed.models.obtain import materialise
 
     folder = str(materialise(ModelRequest("bert-base-uncased")).folder)
     honed_run("model=bert-base-uncased", "duration_s=0.1")  # everything is cached from here on

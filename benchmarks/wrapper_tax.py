@@ -29,7 +29,8 @@ from honed import artifacts
 from honed.backends.base import LoadRequest, load_backend
 from honed.case import Case
 from honed.experiment.turns import mirrored
-from honed.models.checkpoint import ModelRequest, materialise
+from honed.models.checkpoint import ModelRequest
+from honed.models.obtain import materialise
 from honed.run.parent import measure
 from honed.statistics.paired import Estimate, sequence
 from honed.units import seconds, share

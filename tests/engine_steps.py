@@ -16,8 +16,9 @@ import numpy as np
 from honed import artifacts
 from honed.backends.base import Calibration, LoadRequest, Step, load_backend, traits
 from honed.case import Case
-from honed.models.checkpoint import Checkpoint, ModelRequest, materialise
+from honed.models.checkpoint import Checkpoint, ModelRequest
 from honed.models.inputs import random_inputs
+from honed.models.obtain import materialise
 
 _MOST_AT_ONCE = 128  # steps; the oldest is closed first. The whole suite loads about 90.
 

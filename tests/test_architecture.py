@@ -21,7 +21,13 @@ MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-VARIANT_ROOMS = ("honed.backends", "honed.workloads", "honed.machine.knobs", "honed.models.knobs")
+VARIANT_ROOMS = (
+    "honed.backends",
+    "honed.workloads",
+    "honed.machine.knobs",
+    "honed.models.knobs",
+    "honed.models.families",
+)
 LONGEST_FILE = 400
 
 # Where each framework may be imported at the top of a file. Elsewhere it is imported inside the
@@ -49,16 +55,7 @@ ROOMS = {
 }
 
 # Circles that are still to be cut, as the sets of their modules.
-KNOWN_CIRCLES: set[frozenset[str]] = {
-    frozenset(
-        {
-            "honed.models.checkpoint",
-            "honed.models.torch.module",
-            "honed.models.torch.random_weights",
-        }
-    ),
-    frozenset({"honed.models.heads", "honed.models.torch.head"}),
-}
+KNOWN_CIRCLES: set[frozenset[str]] = set()
 
 
 @cache

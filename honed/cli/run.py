@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from honed.cli.money import Costs, LimitOption, PriceOption
+from honed.cli._costs import Costs, LimitOption, PriceOption
 
 if TYPE_CHECKING:
     from honed.compose import Sweep
     from honed.record import Record
+
+ORDER = 1
 
 Words = Annotated[
     list[str] | None,
@@ -50,7 +52,7 @@ def run(
     if keys:
         _list_keys()
         return
-    from honed.cli.progress import Line
+    from honed.cli._progress import Line
     from honed.run.lab import LocalLab
     from honed.run.sweep import plan_sweep, run_sweep
     from honed.store import open_store
@@ -103,7 +105,7 @@ def _words_of(origin: str | None, words: list[str], store: str | None) -> list[s
 
 def _announce(sweep: Sweep, estimate_s: float, done: int) -> None:
     """The sweep's size, order and likely time, before it starts."""
-    from honed.cli.progress import duration
+    from honed.cli._progress import duration
     from honed.values import typed_words
 
     count = len(sweep.cases)

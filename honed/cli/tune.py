@@ -12,11 +12,13 @@ import typer
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from honed.cli.progress import Line
+    from honed.cli._progress import Line
     from honed.record import Record
     from honed.study import Outcome, Trial
     from honed.tune.context import TuneProgress
     from honed.tune.storage import Study
+
+ORDER = 3
 
 
 def tune(
@@ -53,7 +55,7 @@ def tune(
 
     honed run --from STUDY:best
     """
-    from honed.cli.progress import Line
+    from honed.cli._progress import Line
     from honed.tune import api
     from honed.tune.context import Listeners
 
@@ -109,7 +111,7 @@ def _size(study: Study) -> str:
 
 
 def _draw(line: Line, at: TuneProgress) -> None:
-    from honed.cli.progress import duration
+    from honed.cli._progress import duration
 
     left = "" if at.left_s is None else f" · {duration(at.left_s)} left"
     best = f" · best {at.best.trials[0].values[0]:.4g}" if at.best else ""
@@ -159,7 +161,7 @@ def _print(study: Study, outcome: Outcome, as_json: bool) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from honed.cli.progress import duration
+    from honed.cli._progress import duration
     from honed.tune import say
 
     console = Console()

@@ -1,9 +1,8 @@
-"""Checkpoint: every model is a local folder. Found or made here; torch is not imported."""
+"""A checkpoint is a local folder: how a Case names one, and what its files tell without torch."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import Any
 
 from honed import artifacts
 from honed.case import Case
-from honed.errors import ModelError, did_you_mean
-from honed.models import hub, presets, remote_code, tasks, weights
+from honed.errors import ModelError
+from honed.models import remote_code, tasks, weights
+from honed.models.families import family_of
 
-_FORMAT = 1  # raise it when the way random weights are made changes
-_FORMS = "a model is a checkpoint folder (./path), a hub id (owner/name) or a named shape"
+FORMS = "a model is a checkpoint folder (./path), a hub id (owner/name) or a named shape"
 
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -26,20 +25,6 @@ _TOKENIZER_FILES = (
     "sentencepiece.bpe.model",
     "tokenizer.model",
 )
-
-# Their positions are counted from the padding id + 1, so those first rows are never used.
-_POSITIONS_AFTER_PADDING = {
-    "camembert",
-    "data2vec-text",
-    "ibert",
-    "longformer",
-    "mpnet",
-    "roberta",
-    "roberta-prelayernorm",
-    "xlm-roberta",
-    "xlm-roberta-xl",
-    "xmod",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,96 +67,11 @@ class Checkpoint:
         return str(self.config.get("model_type", ""))
 
 
-def locate(request: ModelRequest) -> Checkpoint | None:
-    """The checkpoint if it is on this machine already, checked; None if it must be made first."""
-    if folder := _as_folder(request.model):
-        return _inspect(folder, request, "folder")
-    if shape := presets.preset(request.model):
-        task = _preset_task(shape, request.task)
-        found = artifacts.find("weights", artifacts.content_key(_about(shape, request.seed, task)))
-        return _inspect(found, request, "preset") if found else None
-    _check_hub_id(request.model)
-    cached = hub.find(request.model)
-    if cached is None:
-        _refuse_misspelt(request.model)
-        return None
-    try:
-        return _inspect(cached, request, "hub")
-    except weights.MissingWeightsError:
-        return None  # a download that was cut off: materialise goes on with it
+def inspect(folder: Path, request: ModelRequest, source: str = "folder") -> Checkpoint:
+    """The checkpoint in the folder; ModelError names the first thing that is wrong with it.
 
-
-def materialise(request: ModelRequest) -> Checkpoint:
-    """The checkpoint, made if need be: random weights written, or a hub id downloaded. Heavy."""
-    if found := locate(request):
-        return found
-    shape = presets.preset(request.model)
-    if shape is None:
-        folder = hub.download(request.model, with_code=request.trust_remote_code)
-        return _inspect(folder, request, "hub")
-    task = _preset_task(shape, request.task)
-
-    def build(folder: Path) -> None:
-        from honed.models.torch import random_weights
-
-        random_weights.write(shape, task, request.seed, folder)
-
-    made = artifacts.make("weights", _about(shape, request.seed, task), build)
-    return _inspect(made, request, "preset")
-
-
-def _as_folder(model: str) -> Path | None:
-    """The folder if `model` is meant as one. An existing folder wins over every other meaning."""
-    path = Path(model).expanduser()
-    if path.is_file():
-        raise ModelError(f"{model} is a file", f"give its folder: model={path.parent}")
-    if path.is_dir() and ("/" in model or (path / "config.json").exists()):
-        return path.resolve()
-    if model.startswith((".", "/", "~")):
-        raise ModelError(f"there is no folder {model}", _FORMS)
-    return None
-
-
-def _check_hub_id(model: str) -> None:
-    if not re.fullmatch(r"[\w][\w.-]*(/[\w][\w.-]*)?", model, re.ASCII):
-        raise ModelError(f"no model is called {model!r}", _unknown_hint(model))
-
-
-def _refuse_misspelt(model: str) -> None:
-    """A single word near a named shape is a slip, not a hub id to wait for."""
-    if "/" not in model and did_you_mean(model, presets.known_names()):
-        raise ModelError(f"no model is called {model!r}", _unknown_hint(model))
-
-
-def _unknown_hint(model: str) -> str:
-    near = did_you_mean(model, presets.known_names())
-    return f"{near} {_FORMS}: {', '.join(presets.PRESETS)}".strip()
-
-
-def _about(shape: presets.Preset, seed: int, task: str) -> dict[str, Any]:
-    return {
-        "model": shape.name,
-        "config": dict(shape.config),
-        "seed": seed,
-        "task": task,
-        "format": _FORMAT,
-    }
-
-
-def _preset_task(shape: presets.Preset, asked: str) -> str:
-    if asked == "auto":
-        return shape.default_task
-    decoder = shape.default_task == "causal-lm"
-    if asked == ("masked-lm" if decoder else "causal-lm"):
-        kind = "a decoder" if decoder else "an encoder"
-        raise ModelError(
-            f"{shape.name} is {kind}: it has no {asked} head", f"use task={shape.default_task}"
-        )
-    return asked
-
-
-def _inspect(folder: Path, request: ModelRequest, source: str) -> Checkpoint:
-    """Every check that needs no framework, in the order in which a person would look."""
+    Every check that needs no framework is made here, in the order in which a person would look.
+    """
     config = _config(folder)
     own_code = remote_code.runs_own_code(folder, config, trusted=request.trust_remote_code)
     files = weights.weight_files(folder)
@@ -198,7 +98,7 @@ def _config(folder: Path) -> dict[str, Any]:
     if not path.exists():
         nested = sorted(p.parent for p in folder.glob("*/config.json") if p.is_file())
         near = [p for p in nested if p.name != "1_Pooling"]
-        hint = f"did you mean model={near[0]}?" if near else _FORMS
+        hint = f"did you mean model={near[0]}?" if near else FORMS
         raise ModelError(f"{folder} is no checkpoint folder: it has no config.json", hint)
     config = weights.read_json(path)
     if not isinstance(config, dict) or not isinstance(config.get("vocab_size"), int):
@@ -223,7 +123,7 @@ def _max_positions(config: Mapping[str, Any]) -> int | None:
     rows = config.get("max_position_embeddings", config.get("n_positions"))
     if not isinstance(rows, int) or rows <= 0:
         return None
-    if config.get("model_type") in _POSITIONS_AFTER_PADDING:
+    if family_of(str(config.get("model_type"))).positions_after_padding:
         padding = config.get("pad_token_id")
         return rows - (1 if padding is None else int(padding)) - 1
     return rows

@@ -1,23 +1,15 @@
-"""What goes into a model and what comes out, for each task: the one definition of both.
-
-The names need no framework; `wrap` and `forward` do.
-"""
+"""What goes into a model and what comes out, for each task: the one definition of both."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from honed.models.checkpoint import Checkpoint
+from honed.models.families import family_of
 from honed.models.tasks import FEATURES
-
-# Configurations that leave type_vocab_size out mean two segments for these.
-_TWO_SEGMENTS = {"bert", "electra", "albert", "mobilebert", "deberta"}
 
 
 def input_names(checkpoint: Checkpoint) -> tuple[str, ...]:
     """The model's inputs in their fixed order. Segments only where there are two to tell apart."""
-    default = 2 if checkpoint.model_type in _TWO_SEGMENTS else 0
+    default = family_of(checkpoint.model_type).segments
     segments = checkpoint.config.get("type_vocab_size", default)
     names = ("input_ids", "attention_mask")
     return (*names, "token_type_ids") if isinstance(segments, int) and segments >= 2 else names
@@ -32,20 +24,3 @@ def output_names(task: str, pooling: str) -> tuple[str, ...]:
     if task == FEATURES:
         return ("last_hidden_state",) if pooling == "none" else ("embedding",)
     return ("start_logits", "end_logits") if task == "question-answering" else ("logits",)
-
-
-def wrap(module: Any, task: str, pooling: str) -> Any:
-    """A torch module that takes the inputs positionally and returns the outputs as a tuple.
-
-    It traces, compiles and exports: no dict, no optional output, no branch on values.
-    """
-    from honed.models.torch.head import Head
-
-    return Head(module, task, pooling)
-
-
-def forward(module: Any, task: str, pooling: str, feed: Mapping[str, Any]) -> dict[str, Any]:
-    """One pass over named tensors: name -> tensor."""
-    names = [n for n in ("input_ids", "attention_mask", "token_type_ids") if n in feed]
-    outputs = wrap(module, task, pooling)(*(feed[name] for name in names))
-    return dict(zip(output_names(task, pooling), outputs, strict=True))

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from honed.case import FEATURES as FEATURES
 from honed.errors import ModelError
+from honed.models.families import family_of
 from honed.models.weights import read_json
-
-FEATURES = "feature-extraction"
 
 # The end of the architecture's name -> what its trained head does.
 _HEADS = {
@@ -22,9 +22,6 @@ _HEADS = {
     "ForPreTraining": FEATURES,
     "Model": FEATURES,
 }
-
-# ForPreTraining means a masked-language head here, but a discriminator for ELECTRA.
-_PRETRAINING_WITH_MASKED_LM = ("albert", "bert", "big_bird", "ernie", "mobilebert")
 
 
 def head_of(folder: Path, config: Mapping[str, Any]) -> str:
@@ -52,7 +49,7 @@ def resolve_task(asked: str, head: str, folder: Path, config: Mapping[str, Any])
         architecture.endswith("ForMaskedLM")
         or (
             architecture.endswith("ForPreTraining")
-            and config.get("model_type") in _PRETRAINING_WITH_MASKED_LM
+            and family_of(str(config.get("model_type"))).pretraining_fills_masks
         )
     ):
         return asked

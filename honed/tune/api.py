@@ -11,7 +11,8 @@ from honed import units
 from honed.case import Case
 from honed.compose import change, compose
 from honed.errors import UsageError
-from honed.models.checkpoint import ModelRequest, locate
+from honed.models.checkpoint import ModelRequest
+from honed.models.obtain import locate
 from honed.run.lab import LocalLab
 from honed.run.machine_lock import making_tables
 from honed.store import Store, open_store

@@ -17,7 +17,8 @@ from honed.knob import Knob, Span
 from honed.knobs import all_knobs
 from honed.machine import facts, limits, placement, topology
 from honed.machine.isa import isa_ratio
-from honed.models.checkpoint import ModelRequest, locate
+from honed.models.checkpoint import ModelRequest
+from honed.models.obtain import locate
 from honed.tune.policy import POLICY
 from honed.tune.question import Question
 from honed.tune.space import Branch, Dimension, Pruned, Space, When, case_with

@@ -19,7 +19,8 @@ from honed.backends.base import load_backend
 from honed.case import Case
 from honed.errors import HonedError, UsageError, did_you_mean
 from honed.machine import facts, limits
-from honed.models.checkpoint import ModelRequest, locate
+from honed.models.checkpoint import ModelRequest
+from honed.models.obtain import locate
 from honed.plain import from_plain, to_plain
 from honed.record import Interval
 from honed.study import Outcome, Setting

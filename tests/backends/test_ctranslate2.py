@@ -14,8 +14,9 @@ from honed.backends.base import LoadRequest
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.instruments.fidelity import compare, complaint
-from honed.models.checkpoint import Checkpoint, ModelRequest, materialise
+from honed.models.checkpoint import Checkpoint, ModelRequest
 from honed.models.inputs import random_inputs
+from honed.models.obtain import materialise
 
 pytestmark = pytest.mark.engine
 

@@ -17,8 +17,9 @@ from honed.backends.keras.families import FAMILIES, family_of, sizes
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.instruments.fidelity import compare, complaint
-from honed.models.checkpoint import Checkpoint, ModelRequest, materialise
+from honed.models.checkpoint import Checkpoint, ModelRequest
 from honed.models.inputs import random_inputs
+from honed.models.obtain import materialise
 from honed.run.parent import measure
 
 LENGTH = 11
@@ -147,9 +148,10 @@ from honed.backends.base import LoadRequest, load_backend
 from honed.case import Case
 from honed.instruments import threads
 from honed.machine import affinity, limits
-from honed.models.checkpoint import ModelRequest, materialise
+from honed.models.checkpoint import ModelRequest
+from honed.models.obtain import materialise
 from honed.models.inputs import random_inputs
-from honed.run.measure import burst_of
+from honed.run.passes.proofs import burst_of
 cpus = limits.own_affinity()[:2]
 affinity.pin(cpus)
 backend, checkpoint = load_backend("keras"), materialise(ModelRequest("tiny-bert"))

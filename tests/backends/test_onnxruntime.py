@@ -17,8 +17,9 @@ from honed.backends.base import Calibration, LoadRequest
 from honed.backends.onnxruntime import graph, int8_static, session
 from honed.case import Case
 from honed.errors import ModelError, UnsupportedError
-from honed.models.checkpoint import ModelRequest, materialise
+from honed.models.checkpoint import ModelRequest
 from honed.models.inputs import random_inputs
+from honed.models.obtain import materialise
 
 SESSION_KNOBS = {knob.name for knob in session.KNOBS}
 

@@ -11,8 +11,9 @@ import pytest
 from honed.backends.base import LoadRequest, load_backend
 from honed.case import Case
 from honed.instruments.fidelity import compare, complaint
-from honed.models.checkpoint import Checkpoint, ModelRequest, materialise
+from honed.models.checkpoint import Checkpoint, ModelRequest
 from honed.models.inputs import random_inputs
+from honed.models.obtain import materialise
 
 pytestmark = pytest.mark.engine
 

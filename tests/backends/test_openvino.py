@@ -15,8 +15,9 @@ from honed.backends.base import Calibration, LoadRequest
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.knob import Availability
-from honed.models.checkpoint import ModelRequest, materialise
+from honed.models.checkpoint import ModelRequest
 from honed.models.inputs import random_inputs
+from honed.models.obtain import materialise
 
 
 def request(threads: int | None = 1, **changes: Any) -> LoadRequest:

@@ -14,8 +14,9 @@ from honed.backends._plugin import PluginStep, installed_apart, precision_of
 from honed.backends.base import LoadRequest, load_backend, survey_backends, traits
 from honed.case import PRECISIONS, Case
 from honed.errors import UnsupportedError
-from honed.models.checkpoint import ModelRequest, materialise
+from honed.models.checkpoint import ModelRequest
 from honed.models.inputs import random_inputs
+from honed.models.obtain import materialise
 from honed.run.parent import measure
 
 APART = [n for n in survey_backends().working if traits(n).environment]

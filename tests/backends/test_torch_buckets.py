@@ -13,8 +13,9 @@ from honed.backends import torch as backend
 from honed.backends.base import LoadRequest
 from honed.backends.torch import buckets
 from honed.case import Case
-from honed.models.checkpoint import ModelRequest, materialise
+from honed.models.checkpoint import ModelRequest
 from honed.models.inputs import random_inputs
+from honed.models.obtain import materialise
 
 sizes = st.integers(1, 70)
 

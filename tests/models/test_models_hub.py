@@ -9,7 +9,8 @@ import pytest
 
 from honed.errors import ModelError
 from honed.models import hub
-from honed.models.checkpoint import ModelRequest, locate, materialise
+from honed.models.checkpoint import ModelRequest
+from honed.models.obtain import locate, materialise
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REQUEST = ModelRequest("owner/name")

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from honed.errors import ModelError, UsageError
-from honed.models.checkpoint import ModelRequest, locate
+from honed.models.checkpoint import ModelRequest
 from honed.models.inputs import InputSet, random_inputs, read_texts, tokenised_inputs
+from honed.models.obtain import locate
 
 
 def at(folder):

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from honed.case import Case
 from honed.models import make_inputs
-from honed.models.checkpoint import ModelRequest, locate
+from honed.models.checkpoint import ModelRequest
 from honed.models.inputs import InputSet, drawn_inputs
 from honed.models.knobs.padding import BUCKET_TOKENS, PADDING, POLICIES, Padding, read_back
+from honed.models.obtain import locate
 
 LIMIT = 64
 lengths = st.lists(st.integers(1, LIMIT), min_size=1, max_size=60)

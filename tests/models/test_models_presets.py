@@ -30,16 +30,9 @@ DECODERS = {
 
 
 def parameters(name, task):
-    import torch
+    from honed.models.torch.meta import meta_module
 
-    from honed.models.torch.module import auto_class, frameworks
-
-    shape = PRESETS[name]
-    with frameworks() as (_, transformers), torch.device("meta"):
-        config = transformers.AutoConfig.for_model(shape.model_type, **shape.config)
-        return sum(
-            p.numel() for p in auto_class(transformers, task).from_config(config).parameters()
-        )
+    return sum(p.numel() for p in meta_module(PRESETS[name], task).parameters())
 
 
 @pytest.mark.engine

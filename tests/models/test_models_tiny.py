@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from honed.models.checkpoint import ModelRequest, locate, materialise
+from honed.models.checkpoint import ModelRequest
+from honed.models.obtain import locate, materialise
 from honed.models.tiny import read_tiny, write_safetensors, write_tiny
 
 
@@ -81,7 +82,7 @@ def test_any_task_can_be_asked_of_it():
 
 def test_neither_finding_nor_making_it_imports_a_framework():
     code = (
-        "import sys; from honed.models.checkpoint import *;"
+        "import sys; from honed.models.obtain import *;"
         "from honed.models.inputs import random_inputs;"
         "made = materialise(ModelRequest('tiny', seed=78)); random_inputs(made, 2, 8, 0);"
         "print(sorted({'torch', 'transformers', 'tokenizers', 'scipy'} & set(sys.modules)))"

@@ -1,4 +1,7 @@
-"""The torch side of `heads`: imports torch, so it is imported late."""
+"""A model behind one head for every engine: tensors in order in, a tuple of tensors out.
+
+This file imports torch, so import it inside functions.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,11 @@ from honed.models.tasks import FEATURES
 
 
 class Head(torch.nn.Module):  # type: ignore[misc]  # torch is not type-checked here
-    """A model whose forward takes tensors in order and returns a tuple of tensors."""
+    """A model that takes its inputs positionally and returns its outputs as a tuple.
+
+    It can be traced, compiled and exported, because it has no dicts, no optional outputs and no
+    branches on values.
+    """
 
     def __init__(self, module: Any, task: str, pooling: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A checkpoint folder as a torch module. Imports torch and transformers inside its functions."""
+"""A checkpoint folder as a torch module. Functions import torch and transformers when called."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from honed.errors import HonedError, ModelError, OutOfMemoryError, UnsupportedError
 from honed.models.checkpoint import Checkpoint
+from honed.models.presets import Preset
 from honed.models.tasks import FEATURES
 
 _AUTO_CLASSES = {
@@ -35,7 +36,7 @@ def load_module(
         auto = auto_class(transformers, checkpoint.task)
         # from_pretrained costs 0.1 s for BERT base, 0.08 s more than filling a module on the meta
         # device from the mapped file, and it ties weights and rebuilds buffers.
-        with _explained(checkpoint, attention):
+        with explained(checkpoint, attention):
             module, report = auto.from_pretrained(
                 checkpoint.folder,
                 dtype=getattr(torch, dtype),
@@ -98,36 +99,45 @@ def auto_class(transformers: Any, task: str) -> Any:
     return getattr(transformers, _AUTO_CLASSES[task])
 
 
+def configuration(transformers: Any, model: Checkpoint | Preset) -> Any:
+    """The model's configuration as transformers' own object."""
+    if isinstance(model, Preset):
+        return transformers.AutoConfig.for_model(model.model_type, **model.config)
+    return transformers.AutoConfig.from_pretrained(
+        model.folder, local_files_only=True, trust_remote_code=model.own_code
+    )
+
+
 @contextlib.contextmanager
-def _explained(checkpoint: Checkpoint, attention: str | None) -> Iterator[None]:
-    """Turn what loading raises for bad files into a ModelError; a checkpoint is user input."""
+def explained(model: Checkpoint | Preset, attention: str | None) -> Iterator[None]:
+    """Turn what transformers raises for bad files into a ModelError; they are user input."""
     import pickle
 
     from safetensors import SafetensorError
 
+    name = model.name if isinstance(model, Preset) else model.folder
     try:
         yield
     except HonedError:
         raise
     except pickle.UnpicklingError as error:
         raise ModelError(
-            f"the .bin weights in {checkpoint.folder} hold more than tensors: loading them would "
-            "run code",
+            f"the .bin weights in {name} hold more than tensors: loading them would run code",
             "do not trust this checkpoint; get it as safetensors",
         ) from error
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         text = str(error).strip() or type(error).__name__
         if isinstance(error, RuntimeError) and "allocate memory" in text:
             raise OutOfMemoryError(
-                f"the weights of {checkpoint.folder} do not fit in memory", "use a smaller model"
+                f"the weights of {name} do not fit in memory", "use a smaller model"
             ) from error
         if attention is not None and "attention implementation" in text.lower():
             raise UnsupportedError(
-                f"{checkpoint.model_type} has no {attention} attention",
+                f"{model.model_type} has no {attention} attention",
                 "leave attention unset or use eager",
             ) from error
         raise ModelError(
-            f"{checkpoint.folder} could not be loaded: {text.splitlines()[0]}",
+            f"{name} could not be loaded: {text.splitlines()[0]}",
             "do config.json and the weights belong together?",
         ) from error
 

@@ -1,4 +1,4 @@
-"""Random weights of a named shape, written as a checkpoint folder. Imports torch: be late."""
+"""Random weights of a named shape, written as a checkpoint folder."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from honed.models.presets import Preset
 from honed.models.tiny import write_tiny
+from honed.models.torch.module import auto_class, configuration, frameworks
 
 
 def write(shape: Preset, task: str, seed: int, folder: Path) -> None:
@@ -13,10 +14,8 @@ def write(shape: Preset, task: str, seed: int, folder: Path) -> None:
     if shape.model_type == "tiny":
         write_tiny(folder, seed)
         return
-    from honed.models.torch.module import auto_class, frameworks
-
     with frameworks() as (torch, transformers):
-        config = transformers.AutoConfig.for_model(shape.model_type, **shape.config)
+        config = configuration(transformers, shape)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             module = auto_class(transformers, task).from_config(config)

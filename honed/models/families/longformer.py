@@ -1,0 +1,7 @@
+"""Longformer: RoBERTa with attention in windows. No formula for its FLOPs is written here."""
+
+from __future__ import annotations
+
+from honed.models.families.base import Family
+
+FAMILY = Family(model_types=("longformer",), positions_after_padding=True)
