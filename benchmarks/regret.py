@@ -41,12 +41,12 @@ from typing import Any
 from benchmarks._common import HONED
 from honed import store
 from honed.case import Case
+from honed.experiment.policy import SEARCH
 from honed.record import Record
 from honed.run.parent import measure
-from honed.tune import api, study
-from honed.tune.study import Study
-from honed.tune.trial import Point, Trial
-from honed.tune.trial import words as typed
+from honed.study import Setting, Trial
+from honed.tune import api, storage
+from honed.tune.storage import Study
 
 _SPACE = (
     *("model=MiniLM-L6", "sequence_length=128", "objective=throughput", "batch_size=1"),
@@ -140,7 +140,7 @@ def tune(folder: Path, name: str, *words: str) -> tuple[Study, dict[str, Any]]:
     if done.returncode not in (0, 3):
         sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
     with store.open_store(url) as opened:
-        return study.load(opened.url, name), json.loads(done.stdout.splitlines()[-1])
+        return storage.load(opened.url, name), json.loads(done.stdout.splitlines()[-1])
 
 
 def _store(folder: Path, name: str) -> str:
@@ -154,21 +154,21 @@ def exhaustive(folder: Path, words: Sequence[str], count: int) -> tuple[Study, T
     Points that the folder has are not measured again, and their time counts. The first process of
     an engine and a precision also exports; it runs before the passes and does not count.
     """
-    how = api.How(store=_store(folder, "all"), warm=False)
-    made = api.new([*words, "study=all", "budget=1h"], how)
-    points = [at for branch in made.space.branches for at in made.space.points(branch)]
+    options = api.TuneOptions(store=_store(folder, "all"), warm=False)
+    made = api.new([*words, "study=all", "budget=1h"], options)
+    settings = [s for branch in made.space.branches for s in made.space.settings(branch)]
     for branch in made.space.branches:
-        measure(_case(made, branch.point))
+        measure(_case(made, branch.setting))
     kept = folder / "passes.json"
     known: dict[str, Any] = {"pass_s": 0.0, "found": {}}
     if kept.exists():
         known = json.loads(kept.read_text())
-    missing = [at for at in points if " ".join(typed(at)) not in known["found"]]
+    missing = [s for s in settings if s.name not in known["found"]]
     found: dict[str, list[float | None]] = defaultdict(list)
     rng, began_s = random.Random(0), time.monotonic()
     for _ in range(count if missing else 0):
-        for at in rng.sample(missing, len(missing)):
-            found[" ".join(typed(at))].append(_throughput(measure(_case(made, at))))
+        for setting in rng.sample(missing, len(missing)):
+            found[setting.name].append(_throughput(measure(_case(made, setting))))
     known["pass_s"] += (time.monotonic() - began_s) / count
     known["found"] |= found
     kept.write_text(json.dumps(known))
@@ -177,10 +177,9 @@ def exhaustive(folder: Path, words: Sequence[str], count: int) -> tuple[Study, T
     return made, Table(whole, known["pass_s"])
 
 
-def _case(made: Study, at: Point) -> Case:
+def _case(made: Study, setting: Setting) -> Case:
     """A Case as short as a trial of a search."""
-    short = {"duration_s": 0.7, "min_samples": 8, "warmup_s": 2.0}
-    return made.space.case(at).replace(memory=False, **short)
+    return SEARCH.short(made.space.case(setting))
 
 
 def _throughput(record: Record) -> float | None:
@@ -189,20 +188,20 @@ def _throughput(record: Record) -> float | None:
 
 def search(folder: Path, seed: int, words: Sequence[str]) -> Search:
     made, outcome = tune(folder, f"seed-{seed}", *words, f"seed={seed}")
-    found = Trial(0, "", outcome["point"], "").setting
+    found = Setting(outcome["point"]).name
     return Search([t for t in made.trials() if t.ok], found, outcome["elapsed_s"])
 
 
 def again(made: Study, settings: Sequence[str], rng: random.Random) -> dict[str, float]:
     """Measure one round of settings, in random order."""
-    known = (at for branch in made.space.branches for at in made.space.points(branch))
-    points = {" ".join(typed(at)): at for at in known}
+    every = (s for branch in made.space.branches for s in made.space.settings(branch))
+    by_name = {setting.name: setting for setting in every}
     found = {}
-    for setting in rng.sample(list(settings), len(settings)):
-        record = measure(_case(made, points[setting]))
+    for name in rng.sample(list(settings), len(settings)):
+        record = measure(_case(made, by_name[name]))
         if (value := _throughput(record)) is None:
-            sys.exit(f"{setting}: {record.status}: {record.error}")
-        found[setting] = value
+            sys.exit(f"{name}: {record.status}: {record.error}")
+        found[name] = value
     return found
 
 
@@ -293,7 +292,7 @@ def report(table: Table, searches: Sequence[Search]) -> int:
 
 
 def _seen(of: Search, table: Table) -> list[float]:
-    return regrets([(t.setting, t.values[0]) for t in of.trials], table)
+    return regrets([(t.setting.name, t.values[0]) for t in of.trials], table)
 
 
 def _course(course: Sequence[float]) -> str:

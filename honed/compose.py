@@ -1,30 +1,30 @@
-"""Words to Cases: Hydra's override grammar and YAML files over the Case's structured config.
+"""Words to Cases: Hydra's override grammar, and YAML files with the same keys.
 
-A comma list, `choice()` or `range()` sweeps; the last one written varies fastest.
+A comma list, `choice()` or `range()` sweeps; the last one written varies fastest. The types and
+limits of values are the Case's to check.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from honed import length_spec
 from honed.backends.base import backend_names, load_backend
-from honed.case import CORE_FIELDS, CORE_KEYS, Case
+from honed.case import CORE_FIELDS, CORE_KEYS, Case, check_value
 from honed.errors import UsageError, did_you_mean
 from honed.knob import Span, Value
-from honed.knobs import all_knobs
+from honed.knobs import all_knobs, belongs, owner_of
 from honed.models.draw_lengths import longest
-from honed.models.knobs import padding
 from honed.units import share
+from honed.values import as_typed
 from honed.workloads.base import load_workload, workload_names
 
-Choice = Value | None
+Choice = Value | None  # None: untouched
+_FIELDS = {f.name: f for f in CORE_FIELDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +47,22 @@ def compose(words: Sequence[str], config: Path | None = None) -> Sweep:
 
 
 def change(case: Case, words: Sequence[str]) -> Sweep:
-    """`case` with `words` changed; knobs of an engine or workload that goes, go with it."""
+    """`case` with `words` changed. Knobs of an engine or workload that goes are dropped."""
     changed = dict(_parsed(words))
-    owners = {"", *changed.get("backend", [case.backend])}
-    owners |= {*changed.get("workload", [case.workload])}
-    stays = {k: v for k, v in case.to_json().items() if k in CORE_KEYS or _owner(k) in owners}
+    backends = changed.get("backend", [case.backend])
+    workloads = changed.get("workload", [case.workload])
+    stays = {
+        key: value
+        for key, value in case.to_json().items()
+        if any(belongs(key, str(b), str(w)) for b in backends for w in workloads)
+    }
     if changed.get("lengths", [None]) != [None]:
-        stays.pop("sequence_length")  # it was that of other sequences
+        stays.pop("sequence_length")  # it belonged to other sequences
     return _sweep({k: [v] for k, v in stays.items()}, words)
 
 
-def asked(words: Sequence[str], config: Path | None = None) -> dict[str, list[Choice]]:
-    """Every key that is said with all its values, checked; no Case is made of them yet."""
+def key_choices(words: Sequence[str], config: Path | None = None) -> dict[str, list[Choice]]:
+    """Every key that is given, with all its values, checked; no Case is made of them yet."""
     return _joined({} if config is None else _from_yaml(config), words)
 
 
@@ -68,17 +72,14 @@ def _joined(choices: dict[str, list[Choice]], words: Sequence[str]) -> dict[str,
         choices[key] = values
     for key, values in choices.items():
         choices[key] = [_checked(key, v) for v in values]
-    _knows_owners(choices)
+    _check_owners(choices)
     return choices
 
 
-def _sweep(said: dict[str, list[Choice]], words: Sequence[str]) -> Sweep:
-    choices = _joined(said, words)
-    keys = list(choices)
-    cases = [
-        _case(dict(zip(keys, picked, strict=True)))
-        for picked in itertools.product(*choices.values())
-    ]
+def _sweep(choices: dict[str, list[Choice]], words: Sequence[str]) -> Sweep:
+    choices = _joined(choices, words)
+    rows = itertools.product(*choices.values())
+    cases = [_case(dict(zip(choices, row, strict=True))) for row in rows]
     varying = tuple(k for k, v in choices.items() if len(v) > 1)
     return Sweep(tuple(dict.fromkeys(cases)), varying)
 
@@ -89,7 +90,7 @@ def _parsed(words: Sequence[str]) -> Iterator[tuple[str, list[Choice]]]:
 
     parser = OverridesParser.create()
     for word in words:
-        if word.startswith("lengths="):  # to Hydra, uniform(8,512) is a function it does not know
+        if word.startswith("lengths="):  # Hydra knows no function uniform(8,512)
             yield "lengths", _lengths(word.removeprefix("lengths="))
             continue
         try:
@@ -172,63 +173,60 @@ def _flat(prefix: str, tree: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
 def _checked(key: str, value: Choice) -> Choice:
     """The value in the key's own type, or UsageError."""
     if key in CORE_KEYS:
-        return _coerced(key, value)
+        return _core_value(key, value)
     knob = all_knobs().get(key)
     if knob is None:
-        if _owner(key) in backend_names():
-            load_backend(_owner(key))  # one that is broken says so
+        if owner_of(key) in backend_names():
+            load_backend(owner_of(key))  # raises if the file is broken
         near = did_you_mean(key, {*CORE_KEYS, *all_knobs()})
         raise UsageError(f"no setting is called {key!r}", near or "`honed run --keys` lists them")
     if value is None or knob.allows(value):
         return value
     if isinstance(value, bool) and knob.allows("on" if value else "off"):
         return "on" if value else "off"  # YAML reads on and off as truth values
-    words = () if isinstance(knob.values, Span) else (str(v) for v in knob.values)
-    near = did_you_mean(str(value), words)
+    values = () if isinstance(knob.values, Span) else (str(v) for v in knob.values)
+    near = did_you_mean(str(value), values)
     raise UsageError(f"{key}={value} is not known", f"{near} known: {knob.choices}".strip())
 
 
-@cache
-def _schema() -> Any:
-    """The Case's fields as a structured config, which converts and refuses by type."""
-    from omegaconf import OmegaConf
-
-    fields = [(f.name, f.type, dataclasses.field(default=None)) for f in CORE_FIELDS]
-    optional = [(name, f"{kind} | None", default) for name, kind, default in fields]
-    return OmegaConf.structured(dataclasses.make_dataclass("CaseConfig", _resolved(optional)))
-
-
-def _resolved(fields: Iterable[tuple[str, Any, Any]]) -> list[tuple[str, Any, Any]]:
-    kinds: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool}
-    return [(n, kinds[str(k).split(" |")[0]] | None, default) for n, k, default in fields]
-
-
-def _coerced(key: str, value: Choice) -> Choice:
-    from omegaconf import OmegaConf
-    from omegaconf.errors import ValidationError
-
-    field = next(f for f in CORE_FIELDS if f.name == key)
-    kind = str(field.type)
-    if field.metadata.get("share") and isinstance(value, str):
+def _core_value(key: str, value: Choice) -> Choice:
+    """A field of the Case: a number or word as the grammar reads it, in the field's own type."""
+    field = _FIELDS[key]
+    kind = str(field.type).removesuffix(" | None")
+    if value is None:
+        return None
+    if isinstance(value, str) and field.metadata.get("share"):
         value = share(value)
-    if kind.startswith("int") and isinstance(value, float | bool):
-        raise UsageError(f"{key}={value} is not a whole number", f"for example {key}=8")
-    config: Any = OmegaConf.merge(_schema())
+    elif isinstance(value, str) and kind in _FROM_TEXT:
+        value = _from_text(kind, value)
+        if isinstance(value, str) and key == "sequence_length" and length_spec.looks_like(value):
+            raise UsageError(f"{key}={value} is not a whole number", f"lengths={value}")
+    elif kind == "str":
+        value = as_typed(value)  # a folder may be called 123
+    elif kind == "float" and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    check_value(field, value)
+    return value
+
+
+def _from_text(kind: str, text: str) -> Value:
+    """A quoted number or truth value; any other text as it is, for the Case to refuse."""
     try:
-        config[key] = value
-    except ValidationError:
-        expected = {"int": "a whole number", "float": "a number", "bool": "true or false"}
-        wanted = expected.get(kind.split(" |", maxsplit=1)[0], "a word")
-        hint = f"{key}: {field.metadata['help']}"
-        if key == "sequence_length" and length_spec.looks_like(str(value)):
-            hint = f"lengths={value}"
-        raise UsageError(f"{key}={value} is not {wanted}", hint) from None
-    coerced: Choice = config[key]
-    return coerced
+        return _FROM_TEXT[kind](text)
+    except (ValueError, KeyError):
+        return text
 
 
-def _knows_owners(choices: Mapping[str, list[Choice]]) -> None:
-    """A knob needs its backend, workload or other knob among the ones asked for."""
+_TRUTHS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_FROM_TEXT: Mapping[str, Callable[[str], Value]] = {
+    "int": int,
+    "float": float,
+    "bool": lambda text: _TRUTHS[text.lower()],
+}
+
+
+def _check_owners(choices: Mapping[str, list[Choice]]) -> None:
+    """A knob needs its backend, workload or other knob among the given ones."""
     if "model" not in choices:
         raise UsageError("which model?", "add model=NAME, for example model=bert-base-uncased")
     for key, known, load in (
@@ -237,44 +235,45 @@ def _knows_owners(choices: Mapping[str, list[Choice]]) -> None:
     ):
         for value in choices.get(key, []):
             load(str(value))
-        asked = {str(v) for v in choices.get(key, [_default(key)])}
+        given = {str(v) for v in choices.get(key, [_FIELDS[key].default])}
         for name in choices:
-            owner = name.rpartition(".")[0]
-            if owner in known and owner not in asked:
+            owner = owner_of(name)
+            if owner in known and owner not in given:
                 raise UsageError(f"{name} needs {key}={owner}", f"add {key}={owner}, or drop it")
-    for name, (key, values) in padding.NEEDS.items():
-        if name in choices and not {*values} & {*choices.get(key, [])}:
-            needed = f"{key}={' or '.join(values)}"
-            raise UsageError(f"{name} needs {needed}", f"add {key}={values[0]}, or drop it")
+    for name, other, values in _needs():
+        if name in choices and not {*values} & {*choices.get(other, [])}:
+            needed = f"{other}={' or '.join(map(as_typed, values))}"
+            raise UsageError(f"{name} needs {needed}", f"add {other}={values[0]}, or drop it")
 
 
-def _default(key: str) -> Any:
-    return next(f.default for f in CORE_FIELDS if f.name == key)
+def _needs() -> Iterator[tuple[str, str, tuple[Choice, ...]]]:
+    """A knob of the inputs, another knob, and the values of the other one that it needs."""
+    for name, knob in all_knobs().items():
+        if knob.of == "inputs":
+            for other, values in knob.beside.items():
+                yield name, other, values
 
 
 def _case(settings: dict[str, Choice]) -> Case:
-    """A knob that means nothing in this Case falls away (its twins are then dropped)."""
-    backend = str(settings.get("backend") or _default("backend"))
-    workload = str(settings.get("workload") or _default("workload"))
-    owners = {"", backend, workload}
-    kept = {k: v for k, v in settings.items() if k in CORE_KEYS or _owner(k) in owners}
-    for name, (key, values) in padding.NEEDS.items():
-        if kept.get(key) not in values:
+    """The Case of one row; knobs without effect in it are dropped (equal Cases are then one)."""
+    backend, workload = (
+        str(settings.get(key) or _FIELDS[key].default) for key in ("backend", "workload")
+    )
+    kept = {k: v for k, v in settings.items() if belongs(k, backend, workload)}
+    for name, other, values in _needs():
+        if kept.get(other) not in values:
             kept.pop(name, None)
     if kept.get("lengths") is not None and kept.get("sequence_length") is None:
         kept["sequence_length"] = _longest(str(kept["lengths"]))
     return Case.from_json(kept)
 
 
-def _longest(text: str) -> int:
-    """Where nothing else is said, no sequence is cut."""
-    found = longest(text)
-    if found is None:
+def _longest(lengths: str) -> int:
+    """Without a sequence_length, no sequence is cut."""
+    tokens = longest(lengths)
+    if tokens is None:
         raise UsageError(
-            f"lengths={text} has no longest one", "add sequence_length=512: longer ones are cut"
+            f"lengths={lengths} has no longest one",
+            "add sequence_length=512: longer ones are cut",
         )
-    return found
-
-
-def _owner(key: str) -> str:
-    return key.rpartition(".")[0]
+    return tokens

@@ -96,7 +96,8 @@ def _folder(package: str) -> Path:
 
 
 def _noun(package: str) -> str:
-    return package.rpartition(".")[2].removesuffix("s")
+    plural = package.rpartition(".")[2]
+    return plural.removesuffix("es" if plural.endswith("sses") else "s")
 
 
 def _members(protocol: type | None) -> list[str]:

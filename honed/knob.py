@@ -112,6 +112,13 @@ class Knob:
         """The backend or workload that declares the knob; empty for all other knobs."""
         return self.name.rpartition(".")[0]
 
+    @property
+    def of(self) -> Literal["engine", "inputs", "machine"]:
+        """Whose setting it is; the knobs of a workload count as an engine's."""
+        if self.owner:
+            return "engine"
+        return "inputs" if self.phase == "load" else "machine"
+
     def allows(self, value: Value) -> bool:
         if isinstance(self.values, Span):
             return value in self.values

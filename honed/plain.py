@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
 def to_plain(value: Any) -> Any:
@@ -31,6 +32,8 @@ def to_plain(value: Any) -> Any:
         return value.__to_plain__()
     if dataclasses.is_dataclass(value):
         return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, list | tuple) and _SCALARS.issuperset(map(type, value)):
+        return list(value)  # a million samples at once
     if isinstance(value, Mapping):
         return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -65,6 +68,8 @@ def _build_generic(origin: Any, arguments: tuple[Any, ...], data: Any) -> Any:
     if origin is tuple and not (len(arguments) == 2 and arguments[1] is Ellipsis):
         return tuple(_build(a, item) for a, item in zip(arguments, data, strict=True))
     if origin is tuple or (isinstance(origin, type) and issubclass(origin, list)):
+        if arguments[0] in _SCALARS:
+            return origin(data)
         return origin(_build(arguments[0], item) for item in data)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return {_build(arguments[0], k): _build(arguments[1], v) for k, v in data.items()}

@@ -1,4 +1,4 @@
-"""Record: what came out of one Case. Immutable; JSON both ways; the contract scripts rely on."""
+"""Record: what came out of one Case. Immutable; JSON both ways; scripts rely on its keys."""
 
 from __future__ import annotations
 
@@ -54,14 +54,18 @@ class Latency:
 class Metrics:
     """Derived from the samples. Throughput counts sequences; tokens count padding too.
 
+    A metric that does not apply to the workload is None.
+
     `slowest_p50_s` is the median of the slowest instance: when a batch is split over instances,
-    it is ready when the last one is.
+    it is ready when the last one is. `phases` are the parts of a call that have times of their
+    own (forward, backward, optimizer). Open-loop traffic counts the requests that it refused,
+    those that were answered in time (goodput), and how late they were sent.
     """
 
     latency_s: Latency
     throughput_per_s: Interval
-    tokens_per_s: float
-    useful_tokens_per_s: float
+    tokens_per_s: float | None
+    useful_tokens_per_s: float | None
     flops_per_s: float | None
     bound_flops_per_s: float | None
     import_s: float
@@ -72,6 +76,11 @@ class Metrics:
     samples: int
     window_s: float
     slowest_p50_s: float | None = None
+    bytes_per_s: float | None = None
+    phases: Mapping[str, Latency] | None = None
+    goodput_per_s: float | None = None
+    refused: int | None = None
+    lateness_s: Latency | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +115,7 @@ class Memory:
     load_peak_bytes: int | None = None
     allocated_peak_bytes: int | None = None
     reserved_peak_bytes: int | None = None
+    by_kind: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +174,10 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Asked, effective, samples, memory, fidelity, machine, status."""
+    """Asked, effective, samples, memory, fidelity, machine, status.
+
+    `passes` holds, by name, what passes recorded that fill no field of their own.
+    """
 
     id: str
     created: str
@@ -182,6 +195,7 @@ class Record:
     accuracy: Accuracy | None = None
     doubts: tuple[Doubt, ...] = ()
     elapsed_s: float | None = None
+    passes: Mapping[str, Any] | None = None
 
     @property
     def ok(self) -> bool:

@@ -1,11 +1,14 @@
 """The store over SQLite; tests/test_store_postgres.py repeats the essentials over PostgreSQL."""
 
 import contextlib
+import gzip
+import io
 import json
 import os
 import resource
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -13,9 +16,11 @@ from pathlib import Path
 
 import pytest
 from records import failed_record, make_record
+from rich.console import Console
 
 from honed.case import Case
 from honed.errors import StoreError, UsageError
+from honed.show.table import records_table
 from honed.store import open_store
 
 TESTS = Path(__file__).parent
@@ -73,6 +78,48 @@ def test_records_outlive_the_store(path):
         store.append(make_record())
     with open_store(f"sqlite:///{path}") as store:
         assert len(store.list()) == 1
+
+
+@pytest.fixture
+def old_store(tmp_path):
+    """A store that the honed of commit dfbf1d0 wrote: see tests/data/make_store.py."""
+    path = tmp_path / "old.db"
+    path.write_bytes(gzip.decompress((TESTS / "data" / "store_dfbf1d0.db.gz").read_bytes()))
+    return path
+
+
+def only_keys_of(old, new):
+    """`new` without the keys that a later version added."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return new
+    return {key: only_keys_of(old[key], new[key]) for key in old}
+
+
+def test_a_store_of_an_older_honed_opens_with_all_its_records(old_store):
+    with contextlib.closing(sqlite3.connect(old_store)) as database:
+        rows = database.execute("SELECT id, case_id, sweep, body FROM records").fetchall()
+    with open_store(str(old_store)) as store:
+        assert len(rows) == 9
+        for id, case_id, sweep, body in rows:
+            record = store.get(id)
+            old = json.loads(body)
+            assert only_keys_of(old, record.to_json()) == old
+            assert record.to_case().id == case_id
+            assert case_id in store.finished(sweep)
+        stored = store.sweep("last")
+        assert {case.id for case in stored.cases} == {case_id for _, case_id, _, _ in rows}
+        assert len(store.list(where=[f"sweep={stored.id}", "precision=int8"])) == 3
+        store.append(make_record(seed=50))
+        assert len(store.list()) == 10
+
+
+def test_a_store_of_an_older_honed_shows_the_same(old_store):
+    console = Console(width=200, color_system=None, record=True, file=io.StringIO())
+    with open_store(str(old_store)) as store:
+        console.print(records_table(store.list()))
+    expected = (TESTS / "data" / "store_dfbf1d0.txt").read_text("utf-8")
+    shown = console.export_text()
+    assert [s.rstrip() for s in shown.splitlines()] == [s.rstrip() for s in expected.splitlines()]
 
 
 def test_the_environment_names_the_store(tmp_path, monkeypatch):

@@ -21,6 +21,7 @@ from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.knob import AVAILABLE, Availability, Knob, Value
 from honed.models.checkpoint import Checkpoint
+from honed.step import StepKind
 
 _ROOM = "honed.backends"
 
@@ -55,12 +56,24 @@ class LoadRequest:
 
     `threads` is None where the engine chooses for itself. `calibration` is given for the
     precisions that the backend's traits name as calibrated.
+
+    `model` is None for a kernel alone; `checkpoint` then raises UnsupportedError, so that an
+    engine that only loads models refuses by itself.
     """
 
     case: Case
-    checkpoint: Checkpoint
+    model: Checkpoint | None
     threads: int | None
     calibration: Calibration | None = None
+    step: StepKind = StepKind.FORWARD
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        if self.model is None:
+            raise UnsupportedError(
+                f"{self.case.backend} runs whole models, not a {self.step} alone", "backend=..."
+            )
+        return self.model
 
     @property
     def calibration_key(self) -> str:

@@ -86,7 +86,7 @@ class FakeStep:
 
     def __init__(self, request: LoadRequest) -> None:
         self.case = request.case
-        self.weights_bytes = request.checkpoint.weights_bytes
+        self.weights_bytes = request.model.weights_bytes if request.model else 0
         self.threads = request.threads
         self.sleep_s = int(self.case.get("fake.latency_us") or 200) / 1e6
         self.allocate_bytes = int(self.case.get("fake.allocate_kib") or 0) * 1024

@@ -1,6 +1,8 @@
-"""The command line: parses and prints, never computes. One verb, one file.
+"""The command line: it parses and prints, and never computes. One verb, one file.
 
-Nothing heavy is imported before a verb runs: `honed --help` answers at once.
+A verb is a file of this folder that holds a function of the file's name, or a Typer app `app`.
+`honed --help` lists the verbs by their ORDER. A verb's file is imported when the verb is used, and
+imports in turn what it needs only when it runs, so that `honed --help` answers at once.
 """
 
 from __future__ import annotations
@@ -8,35 +10,69 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
 from types import FrameType
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from honed.cli import cache, compare, doctor, env, export, list_, report, run, scale, show, tune
+from honed import discovery
 from honed.errors import HonedError, UsageError
 
+
+class _Verbs(Mapping[str, Any]):
+    """Verb -> its command, made when it is asked for; listed by ORDER."""
+
+    def __getitem__(self, verb: str) -> Any:
+        stems = {stem.removesuffix("_"): stem for stem in discovery.names(__name__)}
+        return _command(stems[verb], verb)
+
+    def __iter__(self) -> Iterator[str]:
+        files = discovery.survey(__name__).working
+        order = sorted(files, key=lambda stem: (getattr(files[stem], "ORDER", 99), stem))
+        return (stem.removesuffix("_") for stem in order)
+
+    def __len__(self) -> int:
+        return len(discovery.names(__name__))
+
+
+class _Group(TyperGroup):
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = _Verbs()  # type: ignore[assignment]  # nothing adds a verb at run time
+
+
+@cache
+def _command(stem: str, verb: str) -> Any:
+    """The verb of the file `stem`.py; `list_.py` holds `list`, whose name Python has taken."""
+    module = discovery.load(__name__, stem)
+    only = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+    if (group := getattr(module, "app", None)) is not None:
+        only.add_typer(group, name=verb)
+    else:
+        only.command(verb)(getattr(module, stem))
+    return typer.main.get_group(only).commands[verb]
+
+
 app = typer.Typer(
-    help="How a transformer runs on your machine, made as good as it gets, and proven.",
+    cls=_Group,
+    help="Measure how a transformer runs on this machine, find its best setting, and prove it.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run")(run.run)
-app.command("compare")(compare.compare)
-app.command("show")(show.show)
-app.command("list")(list_.list_)
-app.command("doctor")(doctor.doctor)
-app.command("scale")(scale.scale)
-app.command("tune")(tune.tune)
-app.command("report")(report.report)
-app.command("export")(export.export)
-app.add_typer(cache.app, name="cache")
-app.add_typer(env.app, name="env")
+
+
+@app.callback()
+def _honed() -> None:
+    """Makes typer build the group although no verb is registered yet."""
 
 
 def main() -> None:
-    """The `honed` command. 0: all well; 1: something failed; 2: a word was wrong; 130: Ctrl-C."""
+    """The `honed` command. Exit codes: 0 success; 1 a failure; 2 a wrong word; 130 Ctrl-C."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _as_interrupt)
     try:
@@ -49,7 +85,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        # The reader (head, less) went away; Python must not try to flush to it again.
+        # The reader (head, less) went away; Python must not flush to the closed pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+ORDER = 11
+
 app = typer.Typer(help="Show and prune cached weights, exports and references.")
 
 

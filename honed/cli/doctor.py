@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from honed.backends.base import Backend
     from honed.machine.doctor import Diagnosis
 
+ORDER = 9
+
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,

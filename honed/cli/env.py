@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from honed.environments.environment import Environment
     from honed.environments.installer import Installer
 
+ORDER = 10
+
 app = typer.Typer(
     help="Make, list and remove environments of other versions; python=NAME runs in one.",
     no_args_is_help=True,
@@ -132,7 +134,7 @@ def _shown(head: str, how: Installer, work: Callable[[Installer], Environment]) 
     """Run `work` with the installer's lines shown as they come."""
     from dataclasses import replace
 
-    from honed.cli.progress import Line
+    from honed.cli._progress import Line
 
     line = Line()
     try:

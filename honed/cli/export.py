@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+ORDER = 8
+
 
 def export(
     where: Annotated[

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from honed.cli.money import Costs, LimitOption, PriceOption
+from honed.cli._costs import Costs, LimitOption, PriceOption
+
+ORDER = 6
 
 
 def list_(

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from honed.cli.money import Costs, LimitOption, PriceOption
+from honed.cli._costs import Costs, LimitOption, PriceOption
 
 if TYPE_CHECKING:
     from honed.compose import Sweep
     from honed.record import Record
+
+ORDER = 1
 
 Words = Annotated[
     list[str] | None,
@@ -50,7 +52,7 @@ def run(
     if keys:
         _list_keys()
         return
-    from honed.cli.progress import Line
+    from honed.cli._progress import Line
     from honed.run.lab import LocalLab
     from honed.run.sweep import plan_sweep, run_sweep
     from honed.store import open_store
@@ -91,19 +93,19 @@ def _words_of(origin: str | None, words: list[str], store: str | None) -> list[s
         return []
     from honed.tune import api, recipe
 
-    found = api.chosen(origin, words, store)
-    if found.differences:
+    named = api.named_case(origin, words, store)
+    if named.differences:
         print(
-            f"{found.study} was tuned elsewhere: {'; '.join(found.differences)}\n"
-            f"to look again, beginning with what was best there: honed tune --again {found.study}",
+            f"{named.study} was tuned elsewhere: {'; '.join(named.differences)}\n"
+            f"to look again, beginning with what was best there: honed tune --again {named.study}",
             file=sys.stderr,
         )
-    return recipe.words(found.case)
+    return recipe.words(named.case)
 
 
 def _announce(sweep: Sweep, estimate_s: float, done: int) -> None:
     """The sweep's size, order and likely time, before it starts."""
-    from honed.cli.progress import duration
+    from honed.cli._progress import duration
     from honed.values import typed_words
 
     count = len(sweep.cases)

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+ORDER = 4
+
 
 def scale(
     words: Annotated[
@@ -24,7 +26,7 @@ def scale(
     store: Annotated[str | None, typer.Option(help="Database URL for the records.")] = None,
 ) -> None:
     """How cores, split batches, allocators and OpenMP runtimes change the speed, with pictures."""
-    from honed.cli.progress import duration
+    from honed.cli._progress import duration
     from honed.compose import compose
     from honed.report.scaling import draw
     from honed.run.lab import LocalLab
@@ -50,7 +52,7 @@ def scale(
     show("")
     out.mkdir(parents=True, exist_ok=True)
     for finding in scaling.findings:
-        picture = draw(asdict(finding), out / f"{finding.section}.png")
+        picture = draw(finding, out / f"{finding.section}.png")
         if as_json:
             print(json.dumps(asdict(finding) | {"picture": str(picture)}))
         else:

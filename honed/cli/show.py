@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+ORDER = 5
+
 
 def show(
     id: Annotated[str | None, typer.Argument(help="A record's id, or its beginning.")] = None,

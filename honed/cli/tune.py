@@ -1,4 +1,4 @@
-"""honed tune: the setting of this machine that makes one model run best, found and proven."""
+"""honed tune: find the setting of this machine that makes one model run best, and prove it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import typer
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from honed.cli.progress import Line
+    from honed.cli._progress import Line
     from honed.record import Record
-    from honed.tune.outcome import Outcome
-    from honed.tune.session import Progress
-    from honed.tune.study import Study
-    from honed.tune.trial import Trial
+    from honed.study import Outcome, Trial
+    from honed.tune.context import TuneProgress
+    from honed.tune.storage import Study
+
+ORDER = 3
 
 
 def tune(
@@ -44,7 +45,7 @@ def tune(
     as_json: Annotated[
         bool, typer.Option("--json", help="A line per trial, and last the outcome.")
     ] = False,
-    store: Annotated[str | None, typer.Option(help="Database URL of records and studies.")] = None,
+    store: Annotated[str | None, typer.Option(help="Database URL of records and storage.")] = None,
 ) -> None:
     """Find the best setting of this machine for a model, under your limits, and prove it.
 
@@ -54,54 +55,53 @@ def tune(
 
     honed run --from STUDY:best
     """
-    from honed.cli.progress import Line
+    from honed.cli._progress import Line
     from honed.tune import api
-    from honed.tune.session import Hearers
+    from honed.tune.context import Listeners
 
     words = words or []
     if words[:1] == ["show"]:
         _show(words[1:], store, as_json)
         return
     line = Line()
-    hearers = Hearers(
+    listeners = Listeners(
         progress=lambda at: _draw(line, at),
-        trial=lambda trial, record: _told(line, study, trial, record, as_json),
+        trial=lambda trial, record: _print_trial(line, study, trial, record, as_json),
         waiting=lambda: line.show("waiting: another honed measures on this machine", ""),
     )
     extra = {"planner": "exhaustive"} if brute_force else {}
-    how = api.How(store, config, hearers, extra, warm=warm and not brute_force)
+    options = api.TuneOptions(store, config, listeners, extra, warm=warm and not brute_force)
     if again:
-        study = api.again(again, words, how)
+        study = api.again(again, words, options)
     else:
-        study = api.resumed(resume, words, how) if resume else api.new(words, how)
+        study = api.resumed(resume, words, options) if resume else api.new(words, options)
     print(f"study {study.name}: {_size(study)}", file=sys.stderr)
-    if near := study.ask.extra.get("warm_from"):
-        print(f"beginning with what was best in {near}", file=sys.stderr)
+    if near := study.question.extra.get("warm_from"):
+        print(f"beginning with the best settings of {near}", file=sys.stderr)
     try:
-        found = api.run(study, how)
+        outcome = api.run(study, options)
     finally:
         line.clear()
-    _print(study, found, as_json)
-    if found.ended == "interrupted":
+    _print(study, outcome, as_json)
+    if outcome.ended == "interrupted":
         print(f"interrupted; go on with: honed tune --resume {study.name}", file=sys.stderr)
         raise typer.Exit(130)
-    raise typer.Exit(0 if found.best is not None else 1)
+    raise typer.Exit(0 if outcome.best is not None else 1)
 
 
 def _show(names: list[str], store: str | None, as_json: bool) -> None:
-    """A stored study's outcome; of one that has not ended, what its trials say so far."""
+    """Print a stored study's outcome; of a study that has not ended, what its trials say."""
     from honed.errors import UsageError
     from honed.store import open_store
-    from honed.tune import api
-    from honed.tune import study as studies
+    from honed.tune import api, storage
 
     url = open_store(store).url
     if not names:
-        known = studies.names(url)
+        known = storage.names(url)
         raise UsageError("which study?", f"honed tune show {known[-1] if known else 'STUDY'}")
-    study = studies.load(url, names[0])
-    found = api.outcome(study) or api.so_far(study, api.How(store=store))
-    _print(study, found, as_json)
+    study = storage.load(url, names[0])
+    outcome = study.outcome or api.so_far(study, api.TuneOptions(store=store))
+    _print(study, outcome, as_json)
 
 
 def _size(study: Study) -> str:
@@ -110,37 +110,41 @@ def _size(study: Study) -> str:
     return f"{branches} engines x precisions; searched: {keys or 'nothing else'}"
 
 
-def _draw(line: Line, at: Progress) -> None:
-    from honed.cli.progress import duration
+def _draw(line: Line, at: TuneProgress) -> None:
+    from honed.cli._progress import duration
 
     left = "" if at.left_s is None else f" · {duration(at.left_s)} left"
     best = f" · best {at.best.trials[0].values[0]:.4g}" if at.best else ""
-    line.show(f"[{at.trial}] {at.stage}: {at.setting}", f"{at.phase or ''}{best}{left}")
+    line.show(f"[{at.trial}] {at.stage}: {at.setting.name}", f"{at.phase or ''}{best}{left}")
 
 
-def _told(line: Line, study: Study, trial: Trial, record: Record | None, as_json: bool) -> None:
+def _print_trial(
+    line: Line, study: Study, trial: Trial, record: Record | None, as_json: bool
+) -> None:
     """One ended trial: a line of JSON, or of text."""
     line.clear()
     if as_json:
         print(json.dumps(_trial_json(study, trial, record), allow_nan=False), flush=True)
         return
-    objectives = study.ask.objectives
-    values = ", ".join(f"{v:.4g} {o.unit}" for o, v in zip(objectives, trial.values, strict=False))
-    missed = [k for k, v in trial.violations.items() if v > 0]
-    result = values or f"{trial.status}: {trial.message[:100]}"
+    measures = study.question.measures
+    values = zip(trial.values, measures, strict=False)
+    result = ", ".join(f"{value:.4g} {measure.shown_unit}" for value, measure in values)
+    missed = [limit for limit, share in trial.violations.items() if share > 0]
     limits = f"  misses {', '.join(missed)}" if missed else ""
-    print(f"{trial.number:3} {trial.stage:8} {trial.setting}: {result}{limits}", file=sys.stderr)
+    text = result or f"{trial.status}: {trial.message[:100]}"
+    print(
+        f"{trial.number:3} {trial.stage:8} {trial.setting.name}: {text}{limits}", file=sys.stderr
+    )
 
 
 def _trial_json(study: Study, trial: Trial, record: Record | None) -> dict[str, Any]:
-    names = [o.name for o in study.ask.objectives]
     return {
         "study": study.name,
         "trial": trial.number,
         "stage": trial.stage,
-        "point": dict(trial.point),
+        "point": dict(trial.setting),
         "status": trial.status,
-        "values": dict(zip(names, trial.values, strict=False)),
+        "values": dict(zip(study.question.objectives, trial.values, strict=False)),
         "violations": dict(trial.violations),
         "elapsed_s": trial.elapsed_s,
         "record": record.id if record else trial.record,
@@ -148,58 +152,57 @@ def _trial_json(study: Study, trial: Trial, record: Record | None) -> dict[str, 
     }
 
 
-def _print(study: Study, found: Outcome, as_json: bool) -> None:
+def _print(study: Study, outcome: Outcome, as_json: bool) -> None:
+    from honed.plain import to_plain
+
     if as_json:
-        print(json.dumps(found.to_json(), allow_nan=False))
+        print(json.dumps(to_plain(outcome), allow_nan=False))
         return
     from rich.console import Console
     from rich.text import Text
 
-    from honed.cli.progress import duration
+    from honed.cli._progress import duration
     from honed.tune import say
-    from honed.tune.trial import words as typed
 
     console = Console()
-    console.print(Text(say.headline(found, study.ask.price_per_h), "bold"))
-    if found.point is not None:
-        console.print(Text(f"setting: {' '.join(typed(found.point))}"))
-    if told := say.earned(found):
+    console.print(Text(say.headline(outcome, study.question), "bold"))
+    if outcome.point is not None:
+        console.print(Text(f"setting: {outcome.point.name}"))
+    if rows := say.earned(outcome):
         console.print("\nwhat earned it:")
-        for row in told:
+        for row in rows:
             console.print(Text(f"  {row}"))
-    if important := say.importances(found):
-        console.print(Text(f"importance in the search: {important}"))
-    for line in [*_front(study, found), *_recipe(study, found)]:
+    if shares := say.importances(outcome):
+        console.print(Text(f"importance in the search: {shares}"))
+    for line in [*_front(study, outcome), *_recipe(study, outcome)]:
         console.print(line, soft_wrap=True)
     note = (
-        f"\n{found.trials} trials ({found.failed} without a result) in "
-        f"{duration(found.elapsed_s)}; records: honed list sweep={found.study}"
+        f"\n{outcome.trials} trials ({outcome.failed} without a result) in "
+        f"{duration(outcome.elapsed_s)}; records: honed list sweep={outcome.study}"
     )
     console.print(Text(note, "dim"))
-    if found.note:
-        console.print(Text(f"left out at the end: {found.note}", "yellow"))
+    if outcome.note:
+        console.print(Text(f"failed when measured again: {outcome.note}", "yellow"))
 
 
-def _front(study: Study, found: Outcome) -> list[Text]:
+def _front(study: Study, outcome: Outcome) -> list[Text]:
     from rich.text import Text
 
-    from honed.tune.trial import words as typed
-
-    units = [o.unit for o in study.ask.objectives]
+    units = [m.shown_unit for m in study.question.measures]
     rows = []
-    for point in found.front:
-        values = ", ".join(f"{v:.4g} {u}" for v, u in zip(point.values, units, strict=True))
-        rows.append(Text(f"  front: {' '.join(typed(point.point))}: {values}"))
+    for at in outcome.front:
+        values = ", ".join(f"{v:.4g} {u}" for v, u in zip(at.values, units, strict=True))
+        rows.append(Text(f"  Pareto front: {at.point.name}: {values}"))
     return rows
 
 
-def _recipe(study: Study, found: Outcome) -> list[Text]:
+def _recipe(study: Study, outcome: Outcome) -> list[Text]:
     from rich.text import Text
 
     from honed.tune.recipe import recipe
 
-    if found.point is None:
+    if outcome.point is None:
         return []
-    made = recipe(study.space.case(found.point))
-    texts = [t for t in (made.command, made.environment, made.python) if t]
+    ways = recipe(study.space.case(outcome.point))
+    texts = [t for t in (ways.command, ways.environment, ways.python) if t]
     return [Text("\nto reproduce it:"), *(Text(f"\n{t}", "cyan") for t in texts)]

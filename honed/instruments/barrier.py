@@ -1,6 +1,6 @@
 """A barrier over processes: all begin at one instant, and each knows when all have enough.
 
-One small file, mapped by everybody; the parent makes it. It serves once.
+It is one small file that the parent makes and every process maps. A barrier is used once.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import fcntl
 import mmap
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -24,15 +24,13 @@ _SPIN_NS = 100_000  # the last tenth of a millisecond is spun: a sleeper wakes t
 
 
 class BarrierError(HonedError):
-    """The others did not come: too slow (timeout), or nobody is left to wait for."""
+    """Other parties did not come in time."""
 
-    def __init__(self, message: str, hint: str, status: str) -> None:
-        super().__init__(message, hint)
-        self.status = status
+    status = "timeout"
 
 
 class Barrier:
-    """One party's view of the file; the parent's has no `index`."""
+    """The file as one party sees it; the parent is no party and has no `index`."""
 
     def __init__(self, path: Path, index: int | None) -> None:
         self._file = open(path, "r+b")  # noqa: SIM115  (held for the lock, closed by close())
@@ -45,7 +43,7 @@ class Barrier:
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], parties: int) -> Barrier:
-        """Made by the parent, before any party opens it."""
+        """The parent creates the file before any party opens it."""
         if parties < 1:
             raise ValueError("a barrier needs a party")
         blank = bytearray(_HEADER + 2 * parties)
@@ -55,33 +53,28 @@ class Barrier:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], index: int) -> Barrier:
-        """Party `index`'s own view: one per process."""
+        """Party `index` opens the file, once per process."""
         barrier = cls(Path(path), index)
         if not 0 <= index < barrier.parties:
             barrier.close()
             raise ValueError(f"party {index} of {barrier.parties}")
         return barrier
 
-    def arrive_and_wait(
-        self, timeout_s: float, abandoned: Callable[[], bool] = lambda: False
-    ) -> int:
+    def arrive_and_wait(self, timeout_s: float) -> int:
         """Return at the common start, in nanoseconds of the clock; BarrierError if it never comes.
 
-        `abandoned` is asked at every nap: true ends the wait (the parent has gone).
+        Nobody waits for a party that has died: the parent ends all workers when one dies.
         """
         deadline = now_ns() + int(timeout_s * 1e9)
         with self._locked():
             self._map[_HEADER + self._own()] = 1
             self._start_if_complete()
         while not (start := self._header[0]):
-            if abandoned():
-                raise BarrierError("the parent process has gone", "run it again", "interrupted")
             if now_ns() > deadline:
                 missing = self._map[_HEADER : self._done_at].count(0)
                 raise BarrierError(
                     f"{missing} of {self.parties} instances were not ready in {timeout_s:g} s",
                     "raise timeout_s, or use fewer instances",
-                    "timeout",
                 )
             time.sleep(_NAP_S)
         while (left := start - now_ns()) > 0:
@@ -90,28 +83,16 @@ class Barrier:
         return start
 
     def done(self) -> None:
-        """This party has all it needs; it may go on, so that the others stay under load."""
+        """This party has enough calls; it may go on, so that the others stay under load."""
         self._map[self._done_at + self._own()] = 1
 
     def all_done(self) -> bool:
-        """Whether every party has what it needs or has gone; polled inside the timed loop."""
+        """Whether every party has enough calls; polled inside the timed loop."""
         return self._map.find(b"\0", self._done_at) < 0
 
     def all_arrived(self) -> bool:
-        """Whether nobody is waited for any more."""
+        """Whether every party has arrived."""
         return self._map.find(b"\0", _HEADER, self._done_at) < 0
-
-    def mark_gone(self, index: int) -> None:
-        """The parent saw party `index` die: nobody waits for it, at the start or at the end."""
-        with self._locked():
-            self._map[_HEADER + index] = 1
-            self._map[self._done_at + index] = 1
-            self._start_if_complete()
-
-    def release(self) -> None:
-        """The parent gives the round up: whoever waits goes, and all count as done."""
-        for index in range(self.parties):
-            self.mark_gone(index)
 
     def close(self) -> None:
         self._header.release()
@@ -140,7 +121,7 @@ class Barrier:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """So that one party is the last; the kernel lets go of a dead holder's lock."""
+        """One party at a time, so that exactly one is the last. A lock ends with its process."""
         fcntl.flock(self._file, fcntl.LOCK_EX)
         try:
             yield

@@ -6,23 +6,28 @@ the measured process nor its memory figures.
 
 from __future__ import annotations
 
+import math
 import os
-import subprocess
-import sys
+import signal
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from honed import artifacts
 from honed.backends.base import Calibration, LoadRequest, load_backend
 from honed.errors import HonedError, OutOfMemoryError
-from honed.models.inputs import InputSet
-from honed.phase import Phase
+from honed.phase import OnPhase, Phase
 from honed.run.job import Job
+from honed.run.needs import load_calibration
+from honed.workers import failure
+from honed.workers.channel import Failed
+from honed.workers.follow import follow
+from honed.workers.process import Desk
+from honed.workers.start import Launch, Worker, running
+from honed.workloads.base import load_workload
 
-Tell = Callable[..., None]
 _KIND = "export"
 
 
@@ -32,83 +37,72 @@ class BuildError(HonedError):
     status = "crashed"
 
 
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The folder of an artifact."""
+
+    folder: Path
+
+
 def request_of(job: Job) -> LoadRequest:
     """What a backend is asked for; the same in the build's process and in the measured one."""
-    assert job.checkpoint is not None
-    request = LoadRequest(job.case, job.checkpoint, job.seat.threads)
-    if job.calibration is None:
+    step = load_workload(job.case.workload).STEP
+    request = LoadRequest(job.case, job.prepared.model, job.seat.threads, step=step)
+    batches = load_calibration(job.prepared)
+    if batches is None:
         return request
-    found = InputSet.load(job.calibration)
-    return replace(request, calibration=Calibration(found.batches, found.source))
+    return replace(request, calibration=Calibration(batches.batches, batches.source))
 
 
-def artifact_for(job: Job, request: LoadRequest, tell: Tell) -> tuple[Path | None, float]:
+def artifact_for(job: Job, request: LoadRequest, on_phase: OnPhase) -> tuple[Path | None, float]:
     """The backend's artifact for this request, built first if need be, and the seconds it took."""
     about = _about(request)
     if about is None:
         return None, 0.0
-    found = artifacts.find(_KIND, artifacts.content_key(about))
-    if found is not None:
-        return found, 0.0
-    tell("phase", phase=Phase.EXPORTING)
+    folder = artifacts.find(_KIND, artifacts.content_key(about))
+    if folder is not None:
+        return folder, 0.0
+    on_phase(Phase.EXPORTING)
     began = time.perf_counter()
-    _in_own_process(job)
-    built = artifacts.find(_KIND, artifacts.content_key(about))
-    if built is None:
-        raise BuildError("the export ended without a result", "look at the log: honed show")
-    return built, time.perf_counter() - began
+    return _build_apart(job), time.perf_counter() - began
 
 
-def work(job: Job, _tell: Tell) -> dict[str, Any]:
+def work(job: Job, _: Desk) -> Built:
     """Build the artifact; siblings that ask for the same one wait on its lock."""
     request = request_of(job)
     about = _about(request)
     assert about is not None
     backend = load_backend(job.case.backend)
-    path = artifacts.make(_KIND, about, lambda folder: backend.build(request, folder))
-    return {"path": str(path)}
+    return Built(artifacts.make(_KIND, about, lambda folder: backend.build(request, folder)))
 
 
-def _about(request: LoadRequest) -> dict[str, Any] | None:
-    backend = load_backend(request.case.backend)
-    about = backend.artifact(request)
+def _about(request: LoadRequest) -> Mapping[str, Any] | None:
+    about = load_backend(request.case.backend).artifact(request)
     return None if about is None else {"backend": request.case.backend, **about}
 
 
-def _in_own_process(job: Job) -> None:
-    """Run the build job as a child of this worker; its failure becomes this worker's."""
-    import json
+def _build_apart(job: Job) -> Path:
+    """Run the build job in a child of this worker; its failure becomes this worker's.
 
-    reader, writer = os.pipe()
-    child = replace(job, kind="build", result_fd=writer, parent_pid=os.getpid(), in_child={})
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "honed.run.worker"],
-            stdin=subprocess.PIPE,
-            pass_fds=(writer,),
-        )
-    finally:
-        os.close(writer)
-    process.communicate(child.dump().encode())
-    with os.fdopen(reader, "rb") as pipe:
-        events = [json.loads(line) for line in pipe]
-    for event in events:
-        if event["event"] == "failed":
-            raise _failed(event)
-    if process.returncode:
-        raise _died(process.returncode)
+    There is no deadline: the parent ends this worker, and the child with it.
+    """
+    launch = Launch("honed.run.worker", os.environ, job.seat, nested=True)
+    with running([launch]) as (builder,):
+        builder.ask(replace(job, kind="build"), Built)
+        for _ in follow([builder], math.inf, lambda: None):
+            pass
+        if builder.outcome is None:
+            raise _died(builder)
+        if isinstance(builder.outcome, Failed):
+            raise failure.as_error(builder.outcome, "the export failed")
+        built: Built = builder.outcome.answer
+    return built.folder
 
 
-def _failed(event: dict[str, Any]) -> HonedError:
-    error = HonedError(f"the export failed: {event['message']}", event["hint"])
-    error.status = event["status"]
-    return error
-
-
-def _died(code: int) -> HonedError:
-    if code == -9:
+def _died(builder: Worker) -> HonedError:
+    if builder.exit_code == -signal.SIGKILL:
         return OutOfMemoryError(
             "the export was killed (SIGKILL), most likely for memory",
             "give the machine more memory, or export elsewhere and share the cache",
         )
-    return BuildError(f"the export died with exit code {code}")
+    return BuildError(f"the export died with exit code {builder.exit_code}")

@@ -119,10 +119,12 @@ def _speed(record: Record) -> list[Row]:
     rate = found.throughput_per_s
     rows: list[Row] = [
         ("throughput", f"{measured(rate.value, rate.ci95)} sequences/s"),
-        ("tokens", f"{plain(found.tokens_per_s)} /s"),
     ]
-    if found.useful_tokens_per_s < found.tokens_per_s:
-        rows.append(("without padding", f"{plain(found.useful_tokens_per_s)} /s"))
+    tokens_per_s, useful_per_s = found.tokens_per_s, found.useful_tokens_per_s
+    if tokens_per_s is not None:
+        rows.append(("tokens", f"{plain(tokens_per_s)} /s"))
+        if useful_per_s is not None and useful_per_s < tokens_per_s:
+            rows.append(("without padding", f"{plain(useful_per_s)} /s"))
     if found.flops_per_s is not None:
         bound = found.bound_flops_per_s
         share = f", {found.flops_per_s / bound:.0%} of {plain(bound / 1e9)}" if bound else ""

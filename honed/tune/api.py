@@ -9,62 +9,60 @@ from typing import TYPE_CHECKING, Any
 
 from honed import units
 from honed.case import Case
-from honed.compose import change
-from honed.compose import compose as composed
+from honed.compose import change, compose
 from honed.errors import UsageError
 from honed.models.checkpoint import ModelRequest
 from honed.models.obtain import locate
+from honed.run.lab import LocalLab
 from honed.run.machine_lock import making_tables
 from honed.store import Store, open_store
-from honed.tune import profile, recipe
-from honed.tune import study as studies
-from honed.tune.ask import Ask, parse
-from honed.tune.bench import RealBench
-from honed.tune.confirm import unconfirmed
-from honed.tune.derive import derive
-from honed.tune.outcome import Outcome
+from honed.study import Axis, Goal, Outcome, Setting, StudyFacts, candidates
+from honed.tune import profile, recipe, say, storage
+from honed.tune.build_space import build_space
+from honed.tune.confirm import confirm
+from honed.tune.context import Listeners, StudyContext
+from honed.tune.importance import importances
+from honed.tune.outcome import unconfirmed
+from honed.tune.policy import POLICY
 from honed.tune.profile import Profile
-from honed.tune.session import Hearers, Session
-from honed.tune.study import Study
-from honed.tune.trial import settings
+from honed.tune.question import Question, parse
+from honed.tune.search import search
+from honed.tune.storage import Study
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
 
-# Trials of `again`: the default, the best few of the old study, and one or two beside them.
-_AGAIN = 8
-
-
 @dataclass(frozen=True, slots=True)
-class How:
-    """Where records and studies are, who listens, and what beside the words is asked."""
+class TuneOptions:
+    """Store URL, config file, callbacks, and options that did not come as KEY=VALUE words."""
 
     store: str | None = None
     config: Path | None = None
-    hearers: Hearers = field(default_factory=Hearers)
+    listeners: Listeners = field(default_factory=Listeners)
     extra: dict[str, Any] = field(default_factory=dict)
-    warm: bool = True  # begin with what was best in the nearest earlier study
+    warm: bool = True  # begin with the best settings of the nearest earlier study
 
 
-def new(words: Sequence[str], how: How) -> Study:
-    """A study for the words; UsageError before anything is measured if they cannot be right."""
-    ask = parse(words, how.config)
-    ask = replace(ask, extra={**ask.extra, **how.extra})
-    locate(ModelRequest.from_case(ask.base))  # a model that is wrong says so now
-    with open_store(how.store) as store:
-        space = derive(ask)
-        if how.warm and (near := profile.nearest(store.url, ask.base)) is not None:
-            warm = {"warm": [dict(p) for p in near.points], "warm_from": near.study}
-            ask = replace(ask, extra={**warm, **ask.extra})
+def new(words: Sequence[str], options: TuneOptions) -> Study:
+    """A study for the words; UsageError before anything is measured if one is wrong."""
+    question = parse(words, options.config)
+    locate(ModelRequest.from_case(question.base))  # a wrong model is reported now
+    extra = options.extra
+    with open_store(options.store) as store:
+        space = build_space(question)
+        near = profile.nearest(store.url, question.base) if options.warm else None
+        if near is not None:
+            extra = {"warm": [dict(s) for s in near.points], "warm_from": near.study, **extra}
+        question = replace(question, extra={**question.extra, **extra})
         with making_tables(store.url):
-            return studies.create(store.url, ask, space)
+            return storage.create(store.url, question, space)
 
 
-def resumed(name: str, words: Sequence[str], how: How) -> Study:
+def resumed(name: str, words: Sequence[str], options: TuneOptions) -> Study:
     """A stored study; `budget=` and `trials=` may give it more, other words cannot change it."""
-    with open_store(how.store) as store:
-        study = studies.load(store.url, name)
+    with open_store(options.store) as store:
+        study = storage.load(store.url, name)
     more: dict[str, Any] = {}
     for word in words:
         key, _, value = word.partition("=")
@@ -76,121 +74,158 @@ def resumed(name: str, words: Sequence[str], how: How) -> Study:
             raise UsageError(
                 f"{word} would be another study", f"honed tune {word} ... as a new one"
             )
-    study.ask = replace(study.ask, **more)
+    study.question = replace(study.question, **more)
     return study
 
 
-def again(name: str, words: Sequence[str], how: How) -> Study:
-    """A new study that asks what a stored one asked, on this machine, and begins with what was
-    best there; `budget=` and `trials=` replace its few trials."""
-    with open_store(how.store) as store:
-        old = studies.load(store.url, name)
+def again(name: str, words: Sequence[str], options: TuneOptions) -> Study:
+    """A new study with the question of a stored one, on this machine, which begins with the best
+    settings of the stored one; `budget=` and `trials=` replace its few trials."""
+    with open_store(options.store) as store:
+        old = storage.load(store.url, name)
         best = profile.named(store.url, name).points
-    more = [] if _says(words, "budget", "trials") else [f"trials={_AGAIN}"]
-    fresh = parse([*recipe.words(old.ask.base), *more, *words])
-    if unknown := [w for w in words if not _says([w], "budget", "trials", "study")]:
-        raise UsageError(f"{unknown[0]} would be another question", f"honed tune {unknown[0]} ...")
-    ask = replace(
-        old.ask, name=fresh.name, budget_s=fresh.budget_s, trials=fresh.trials,
-        extra={**how.extra, "warm": [dict(p) for p in best], "warm_from": name},
-    )  # fmt: skip
-    with open_store(how.store) as store, making_tables(store.url):
-        return studies.create(store.url, ask, derive(ask))
+    keys = [word.partition("=")[0] for word in words]
+    for key, word in zip(keys, words, strict=True):
+        if key not in ("budget", "trials", "study"):
+            raise UsageError(f"{word} would be another question", f"honed tune {word} ...")
+    few = [] if {"budget", "trials"} & {*keys} else [f"trials={POLICY.again_trials}"]
+    fresh = parse([*recipe.words(old.question.base), *few, *words])
+    extra = {**options.extra, "warm": [dict(s) for s in best], "warm_from": name}
+    question = replace(
+        old.question, name=fresh.name, budget_s=fresh.budget_s, trials=fresh.trials, extra=extra
+    )
+    with open_store(options.store) as store, making_tables(store.url):
+        return storage.create(store.url, question, build_space(question))
 
 
-def _says(words: Sequence[str], *keys: str) -> bool:
-    return any(word.partition("=")[0] in keys for word in words)
-
-
-def run(study: Study, how: How) -> Outcome:
-    """Search and confirm; a study that has its outcome and is given nothing more just tells it."""
-    stored = outcome(study)
-    if stored is not None and not _given_more(study.ask, stored):
+def run(study: Study, options: TuneOptions) -> Outcome:
+    """Search and confirm. A study that has ended and is given nothing more is not measured again:
+    its stored outcome is returned."""
+    stored = study.outcome
+    if stored is not None and not _is_given_more(study.question, stored):
         return stored
-    with open_store(how.store) as store:
-        found = Session(study, _bench(store, study, how), how.hearers).run()
-        ranked = [s.point for s in settings(study.trials()) if s.feasible]
-        recommended = [found.point] if found.point is not None else []
-        kept = profile.profile_of(found, [*recommended, *ranked])
-        if kept is not None:
-            profile.keep(store.url, kept)
-    return found
+    with open_store(options.store) as store:
+        outcome = find(_context(store, study, options))
+        best = [c.setting for c in candidates(study.trials()) if c.feasible]
+        recommended = [outcome.point] if outcome.point is not None else []
+        found = profile.profile_of(outcome, [*recommended, *best])
+        if found is not None:
+            profile.keep(store.url, found)
+    return outcome
 
 
-def outcome(study: Study) -> Outcome | None:
-    """What the study found; None while it has not ended."""
-    found = study.recall("outcome")
-    return None if found is None else Outcome.from_json(found)
+def find(context: StudyContext) -> Outcome:
+    """Search, then confirm. Ctrl-C ends both; the outcome is then what the trials say so far."""
+    context.study.sweep_up()
+    try:
+        return confirm(context, search(context))
+    except KeyboardInterrupt:
+        return unconfirmed(context, "interrupted")
 
 
-def so_far(study: Study, how: How) -> Outcome:
-    """What the trials of an unfinished study say, without an interval."""
-    with open_store(how.store) as store:
-        return unconfirmed(Session(study, _bench(store, study, how), how.hearers), "interrupted")
+def so_far(study: Study, options: TuneOptions) -> Outcome:
+    """The outcome of an unfinished study by its trials, without an interval."""
+    with open_store(options.store) as store:
+        return unconfirmed(_context(store, study, options), "interrupted")
 
 
-def _given_more(ask: Ask, stored: Outcome) -> bool:
+def _context(store: Store, study: Study, options: TuneOptions) -> StudyContext:
+    lab = LocalLab(store, on_wait=options.listeners.waiting)
+    return StudyContext(study, lab, options.listeners)
+
+
+def _is_given_more(question: Question, stored: Outcome) -> bool:
     if stored.ended == "interrupted":
         return True
-    more_time = ask.budget_s is not None and stored.elapsed_s < 0.9 * ask.budget_s
-    more_trials = ask.trials is not None and stored.trials < ask.trials
-    return {"budget": more_time, "trials": more_trials}.get(stored.ended, False)
+    if stored.ended == "budget":
+        return question.budget_s is not None and stored.elapsed_s < 0.9 * question.budget_s
+    return stored.ended == "trials" and (
+        question.trials is not None and stored.trials < question.trials
+    )
+
+
+def stored_facts(name: str, store: str | None = None) -> StudyFacts:
+    """What a report needs of a stored study, by its name or as the "last" one."""
+    with open_store(store, make=False) as opened:
+        url = opened.url
+    if name == "last":
+        names = storage.names(url)
+        if not names:
+            raise UsageError("there is no study yet", "honed tune model=NAME makes one")
+        name = names[-1]
+    return facts(storage.load(url, name))
+
+
+def facts(study: Study) -> StudyFacts:
+    """What a report needs of a study; it may be unfinished."""
+    trials, outcome = study.trials(), study.outcome
+    axes: dict[str, Axis] = {}
+    for key, axis in study.space.axes().items():
+        # An engine may be given a value that was not asked for.
+        others = dict.fromkeys(t.setting.get(key) for t in trials)
+        values = (*axis.values, *(v for v in others if v not in axis.values))
+        axes[key] = replace(axis, values=values)
+    return StudyFacts(
+        name=study.name,
+        goals=tuple(Goal(m.name, m.shown_unit, m.better) for m in study.question.measures),
+        trials=tuple(trials),
+        axes=axes,
+        default_setting=study.space.default,
+        limits=study.question.limits,
+        importances=outcome.importances if outcome else importances(study.space, trials),
+        outcome=outcome,
+        headline=say.headline(outcome, study.question) if outcome else "",
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """A Case by name; `differences` say what is not as it was when its study found it."""
+class NamedCase:
+    """A Case that was named; `differences` say in what its study's machine or question was
+    another one."""
 
     case: Case
     study: str | None = None
     differences: tuple[str, ...] = ()
 
 
-def chosen(name: str, words: Sequence[str], store: str | None) -> Chosen:
-    """What `best`, `STUDY:best`, `STUDY:default` or a record's id names.
+def named_case(name: str, words: Sequence[str], store: str | None) -> NamedCase:
+    """The Case of `best`, `STUDY:best`, `STUDY:default` or a record's id.
 
-    `words` are what is typed beside it: `best` alone is the nearest profile for their model, or
-    the newest one.
+    `best` alone is the nearest profile for the model in `words`, or the newest profile. `words`
+    are also what the differences are taken to.
     """
     with open_store(store) as opened:
+        study_name, colon, which = name.rpartition(":")
         if name == "best":
-            found = _nearest(words, opened.url)
-        elif name.endswith(":best") and (kept := _kept(name, opened.url)) is not None:
-            found = kept
+            of_study: Profile | None = _nearest(words, opened.url)
         else:
-            return Chosen(_stored_case(name, opened))
-    asked = change(found.case, words).cases[0] if words else found.case
-    return Chosen(found.case, found.study, profile.differences(found, asked))
-
-
-def _kept(name: str, url: sa.URL) -> Profile | None:
-    study = name.removesuffix(":best")
-    return next((p for p in profile.profiles(url) if p.study == study), None)
+            stored = profile.profiles(opened.url) if which == "best" and colon else []
+            of_study = next((p for p in stored if p.study == study_name), None)
+        if of_study is None:
+            case = _stored_case(study_name, which, opened) if colon else opened.get(name).to_case()
+            return NamedCase(case)
+    wanted = change(of_study.case, words).cases[0] if words else of_study.case
+    return NamedCase(of_study.case, of_study.study, profile.differences(of_study, wanted))
 
 
 def _nearest(words: Sequence[str], url: sa.URL) -> Profile:
-    named = any(word.startswith("model=") for word in words)
-    if named:
-        found = profile.nearest(url, composed(words).cases[0])
+    if any(word.startswith("model=") for word in words):
+        nearest = profile.nearest(url, compose(words).cases[0])
     else:
-        found = next(iter(profile.profiles(url)), None)
-    if found is None:
+        nearest = next(iter(profile.profiles(url)), None)
+    if nearest is None:
         raise UsageError("no study has found anything for this model", "honed tune model=NAME")
-    return found
+    return nearest
 
 
-def _stored_case(name: str, opened: Store) -> Case:
-    study_name, colon, which = name.rpartition(":")
-    if not colon:
-        return opened.get(name).to_case()
-    study = studies.load(opened.url, study_name)
-    found = outcome(study)
-    at = {"best": found.point if found else None, "default": study.space.default}.get(which)
-    if at is None:
+def _stored_case(study_name: str, which: str, opened: Store) -> Case:
+    study = storage.load(opened.url, study_name)
+    setting: Setting | None = None
+    if which == "default":
+        setting = study.space.default
+    elif which == "best" and study.outcome is not None:
+        setting = study.outcome.point
+    if setting is None:
         hint = f"honed tune --resume {study_name}" if which == "best" else f"{study_name}:best"
         raise UsageError(f"{study_name} has no {which} to run", hint)
-    return study.space.case(at)
-
-
-def _bench(store: Store, study: Study, how: How) -> RealBench:
-    return RealBench(store, study.name, how.hearers.waiting)
+    return study.space.case(setting)

@@ -1,4 +1,4 @@
-"""Which knobs mattered in the trials: Optuna's PED-ANOVA."""
+"""How much each knob mattered in the trials: Optuna's PED-ANOVA."""
 
 from __future__ import annotations
 
@@ -7,44 +7,46 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from honed.tune.space import Space, axes
-from honed.tune.trial import Trial, settings
-
-_LEAST = 5  # PED-ANOVA looks at the best tenth; with fewer settings there is nothing to look at
+from honed.study import Trial, candidates
+from honed.tune.policy import POLICY
+from honed.tune.space import Space
 
 
 def importances(space: Space, trials: Sequence[Trial]) -> Mapping[str, float]:
-    """Each searched key's share in telling good settings from the others, the largest first.
+    """Each searched key's share in separating good settings from the others, the largest first.
 
-    A setting that leaves a key untouched counts as one of its values. Empty with too few trials.
+    Untouched counts as one of a key's values. Empty with too few settings.
     """
     import optuna
 
-    found = [s for s in settings(trials) if s.ok and math.isfinite(s.cost)]
-    seen = {k: {s.point.get(k) for s in found} for k in axes(space)}
+    able = [c for c in candidates(trials) if c.ok and math.isfinite(c.cost)]
+    seen = {k: {c.setting.get(k) for c in able} for k in space.axes()}
     keys = [k for k, values in seen.items() if len(values) > 1]
-    if len(found) < _LEAST or not keys:
+    if len(able) < POLICY.importance_settings or not keys:
         return {}
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    choices = {k: sorted(seen[k], key=lambda v: (v is not None, str(v))) for k in keys}
-    kinds: dict[str, Any] = {
-        k: optuna.distributions.CategoricalDistribution(v) for k, v in choices.items()
+    distributions: dict[str, Any] = {
+        k: optuna.distributions.CategoricalDistribution(
+            sorted(seen[k], key=lambda v: (v is not None, str(v)))
+        )
+        for k in keys
     }
     study = optuna.create_study(direction="minimize")
-    for setting in found:
+    for candidate in able:
         study.add_trial(
             optuna.trial.create_trial(
-                value=math.log(setting.cost) + setting.missed,
-                params={k: setting.point.get(k) for k in keys},
-                distributions=kinds,
+                value=math.log(candidate.cost) + candidate.missed,
+                params={k: candidate.setting.get(k) for k in keys},
+                distributions=distributions,
             )
         )
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(
-        target_quantile=max(0.1, _LEAST / len(found) / 2)
+        target_quantile=max(0.1, POLICY.importance_settings / len(able) / 2)
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        told = optuna.importance.get_param_importances(study, evaluator=evaluator)
-    total = sum(told.values())
-    shares = {k: v / total for k, v in told.items()} if total > 0 else {}
-    return dict(sorted(shares.items(), key=lambda item: -item[1]))
+        shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    total = sum(shares.values())
+    if total <= 0:
+        return {}
+    return {k: v / total for k, v in sorted(shares.items(), key=lambda item: -item[1])}

@@ -1,137 +1,89 @@
-"""What a study found: the recommendation, what it is worth, and what it rests on."""
+"""What the trials alone say of a study, and what every outcome has in common."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import replace
 
-from honed.knob import Value
 from honed.record import Interval, Record
-from honed.tune.trial import Point, point
-
-Ended = Literal["budget", "trials", "exhausted", "interrupted"]
-
-
-@dataclass(frozen=True, slots=True)
-class Earned:
-    """One knob of the winner: how many times better the winner is than without it.
-
-    `kept` false: the gain was inside the noise or under a hundredth, and the recommendation goes
-    without it. `why` tells when it could not be measured (then it is kept), or too little.
-    """
-
-    key: str
-    value: Value
-    gain: Interval
-    kept: bool
-    why: str = ""
+from honed.study import (
+    Candidate,
+    Ended,
+    FrontPoint,
+    Nearest,
+    Outcome,
+    Setting,
+    candidates,
+    front,
+)
+from honed.tune.context import StudyContext
+from honed.tune.importance import importances
 
 
-@dataclass(frozen=True, slots=True)
-class Nearest:
-    """Where nothing keeps all limits: the setting that misses the least, and by what."""
-
-    point: Point
-    limit: str
-    missed_by: float  # as a share of the limit
-    record: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class FrontPoint:
-    """One setting of the Pareto front, its objectives in their own units."""
-
-    point: Point
-    values: tuple[float, ...]
-    record: str | None
+def unconfirmed(context: StudyContext, ended: Ended) -> Outcome:
+    """The best setting by the trials so far, without an interval."""
+    ranked = candidates(context.study.trials())
+    best = next((c.setting for c in ranked if c.feasible), None)
+    if best is None:
+        return completed(context, without_recommendation(context, ended))
+    outcome = Outcome(
+        context.study.name,
+        ended,
+        point=best,
+        best=trial_record(context, best),
+        gain=gain_by_trials(context, best),
+    )
+    return completed(context, outcome)
 
 
-@dataclass(frozen=True, slots=True)
-class Pooled:
-    """One side of the last, interleaved measurement: medians over its processes; percentiles
-    over the calls of all of them."""
-
-    value: float | None
-    latency_p50_ms: float | None
-    latency_p99_ms: float | None
-    memory_mib: float | None
-    cosine_min: float | None
-    records: tuple[str, ...]
+def without_recommendation(context: StudyContext, ended: Ended) -> Outcome:
+    ranked = candidates(context.study.trials())
+    return Outcome(context.study.name, ended, nearest=_nearest(ranked))
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The end of a study. `gain` is best over default, so that over 1 is better."""
-
-    study: str
-    ended: Ended
-    objectives: tuple[str, ...] = ()
-    elapsed_s: float = 0.0
-    trials: int = 0
-    failed: int = 0
-    default: Record | None = None
-    best: Record | None = None
-    point: Point | None = None
-    gain: Interval = field(default_factory=lambda: Interval(None))
-    default_pooled: Pooled | None = None
-    best_pooled: Pooled | None = None
-    earned: tuple[Earned, ...] = ()
-    importances: Mapping[str, float] = field(default_factory=dict)
-    front: tuple[FrontPoint, ...] = ()
-    nearest: Nearest | None = None
-    note: str = ""
-
-    @classmethod
-    def blank(cls, study: str, ended: Ended, nearest: Nearest | None = None) -> Outcome:
-        """Nothing to recommend (yet)."""
-        return cls(study, ended, nearest=nearest)
-
-    def to_json(self) -> dict[str, Any]:
-        """The last object of `honed tune --json`."""
-        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        for name in ("default", "best"):
-            record: Record | None = plain[name]
-            plain[name] = record.to_json() if record else None
-        for name in ("gain", "default_pooled", "best_pooled"):
-            plain[name] = plain[name] and dataclasses.asdict(plain[name])
-        plain["point"] = None if self.point is None else dict(self.point)
-        plain["earned"] = [dataclasses.asdict(e) for e in self.earned]
-        plain["front"] = [_with_point(p) for p in self.front]
-        plain["nearest"] = self.nearest and _with_point(self.nearest)
-        plain["importances"] = dict(self.importances)
-        return plain
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Outcome:
-        plain = {f.name: data[f.name] for f in dataclasses.fields(cls) if f.name in data}
-        for name in ("default", "best"):
-            plain[name] = plain[name] and Record.from_json(plain[name])
-        plain["objectives"] = tuple(plain["objectives"])
-        plain["gain"] = _interval(plain["gain"])
-        plain["point"] = None if plain["point"] is None else point(plain["point"])
-        for name in ("default_pooled", "best_pooled"):
-            if plain.get(name):
-                plain[name] = Pooled(**plain[name] | {"records": tuple(plain[name]["records"])})
-        plain["earned"] = tuple(
-            Earned(**e | {"gain": _interval(e["gain"])}) for e in plain.get("earned", ())
-        )
-        plain["front"] = tuple(
-            FrontPoint(point(p["point"]), tuple(p["values"]), p["record"])
-            for p in plain.get("front", ())
-        )
-        if plain.get("nearest"):
-            found = plain["nearest"]
-            plain["nearest"] = Nearest(**found | {"point": point(found["point"])})
-        return cls(**plain)
+def completed(context: StudyContext, outcome: Outcome) -> Outcome:
+    """With the fields that do not depend on how the study ended."""
+    trials = context.study.trials()
+    several = len(context.question.objectives) > 1
+    return replace(
+        outcome,
+        objectives=context.question.objectives,
+        elapsed_s=context.elapsed_s,
+        trials=len(trials),
+        failed=sum(t.ended and not t.ok for t in trials),
+        default=default_record(context),
+        importances=importances(context.space, trials),
+        front=tuple(
+            FrontPoint(c.setting, c.trials[-1].values, c.trials[-1].record)
+            for c in (front(candidates(trials)) if several else ())
+        ),
+    )
 
 
-def _with_point(of: FrontPoint | Nearest) -> dict[str, Any]:
-    fields = {f.name: getattr(of, f.name) for f in dataclasses.fields(of)}
-    return fields | {"point": dict(of.point)}
+def default_record(context: StudyContext) -> Record | None:
+    """The record of the default's trial; of the last one, if the first was interrupted."""
+    ids = [t.record for t in context.study.trials() if t.stage == "default" and t.record]
+    return context.lab.record(ids[-1]) if ids else None
 
 
-def _interval(data: Mapping[str, Any]) -> Interval:
-    limits = data["ci95"]
-    return Interval(data["value"], (limits[0], limits[1]) if limits else None)
+def trial_record(context: StudyContext, setting: Setting) -> Record | None:
+    """The record of the setting's first trial with a result."""
+    ids = [t.record for t in context.study.trials() if t.setting == setting and t.ok]
+    return context.lab.record(ids[0]) if ids and ids[0] else None
+
+
+def gain_by_trials(context: StudyContext, setting: Setting) -> Interval:
+    """Best over default by their trials, without an interval."""
+    costs = {c.setting: c.cost for c in candidates(context.study.trials()) if c.ok}
+    if setting not in costs or context.space.default not in costs:
+        return Interval(None)
+    return Interval(costs[context.space.default] / costs[setting])
+
+
+def _nearest(ranked: Sequence[Candidate]) -> Nearest | None:
+    """The setting that misses its limits by the least, and the limit that it misses most."""
+    best = next((c for c in ranked if c.ok and c.missed > 0), None)
+    if best is None:
+        return None
+    limit = max(best.violations, key=lambda name: best.violations[name])
+    return Nearest(best.setting, limit, best.violations[limit], best.trials[-1].record)

@@ -6,141 +6,134 @@ import itertools
 import math
 import random
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from honed.compose import Choice
-from honed.tune.space import Dimension
-from honed.tune.trial import Point, Setting
+from honed.study import Candidate, Setting
+from honed.tune.planner import View
+from honed.tune.policy import POLICY
+from honed.tune.space import ROOT, Dimension
 
 if TYPE_CHECKING:
     import optuna
 
-    from honed.tune.view import View
-
-_START_UP = 4  # experts and halving have been there: random beginnings would be waste
-_ENOUGH = 500
-_RAN = "ran"  # the constraint that failed points break
-_WORSE = math.log(2.0)
+_RAN = "ran"  # the constraint that settings without a result violate
 
 
-def suggest(view: View, branch: Point, own: Sequence[Dimension]) -> Point | None:
-    """A new point of the branch, as the asked sampler sees it; None if all have been tried.
+def suggest(
+    view: View, branch: tuple[str, str], dimensions: Sequence[Dimension]
+) -> Setting | None:
+    """A new setting of the branch, as the chosen sampler proposes it; None if all were tried.
 
-    The sampler's study is made anew from the trials each time: about a tenth of a second against
-    trials of several, and nothing to go stale.
+    The sampler's study is made anew from the trials each time: this takes about a tenth of a
+    second, a trial takes several seconds, and nothing can go stale.
     """
-    left = _untried(view, branch, own)
-    if not any(view.new(at) for at in left):
+    untried = _untried(view, branch, dimensions)
+    if not any(view.is_new(setting) for setting in untried):
         return None
-    trial = _study(view, branch, own).ask(_distributions(own))
-    at = _decoded(view, branch, own, trial.params)
-    nearest = sorted(left, key=lambda other: _distance(own, at, other))
-    return next(other for other in (at, *nearest) if view.new(other))
+    params = _study(view, branch, dimensions).ask(_distributions(dimensions)).params
+    values = {d.key: d.values[params[d.key]] if d.ordered else params[d.key] for d in dimensions}
+    proposed = view.bare(branch, **values)
+    nearest = sorted(untried, key=lambda other: _distance(dimensions, proposed, other))
+    return next(setting for setting in (proposed, *nearest) if view.is_new(setting))
 
 
-def _distance(own: Sequence[Dimension], one: Point, other: Point) -> float:
-    """How far apart two points are: by places of ordered values, one for each differing word."""
+def _distance(dimensions: Sequence[Dimension], one: Setting, other: Setting) -> float:
+    """How far apart two settings are: by the places of ordered values, 1 for each other value that
+    differs."""
     total = 0.0
-    for d in own:
+    for d in dimensions:
         a, b = one.get(d.key, d.start), other.get(d.key, d.start)
         places = abs(d.values.index(a) - d.values.index(b)) / max(1, len(d.values) - 1)
         total += places if d.ordered else float(a != b)
     return total
 
 
-def _untried(view: View, branch: Point, own: Sequence[Dimension]) -> list[Point]:
-    """Points of the branch that nobody has tried, refused ones included; of a large space some
-    of them, as the seed has it."""
-    if math.prod(len(d.values) for d in own) <= _ENOUGH:
-        picks: Iterable[tuple[Choice, ...]] = itertools.product(*(d.values for d in own))
+def _untried(
+    view: View, branch: tuple[str, str], dimensions: Sequence[Dimension]
+) -> list[Setting]:
+    """Settings of the branch that have not been tried, those that cannot run included. In a large
+    space, a sample chosen by the study's seed."""
+    if math.prod(len(d.values) for d in dimensions) <= POLICY.sampler_points:
+        rows: Iterable[tuple[Choice, ...]] = itertools.product(*(d.values for d in dimensions))
     else:
-        rng = random.Random(view.ask.seed + len(view.trials))
-        picks = (tuple(rng.choice(d.values) for d in own) for _ in range(_ENOUGH))
-    named = ({d.key: v for d, v in zip(own, pick, strict=True)} for pick in picks)
-    points = (view.space.normal({**branch, **pick}) for pick in named)
-    return [at for at in points if not view.tried(at)]
+        rng = random.Random(view.question.seed + len(view.trials))
+        count = POLICY.sampler_points
+        rows = (tuple(rng.choice(d.values) for d in dimensions) for _ in range(count))
+    keys = [d.key for d in dimensions]
+    settings = (view.bare(branch, **dict(zip(keys, row, strict=True))) for row in rows)
+    return [setting for setting in settings if not view.tried(setting)]
 
 
-def _study(view: View, branch: Point, own: Sequence[Dimension]) -> optuna.Study:
+def _study(view: View, branch: tuple[str, str], dimensions: Sequence[Dimension]) -> optuna.Study:
+    """The branch's candidates as a study of Optuna's. A failure is worth twice the worst that ran
+    to the sampler's model, and violates a constraint."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", module="optuna")
-    seed = view.ask.seed * 7919 + len(view.trials)
-    count = len(view.ask.objectives)
-    study = optuna.create_study(directions=["minimize"] * count, sampler=_sampler(view, seed))
-    found = [s for s in view.settings if s.branch == (branch["backend"], branch["precision"])]
-    worst = _worst(found, count)
-    some_failed = not all(s.ok for s in found)
-    for setting in found:
-        if _inside(setting.point, own):
-            values = [math.log(c) for c in setting.costs] if setting.ok else worst
-            constraints = _constraints(setting, view, some_failed)
-            study.add_trial(_frozen(setting.point, own, values, constraints))
+    count = len(view.question.objectives)
+    study = optuna.create_study(directions=["minimize"] * count, sampler=_sampler(view))
+    of_branch = [c for c in view.candidates if c.setting.branch == branch]
+    logs = [[math.log(cost) for cost in c.costs] for c in of_branch if c.costs]
+    columns = zip(*logs, strict=True) if logs else [(0.0,)] * count
+    worst = [max(column) + POLICY.failure_cost_log for column in columns]
+    some_failed = not all(c.ok for c in of_branch)
+    for candidate in of_branch:
+        if not _is_inside(candidate.setting, dimensions):
+            continue
+        study.add_trial(
+            optuna.trial.create_trial(
+                values=[math.log(c) for c in candidate.costs] if candidate.ok else worst,
+                params={d.key: _code(d, candidate.setting.get(d.key)) for d in dimensions},
+                distributions=_distributions(dimensions),
+                constraints=_constraints(candidate, view.question.limits, some_failed),
+            )
+        )
     return study
 
 
-def _sampler(view: View, seed: int) -> optuna.samplers.BaseSampler:
+def _sampler(view: View) -> optuna.samplers.BaseSampler:
     import optuna
 
-    if view.ask.sampler == "random":
+    seed = view.question.seed * 7919 + len(view.trials)
+    if view.question.sampler == "random":
         return optuna.samplers.RandomSampler(seed=seed)
-    if view.ask.sampler == "tpe":
-        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=_START_UP)
-    return optuna.samplers.GPSampler(seed=seed, n_startup_trials=_START_UP)
+    if view.question.sampler == "tpe":
+        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=POLICY.sampler_startup)
+    return optuna.samplers.GPSampler(seed=seed, n_startup_trials=POLICY.sampler_startup)
 
 
-def _worst(found: Sequence[Setting], count: int) -> list[float]:
-    """What a failure is worth to the model: twice as bad as the worst that ran."""
-    known = [[math.log(c) for c in s.costs] for s in found if s.costs]
-    columns = zip(*known, strict=True) if known else [(0.0,)] * count
-    return [max(column) + _WORSE for column in columns]
+def _constraints(
+    candidate: Candidate, limits: Sequence[str], some_failed: bool
+) -> dict[str, float]:
+    """Every trial has the same names, because the samplers require it."""
+    violations = {limit: candidate.violations.get(limit, 0.0) for limit in limits}
+    return violations | ({_RAN: 0.0 if candidate.ok else 1.0} if some_failed else {})
 
 
-def _frozen(
-    at: Point, own: Sequence[Dimension], values: Sequence[float], constraints: dict[str, float]
-) -> optuna.trial.FrozenTrial:
-    import optuna
-
-    return optuna.trial.create_trial(
-        values=list(values),
-        params={d.key: _code(d, at.get(d.key)) for d in own},
-        distributions=_distributions(own),
-        constraints=constraints,
-    )
-
-
-def _constraints(setting: Setting, view: View, some_failed: bool) -> dict[str, float]:
-    """The same names for every point, as the samplers want it."""
-    limits = {str(limit): setting.violations.get(str(limit), 0.0) for limit in view.ask.limits}
-    return limits | ({_RAN: 0.0 if setting.ok else 1.0} if some_failed else {})
-
-
-def _distributions(own: Sequence[Dimension]) -> dict[str, Any]:
-    """Ordered values by their place, so that 2 lies between 1 and 4; words as words."""
+def _distributions(dimensions: Sequence[Dimension]) -> dict[str, Any]:
+    """Ordered values by their place, so that 2 lies between 1 and 4; other values as words."""
     import optuna
 
     return {
         d.key: optuna.distributions.IntDistribution(0, len(d.values) - 1)
         if d.ordered
         else optuna.distributions.CategoricalDistribution(d.values)
-        for d in own
+        for d in dimensions
     }
 
 
 def _code(dimension: Dimension, value: Choice) -> Any:
-    kept = dimension.start if value is None else value
-    return dimension.values.index(kept) if dimension.ordered else kept
+    """The value as its distribution counts it."""
+    value = dimension.start if value is None else value
+    return dimension.values.index(value) if dimension.ordered else value
 
 
-def _inside(at: Point, own: Sequence[Dimension]) -> bool:
-    """Whether nothing else is set, and nothing to a value that is not searched."""
-    keys = {d.key for d in own} | {"backend", "precision"}
-    known = all(at.get(d.key, d.start) in d.values for d in own)
-    return known and set(at) <= keys
-
-
-def _decoded(view: View, branch: Point, own: Sequence[Dimension], params: Any) -> Point:
-    picks = {d.key: d.values[params[d.key]] if d.ordered else params[d.key] for d in own}
-    return view.space.normal({**branch, **picks})
+def _is_inside(setting: Mapping[str, Choice], dimensions: Sequence[Dimension]) -> bool:
+    """Whether no other key is set, and no key to a value that is not searched."""
+    keys = {d.key for d in dimensions} | {*ROOT}
+    return set(setting) <= keys and all(
+        setting.get(d.key, d.start) in d.values for d in dimensions
+    )

@@ -1,63 +1,59 @@
-"""An outcome in words: before and after, what earned it, what stands in the way."""
+"""An outcome in words: before and after, what each key earned, why nothing is recommended."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from honed.measures import COMPARED
 from honed.record import Interval, Record
-from honed.tune import objective as objectives
-from honed.tune.outcome import Earned, Nearest, Outcome, Pooled
-from honed.tune.trial import words as typed
+from honed.study import Earned, Outcome, Pooled
+from honed.tune.question import Question
+from honed.values import as_typed
 
 
-def headline(of: Outcome, price_per_h: float | None = None) -> str:
+def headline(outcome: Outcome, question: Question) -> str:
     """`6.2 → 31.4 sequences/s, 5.1x (4.9 to 5.2), p99 171 → 36 ms, cosine 0.9993`."""
-    if of.best is None or of.point is None:
-        return nothing(of)
-    if of.gain.value == 1.0 and of.gain.ci95 is None:
-        return "the default is the best that was found: nothing to change"
-    wanted = objectives.OBJECTIVES[of.objectives[0]]
-    before, after = of.default_pooled, of.best_pooled
-    was, now = _values(of, price_per_h)
-    parts = [_change(was, now, wanted.unit), gain(of.gain)]
+    if outcome.best is None or outcome.point is None:
+        return nothing(outcome)
+    if outcome.gain.value == 1.0 and outcome.gain.ci95 is None:
+        return "the default is the best setting of all that were tried: nothing to change"
+    measure = question.measures[0]
+    before, after = outcome.default_pooled, outcome.best_pooled
+    values = [measure.shown(r) if r else None for r in (outcome.default, outcome.best)]
+    in_turns = before and after and before.value and after.value
+    if before and after and in_turns and measure.name in COMPARED:
+        values = [before.value, after.value]
+    parts = [_change(values, measure.shown_unit), gain(outcome.gain)]
     if before and after and before.latency_p99_ms and after.latency_p99_ms:
-        parts.append(f"p99 {_change(before.latency_p99_ms, after.latency_p99_ms, 'ms')}")
-    held, holds = _memory(before, of.default), _memory(after, of.best)
-    if held is not None and holds is not None:
-        parts.append(f"memory {_change(held, holds, 'MiB')}")
-    if of.best.fidelity is not None:
-        parts.append(f"cosine {of.best.fidelity.cosine_min:.4f}")
+        parts.append(f"p99 {_change([before.latency_p99_ms, after.latency_p99_ms], 'ms')}")
+    memory = [_memory_mib(before, outcome.default), _memory_mib(after, outcome.best)]
+    if None not in memory:
+        parts.append(f"memory {_change(memory, 'MiB')}")
+    if outcome.best.fidelity is not None:
+        parts.append(f"cosine {outcome.best.fidelity.cosine_min:.4f}")
     return ", ".join(p for p in parts if p)
 
 
-def _values(of: Outcome, price_per_h: float | None) -> tuple[float | None, float | None]:
-    """The first objective's before and after: over the interleaved processes where they say it."""
-    wanted = objectives.OBJECTIVES[of.objectives[0]]
-    before, after = of.default_pooled, of.best_pooled
-    if before and after and before.value and after.value and wanted.name in _POOLED:
-        return before.value, after.value
-    read = [wanted.read(r, price_per_h) if r else None for r in (of.default, of.best)]
-    return read[0], read[1]
-
-
-_POOLED = ("latency", "throughput")
-
-
-def _memory(pooled: Pooled | None, record: Record | None) -> float | None:
+def _memory_mib(pooled: Pooled | None, record: Record | None) -> float | None:
     if pooled is not None and pooled.memory_mib is not None:
         return pooled.memory_mib
-    found = record.memory.rss_peak_bytes if record and record.memory else None
-    return None if found is None else found / objectives.MIB
+    peak_bytes = record.memory.rss_peak_bytes if record and record.memory else None
+    return None if peak_bytes is None else peak_bytes / 2**20
 
 
-def gain(of: Interval) -> str:
+def gain(interval: Interval) -> str:
     """`5.1x (4.9 to 5.2)`."""
-    if of.value is None:
+    if interval.value is None:
         return ""
-    shown = f"{of.value:.2f}x" if of.value < 10 else f"{of.value:.1f}x"
-    return shown if of.ci95 is None else f"{shown} ({of.ci95[0]:.2f} to {of.ci95[1]:.2f})"
+    shown = f"{interval.value:.2f}x" if interval.value < 10 else f"{interval.value:.1f}x"
+    if interval.ci95 is None:
+        return shown
+    return f"{shown} ({interval.ci95[0]:.2f} to {interval.ci95[1]:.2f})"
 
 
-def _change(before: float | None, after: float | None, unit: str) -> str:
-    return f"{_number(before)} → {_number(after)} {unit}"
+def _change(values: Sequence[float | None], unit: str) -> str:
+    before, after = map(_number, values)
+    return f"{before} → {after} {unit}"
 
 
 def _number(value: float | None) -> str:
@@ -66,32 +62,28 @@ def _number(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def nothing(of: Outcome) -> str:
+def nothing(outcome: Outcome) -> str:
     """Why there is no recommendation."""
-    at = of.nearest
-    if at is None:
-        first = of.default
-        told = first.error.message if first is not None and first.error is not None else ""
-        why = f": the default is {first.status}: {told}" if first is not None and told else ""
-        return f"no setting gave a result that may be recommended{why}"
-    return (
-        f"no setting keeps every limit; the closest is {' '.join(typed(at.point))}, which misses "
-        f"{at.limit} by {_percent(at)}"
-    )
+    nearest, default = outcome.nearest, outcome.default
+    if nearest is not None:
+        return (
+            f"no setting keeps every limit; the closest is {nearest.point.name}, which misses "
+            f"{nearest.limit} by {nearest.missed_by * 100:.3g} %"
+        )
+    why = ""
+    if default is not None and default.error is not None and default.error.message:
+        why = f": the default is {default.status}: {default.error.message}"
+    return f"no setting gave a result that may be recommended{why}"
 
 
-def _percent(at: Nearest) -> str:
-    return f"{at.missed_by * 100:.3g} %"
-
-
-def earned(of: Outcome) -> list[str]:
-    """A line a knob of the winner, the most gaining first."""
-    order = sorted(of.earned, key=lambda e: -(e.gain.value or 0.0))
-    return [_earned(e) for e in order]
+def earned(outcome: Outcome) -> list[str]:
+    """A line for each key of the winner, the one that gains the most first."""
+    order = sorted(outcome.earned, key=lambda e: -(e.gain.value or 0.0))
+    return [_earned(each) for each in order]
 
 
 def _earned(of: Earned) -> str:
-    setting = f"{of.key}={str(of.value).lower() if isinstance(of.value, bool) else of.value}"
+    setting = f"{of.key}={as_typed(of.value)}"
     if of.gain.value is None:
         return f"{setting}: {'' if of.kept else 'dropped, '}not measured alone ({of.why})"
     if of.kept:
@@ -99,7 +91,7 @@ def _earned(of: Earned) -> str:
     return f"{setting}: dropped, its gain is inside the noise: {gain(of.gain)}"
 
 
-def importances(of: Outcome, count: int = 5) -> str:
+def importances(outcome: Outcome, count: int = 5) -> str:
     """`backend 52 %, precision 31 %, threads 9 %`."""
-    found = list(of.importances.items())[:count]
-    return ", ".join(f"{k} {v:.0%}" for k, v in found if v >= 0.01)
+    shares = list(outcome.importances.items())[:count]
+    return ", ".join(f"{key} {share:.0%}" for key, share in shares if share >= 0.01)

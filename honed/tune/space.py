@@ -1,4 +1,4 @@
-"""The search space: branches and dimensions, points and their Cases, and what cannot run here."""
+"""The search space: branches, dimensions, the Case of each setting, and what cannot run here."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from honed.backends.base import load_backend, traits
-from honed.case import CORE_KEYS, Case
+from honed.case import Case
 from honed.compose import Choice
 from honed.errors import HonedError
+from honed.knobs import belongs, owner_of
 from honed.machine.spawn import machine_knobs
-from honed.tune.trial import Point, point
+from honed.study import Axis, Setting
+from honed.values import as_typed
 from honed.workers.seat import seats
 
+ROOT = ("backend", "precision")  # the keys that name a branch
 _BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "int8": 1.0, "int4": 0.5}
 
 When = Literal["search", "polish"]
@@ -23,10 +26,10 @@ When = Literal["search", "polish"]
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
-    """One key with the values that may be tried; None is untouched.
+    """One key with the values that may be tried.
 
-    `ordered`: neighbours resemble each other, so that a sampler may interpolate. `polish`: of the
-    machine, not of an engine; tried last, one after the other.
+    `ordered`: neighbouring values resemble each other, so a sampler may interpolate. `when` is
+    "polish" for knobs of the machine: they are tried last, one after the other.
     """
 
     key: str
@@ -35,20 +38,19 @@ class Dimension:
     when: When
 
     @property
-    def owner(self) -> str:
-        return self.key.rpartition(".")[0]
-
-    @property
     def start(self) -> Choice:
-        """What a point that leaves the key out stands for: untouched, if that is allowed."""
-        bare = untouched(self.key)
+        """The value of a setting that leaves the key out: untouched, where this is allowed."""
+        bare = Case(model="any").get(self.key) if self.key in ("instances", "batch_size") else None
         return bare if bare in self.values else self.values[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """An engine with a precision. `promise`: how many times fp32 the instructions here do.
-    `unlikely`: by its engine's own word nothing to begin with."""
+    """An engine with a precision.
+
+    `promise`: how many times as fast as fp32 the instructions of this processor are.
+    `unlikely`: the engine ranks itself as unlikely to win, and is tried last.
+    """
 
     backend: str
     precision: str
@@ -60,16 +62,39 @@ class Branch:
         return self.backend, self.precision
 
     @property
-    def point(self) -> Point:
-        return point({"backend": self.backend, "precision": self.precision})
+    def setting(self) -> Setting:
+        return Setting({"backend": self.backend, "precision": self.precision})
+
+    def __to_plain__(self) -> list[Any]:
+        return list(dataclasses.astuple(self))
+
+    @classmethod
+    def __from_plain__(cls, data: Sequence[Any]) -> Branch:
+        return cls(*data)
 
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What is not searched, and why not."""
+    """A key or branch that is not searched, and the reason."""
 
     what: str
     why: str
+
+    def __to_plain__(self) -> list[str]:
+        return [self.what, self.why]
+
+    @classmethod
+    def __from_plain__(cls, data: Sequence[str]) -> Pruned:
+        return cls(*data)
+
+
+def case_with(base: Case, values: Mapping[str, Choice]) -> Case:
+    """`base` with other values; knobs of an engine that it then no longer has are dropped."""
+    backend = str(values.get("backend") or base.backend)
+    kept = {k: v for k, v in base.to_json().items() if belongs(k, backend, base.workload)}
+    if base.total_batch is not None:
+        kept["batch_size"] = 1  # it follows from total_batch and instances
+    return Case.from_json({**kept, **values})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,136 +103,98 @@ class Space:
     branches: tuple[Branch, ...]
     dimensions: tuple[Dimension, ...]
     pruned: tuple[Pruned, ...] = ()
-    memory_bytes: int | None = None  # what there is; None: not known
-    weights_bytes: int | None = None  # of the model in fp32; None: not known
+    memory_bytes: int | None = None  # of this machine or container; None: unknown
+    weights_bytes: int | None = None  # of the model in fp32; None: unknown
 
     @property
-    def default(self) -> Point:
-        """Where everything is as it comes, or as the user fixed it."""
-        return self.point_of(self.base)
+    def default(self) -> Setting:
+        """Everything untouched, or as the user fixed it."""
+        keys = {*ROOT, *(d.key for d in self.dimensions)}
+        return self.normal({k: self.base.get(k) for k in keys})
 
     def of(self, backend: str, when: When) -> tuple[Dimension, ...]:
-        """The dimensions that mean something to an engine."""
-        return tuple(d for d in self.dimensions if d.owner in ("", backend) and d.when == when)
+        """The dimensions that apply to an engine."""
+        return tuple(d for d in self.dimensions if belongs(d.key, backend, "") and d.when == when)
 
-    def point_of(self, case: Case) -> Point:
-        """The searched keys of a Case."""
-        keys = {"backend", "precision", *(d.key for d in self.dimensions)}
-        return self.normal({k: case.get(k) for k in keys})
+    def axes(self) -> dict[str, Axis]:
+        """Every searched key with its values, branches included: for importances and reports."""
+        roots = {
+            "backend": tuple(dict.fromkeys(b.backend for b in self.branches)),
+            "precision": tuple(dict.fromkeys(b.precision for b in self.branches)),
+        }
+        return {
+            **{key: Axis(key, values) for key, values in roots.items()},
+            **{d.key: Axis(d.key, d.values, d.start, owner_of(d.key)) for d in self.dimensions},
+        }
 
-    def within(self, at: Point) -> Point | None:
-        """Another study's point as one of this space; None if something of it is not searched."""
-        branches = {b.key for b in self.branches}
-        if (at.get("backend"), at.get("precision")) not in branches:
+    def within(self, values: Mapping[str, Choice]) -> Setting | None:
+        """Another study's setting as one of this space; None if it has a key or value that is not
+        searched here."""
+        if (values.get("backend"), values.get("precision")) not in {b.key for b in self.branches}:
             return None
-        known = {d.key: d.values for d in self.dimensions}
-        rest = {k: v for k, v in at.items() if k not in ("backend", "precision")}
-        if any(v not in known.get(k, (self.base.get(k),)) for k, v in rest.items()):
-            return None
-        return self.normal(at)
+        searched = {d.key: d.values for d in self.dimensions}
+        for key, value in values.items():
+            if key not in ROOT and value not in searched.get(key, (self.base.get(key),)):
+                return None
+        return self.normal(values)
 
-    def normal(self, at: Point) -> Point:
-        """The one spelling of a point: what is as it comes is left out, and so are the knobs of
-        other engines."""
-        owners = {"", str(at["backend"])}
+    def normal(self, values: Mapping[str, Choice]) -> Setting:
+        """The one spelling of a setting: values that a key has anyway are left out, and so are the
+        knobs of other engines."""
+        backend = str(values["backend"])
         starts = {d.key: d.start for d in self.dimensions}
-        return point({k: v for k, v in at.items() if v != starts.get(k) and mine(k, owners)})
+        return Setting({
+            k: v for k, v in values.items() if v != starts.get(k) and belongs(k, backend, "")
+        })  # fmt: skip
 
-    def case(self, at: Point) -> Case:
-        """The Case of a point; knobs of engines that it does not use fall away."""
-        owners = {"", str(at["backend"]), self.base.workload}
-        searched = {d.key: d.start for d in self.dimensions if d.owner in owners}
-        kept = {k: v for k, v in self.base.to_json().items() if k in CORE_KEYS or mine(k, owners)}
-        if self.base.total_batch is not None:
-            kept["batch_size"] = 1  # it follows from the other two
-        return Case.from_json(kept | searched | dict(at))
+    def case(self, setting: Mapping[str, Choice]) -> Case:
+        backend = str(setting["backend"])
+        starts = {
+            d.key: d.start for d in self.dimensions if belongs(d.key, backend, self.base.workload)
+        }
+        return case_with(self.base, {**starts, **setting})
 
-    def refusal(self, at: Point) -> str | None:
-        """Why a point cannot run here, known before it costs anything; None if nothing is."""
+    def refusal(self, setting: Mapping[str, Choice]) -> str | None:
+        """Why a setting cannot run here, known before it costs anything; None if it may run."""
         try:
-            case = self.case(at)
+            case = self.case(setting)
             load_backend(case.backend).check(case)
             seats(case)
         except HonedError as error:
             return error.message
-        if (idle := _idle(case, at)) is not None:
-            return idle
-        needed = self.least_bytes(at)
+        if (without_effect := _without_effect(case, setting)) is not None:
+            return without_effect
+        needed = self.least_bytes(setting)
         if needed is not None and self.memory_bytes is not None and needed > self.memory_bytes:
             mib = 2**20
             return f"weights alone need {needed // mib} of {self.memory_bytes // mib} MiB"
         return None
 
-    def least_bytes(self, at: Point) -> int | None:
-        """The weights of all instances: no setting takes less."""
+    def least_bytes(self, setting: Mapping[str, Choice]) -> int | None:
+        """The weights of all instances: no setting takes less memory."""
         if self.weights_bytes is None:
             return None
-        share = _BYTES[str(at["precision"])] / _BYTES["fp32"]
-        return int(self.weights_bytes * share) * int(at.get("instances") or self.base.instances)
+        share = _BYTES[str(setting["precision"])] / _BYTES["fp32"]
+        instances = int(setting.get("instances") or self.base.instances)
+        return int(self.weights_bytes * share) * instances
 
-    def points(self, branch: Branch) -> Iterator[Point]:
-        """Every point of a branch that may run, in a fixed order: for brute force."""
-        own = self.of(branch.backend, "search") + self.of(branch.backend, "polish")
-        for picked in itertools.product(*(d.values for d in own)):
-            picks = {d.key: v for d, v in zip(own, picked, strict=True)}
-            at = self.normal({**branch.point, **picks})
-            if self.refusal(at) is None:
-                yield at
-
-    def to_json(self) -> dict[str, Any]:
-        """What a resumed study needs to ask the same questions."""
-        return {
-            "branches": [dataclasses.astuple(b) for b in self.branches],
-            "dimensions": [
-                {"key": d.key, "values": list(d.values), "ordered": d.ordered, "when": d.when}
-                for d in self.dimensions
-            ],
-            "pruned": [[p.what, p.why] for p in self.pruned],
-            "memory_bytes": self.memory_bytes,
-            "weights_bytes": self.weights_bytes,
-        }
-
-    @classmethod
-    def from_json(cls, base: Case, data: Mapping[str, Any]) -> Space:
-        return cls(
-            base,
-            tuple(Branch(*b) for b in data["branches"]),
-            tuple(
-                Dimension(d["key"], tuple(d["values"]), d["ordered"], d["when"])
-                for d in data["dimensions"]
-            ),
-            tuple(Pruned(*p) for p in data["pruned"]),
-            data["memory_bytes"],
-            data["weights_bytes"],
-        )
+    def settings(self, branch: Branch) -> Iterator[Setting]:
+        """Every setting of a branch that may run, in a fixed order: for brute force."""
+        dimensions = self.of(branch.backend, "search") + self.of(branch.backend, "polish")
+        for values in itertools.product(*(d.values for d in dimensions)):
+            picked = {d.key: v for d, v in zip(dimensions, values, strict=True)}
+            setting = self.normal({**branch.setting, **picked})
+            if self.refusal(setting) is None:
+                yield setting
 
 
-def _idle(case: Case, at: Point) -> str | None:
-    """Which of the point's knobs means nothing to its engine, or beside the others."""
-    for knob in (k for k in machine_knobs().values() if at.get(k.name) is not None):
+def _without_effect(case: Case, setting: Mapping[str, Choice]) -> str | None:
+    """The first of the setting's knobs that its engine or its other knobs leave without effect."""
+    for knob in (k for k in machine_knobs().values() if setting.get(k.name) is not None):
         if knob.pool and knob.pool != traits(case.backend).thread_pool:
             return f"{case.backend} has a thread pool of its own: {knob.name} is not for it"
         for other, values in knob.beside.items():
             if case.get(other) not in values:
-                wanted = " or ".join(f"{other}={v}" for v in values if v is not None)
+                wanted = " or ".join(f"{other}={as_typed(v)}" for v in values if v is not None)
                 return f"{knob.name} means something only beside {wanted}"
     return None
-
-
-def mine(key: str, owners: set[str]) -> bool:
-    return key.rpartition(".")[0] in owners
-
-
-def untouched(key: str) -> Choice:
-    """What stands for a key that nobody has set."""
-    return Case(model="any").get(key) if key in ("instances", "batch_size") else None
-
-
-def axes(space: Space, keys: Sequence[str] = ()) -> dict[str, tuple[Choice, ...]]:
-    """Every searched key with its values, branches included: for importances and pictures."""
-    found: dict[str, tuple[Choice, ...]] = {
-        "backend": tuple(dict.fromkeys(b.backend for b in space.branches)),
-        "precision": tuple(dict.fromkeys(b.precision for b in space.branches)),
-        **{d.key: d.values for d in space.dimensions},
-    }
-    return {k: v for k, v in found.items() if not keys or k in keys}

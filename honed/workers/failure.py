@@ -1,96 +1,91 @@
-"""How a worker ended without a result: a status, a reason, and what to type next."""
+"""Why a worker gave no answer: a status, a reason, and what to type next."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from honed.case import Case
 from honed.errors import HonedError
+from honed.machine import limits
+from honed.phase import Phase
 from honed.record import Status
+from honed.workers.channel import Failed
 from honed.workers.start import Worker
 
 _MEMORY_HINT = "use a smaller batch_size or sequence_length, fewer instances, or more memory"
+# Control groups of version 2 and 1 count the processes that were killed for memory in these.
+_KILL_COUNTERS = ("memory.events", "memory.oom_control")
 
 
-@dataclass(frozen=True, slots=True)
-class Death:
-    """Why there is no result; becomes a Record's status and error."""
-
-    status: Status
-    kind: str
-    message: str
-    hint: str = ""
-
-    def as_error(self, while_doing: str) -> HonedError:
-        error = HonedError(f"{while_doing}: {self.message}", self.hint)
-        error.status = self.status
-        return error
+def of_exception(error: BaseException) -> Failed:
+    """An exception as a status and an Error's fields."""
+    kind = type(error).__name__
+    if isinstance(error, HonedError):
+        return Failed(cast(Status, error.status), kind, error.message, error.hint)
+    text = brief(error)
+    if isinstance(error, MemoryError):
+        return Failed("oom", "OutOfMemoryError", text, _MEMORY_HINT)
+    return Failed("crashed", kind, f"{kind}: {text}")
 
 
-def of_error(error: HonedError) -> Death:
-    status: Any = error.status
-    return Death(status, type(error).__name__, error.message, error.hint)
+def brief(error: BaseException) -> str:
+    """The message of an exception on one line."""
+    lines = [line.strip() for line in (str(error) or type(error).__name__).splitlines()]
+    return " ".join(filter(None, lines))[:500]
 
 
-def of_workers(workers: Sequence[Worker], kills_before: int = 0) -> Death:
-    """The first to fail by itself; the others were ended because of it."""
+def of_workers(workers: Sequence[Worker], kills_before: int = 0) -> Failed:
+    """Why the first worker failed; the others were ended because of it."""
     for worker in workers:
-        if worker.outcome is not None and worker.outcome["event"] == "failed":
-            return of_worker(worker)
-    for worker in workers:
-        if worker.outcome is None and worker.ended_by_itself:
-            return of_worker(worker, kills_before)
-    return of_worker(workers[0], kills_before)
+        if isinstance(worker.outcome, Failed):
+            return worker.outcome
+    by_themselves = [w for w in workers if w.outcome is None and w.ended_by_itself]
+    return _of_dead_worker((by_themselves or workers)[0], kills_before)
 
 
-def of_worker(worker: Worker, kills_before: int = 0) -> Death:
-    outcome = worker.outcome
-    if outcome is not None and outcome["event"] == "failed":
-        return Death(outcome["status"], outcome["kind"], outcome["message"], outcome["hint"])
+def _of_dead_worker(worker: Worker, kills_before: int) -> Failed:
+    """A worker that ended without a word."""
     code = worker.exit_code or 0
     if code == -signal.SIGKILL and memory_kills() > kills_before:
         message = f"the kernel killed the worker for memory while {worker.phase}"
-        return Death("oom", "OutOfMemoryError", message, _MEMORY_HINT)
-    said = worker.log_tail().splitlines()[-1:]
-    last_words = f"; its last words: {said[0][:200]}" if said else ""
+        return Failed("oom", "OutOfMemoryError", message, _MEMORY_HINT)
+    last_line = worker.log_tail().splitlines()[-1:]
+    printed = f"; the last line that it printed: {last_line[0][:200]}" if last_line else ""
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    return Death(
-        "crashed", "WorkerDied", f"the worker died ({how}) while {worker.phase}{last_words}"
+    message = f"the worker died ({how}) while {worker.phase}{printed}"
+    return Failed("crashed", "WorkerDied", message)
+
+
+def as_error(failed: Failed, while_doing: str) -> HonedError:
+    error = HonedError(f"{while_doing}: {failed.message}", failed.hint)
+    error.status = failed.status
+    return error
+
+
+def timed_out(case: Case, phase: Phase) -> Failed:
+    """The outcome of a worker that was given up."""
+    return Failed(
+        "timeout",
+        "Timeout",
+        f"no end after {case.timeout_s:g} s; it was {phase}",
+        f"timeout_s={case.timeout_s * 2:g}, or a smaller case",
     )
 
 
-def timed_out(case: Case, phase: str) -> dict[str, Any]:
-    """The outcome of a worker that was given up."""
-    return {
-        "event": "failed",
-        "status": "timeout",
-        "kind": "Timeout",
-        "message": f"no end after {case.timeout_s:g} s; it was {phase}",
-        "hint": f"timeout_s={case.timeout_s * 2:g}, or a smaller case",
-    }
-
-
 def memory_kills() -> int:
-    """How many processes the kernel has killed for memory, here and in our control group."""
-    kills = _counter(Path("/proc/vmstat"), "oom_kill")
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
-            _, names, path = line.split(":", 2)
-            if names in ("", "memory"):
-                for root in (f"/sys/fs/cgroup/{names}", "/sys/fs/cgroup"):
-                    for name in ("memory.events", "memory.oom_control"):
-                        kills += _counter(Path(root + path) / name, "oom_kill")
-    return kills
+    """How many processes the kernel has killed for memory, here and in our control groups."""
+    groups = {folder for folder, _ in limits.groups("memory")}
+    counters = [folder / name for folder in groups for name in _KILL_COUNTERS]
+    return sum(_oom_kills(path) for path in (Path("/proc/vmstat"), *counters))
 
 
-def _counter(path: Path, key: str) -> int:
+def _oom_kills(path: Path) -> int:
     with contextlib.suppress(OSError, ValueError, IndexError):
         for line in path.read_text().splitlines():
-            if line.split()[:1] == [key]:
+            if line.split()[:1] == ["oom_kill"]:
                 return int(line.split()[1])
     return 0

@@ -1,4 +1,4 @@
-"""Asked of another interpreter before it works: is it one that can? Runs on any Python 3.
+"""Find out whether another interpreter can run a worker. Runs on any Python 3.
 
 Started as `python -I probe.py SOURCE BACKEND MAJOR MINOR`; answers with one JSON on stdout.
 """
@@ -8,7 +8,7 @@ import sys
 
 
 def examine(source: str, backend: str, oldest: "tuple[int, int]") -> "dict[str, object]":
-    """What is here. Nothing of honed is imported where it could not be."""
+    """What this interpreter has. honed is imported only if the interpreter can import it."""
     found = {"python": ".".join(str(n) for n in sys.version_info[:3])}  # type: dict[str, object]
     if sys.version_info[:2] < oldest:
         return found

@@ -1,100 +1,146 @@
-"""A fresh process for each job: started clean, heard on a pipe of its own, never orphaned."""
+"""Start a worker in a fresh process, ask it, and end it with all its children."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import selectors
 import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-import honed
 from honed import artifacts, environments
 from honed.errors import UnsupportedError
+from honed.knob import Value
 from honed.machine.affinity import starting_on
-from honed.run.job import Job
+from honed.phase import Phase
+from honed.workers.channel import Birth, Failed, Result, line_of
+from honed.workers.seat import Seat
 
-Event = dict[str, Any]
 _LOG_TAIL_BYTES = 4000
+_CLOSE_S = 5.0  # for a worker to end after its channel has been closed; then it is killed
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How one worker starts. `module` is run with -m; `python` names another interpreter.
+
+    A `nested` worker is started by a worker: it stays in that worker's process group and prints
+    into its log, so that it ends with it.
+    """
+
+    module: str
+    environment: Mapping[str, str]
+    seat: Seat = field(default_factory=Seat)
+    in_child: Mapping[str, Value] = field(default_factory=dict)
+    python: str | None = None
+    nested: bool = False
+
+
+@dataclass(slots=True, eq=False)
 class Worker:
-    """A started job: its events so far, and how it ended."""
+    """A started process. `outcome` is what came of the last request; None while it is open."""
 
     index: int
     process: subprocess.Popen[bytes]
-    log: IO[bytes]
-    pipe: IO[bytes]
+    events: IO[bytes]
+    log: IO[bytes] | None = None
     buffer: bytes = b""
-    phase: str = "starting"
-    outcome: Event | None = None
+    answer: type = object
+    phase: Phase = Phase.STARTING
+    outcome: Result | Failed | None = None
     exit_code: int | None = None
     ended_by_itself: bool = False
-    heard: list[Event] = field(default_factory=list)
 
-    @property
-    def ended(self) -> bool:
-        return self.exit_code is not None
+    def ask(self, request: Any, answer: type) -> None:
+        """Send a request. `follow` brings the outcome, with an answer of class `answer`."""
+        self.answer, self.outcome, self.phase = answer, None, Phase.STARTING
+        self._write(line_of(request))
+
+    def close(self) -> int:
+        """End a worker that is not needed any more; returns its exit code."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_CLOSE_S)
+        end([self])
+        assert self.exit_code is not None
+        return self.exit_code
 
     def log_tail(self) -> str:
-        """The end of what it and its libraries printed."""
+        """The end of what the worker and its libraries printed."""
+        if self.log is None or self.log.closed:
+            return ""
         size = self.log.seek(0, os.SEEK_END)
         self.log.seek(max(0, size - _LOG_TAIL_BYTES))
         return self.log.read().decode(errors="replace").strip()
 
+    def _write(self, line: str) -> None:
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it died at once; its exit code tells
+            self.process.stdin.write(line.encode())
+            self.process.stdin.flush()
 
-def start(job: Job, environment: Mapping[str, str], index: int = 0) -> Worker:
+
+@contextlib.contextmanager
+def running(launches: Sequence[Launch]) -> Iterator[list[Worker]]:
+    """Started workers. They and their children are gone when the block is left, however it is."""
+    workers: list[Worker] = []
+    try:
+        for index, launch in enumerate(launches):
+            workers.append(start(launch, index))
+        yield workers
+    finally:
+        end(workers)
+        for worker in workers:
+            if worker.log is not None:
+                worker.log.close()
+
+
+def start(launch: Launch, index: int = 0) -> Worker:
     """Start one worker. Its standard output and error go to a file, its events to a pipe."""
     reader, writer = os.pipe()
-    log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close_logs, after it was read
+    log = None if launch.nested else tempfile.TemporaryFile()  # noqa: SIM115 - `running` closes it
+    python = sys.executable
+    environment = dict(launch.environment)
     try:
-        with starting_on(job.seat.cpus) if job.seat.cpus else contextlib.nullcontext():
+        if launch.python is not None:
+            python = environments.interpreter(launch.python)
+            # It finds honed's source, and nothing else of this process's environment.
+            environment["PYTHONPATH"] = str(source_folder())
+        with starting_on(launch.seat.cpus) if launch.seat.cpus else contextlib.nullcontext():
             process = subprocess.Popen(
-                [_interpreter(job), "-P", "-m", "honed.run.worker"],
+                [python, "-P", "-m", launch.module],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 pass_fds=(writer,),
-                env={**environment, **_source_path(job.case.python)},
-                start_new_session=True,  # Ctrl-C reaches the parent only: it ends the group
+                env=environment,
+                # Ctrl-C then reaches the parent only, and the parent ends the group.
+                start_new_session=not launch.nested,
             )
     except OSError as error:
-        log.close()
+        if log is not None:
+            log.close()
         os.close(reader)
         raise UnsupportedError(
-            f"cannot start {job.case.python}: {error.strerror}", "python=/path/to/bin/python"
+            f"cannot start {launch.python}: {error.strerror}", "python=/path/to/bin/python"
         ) from None
     finally:
         os.close(writer)
-    message = replace(job, result_fd=writer, parent_pid=os.getpid()).dump().encode()
-    with contextlib.suppress(BrokenPipeError):  # it died at once; its exit code tells
-        assert process.stdin is not None
-        process.stdin.write(message)
-        process.stdin.close()
-    return Worker(index, process, log, os.fdopen(reader, "rb", buffering=0))
-
-
-def _interpreter(job: Job) -> str:
-    return sys.executable if job.case.python is None else environments.interpreter(job.case.python)
-
-
-def _source_path(python: str | None) -> dict[str, str]:
-    """Another interpreter finds honed's own source, and nothing else of this environment."""
-    return {} if python is None else {"PYTHONPATH": str(source_folder())}
+    worker = Worker(index, process, os.fdopen(reader, "rb", buffering=0), log)
+    worker._write(line_of(Birth(os.getpid(), writer, launch.seat.cpus, launch.in_child)))
+    return worker
 
 
 def source_folder() -> Path:
-    """A folder with honed's source in it and nothing besides."""
-    package = Path(honed.__file__).parent
+    """A folder that holds honed's source and nothing else."""
+    package = Path(artifacts.__file__).parent
     folder = artifacts.root() / "source" / artifacts.content_key({"package": str(package)})
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
@@ -102,57 +148,17 @@ def source_folder() -> Path:
     return folder
 
 
-def follow(
-    workers: Sequence[Worker], deadline_s: float, tick: Callable[[], None]
-) -> Iterator[tuple[Worker, Event]]:
-    """Every event as it comes, until all workers have ended. `tick` runs about once a second.
-
-    The parent sleeps in between: a parent that polls takes a core from what it measures.
-    Raises TimeoutError at `deadline_s` (monotonic).
-    """
-    with selectors.DefaultSelector() as selector:
-        for worker in workers:
-            selector.register(worker.pipe, selectors.EVENT_READ, worker)
-        while selector.get_map():
-            if time.monotonic() > deadline_s:
-                raise TimeoutError
-            ready = selector.select(timeout=1.0)
-            if not ready:
-                tick()
-            for key, _ in ready:
-                worker = key.data
-                chunk = worker.pipe.read(1 << 20)
-                if not chunk:
-                    selector.unregister(worker.pipe)
-                    worker.exit_code = worker.process.wait()
-                    worker.ended_by_itself = True
-                    yield worker, {"event": "ended"}
-                    continue
-                for event in _lines(worker, chunk):
-                    worker.phase = event.get("phase", worker.phase)
-                    yield worker, event
-
-
-def _lines(worker: Worker, chunk: bytes) -> Iterator[Event]:
-    *lines, worker.buffer = (worker.buffer + chunk).split(b"\n")
-    for line in lines:
-        event: Event = json.loads(line)
-        worker.heard.append(event)
-        if event["event"] in ("result", "failed"):
-            worker.outcome = event
-        yield event
-
-
 def end(workers: Sequence[Worker]) -> None:
-    """Kill what still runs, children included, and reap it."""
+    """Kill the workers that still run, with their children, and reap them."""
     for worker in workers:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(worker.process.pid, signal.SIGKILL)
+            if worker.log is None:  # nested: the group is its parent's
+                worker.process.kill()
+            else:
+                os.killpg(worker.process.pid, signal.SIGKILL)
     for worker in workers:
         worker.exit_code = worker.process.wait()
-        worker.pipe.close()
-
-
-def close_logs(workers: Sequence[Worker]) -> None:
-    for worker in workers:
-        worker.log.close()
+        worker.events.close()
+        with contextlib.suppress(BrokenPipeError):
+            if worker.process.stdin is not None:
+                worker.process.stdin.close()

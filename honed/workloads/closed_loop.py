@@ -7,11 +7,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from honed.case import Case
 from honed.knob import Knob
-from honed.workloads.base import Sampling, Timeline
+from honed.models.checkpoint import Checkpoint
+from honed.step import StepKind
+from honed.workloads.base import Batch, Sampling, Timeline, Work, forward_work
 
 HELP = "one call after another, each as soon as the last has ended"
 KNOBS: tuple[Knob, ...] = ()
+STEP = StepKind.FORWARD
+PASSES = ("fidelity", "timing", "memory", "proofs", "accuracy")
 
 
 def sample(call: Callable[[Any], Any], feeds: Sequence[Any], how: Sampling) -> Timeline:
@@ -38,3 +43,12 @@ def sample(call: Callable[[Any], Any], feeds: Sequence[Any], how: Sampling) -> T
         if enough and how.others_done():
             break
     return Timeline(began, ended)
+
+
+def work_per_call(
+    case: Case,  # noqa: ARG001 - other workloads need it
+    model: Checkpoint | None,
+    batch: Batch,
+    skips_padding: bool,
+) -> Work:
+    return forward_work(model, batch, skips_padding)

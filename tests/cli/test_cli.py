@@ -46,11 +46,24 @@ def test_help_imports_nothing_heavy() -> None:
     assert said.stdout.splitlines()[-1] == "heavy: []"
 
 
-@pytest.mark.parametrize("verb", ["run", "show", "list", "report", "export", "cache", "doctor"])
+VERBS = [
+    "run", "compare", "tune", "scale", "show", "list", "report", "export", "doctor", "env", "cache"
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_explains_itself(tmp_path: Path, verb: str) -> None:
     done = honed(tmp_path, verb, "--help")
     assert done.returncode == 0
-    assert "Usage" in done.stdout
+    assert f"Usage: honed {verb}" in done.stdout
+
+
+def test_help_lists_the_verbs_and_a_misspelt_one_names_the_nearest(tmp_path: Path) -> None:
+    listed = honed(tmp_path, "--help").stdout.partition("Commands:")[2].splitlines()
+    assert [line.split()[0] for line in listed if line.strip()] == VERBS
+    done = honed(tmp_path, "rum")
+    assert done.returncode == 2
+    assert "Did you mean 'run'?" in done.stderr
 
 
 def test_a_sweep_is_announced_measured_stored_and_tabled(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def in_child(code, *args):
 
 _REPORT = """
 import json, sys, mmap, os
-from honed.measure import memory
+from honed.instruments import memory
 MIB = 2**20
 def report(peak, before):
     print(json.dumps({"total": peak.total_bytes - before.rss_bytes,

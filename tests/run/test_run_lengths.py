@@ -15,9 +15,12 @@ from honed.models.checkpoint import ModelRequest
 from honed.models.inputs import InputSet
 from honed.models.obtain import materialise
 from honed.record import Record, Samples
-from honed.run import merge, prepare
+from honed.run import prepare
+from honed.run.needs import load_inputs
 from honed.run.parent import measure
+from honed.run.passes import timing
 from honed.statistics import window
+from honed.workloads.base import forward_work
 
 QUICK: dict[str, Any] = {
     "model": "tiny",
@@ -44,11 +47,12 @@ def test_a_policy_is_proven_and_its_waste_is_told(policy: str | None) -> None:
     assert record.metrics is not None
     assert record.inputs.source == "random ids, lengths uniform(8,200)"
     assert record.inputs.sequences == 256
-    useful = record.metrics.useful_tokens_per_s / record.metrics.tokens_per_s
+    tokens_per_s, useful_per_s = record.metrics.tokens_per_s, record.metrics.useful_tokens_per_s
+    assert tokens_per_s is not None
+    assert useful_per_s is not None
+    useful = useful_per_s / tokens_per_s
     assert useful == pytest.approx(1 - record.inputs.padding_share, abs=1e-6)
-    per_sequence = record.metrics.useful_tokens_per_s / (
-        record.metrics.throughput_per_s.value or 0
-    )
+    per_sequence = useful_per_s / (record.metrics.throughput_per_s.value or 0)
     assert per_sequence == pytest.approx(104, rel=1e-3)  # whole turns: the distribution's mean
     assert record.metrics.samples % 32 == 0
     kinds = {d.kind for d in record.doubts}
@@ -87,7 +91,7 @@ def test_two_instances_take_whole_turns_too() -> None:
     record = run(instances=2, threads=1, oversubscribe=True)
     assert record.status == "ok", record.error
     assert record.metrics is not None
-    assert record.metrics.useful_tokens_per_s < record.metrics.tokens_per_s
+    assert (record.metrics.useful_tokens_per_s or 0) < (record.metrics.tokens_per_s or 0)
 
 
 def test_one_records_histogram_is_anothers_lengths(tmp_path: Path) -> None:
@@ -120,7 +124,7 @@ def test_a_real_engine_is_judged_on_padded_batches() -> None:
     assert record.fidelity.cosine_min > 0.999
     prepared = prepare.ready(case)
     assert prepared is not None
-    judged = InputSet.load(prepared.inputs).head(8)
+    judged = load_inputs(prepared).head(8)
     assert not np.concatenate([b["attention_mask"].ravel() for b in judged.batches]).all()
 
 
@@ -134,23 +138,27 @@ def ragged(*batches: tuple[int, ...]) -> InputSet:
 def test_rates_are_of_the_batches_that_the_window_held() -> None:
     checkpoint = materialise(ModelRequest("tiny"))
     cut = window.Cut(Samples((), ()), 2.0, 0.0, shares=((1.0, 0.5, 1.0), (0.0, 1.0)))
-    computed = merge._computed(ragged((3, 1), (8, 8)), skips_padding=False)
-    rates = merge._rates(cut, [[0, 1, 0], [0, 1]], computed, checkpoint)
+    batches = ragged((3, 1), (8, 8)).batches
+    works = [forward_work(checkpoint, batch, skips_padding=False) for batch in batches]
     # Batch 0, 2 x 3 tokens of which 4 are real, twice; batch 1, 2 x 8, one and a half times.
-    assert rates["tokens_per_s"] == (2 * 6 + 1.5 * 16) / 2
-    assert rates["useful_tokens_per_s"] == (2 * 4 + 1.5 * 16) / 2
+    assert timing.calls_in_window(cut, [[0, 1, 0], [0, 1]], 2).tolist() == [2, 1.5]
+    assert [work.tokens for work in works] == [6, 16]
+    assert [work.useful_tokens for work in works] == [4, 16]
 
 
 def test_an_engine_that_skips_padding_computes_less() -> None:
     bert = materialise(ModelRequest("tiny-bert"))
-    cut = window.Cut(Samples((), ()), 1.0, 0.0, shares=((1.0,),))
-    inputs = ragged((60, 4, 4, 4))
-    padded, real = (
-        merge._rates(cut, [[0]], merge._computed(inputs, skips), bert) for skips in (False, True)
-    )
-    assert padded["tokens_per_s"] == 240
-    assert real["tokens_per_s"] == real["useful_tokens_per_s"] == 72
-    assert padded["useful_tokens_per_s"] == 72
-    assert padded["flops_per_s"] is not None
-    assert real["flops_per_s"] is not None
-    assert real["flops_per_s"] < 72 / 240 * 1.2 * padded["flops_per_s"]
+    (batch,) = ragged((60, 4, 4, 4)).batches
+    padded, real = (forward_work(bert, batch, skips) for skips in (False, True))
+    assert padded.tokens == 240
+    assert real.tokens == real.useful_tokens == 72
+    assert padded.useful_tokens == 72
+    assert padded.flops is not None
+    assert real.flops is not None
+    assert real.flops < 72 / 240 * 1.2 * padded.flops
+
+
+def test_without_a_model_there_is_no_arithmetic_to_count() -> None:
+    (batch,) = ragged((3, 1)).batches
+    work = forward_work(None, batch, skips_padding=False)
+    assert (work.tokens, work.flops) == (6, None)

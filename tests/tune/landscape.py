@@ -1,131 +1,56 @@
-"""A machine of numbers: a latency for every Case, failures where asked, noise, its own clock."""
+"""A machine of numbers: a latency for every Case, failures where a test wants them, a clock."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
-import math
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import sqlalchemy as sa
-from records import failed_record, make_record
+from fake_lab import FakeLab
 
 from honed.case import Case
-from honed.compare.outcome import Comparison, Contrast, Failure, Metric, Side, Trial, ratio
-from honed.errors import HonedError
-from honed.experiment import blocks
-from honed.phase import OnPhase, Phase
+from honed.phase import OnPhase, ignore_phase
 from honed.record import Memory, Record
-from honed.statistics import paired
 from honed.store import open_store
-from honed.tune import study as studies
-from honed.tune.ask import Ask, parse
-from honed.tune.session import Hearers, Session
+from honed.study import Outcome, Setting
+from honed.tune import api, storage
+from honed.tune.confirm.work import Confirmation
+from honed.tune.context import StudyContext
+from honed.tune.question import Question, parse
 from honed.tune.space import Branch, Dimension, Space
-from honed.tune.study import Study
-
-Latency = Callable[[Case], float]  # seconds per call
-Failing = Callable[[Case], str | None]  # a status
+from honed.tune.storage import Study, ended
 
 
-class Landscape:
-    """A Bench. `cost_s` is what a process takes; an export adds `export_s` the first time."""
+class Landscape(FakeLab):
+    """`memory_mib` gives each Case its memory. The first process of each engine and precision
+    takes `export_s[engine]` longer."""
 
-    def __init__(self, latency: Latency, failing: Failing = lambda _: None) -> None:
-        self.latency = latency
+    def __init__(
+        self,
+        latency_s: Callable[[Case], float],
+        failing: Callable[[Case], str | None] = lambda _: None,
+    ) -> None:
+        super().__init__(latency_s, noise=0.0)
         self.failing = failing
-        self.noise = 0.0
         self.memory_mib: Callable[[Case], float] = lambda _: 500.0
         self.export_s: Mapping[str, float] = {}
-        self.cost_s = 8.0
-        self.now_s = 0.0
-        self.measured: list[Case] = []
-        self.records: dict[str, Record] = {}
-        self.stop_after: int | None = None
         self._exported: set[tuple[str, str]] = set()
-        self._rng = random.Random(7)
-        self._ids = itertools.count()
 
-    def clock_s(self) -> float:
-        return self.now_s
-
-    def alone(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
-
-    def record(self, id: str) -> Record | None:
-        return self.records.get(id)
-
-    def measure(self, case: Case, on_phase: OnPhase) -> Record:
-        if self.stop_after is not None and len(self.measured) >= self.stop_after:
-            raise KeyboardInterrupt
-        self.measured.append(case)
-        try:
-            for phase in (Phase.LOADING, Phase.WARMING_UP, Phase.MEASURING):
-                self.now_s += self._load_s(case) if phase is Phase.LOADING else 0.0
-                on_phase(phase)
-        except HonedError as error:  # as the parent of a run does
-            return self._kept(failed_record(error.status, str(error), case=case.to_json()))
-        status = self.failing(case)
-        if status is not None:
-            return self._kept(failed_record(status, "as asked", case=case.to_json()))
-        return self._kept(self._record(case))
-
-    def compare(self, sides: Mapping[str, Case], metric: Metric, budget_s: float) -> Comparison:
-        first, *_ = sides
-        ends_s, told = self.now_s + budget_s, []
-
-        class Stop(Exception):
-            pass
-
-        def draw(side: str, block: int) -> float:
-            self.now_s += self.cost_s
-            status = self.failing(sides[side])
-            record = self._kept(self._record(sides[side]))
-            latency_s = record.metrics.latency_s.p50
-            value = latency_s if metric == "latency" else record.metrics.throughput_per_s.value
-            told.append(Trial(side, block, record.id, status or "ok", None if status else value))
-            if status:
-                raise Stop(side, status)
-            return math.log(value) if metric == "latency" else -math.log(value)
-
-        plan = blocks.Plan(tuple(sides), paired.Question(math.log(1.01)), seed=1)
-        failure, contrasts = None, ()
-        try:
-            round_s = 2 * len(sides) * self.cost_s
-            stands = blocks.run(plan, draw, lambda _: self.now_s + round_s <= ends_s or not told)
-            contrasts = tuple(
-                Contrast(side, first, j.kind, ratio(j.estimate, metric), j.estimate.count)
-                for side, j in stands.judgements.items()
-            )
-        except Stop as stopped:
-            failure = Failure(stopped.args[0], stopped.args[1], "as asked", "", None)
-        return Comparison(
-            "sweep", metric, 0.01, None, budget_s, "failed" if failure else "decided",
-            tuple(Side(k, c.to_json(), {}, 0, None, None, ()) for k, c in sides.items()),
-            contrasts, tuple(told), 0.0, failure=failure,
-        )  # fmt: skip
-
-    def _load_s(self, case: Case) -> float:
+    def measure(
+        self, case: Case, sweep: str | None = None, on_phase: OnPhase = ignore_phase
+    ) -> Record:
+        memory = Memory(rss_peak_bytes=int(self.memory_mib(case) * 2**20))
+        self.fields = {"memory": memory, "elapsed_s": self.cost_s}
         branch = (case.backend, case.precision)
         export_s = 0.0 if branch in self._exported else self.export_s.get(case.backend, 0.0)
         self._exported.add(branch)
-        return self.cost_s + export_s
-
-    def _record(self, case: Case) -> Record:
-        p50_s = self.latency(case) * math.exp(self._rng.gauss(0.0, self.noise))
-        return make_record(
-            case.to_json(), p50_s=p50_s, calls=20, spread=0.001, seed=next(self._ids),
-            elapsed_s=self.cost_s,
-            memory=Memory(rss_peak_bytes=int(self.memory_mib(case) * 2**20)),
-        )  # fmt: skip
-
-    def _kept(self, record: Record) -> Record:
-        record = replace(record, id=f"r{next(self._ids)}")
-        self.records[record.id] = record
-        return record
+        self.cost_s += export_s
+        try:
+            return super().measure(case, sweep, on_phase)
+        finally:
+            self.cost_s -= export_s
 
 
 ENGINES = (
@@ -157,20 +82,35 @@ def latency_s(case: Case) -> float:
     return seconds * (0.94 if case.get("allocator") == "jemalloc" else 1.0)
 
 
-def ask(*words: str) -> Ask:
+def question(*words: str) -> Question:
     return parse(["model=bert-base-uncased", "study=test", *words])
 
 
-def space(asked: Ask, dimensions: Sequence[Dimension] = DIMENSIONS) -> Space:
-    return Space(asked.base, ENGINES, tuple(dimensions), memory_bytes=2**35, weights_bytes=2**29)
+def space(of: Question, dimensions: Sequence[Dimension] = DIMENSIONS) -> Space:
+    return Space(of.base, ENGINES, tuple(dimensions), memory_bytes=2**35, weights_bytes=2**29)
 
 
 @contextlib.contextmanager
-def stored(folder: Path, asked: Ask, own: Space | None = None) -> Iterator[tuple[Study, sa.URL]]:
+def stored(
+    folder: Path, of: Question, searched: Space | None = None
+) -> Iterator[tuple[Study, sa.URL]]:
     """A new study in a database of its own."""
     with open_store(str(folder / "records.db")) as store:
-        yield studies.create(store.url, asked, own or space(asked)), store.url
+        yield storage.create(store.url, of, searched or space(of)), store.url
 
 
-def session(study: Study, bench: Landscape) -> Session:
-    return Session(study, bench, Hearers())
+def find(study: Study, lab: FakeLab) -> Outcome:
+    return api.find(StudyContext(study, lab))
+
+
+@contextlib.contextmanager
+def confirming(
+    folder: Path, lab: FakeLab, of: Question, tried: Sequence[Setting], left_s: float = 300.0
+) -> Iterator[Confirmation]:
+    """A confirmation that may take `left_s`, after a trial of the default and of each setting."""
+    with stored(folder, of) as (study, _):
+        for setting in (study.space.default, *tried):
+            trial = study.begin(setting, "expert")
+            record = lab.measure(study.space.case(setting))
+            study.end(replace(ended(trial, record, of), elapsed_s=lab.cost_s))
+        yield Confirmation(StudyContext(study, lab), lab.now_s + left_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ from honed import database
 from honed.case import Case
 from honed.errors import UsageError
 from honed.models.tiny import write_tiny
+from honed.plain import from_plain, to_plain
 from honed.record import Interval
+from honed.study import Outcome, Setting
 from honed.tune import profile
-from honed.tune.outcome import Outcome
 from honed.tune.profile import Profile
 
 
@@ -35,14 +37,15 @@ def outcome(model: str, study: str = "s", **case: object) -> Outcome:
     best = make_record({"model": model, "backend": "fake", "sequence_length": 16, **case})
     return Outcome(
         study=study, objectives=("latency",), ended="budget", elapsed_s=60.0, trials=9, failed=0,
-        default=best, best=best, point={"backend": "fake", "precision": "fp32"},
+        default=best, best=best, point=Setting({"backend": "fake", "precision": "fp32"}),
         gain=Interval(4.0, (3.8, 4.2)),
     )  # fmt: skip
 
 
 def made(model: str, study: str = "s", **case: object) -> Profile:
     found = profile.profile_of(
-        outcome(model, study, **case), [{"backend": "fake", "precision": "fp32", "threads": 1}]
+        outcome(model, study, **case),
+        [Setting({"backend": "fake", "precision": "fp32", "threads": 1})],
     )
     assert found is not None
     return found
@@ -50,7 +53,7 @@ def made(model: str, study: str = "s", **case: object) -> Profile:
 
 def test_json_both_ways(model: str) -> None:
     one = made(model)
-    assert Profile.from_json(one.to_json()) == one
+    assert from_plain(Profile, json.loads(json.dumps(to_plain(one)))) == one
 
 
 def test_nothing_recommended_nothing_kept(model: str) -> None:

@@ -6,20 +6,20 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from landscape import DIMENSIONS, ENGINES, Landscape, ask, latency_s, session, space, stored
+from landscape import DIMENSIONS, ENGINES, Landscape, find, latency_s, question, space, stored
 from records import make_record
 
 from honed.errors import UsageError
 from honed.models.tiny import write_tiny
 from honed.record import Interval
 from honed.store import open_store
+from honed.study import Outcome, Setting
 from honed.tune import api, profile
-from honed.tune.outcome import Outcome
-from honed.tune.planner import exhaustive, stages
-from honed.tune.view import View
+from honed.tune.build_space import build_space
+from honed.tune.planner import View, exhaustive, in_stages
 
 WORDS = ("backend=fake", "sequence_length=8")
-BEST = {"backend": "fake", "precision": "fp32", "fake.latency_us": 500}
+BEST = Setting({"backend": "fake", "precision": "fp32", "fake.latency_us": 500})
 
 
 @pytest.fixture
@@ -47,17 +47,17 @@ def store(tmp_path: Path, model: str) -> str:
 
 def test_the_nearest_profile_begins_the_search(tmp_path: Path, store: str, model: str) -> None:
     words = [f"model={model}", *WORDS, "fake.latency_us=4000,500", "precision=fp32"]
-    study = api.new(words, api.How(store=store))
-    assert study.ask.extra["warm_from"] == "old"
-    first = stages(View(study.ask, study.space, [], 0.0))
+    study = api.new(words, api.TuneOptions(store=store))
+    assert study.question.extra["warm_from"] == "old"
+    first = in_stages(View(study.question, study.space, [], 0.0))
     assert first is not None
     assert first.stage == "default"
-    cold = api.new(words, api.How(store=store, warm=False))
-    assert "warm" not in cold.ask.extra
+    cold = api.new(words, api.TuneOptions(store=store, warm=False))
+    assert "warm" not in cold.question.extra
 
 
 def test_a_point_of_another_space_is_left_out(tmp_path: Path) -> None:
-    own = space(ask())
+    own = space(question())
     able = {"backend": "openvino", "precision": "int8", "openvino.streams": 2}
     assert own.within(able) == able
     for unknown in (
@@ -71,75 +71,70 @@ def test_a_point_of_another_space_is_left_out(tmp_path: Path) -> None:
 def test_warm_points_come_after_the_default(tmp_path: Path) -> None:
     warm = {"backend": "openvino", "precision": "int8", "openvino.streams": 2}
     asked = dataclasses.replace(
-        ask("trials=2", "budget=10m", "sampler=tpe"),
+        question("trials=2", "budget=10m", "sampler=tpe"),
         extra={"warm": [{"backend": "gone", "precision": "fp32"}, warm]},
     )
     with stored(tmp_path, asked) as (study, _):
-        session(study, Landscape(latency_s)).run()
+        find(study, Landscape(latency_s))
         tried = study.trials()
     assert [t.stage for t in tried[:2]] == ["default", "warm"]
-    assert tried[1].point == warm
+    assert tried[1].setting == warm
 
 
 def test_best_by_name_by_model_and_the_newest(store: str, model: str) -> None:
     for name, words in (("old:best", []), ("best", []), ("best", [f"model={model}"])):
-        found = api.chosen(name, words, store)
+        found = api.named_case(name, words, store)
         assert found.case.get("fake.latency_us") == 500
         assert (found.study, found.differences) == ("old", ())
-    told = api.chosen("best", ["sequence_length=16"], store)
+    told = api.named_case("best", ["sequence_length=16"], store)
     assert told.differences == ("sequence_length=8, here 16",)
 
 
 def test_nothing_for_a_model_that_is_not_alike(store: str) -> None:
     with pytest.raises(UsageError, match="no study has found"):
-        api.chosen("best", ["model=bert-base-uncased"], store)
+        api.named_case("best", ["model=bert-base-uncased"], store)
 
 
 def test_brute_force_tries_every_point_once(tmp_path: Path) -> None:
-    asked = dataclasses.replace(ask("budget=9h"), extra={"planner": "exhaustive"})
+    asked = dataclasses.replace(question("budget=9h"), extra={"planner": "exhaustive"})
     own = space(asked, [d for d in DIMENSIONS if d.key in ("threads", "torch.mode", "allocator")])
     own = dataclasses.replace(own, branches=ENGINES[:2])
     bench = Landscape(latency_s)
     with stored(tmp_path, asked, own) as (study, _):
         view = View(asked, own, [], 0.0)
-        points = {str(p) for b in own.branches for p in own.points(b)}
+        settings = {s for b in own.branches for s in own.settings(b)}
         while (found := exhaustive(view)) is not None:
-            number = study.begin(found.point, found.stage)
-            study.end(number, study_result(bench, study.space.case(found.point)))
+            trial = study.begin(found.setting, found.stage)
+            latency_ms = 1e3 * bench.latency_s(study.space.case(found.setting))
+            study.end(dataclasses.replace(trial, status="ok", values=(latency_ms,)))
             view = dataclasses.replace(view, trials=study.trials())
         tried = [t.setting for t in study.trials()]
-    assert len(points) == (3 * 3 + 3) * 3  # threads x torch.mode or alone, x allocator
-    assert len(tried) == len(set(tried)) == len(points)
-    assert any("allocator=jemalloc" in setting for setting in tried)
-
-
-def study_result(bench: Landscape, case: object) -> object:
-    from honed.tune.study import Result
-
-    return Result("ok", "r", (1e3 * bench.latency(case),))  # type: ignore[arg-type]
+    assert len(settings) == (3 * 3 + 3) * 3  # threads x torch.mode or alone, x allocator
+    assert len(tried) == len(set(tried)) == len(settings)
+    assert any("allocator=jemalloc" in setting.name for setting in tried)
 
 
 def test_only_what_search_names_is_searched(model: str) -> None:
-    from honed.tune.derive import derive
-
-    found = derive(ask("backend=torch,onnxruntime", "precision=fp32", "search=threads,allocator"))
+    found = build_space(
+        question("backend=torch,onnxruntime", "precision=fp32", "search=threads,allocator")
+    )
     assert {d.key for d in found.dimensions} <= {"threads", "allocator"}
     assert {b.backend for b in found.branches} == {"torch", "onnxruntime"}
-    assert {b.key for b in derive(ask("search=threads")).branches} == {("torch", "fp32")}
+    assert {b.key for b in build_space(question("search=threads")).branches} == {("torch", "fp32")}
     with pytest.raises(UsageError, match="nothing to search"):
-        ask("search=thread")
+        question("search=thread")
 
 
 def test_again_asks_the_old_question_in_a_few_trials(store: str, model: str) -> None:
     words = [f"model={model}", *WORDS, "fake.latency_us=4000,500", "study=first", "trials=9"]
-    first = api.new(words, api.How(store=store, warm=False))
+    first = api.new(words, api.TuneOptions(store=store, warm=False))
     with open_store(store) as opened:
         kept = dataclasses.replace(profile.profiles(opened.url)[0], study="first")
         profile.keep(opened.url, kept)
-    second = api.again("first", [], api.How(store=store))
+    second = api.again("first", [], api.TuneOptions(store=store))
     assert second.name != "first"
-    assert second.ask.trials == 8
-    assert second.ask.allowed == first.ask.allowed
-    assert second.ask.extra["warm"] == [BEST]
+    assert second.question.trials == 8
+    assert second.question.allowed == first.question.allowed
+    assert second.question.extra["warm"] == [BEST]
     with pytest.raises(UsageError, match="another question"):
-        api.again("first", ["batch_size=8"], api.How(store=store))
+        api.again("first", ["batch_size=8"], api.TuneOptions(store=store))

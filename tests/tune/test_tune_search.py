@@ -6,30 +6,32 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from landscape import DIMENSIONS, ENGINES, Landscape, ask, latency_s, session, space, stored
+from landscape import DIMENSIONS, ENGINES, Landscape, find, latency_s, question, space, stored
 from records import failed_record
 
 from honed.case import Case
 from honed.errors import HonedError
+from honed.phase import Phase, ignore_phase
 from honed.record import Interval
-from honed.tune import confirm, say
-from honed.tune import study as studies
-from honed.tune.outcome import Outcome
+from honed.study import Outcome, Setting
+from honed.tune import say, storage
+from honed.tune.confirm import confirm
+from honed.tune.confirm.earned import judge_gain
+from honed.tune.context import StudyContext
 from honed.tune.space import Dimension
-from honed.tune.study import judged
-from honed.tune.trial import point
+from honed.tune.storage import ended
 
 
-def found(folder: Path, bench: Landscape, *words: str) -> Outcome:
+def searched(folder: Path, bench: Landscape, *words: str) -> Outcome:
     quick = () if any(w.startswith("sampler=") for w in words) else ("sampler=tpe",)
-    with stored(folder, ask(*words, *quick)) as (study, _):
-        return session(study, bench).run()
+    with stored(folder, question(*words, *quick)) as (study, _):
+        return find(study, bench)
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_finds_the_best_branch_and_its_knobs(tmp_path: Path, sampler: str) -> None:
     bench = Landscape(latency_s)
-    at = found(tmp_path, bench, "objective=latency", "budget=10m", f"sampler={sampler}")
+    at = searched(tmp_path, bench, "objective=latency", "budget=10m", f"sampler={sampler}")
     earned = {"openvino.streams": 2, "allocator": "jemalloc"}
     assert at.point is not None
     assert at.point.items() >= ({"backend": "openvino", "precision": "int8"} | earned).items()
@@ -44,17 +46,17 @@ def test_the_gaussian_process_sees_limits_and_failures(tmp_path: Path) -> None:
     def failing(case: Case) -> str | None:
         return "crashed" if case.get("openvino.streams") == 4 else None
 
-    asked = ask("limit=latency_p50_ms<=31", "sampler=gp", "trials=14", "budget=10m")
-    own = replace(space(asked), branches=ENGINES[:2])
-    with stored(tmp_path, asked, own) as (study, _):
-        at = session(study, Landscape(latency_s, failing)).run()
+    asked = question("limit=latency_p50_ms<=31", "sampler=gp", "trials=14", "budget=10m")
+    small = replace(space(asked), branches=ENGINES[:2])
+    with stored(tmp_path, asked, small) as (study, _):
+        at = find(study, Landscape(latency_s, failing))
     assert at.point is not None
     assert at.point["openvino.streams"] == 2
 
 
 def test_trial_zero_is_out_of_the_box(tmp_path: Path) -> None:
     bench = Landscape(latency_s)
-    found(tmp_path, bench, "trials=3", "budget=2m")
+    searched(tmp_path, bench, "trials=3", "budget=2m")
     first = bench.measured[0]
     assert (first.backend, first.precision, first.threads, dict(first.knobs)) == (
         "torch", "fp32", None, {}
@@ -66,7 +68,7 @@ def test_holds_its_budget_under_noise_and_exports(tmp_path: Path, seed: int) -> 
     bench = Landscape(latency_s)
     bench.noise, bench.cost_s = 0.05, 5.0
     bench.export_s = {"openvino": 45.0, "onnxruntime": 20.0}
-    at = found(tmp_path, bench, "objective=latency", "budget=5m", f"seed={seed}")
+    at = searched(tmp_path, bench, "objective=latency", "budget=5m", f"seed={seed}")
     assert bench.now_s <= 300
     assert at.best is not None
     assert (at.best.case["backend"], at.best.case["precision"]) == ("openvino", "int8")
@@ -79,7 +81,7 @@ def test_a_knob_that_does_nothing_is_not_recommended(tmp_path: Path) -> None:
 
     bench = Landscape(flat)
     bench.noise = 0.04
-    at = found(tmp_path, bench, "objective=latency", "budget=20m")
+    at = searched(tmp_path, bench, "objective=latency", "budget=20m")
     assert at.point is not None
     assert set(at.point) <= {"backend", "precision"}
 
@@ -88,15 +90,15 @@ def test_an_engines_knob_races_against_the_setting_without_it(tmp_path: Path) ->
     """Nobody has tried that one: two trials are all there is."""
     plain = {"backend": "openvino", "precision": "int8", "threads": 2}
     bench = Landscape(lambda case: 0.05 if case.backend == "openvino" else 0.15)
-    with stored(tmp_path, ask("objective=latency", "budget=5m")) as (study, _):
-        own = session(study, bench)
+    with stored(tmp_path, question("objective=latency", "budget=5m")) as (study, _):
+        context = StudyContext(study, bench)
         for at in (study.space.default, {**plain, "openvino.hint": "latency"}):
-            number = study.begin(point(at), "expert")
-            record = bench.measure(study.space.case(at), lambda _: None)
-            study.end(number, replace(judged(record, study.ask), elapsed_s=bench.cost_s))
-        found = confirm.confirm(own, "trials")
-    assert dict(found.point or {}) == plain
-    assert found.gain.value == pytest.approx(3.0, rel=1e-3)  # calls spread by a thousandth
+            trial = study.begin(Setting(at), "expert")
+            record = bench.measure(study.space.case(at))
+            study.end(replace(ended(trial, record, study.question), elapsed_s=bench.cost_s))
+        outcome = confirm(context, "trials")
+    assert dict(outcome.point or {}) == plain
+    assert outcome.gain.value == pytest.approx(3.0, rel=1e-3)  # calls spread by a thousandth
 
 
 def test_failures_cost_time_and_never_end_the_search(tmp_path: Path) -> None:
@@ -107,7 +109,7 @@ def test_failures_cost_time_and_never_end_the_search(tmp_path: Path) -> None:
             return "oom"
         return statuses.get(case.backend)
 
-    at = found(tmp_path, Landscape(latency_s, failing), "objective=latency", "budget=10m")
+    at = searched(tmp_path, Landscape(latency_s, failing), "objective=latency", "budget=10m")
     assert at.failed >= 4
     assert at.point is not None
     assert at.point["backend"] == "torch"
@@ -118,13 +120,13 @@ def test_what_diverges_or_is_unproven_cannot_win(tmp_path: Path) -> None:
     def failing(case: Case) -> str | None:
         return "unproven" if case.precision == "int8" else None
 
-    at = found(tmp_path, Landscape(latency_s, failing), "objective=latency", "budget=10m")
+    at = searched(tmp_path, Landscape(latency_s, failing), "objective=latency", "budget=10m")
     assert at.point is not None
     assert at.point["precision"] != "int8"
 
 
 def test_no_feasible_setting_names_the_nearest_limit(tmp_path: Path) -> None:
-    at = found(tmp_path, Landscape(latency_s), "limit=latency_p50_ms<=10", "budget=5m")
+    at = searched(tmp_path, Landscape(latency_s), "limit=latency_p50_ms<=10", "budget=5m")
     assert at.best is None
     assert at.nearest is not None
     assert at.nearest.limit == "latency_p50_ms<=10"
@@ -135,14 +137,14 @@ def test_no_feasible_setting_names_the_nearest_limit(tmp_path: Path) -> None:
 def test_a_memory_limit_excludes_the_fastest(tmp_path: Path) -> None:
     bench = Landscape(latency_s)
     bench.memory_mib = lambda case: 3000.0 if case.backend == "openvino" else 400.0
-    at = found(tmp_path, bench, "limit=memory_mib<=2000", "budget=10m")
+    at = searched(tmp_path, bench, "limit=memory_mib<=2000", "budget=10m")
     assert at.point is not None
     assert at.point["backend"] == "onnxruntime"
 
 
 def test_a_default_that_is_the_best_is_recommended(tmp_path: Path) -> None:
     bench = Landscape(lambda c: 0.1 if c.backend == "torch" and c.precision == "fp32" else 0.2)
-    at = found(tmp_path, bench, "budget=5m")
+    at = searched(tmp_path, bench, "budget=5m")
     assert dict(at.point or {}) == {"backend": "torch", "precision": "fp32"}
     assert at.gain.value == 1.0
 
@@ -150,7 +152,7 @@ def test_a_default_that_is_the_best_is_recommended(tmp_path: Path) -> None:
 def test_two_objectives_give_a_front(tmp_path: Path) -> None:
     bench = Landscape(latency_s)
     bench.memory_mib = lambda case: 3000.0 if case.backend == "openvino" else 400.0
-    at = found(tmp_path, bench, "objective=latency,memory", "budget=10m")
+    at = searched(tmp_path, bench, "objective=latency,memory", "budget=10m")
     engines = {p.point["backend"] for p in at.front}
     assert {"openvino", "onnxruntime"} <= engines
     by_latency = sorted(p.values for p in at.front)
@@ -159,11 +161,11 @@ def test_two_objectives_give_a_front(tmp_path: Path) -> None:
 
 def test_unlikely_engines_wait_for_the_others(tmp_path: Path) -> None:
     branches = tuple(replace(b, unlikely=b.backend == "onnxruntime") for b in ENGINES)
-    asked = ask("trials=80", "sampler=tpe")
+    asked = question("trials=80", "sampler=tpe")
     bench = Landscape(latency_s)
     with stored(tmp_path, asked, replace(space(asked), branches=branches)) as (study, _):
-        session(study, bench).run()
-        stages = [(t.stage, t.point["backend"]) for t in study.trials()]
+        find(study, bench)
+        stages = [(t.stage, t.setting["backend"]) for t in study.trials()]
     sampled = [i for i, (stage, _) in enumerate(stages) if stage == "sampler"]
     late = [i for i, (_, backend) in enumerate(stages) if backend == "onnxruntime"]
     assert late
@@ -172,9 +174,9 @@ def test_unlikely_engines_wait_for_the_others(tmp_path: Path) -> None:
 
 def test_leaders_get_their_share_of_the_cores_before_weaker_precisions(tmp_path: Path) -> None:
     bench = Landscape(latency_s)
-    with stored(tmp_path, ask("objective=latency", "trials=8", "sampler=tpe")) as (study, _):
-        session(study, bench).run()
-        points = [t.point for t in study.trials()]
+    with stored(tmp_path, question("objective=latency", "trials=8", "sampler=tpe")) as (study, _):
+        find(study, bench)
+        points = [t.setting for t in study.trials()]
     shares = [i for i, at in enumerate(points) if at.get("threads") == 2]
     weaker = [i for i, at in enumerate(points) if at["precision"] == "bf16"]
     assert shares
@@ -187,7 +189,7 @@ def test_a_knob_nobody_had_time_for_proves_itself_or_goes(tmp_path: Path) -> Non
 
     bench = Landscape(twenty)
     bench.noise = 0.01
-    at = found(tmp_path, bench, "budget=200s")
+    at = searched(tmp_path, bench, "budget=200s")
     assert at.point is not None
     assert "allocator" not in at.point
 
@@ -203,12 +205,12 @@ def test_small_gains_of_the_machine_are_tried_together(tmp_path: Path) -> None:
         pair = (case.get("allocator"), case.get("thp"))
         return "unproven" if pair == ("tcmalloc", "always") else None
 
-    asked = ask("objective=latency", "trials=60", "sampler=tpe")
+    asked = question("objective=latency", "trials=60", "sampler=tpe")
     allocators = next(d for d in DIMENSIONS if d.key == "allocator")
-    own = space(asked, (allocators, Dimension("thp", (None, "always"), False, "polish")))
-    with stored(tmp_path, asked, own) as (study, _):
-        session(study, Landscape(hundredths, failing)).run()
-        tried = [(t.point.get("allocator"), t.point.get("thp")) for t in study.trials()]
+    small = space(asked, (allocators, Dimension("thp", (None, "always"), False, "polish")))
+    with stored(tmp_path, asked, small) as (study, _):
+        find(study, Landscape(hundredths, failing))
+        tried = [(t.setting.get("allocator"), t.setting.get("thp")) for t in study.trials()]
     assert tried.index(("tcmalloc", "always")) < tried.index(("jemalloc", "always"))
 
 
@@ -216,7 +218,7 @@ def test_the_budget_is_used_for_a_narrow_interval(tmp_path: Path) -> None:
     """Noise that six processes cannot resolve, and a default whose first process took longer."""
     bench = Landscape(latency_s)
     bench.noise, bench.cost_s = 0.05, 4.0
-    at = found(tmp_path, bench, "budget=5m")
+    at = searched(tmp_path, bench, "budget=5m")
     assert 250 <= bench.now_s <= 300
     assert at.gain.ci95 is not None
     assert at.gain.ci95[1] / at.gain.ci95[0] < 1.35
@@ -224,49 +226,50 @@ def test_the_budget_is_used_for_a_narrow_interval(tmp_path: Path) -> None:
 
 def test_a_slow_setting_is_abandoned(tmp_path: Path) -> None:
     class Slow(Landscape):
-        def measure(self, case, on_phase):  # type: ignore[no-untyped-def]
-            def told(phase: str) -> None:
-                if phase == "measuring" and case.get("torch.mode") == "compile":
-                    self.now_s += 300
+        def measure(self, case, sweep=None, on_phase=ignore_phase):  # type: ignore[no-untyped-def]
+            def slow(phase: Phase | None) -> None:
                 on_phase(phase)
+                if phase == Phase.MEASURING and case.get("torch.mode") == "compile":
+                    self.now_s += 300
+                    on_phase(None)
 
-            return super().measure(case, told)
+            return super().measure(case, sweep, slow)
 
     bench = Slow(latency_s, lambda c: "crashed" if c.backend != "torch" else None)
-    with stored(tmp_path, ask("trials=20", "sampler=tpe")) as (study, _):
-        session(study, bench).run()
-        slow = [t for t in study.trials() if t.point.get("torch.mode") == "compile"]
+    with stored(tmp_path, question("trials=20", "sampler=tpe")) as (study, _):
+        find(study, bench)
+        slow = [t for t in study.trials() if t.setting.get("torch.mode") == "compile"]
     assert slow
     assert all(t.status == "timeout" and "cannot win" in t.message for t in slow)
 
 
 def test_resumes_where_it_was_interrupted(tmp_path: Path) -> None:
     bench = Landscape(latency_s)
-    bench.stop_after = 5
-    with stored(tmp_path, ask("budget=8m", "sampler=tpe")) as (study, url):
-        assert session(study, bench).run().ended == "interrupted"
+    bench.interrupt_after = 5
+    with stored(tmp_path, question("budget=8m", "sampler=tpe")) as (study, url):
+        assert find(study, bench).ended == "interrupted"
         assert [t.status for t in study.trials()].count("interrupted") == 1
-    bench.stop_after = None
-    again = studies.load(url, "test")
-    at = session(again, bench).run()
+    bench.interrupt_after = None
+    again = storage.load(url, "test")
+    at = find(again, bench)
     assert at.ended != "interrupted"
     points = [t.setting for t in again.trials() if t.stage == "expert" and t.ok]
     assert len(points) == len(set(points))
-    assert Outcome.from_json(again.recall("outcome")) == at
+    assert again.outcome == at
 
 
 def test_an_unknown_study_names_the_nearest(tmp_path: Path) -> None:
     with (
-        stored(tmp_path, ask()) as (_, url),
+        stored(tmp_path, question()) as (_, url),
         pytest.raises(HonedError, match="no study is called") as error,
     ):
-        studies.load(url, "tst")
+        storage.load(url, "tst")
     assert "test" in error.value.hint
 
 
 def test_one_export_does_not_eat_the_search(tmp_path: Path) -> None:
     class Hung(Landscape):
-        def measure(self, case, on_phase):  # type: ignore[no-untyped-def]
+        def measure(self, case, sweep=None, on_phase=ignore_phase):  # type: ignore[no-untyped-def]
             if case.backend == "onnxruntime":
                 self.measured.append(case)
                 began_s = self.now_s
@@ -275,11 +278,11 @@ def test_one_export_does_not_eat_the_search(tmp_path: Path) -> None:
                     try:
                         on_phase(None)
                     except HonedError as error:
-                        return self._kept(failed_record(error.status, error.message))
-            return super().measure(case, on_phase)
+                        return self._stored(failed_record(error.status, error.message), sweep)
+            return super().measure(case, sweep, on_phase)
 
     bench = Hung(latency_s)
-    at = found(tmp_path, bench, "budget=5m")
+    at = searched(tmp_path, bench, "budget=5m")
     assert bench.now_s <= 300
     assert at.point is not None
     assert at.point["backend"] == "openvino"
@@ -297,10 +300,6 @@ def test_one_export_does_not_eat_the_search(tmp_path: Path) -> None:
 def test_what_a_knob_earned_is_told_with_its_certainty(
     gain: Interval, kept: bool, said: str
 ) -> None:
-    of = confirm.judged(("precision", "int8"), gain, "")
-    assert of.kept is kept
-    assert said in say.earned(replace(blank(), earned=(of,)))[0]
-
-
-def blank() -> Outcome:
-    return Outcome.blank("s", "budget")
+    earned = judge_gain("precision", "int8", gain)
+    assert earned.kept is kept
+    assert said in say.earned(Outcome("s", "budget", earned=(earned,)))[0]

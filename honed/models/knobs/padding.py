@@ -22,9 +22,9 @@ BUCKET_TOKENS = Knob(
     "buckets are multiples of this; unset: 16, 32, 64, 128, ...",
     Span(1, 8192),
     scale="log2",
+    beside={PADDING.name: ("buckets", "sorted")},
 )
 KNOBS = (PADDING, BUCKET_TOKENS)
-NEEDS = {BUCKET_TOKENS.name: (PADDING.name, ("buckets", "sorted"))}
 
 _FIRST_BUCKET = 16
 

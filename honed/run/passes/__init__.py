@@ -1,0 +1,1 @@
+"""Passes: what is measured of a loaded Step, one file each."""

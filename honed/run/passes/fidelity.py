@@ -1,0 +1,114 @@
+"""Fidelity: the first outputs are compared with those of fp32 eager on the same inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from honed.backends.base import load_backend
+from honed.case import Case
+from honed.instruments import fidelity
+from honed.models.inputs import InputSet
+from honed.phase import Phase
+from honed.record import Fidelity
+from honed.run.job import Prepared
+from honed.run.needs import (
+    ROWS_COMPARED,
+    Need,
+    about_reference,
+    inputs_key,
+    load_inputs,
+    reference_step,
+)
+from honed.run.passes.base import Gathered, Loaded, Merged
+
+BARRIERS = ()
+_FILE = "reference.npz"
+
+
+class Runs(Protocol):
+    """The part of a Step that gives outputs."""
+
+    def run(self, feed: Any) -> Any: ...
+
+    def outputs(self, raw: Any) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """How far this instance's outputs are off, and why that is too far (empty: it is not)."""
+
+    fidelity: Fidelity
+    complaint: str
+
+
+def _about(case: Case, prepared: Prepared) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "checkpoint": prepared.checkpoint.key,
+        "task": prepared.checkpoint.task,
+        "pooling": prepared.checkpoint.pooling,
+        "inputs": inputs_key(case, prepared),
+        "rows": ROWS_COMPARED,
+        **about_reference(case),
+    }
+
+
+def _make_reference(case: Case, prepared: Prepared, folder: Path) -> None:
+    step = reference_step(case, prepared, case.batch_size)
+    inputs = load_inputs(prepared).head(ROWS_COMPARED)
+    feeds = [step.prepare(batch) for batch in inputs.batches]
+    outputs, _ = _outputs_of(step, feeds, inputs, ROWS_COMPARED)
+    np.savez(folder / _FILE, **outputs)
+
+
+REFERENCE = Need("reference", Phase.COMPUTING_REFERENCE, _about, _make_reference)
+NEEDS = (REFERENCE,)
+
+
+def work(loaded: Loaded) -> Part:
+    """Its calls go through the warm-up, which they are part of."""
+    with np.load(REFERENCE.folder(loaded.job.prepared) / _FILE) as stored:
+        reference = dict(stored)
+    rows = len(next(iter(reference.values())))
+    outputs, masks = _outputs_of(loaded.warmup, loaded.feeds, loaded.inputs, rows)
+    against = f"{load_backend(loaded.case.backend).REFERENCE} fp32"
+    compared = fidelity.compare(reference, outputs, loaded.case.precision, masks, against)
+    return Part(compared, fidelity.complaint(compared))
+
+
+def merge(gathered: Gathered[Part]) -> Merged:
+    """The instance whose outputs are furthest off speaks for all."""
+    worst = min(gathered.parts, key=lambda p: (not p.complaint, p.fidelity.cosine_min))
+    return Merged(fidelity=worst.fidelity, diverged=(worst.complaint,) if worst.complaint else ())
+
+
+def _outputs_of(
+    step: Runs, feeds: Sequence[Any], inputs: InputSet, rows: int
+) -> tuple[dict[str, Any], Any]:
+    """The outputs and masks of the first `rows` sequences, padded to one length."""
+    outputs: list[dict[str, Any]] = []
+    masks: list[Any] = []
+    for index, places in inputs.first(rows).items():
+        arrays = step.outputs(step.run(feeds[index]))
+        outputs.append({name: np.asarray(array)[places] for name, array in arrays.items()})
+        masks.append(inputs.batches[index]["attention_mask"][places])
+    lengths = {mask.shape[1] for mask in masks}
+    joined = {
+        name: np.concatenate([_padded(arrays[name], lengths) for arrays in outputs])
+        for name in outputs[0]
+    }
+    return joined, np.concatenate([_padded(mask, lengths) for mask in masks])
+
+
+def _padded(array: Any, lengths: set[int]) -> Any:
+    """Per-token arrays of shorter batches are padded to the longest, so that they stack."""
+    longest = max(lengths)
+    if array.ndim < 2 or array.shape[1] not in lengths or array.shape[1] == longest:
+        return array
+    widths = [(0, 0), (0, longest - array.shape[1])] + [(0, 0)] * (array.ndim - 2)
+    return np.pad(array, widths)

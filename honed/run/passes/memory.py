@@ -1,0 +1,89 @@
+"""Memory: a few calls that are not timed, because what watches memory slows what it watches."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from honed.instruments import memory
+from honed.phase import Phase
+from honed.record import Memory
+from honed.run.needs import INPUTS
+from honed.run.passes.base import Gathered, Loaded, Merged
+
+NEEDS = (INPUTS,)
+# Nobody is timed any more; all are loaded and idle, so that shared pages can be counted; counted.
+BARRIERS = ("timed", "idle", "counted")
+_CALLS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Bytes, as in the Record's Memory; peaks are None with memory=false."""
+
+    pss_bytes: int | None
+    rss_peak_bytes: int | None = None
+    rss_anon_peak_bytes: int | None = None
+    rss_file_peak_bytes: int | None = None
+    tensor_peak_bytes: int | None = None
+    allocated_peak_bytes: int | None = None
+    reserved_peak_bytes: int | None = None
+
+
+def work(loaded: Loaded) -> Part:
+    loaded.on_phase(Phase.MEASURING_MEMORY)
+    loaded.wait("timed")
+    peaks = _peaks(loaded) if loaded.case.memory else {}
+    loaded.wait("idle")
+    part = Part(memory.pss_bytes(), **peaks)
+    loaded.wait("counted")
+    return part
+
+
+def _peaks(loaded: Loaded) -> dict[str, int | None]:
+    step, largest = loaded.step, max(loaded.feeds, key=_elements)
+    gc.collect()
+    with memory.ResidentPeak() as peak:
+        for _ in range(_CALLS):
+            step.run(largest)
+    return {
+        "rss_peak_bytes": peak.total_bytes,
+        "rss_anon_peak_bytes": peak.anon_bytes,
+        "rss_file_peak_bytes": peak.file_bytes,
+        "tensor_peak_bytes": step.tensor_peak_bytes(largest),
+        **step.device_memory(largest),
+    }
+
+
+def _elements(feed: Any) -> int:
+    arrays = feed.values() if isinstance(feed, dict) else feed
+    return max(int(np.prod(array.shape)) for array in arrays)
+
+
+def merge(gathered: Gathered[Part]) -> Merged:
+    """The largest instance's bytes, but the sum of the proportional shares."""
+    loads, parts = gathered.loads, gathered.parts
+    shares = [part.pss_bytes for part in parts]
+    known = [share for share in shares if share is not None]
+    return Merged(
+        memory=Memory(
+            weights_bytes=_largest(load.weights_bytes for load in loads),
+            baseline_bytes=_largest(load.baseline_bytes for load in loads),
+            load_peak_bytes=_largest(load.load_peak_bytes for load in loads),
+            tensor_peak_bytes=_largest(part.tensor_peak_bytes for part in parts),
+            rss_anon_peak_bytes=_largest(part.rss_anon_peak_bytes for part in parts),
+            rss_file_peak_bytes=_largest(part.rss_file_peak_bytes for part in parts),
+            rss_peak_bytes=_largest(part.rss_peak_bytes for part in parts),
+            allocated_peak_bytes=_largest(part.allocated_peak_bytes for part in parts),
+            reserved_peak_bytes=_largest(part.reserved_peak_bytes for part in parts),
+            pss_total_bytes=sum(known) if len(known) == len(shares) else None,
+        )
+    )
+
+
+def _largest(sizes: Iterable[int | None]) -> int | None:
+    return max((size for size in sizes if size is not None), default=None)

@@ -1,0 +1,183 @@
+"""Timing: warm up, begin together, call as the workload does; latency, throughput and rates."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from honed.case import Case
+from honed.machine import isa, limits
+from honed.machine.peak_flops import bound_flops_per_s
+from honed.models.inputs import InputSet
+from honed.phase import Phase
+from honed.record import Latency, Metrics, Samples
+from honed.run.needs import INPUTS, load_inputs
+from honed.run.passes.base import Gathered, Loaded, Merged
+from honed.statistics import adjust, sample, window
+from honed.workers.seat import Seat
+from honed.workloads.base import Sampling, Work, load_workload
+
+NEEDS = (INPUTS,)
+BARRIERS = ("start",)
+_WHOLE_TURN = 64  # batches: as many as lengths are drawn for; files of texts may hold far more
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """When each call of this instance began and ended, and which input it took (None: in turn).
+
+    `phases_ns` are the durations of the parts of each call, by name.
+    """
+
+    began_ns: tuple[int, ...]
+    ended_ns: tuple[int, ...]
+    fed: tuple[int, ...] | None
+    cpu_s: float
+    warmup_s: float
+    settled: bool
+    skips_padding: bool
+    phases_ns: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def inputs_of_calls(self, inputs: int) -> list[int]:
+        if self.fed is not None:
+            return list(self.fed)
+        return [call % inputs for call in range(len(self.began_ns))]
+
+
+def work(loaded: Loaded) -> Part:
+    loaded.on_phase(Phase.WARMING_UP)
+    loaded.warmup.finish()
+    cpu_s: list[float] = []
+    with loaded.barrier("start") as barrier:
+
+        def begin() -> None:
+            gc.collect()
+            loaded.on_phase(Phase.MEASURING)
+            barrier.arrive_and_wait(loaded.case.timeout_s)
+            cpu_s.append(time.process_time())
+
+        whole_turns = loaded.inputs.varied and len(loaded.feeds) <= _WHOLE_TURN
+        turn = len(loaded.feeds) if whole_turns else 1
+        sampling = Sampling(loaded.case, begin, barrier.done, barrier.all_done, turn)
+        workload = load_workload(loaded.case.workload)
+        timeline = workload.sample(loaded.step.run, loaded.feeds, sampling)
+        cpu_s.append(time.process_time())
+        loaded.on_phase(Phase.MEASURED)
+    return Part(
+        began_ns=tuple(timeline.began_ns),
+        ended_ns=tuple(timeline.ended_ns),
+        fed=None if timeline.fed is None else tuple(timeline.fed),
+        cpu_s=cpu_s[1] - cpu_s[0],
+        warmup_s=loaded.warmup.elapsed_s,
+        settled=loaded.warmup.settled,
+        skips_padding=bool(loaded.step.read_back().get("skips_padding")),
+        phases_ns={name: tuple(ns) for name, ns in timeline.phases_ns.items()},
+    )
+
+
+def merge(gathered: Gathered[Part]) -> Merged:
+    case, parts = gathered.case, gathered.parts
+    cut = window.cut([(p.began_ns, p.ended_ns) for p in parts])
+    inputs = load_inputs(gathered.prepared)
+    fed = [part.inputs_of_calls(len(inputs.batches)) for part in parts]
+    factors = _factors(cut, fed, inputs)
+    doubts = sample.doubts(cut.samples, all(p.settled for p in parts), factors)
+    doubts += gathered.watch.doubts(sum(p.cpu_s for p in parts))
+    doubts += isa.doubts(case.precision, case.device, gathered.machine)
+    loads, works = gathered.loads, _works(gathered, inputs)
+    calls = calls_in_window(cut, fed, len(works))
+
+    def per_s(amounts: Sequence[float | None]) -> float | None:
+        known = [amount for amount in amounts if amount is not None]
+        if len(known) < len(amounts):
+            return None
+        return float(calls @ np.asarray(known, float)) / cut.window_s
+
+    metrics = Metrics(
+        latency_s=sample.latency(cut.samples),
+        throughput_per_s=sample.throughput(cut, case.batch_size, factors),
+        tokens_per_s=per_s([w.tokens for w in works]),
+        useful_tokens_per_s=per_s([w.useful_tokens for w in works]),
+        flops_per_s=per_s([w.flops for w in works]),
+        bytes_per_s=per_s([w.bytes for w in works]),
+        bound_flops_per_s=_bound(case, gathered.seats, gathered.machine),
+        import_s=max(load.import_s for load in loads),
+        load_s=max(load.load_s for load in loads),
+        first_call_s=max(load.first_call_s for load in loads),
+        build_s=max(load.build_s for load in loads),
+        warmup_s=max(p.warmup_s for p in parts),
+        samples=sum(len(s) for s in cut.samples.latency_s),
+        window_s=cut.window_s,
+        slowest_p50_s=max(float(np.median(s)) for s in cut.samples.latency_s if s),
+        phases=_phases(cut, parts),
+    )
+    samples = replace(cut.samples, window_began_s=_unix_s(cut.opens_ns))
+    return Merged(doubts=doubts, inputs=inputs.facts(), samples=samples, metrics=metrics)
+
+
+def _factors(
+    cut: window.Cut, fed: Sequence[Sequence[int]], inputs: InputSet
+) -> list[sample.Floats] | None:
+    """What makes the calls of unlike inputs comparable; None where that cannot be told."""
+    sizes = [(b["input_ids"].size, int(b["attention_mask"].sum())) for b in inputs.batches]
+    of_instances = []
+    for calls, places, order in zip(cut.samples.latency_s, cut.places, fed, strict=True):
+        factors = adjust.factors(calls, [order[place] for place in places], sizes)
+        if factors is None:
+            return None
+        of_instances.append(factors)
+    return of_instances
+
+
+def _works(gathered: Gathered[Part], inputs: InputSet) -> list[Work]:
+    """What a call with each batch computes."""
+    skips_padding = all(part.skips_padding for part in gathered.parts)
+    workload = load_workload(gathered.case.workload)
+    model = gathered.prepared.model
+    return [
+        workload.work_per_call(gathered.case, model, batch, skips_padding)
+        for batch in inputs.batches
+    ]
+
+
+def calls_in_window(
+    cut: window.Cut, fed: Sequence[Sequence[int]], inputs: int
+) -> npt.NDArray[np.float64]:
+    """How many calls with each input the window held; calls that it cut count by their share."""
+    calls = np.zeros(inputs)
+    for order, shares in zip(fed, cut.shares, strict=True):
+        np.add.at(calls, list(order), shares)
+    return calls
+
+
+def _bound(case: Case, seats: Sequence[Seat], machine: Mapping[str, Any]) -> float | None:
+    """What the cores in use can do at this precision; an unpinned instance may use them all."""
+    if case.device != "cpu":
+        return None
+    cpus = sorted({cpu for seat in seats for cpu in seat.cpus}) or limits.read().cpus
+    return bound_flops_per_s(case.precision, cpus, machine)
+
+
+def _phases(cut: window.Cut, parts: Sequence[Part]) -> dict[str, Latency] | None:
+    """The times of each part of a call, of the calls inside the common window."""
+    names = list(parts[0].phases_ns)
+    if not names:
+        return None
+    latencies = {}
+    for name in names:
+        kept = tuple(
+            tuple(part.phases_ns[name][place] / 1e9 for place in places)
+            for part, places in zip(parts, cut.places, strict=True)
+        )
+        latencies[name] = sample.latency(Samples(kept, cut.samples.completed_s))
+    return latencies
+
+
+def _unix_s(monotonic_ns: int) -> float:
+    return time.time() - (time.monotonic_ns() - monotonic_ns) / 1e9

@@ -1,0 +1,117 @@
+"""StudyContext: a study, the Lab that measures for it, and the time that is left."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from honed.case import Case
+from honed.experiment.policy import SEARCH
+from honed.phase import OnPhase, Phase
+from honed.record import Record
+from honed.run.lab import Lab
+from honed.study import Candidate, Outcome, Setting, Trial, candidates
+from honed.tune.policy import POLICY
+from honed.tune.question import Question
+from honed.tune.space import Space
+from honed.tune.storage import Study
+
+
+@dataclass(frozen=True, slots=True)
+class TuneProgress:
+    """The trial that is being measured. `left_s` is None without a budget."""
+
+    trial: int
+    stage: str
+    setting: Setting
+    phase: Phase | None
+    left_s: float | None
+    best: Candidate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Callbacks: on each phase, on each ended trial, and (twice a second) while another process
+    measures on this machine."""
+
+    progress: Callable[[TuneProgress], None] = field(default=lambda _: None)
+    trial: Callable[[Trial, Record | None], None] = field(default=lambda _, __: None)
+    waiting: Callable[[], None] = field(default=lambda: None)
+
+
+class StudyContext:
+    """What the search and the confirmation share. Other processes may work on the same study."""
+
+    def __init__(self, study: Study, lab: Lab, listeners: Listeners | None = None) -> None:
+        self.study = study
+        self.lab = lab
+        self.listeners = listeners or Listeners()
+        self._began_s = lab.clock_s()
+        # The part of the budget that earlier processes of this study have used.
+        self._used_s = sum(t.elapsed_s for t in study.trials())
+        self._outcome_before = study.outcome
+
+    @property
+    def question(self) -> Question:
+        return self.study.question
+
+    @property
+    def space(self) -> Space:
+        return self.study.space
+
+    @property
+    def elapsed_s(self) -> float:
+        return self._used_s + self.lab.clock_s() - self._began_s
+
+    @property
+    def left_s(self) -> float:
+        """The rest of the whole budget; infinite without one."""
+        budget_s = self.question.budget_s
+        return math.inf if budget_s is None else budget_s - self.elapsed_s
+
+    def measure(self, case: Case, on_phase: OnPhase) -> Record:
+        """The Record is stored under the study's name."""
+        return self.lab.measure(case, self.study.name, on_phase)
+
+    def outcome_elsewhere(self) -> Outcome | None:
+        """The outcome that another process has stored since this one began."""
+        now = self.study.outcome
+        return None if now == self._outcome_before else now
+
+    def short(self, case: Case, stage: str) -> Case:
+        """The Case of a trial: as long as is useful, unless the user set its length. Memory is
+        measured where the question needs it, and of the default, to be shown beside the best."""
+        memory = case.memory and (self.question.needs_memory or stage == "default")
+        return SEARCH.short(case).replace(memory=memory)
+
+    def process_s(self, setting: Setting) -> float:
+        """The shortest time that a trial of the setting took; exports are made by then."""
+        times_s = [t.elapsed_s for t in self.study.trials() if t.setting == setting and t.ok]
+        return min(times_s, default=POLICY.unknown_process_s)
+
+    def reserve_s(self, trials: Sequence[Trial]) -> float:
+        """The part of the budget that is kept for the confirmation."""
+        budget_s = self.question.budget_s
+        if budget_s is None:
+            return 0.0
+        least_s = POLICY.least_confirmation_share * budget_s
+        most_s = POLICY.most_confirmation_share * budget_s
+        return min(most_s, max(least_s, self.confirmation_s(trials)))
+
+    def search_s(self, trials: Sequence[Trial]) -> float:
+        """The part of the budget that the search may use; infinite without a budget."""
+        budget_s = self.question.budget_s
+        return math.inf if budget_s is None else budget_s - self.reserve_s(trials)
+
+    def confirmation_s(self, trials: Sequence[Trial]) -> float:
+        """The time that the confirmation is expected to take: a race of the finalists, the winner
+        without each of its knobs, the default and the winner."""
+        ranked = candidates(trials)
+        finalists_s = [
+            min(t.elapsed_s for t in c.trials) for c in ranked[: POLICY.finalists] if c.ok
+        ]
+        first_s = trials[0].elapsed_s if trials else POLICY.unknown_process_s
+        sides = 2 + len(ranked[0].setting) if ranked else 2
+        block_s = first_s + sum(finalists_s) + sides * min(finalists_s, default=0.0)
+        return POLICY.proof_blocks * block_s

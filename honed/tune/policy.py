@@ -1,0 +1,131 @@
+"""Every constant of the search and of the confirmation, each with its reason or measurement.
+
+The constants of every experiment (the length of a process, the race, the noise) are in
+`honed.experiment.policy`. `benchmarks/regret.py` and `gain.py` show what a change costs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+
+def _latest_shares() -> Mapping[str, float]:
+    return MappingProxyType({
+        "expert": 0.85,
+        "others": 0.55,
+        "unlikely": 0.6,
+        "halving": 0.7,
+        "sampler": 0.85,
+        "machine_knobs": 0.95,
+    })  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Times are seconds, gains and distances are ratios of costs unless a name says otherwise."""
+
+    # --- What is searched -------------------------------------------------------------------
+
+    # Without budget= and trials=: ten minutes.
+    budget_s: float = 600.0
+    # A larger batch gains little throughput on a CPU and makes every call longer.
+    largest_batch: int = 32
+    # Nothing uses more streams or arenas than twice the cores.
+    per_core: int = 2
+    # Settings that a profile keeps for the next study to begin with.
+    profile_settings: int = 5
+    # Trials of `--again`: the default, the best few of the earlier study, and one or two more.
+    again_trials: int = 8
+
+    # --- One trial --------------------------------------------------------------------------
+
+    # Checking, warming up and measuring take about 30 calls together.
+    trial_calls: int = 30
+    # A call that takes 4 times as long per sequence as the best setting's: no knob repairs this.
+    hopeless: float = 4.0
+    # One trial may take a third of the search: an export may be long, but others need time too.
+    longest_trial_share: float = 1 / 3
+    # Loading and checking are counted with this much beside warming up and measuring.
+    trial_margin_s: float = 2.0
+
+    # --- Stages of the search ---------------------------------------------------------------
+
+    # How far into the search (the share of its time or trials that is used) each stage may begin
+    # a trial. A stage that is done early leaves its share to the later ones.
+    latest_share: Mapping[str, float] = field(default_factory=_latest_shares)
+    # The search goes on with the two best branches (engine and precision).
+    leading_branches: int = 2
+    # A branch is given up after 8 trials of the sampler that gained less than 1 %.
+    patience: int = 8
+    patience_gain: float = 0.99
+    # One trial each tells settings apart that differ by more than 30 %.
+    in_doubt: float = 1.3
+    # A branch that is expected to be 1.7 times slower than the best one waits for the others.
+    weak: float = 1.7
+    # With several objectives: of the first 4 of the front, those within 15 % of the best are
+    # measured a second time, and those within 8 % a third time.
+    front_repeats: int = 4
+    repeat_within: tuple[float, ...] = (1.15, 1.08)
+    # One short trial is enough to believe in a gain of 2 %: processes differ by more than 1 %.
+    knob_gain: float = 0.98
+    # Combinations of the machine's knobs that are tried before this is given up.
+    combinations: int = 3
+
+    # --- The sampler ------------------------------------------------------------------------
+
+    # The experts' settings have been measured: random trials at the start would be waste.
+    sampler_startup: int = 4
+    # Of a larger space, this many points are drawn to find one that nobody has tried.
+    sampler_points: int = 500
+    # A failure counts as twice as slow as the slowest setting that ran (as a logarithm).
+    failure_cost_log: float = math.log(2.0)
+    # PED-ANOVA looks at the best tenth: with fewer than 5 settings there is nothing to look at.
+    importance_settings: int = 5
+
+    # --- Time for the confirmation ----------------------------------------------------------
+
+    # The confirmation is given between a quarter and half of the budget; within these, the time
+    # that its processes are expected to take.
+    least_confirmation_share: float = 0.25
+    most_confirmation_share: float = 0.5
+    # Six blocks are the fewest that give a useful interval.
+    proof_blocks: int = 6
+    # The confirmation's time is estimated for this many candidates.
+    finalists: int = 4
+    # The last record takes this much longer than a trial: all its calls, and the memory pass.
+    whole_record_s: float = 8.0
+    # Importances, and writing the outcome.
+    writing_s: float = 4.0
+    # The time that is assumed for a process of a setting that has not been measured.
+    unknown_process_s: float = 10.0
+
+    # --- Who races --------------------------------------------------------------------------
+
+    # A difference under 1 % is not worth a knob (as a logarithm).
+    same_log: float = math.log(1.01)
+    # Short trials cannot tell 2 % apart: of the settings within it, the simplest enters the race.
+    close: float = 1.02
+    # A setting within 8 % of the winner by one trial each may be the better one.
+    rival: float = 1.08
+    rivals: int = 4
+    # The default's processes take long: it races only if it is within 30 % of the winner.
+    default_near: float = 1.3
+    # The race has 45 % of the confirmation's time; an entrant must fit at least 3 times.
+    race_share: float = 0.45
+    race_blocks: int = 3
+    # The simplest setting within one standard error of the best wins the race (the rule of
+    # Breiman et al. 1984): the first of several that the blocks cannot tell apart is lucky.
+    race_errors: float = 1.0
+
+    # --- The proof --------------------------------------------------------------------------
+
+    # Ten rounds of two blocks give an interval of one or two hundredths.
+    proof_rounds: int = 10
+    # Blocks are begun while there is time for one and a half.
+    least_blocks: float = 1.5
+
+
+POLICY = Policy()

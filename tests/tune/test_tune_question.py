@@ -1,0 +1,158 @@
+"""Words to a Question, and the space that is built for it on this machine."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from landscape import question
+
+from honed.errors import UsageError
+from honed.knob import Span
+from honed.knobs import all_knobs
+from honed.machine import topology
+from honed.machine.spawn import machine_knobs
+from honed.machine.topology import Cpu, Topology
+from honed.measures import MEASURES, parse_limit
+from honed.plain import from_plain, to_plain
+from honed.tune.build_space import build_space
+from honed.tune.question import Question
+from honed.tune.space import Space
+
+TINY = ("model=tiny", "backend=fake")
+
+
+def test_says_what_is_asked() -> None:
+    asked = question(
+        "objective=latency,cost", "price=4.848/h", "limit=latency_p99_ms<=50", "budget=5m"
+    )
+    assert asked.objectives == ("latency", "cost")
+    assert asked.limits == ("latency_p99_ms<=50",)
+    assert (asked.budget_s, asked.price_per_h, asked.trials) == (300.0, 4.848, None)
+    assert from_plain(Question, json.loads(json.dumps(to_plain(asked)))) == asked
+
+
+def test_trials_without_a_budget_take_their_time() -> None:
+    assert question("trials=20").budget_s is None
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("objective=latncy", "latency"),
+        ("objectve=latency", "objective"),
+        ("limit=latency_p98_ms<=5", "latency_p"),
+        ("limit=fast", "latency_p99_ms<=50"),
+        ("sampler=gaussian", "gp"),
+        ("trials=many", "trials=20"),
+        ("budget=soon", "10m"),
+        ("objective=cost", "price="),
+        ("sequence_length=64,128", "one value"),
+        ("backend=torhc", "torch"),
+    ],
+)
+def test_wrong_words_name_the_right_ones(word: str, hint: str) -> None:
+    with pytest.raises(UsageError) as error:
+        question(word)
+    assert hint in error.value.hint
+
+
+def test_a_single_value_is_fixed_and_several_are_left() -> None:
+    asked = question("backend=torch,onnxruntime", "precision=int8", "threads=2", "allocator=null")
+    assert (asked.base.precision, asked.base.threads) == ("int8", 2)
+    space = build_space(asked)
+    assert {b.backend for b in space.branches} == {"torch", "onnxruntime"}
+    assert {b.precision for b in space.branches} == {"int8"}
+    assert not {"threads", "allocator"} & {d.key for d in space.dimensions}
+
+
+def test_a_knob_may_be_restricted_without_naming_its_engine() -> None:
+    space = build_space(question("torch.attention=eager,sdpa"))
+    (attention,) = [d for d in space.dimensions if d.key == "torch.attention"]
+    assert attention.values == ("eager", "sdpa")
+    assert attention.start == "eager"
+    assert space.case(space.default).get("torch.attention") == "eager"
+
+
+def test_every_listed_knob_of_an_engine_is_searched_or_its_absence_explained() -> None:
+    space = build_space(question("backend=torch"))
+    named = {d.key for d in space.dimensions} | {p.what for p in space.pruned}
+    knobs = [k for k in all_knobs().values() if k.owner in ("", "torch")]
+    several = [k for k in knobs if isinstance(k.values, Span) or len(k.values) > 1]
+    left = {k.name for k in several} - named
+    # What is left has one value to be had beside what the machine does unasked.
+    assert all(not k.owner or k.available_value for k in knobs if k.name in left)
+
+
+def test_fakes_are_not_compared_with_engines() -> None:
+    assert "fake" not in {b.backend for b in build_space(question()).branches}
+
+
+def test_instances_and_batches_count_for_throughput_only() -> None:
+    def keys(objective: str) -> set[str]:
+        return {
+            d.key
+            for d in build_space(question(f"objective={objective}", "backend=torch")).dimensions
+        }
+
+    assert "batch_size" in keys("throughput")
+    assert "batch_size" not in keys("latency")
+
+
+def test_what_cannot_run_is_refused_before_it_costs_anything() -> None:
+    space = build_space(question("objective=throughput"))
+    start = space.default
+    assert space.refusal(start) is None
+    many = space.refusal({**start, "instances": 4096, "threads": 1})
+    assert many is not None
+    assert "4096 instances" in many
+    small = Space(space.base, space.branches, space.dimensions, (), 2**30, 2**29)
+    assert "MiB" in (small.refusal({**start, "instances": 2, "oversubscribe": True}) or "MiB")
+    tight = Space(space.base, space.branches, space.dimensions, (), 2**20, 2**29)
+    assert "weights alone" in (tight.refusal(start) or "")
+
+
+def test_a_knob_without_what_it_belongs_to_is_refused() -> None:
+    space = build_space(question("backend=torch,onnxruntime"))
+    alone = {**space.default, "blocktime_ms": 0}
+    assert "openmp=intel or openmp=llvm" in (space.refusal(alone) or "")
+    assert space.refusal({**alone, "openmp": "intel"}) is None
+    own_pool = {"backend": "onnxruntime", "precision": "fp32", "openmp": "intel"}
+    assert "thread pool of its own" in (space.refusal(own_pool) or "")
+    alone_there = build_space(question("backend=onnxruntime"))
+    assert not {"openmp", "omp_wait"} & {d.key for d in alone_there.dimensions}
+    other = {**space.default, "malloc_arenas": 1, "allocator": "mimalloc"}
+    assert "allocator=glibc" in (space.refusal(other) or "")
+    assert space.refusal({**space.default, "malloc_arenas": 1}) is None
+
+
+def test_knobs_that_nothing_here_could_heed_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    paired = Topology(tuple(Cpu(i, i // 2, 0, i // 2) for i in range(4)), {0: 1, 1: 1})
+    plain = Topology((Cpu(0, 0, 0, 0), Cpu(1, 1, 0, 0)), {0: 1})
+    for here, searched in ((paired, {"smt", "numa"}), (plain, set[str]())):
+        monkeypatch.setattr(topology, "read", lambda here=here: here)
+        knobs = machine_knobs()
+        assert {name for name in ("smt", "numa") if not knobs[name].moot()} == searched
+
+
+def test_an_engine_that_is_no_good_start_is_marked_unless_it_is_asked_for() -> None:
+    assert {b.backend for b in build_space(question()).branches if b.unlikely} == {"keras"}
+    assert not any(b.unlikely for b in build_space(question("backend=keras")).branches)
+
+
+def test_a_point_has_one_spelling() -> None:
+    space = build_space(question("objective=throughput"))
+    spelled = space.normal({**space.default, "instances": 1, "openvino.streams": 2})
+    assert spelled == space.default
+
+
+def test_the_space_survives_storage() -> None:
+    space = build_space(question("objective=throughput"))
+    assert from_plain(Space, json.loads(json.dumps(to_plain(space)))) == space
+
+
+def test_limits_and_costs() -> None:
+    assert parse_limit("cosine_min>=0.99").missed_by(0.98) == pytest.approx(0.01 / 0.99)
+    assert parse_limit("latency_p50_ms <= 50").missed_by(50) <= 0
+    assert MEASURES["cost"].cost(2.0) == 2.0
+    assert MEASURES["throughput"].cost(4.0) == 0.25
