@@ -10,17 +10,17 @@ import shutil
 import sys
 import time
 
-from honed.run.sweep import Progress
+from honed.run.sweep import SweepProgress
 
 
 class Line:
-    """Draws `Progress`; plain lines, one per case, where stderr is no terminal."""
+    """Draws `SweepProgress`; plain lines, one per case, where stderr is no terminal."""
 
     def __init__(self) -> None:
         self._live = sys.stderr.isatty()
         self._said = ""
 
-    def __call__(self, at: Progress) -> None:
+    def __call__(self, at: SweepProgress) -> None:
         left = f" · {duration(at.left_s)} left" if at.left_s is not None else ""
         phase_s = duration(time.monotonic() - at.phase_began_s)
         self.show(f"[{at.index}/{at.total}] {at.label}", f"{at.phase} {phase_s}{left}")

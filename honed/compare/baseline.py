@@ -29,7 +29,6 @@ from honed.experiment.draw import Draw, Metric, log_time, value_of
 from honed.machine.facts import machine_facts
 from honed.record import Doubt, Interval, Record
 from honed.run.lab import Lab
-from honed.run.sweep import label
 from honed.statistics import paired
 
 _LEAST_NEW = 5  # processes measured now, however few the file has
@@ -119,7 +118,7 @@ def grouped(records: Sequence[Record], words: Sequence[str]) -> list[Group]:
         cases = change(case, words).cases
         if len(cases) > 1:
             raise UsageError("each Case of the file is measured once", "give single values")
-        groups.append(Group(label(case, varying), cases[0], tuple(old_records)))
+        groups.append(Group(case.label(varying), cases[0], tuple(old_records)))
     return groups
 
 
