@@ -22,8 +22,8 @@ _MODEL = ("model=MiniLM-L6", "backend=onnxruntime", "sequence_length=80", "threa
 _P_LIMIT = 0.05
 
 
-def peers_method(duration_s: float) -> tuple[str, float]:
-    """The verdict of Welch's t test over the calls of one process of each side."""
+def usual_method(duration_s: float) -> tuple[str, float]:
+    """The verdict and the ratio of one process each, by Welch's t test over their calls."""
     words = (*_MODEL, f"duration_s={duration_s}", "memory=false")
     calls = [honed_run(*words)["samples"]["latency_s"][0] for _ in "AB"]
     test = stats.ttest_ind(calls[1], calls[0], equal_var=False)
@@ -36,30 +36,34 @@ def peers_method(duration_s: float) -> tuple[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("comparisons", nargs="?", type=int, default=40)
-    parser.add_argument("--quick", action="store_true", help="two small ones: does it run?")
-    asked = parser.parse_args()
-    count = 2 if asked.quick else asked.comparisons
-    budget = ("--budget", "20s") if asked.quick else ()
-    ours, theirs, seconds = Counter[str](), Counter[str](), []
+    parser.add_argument(
+        "--quick", action="store_true", help="two short comparisons, to see that it runs"
+    )
+    arguments = parser.parse_args()
+    count = 2 if arguments.quick else arguments.comparisons
+    budget = ("--budget", "20s") if arguments.quick else ()
+    verdicts, usual_verdicts, times_s = Counter[str](), Counter[str](), []
     for index in range(count):
-        found = honed_compare(*_MODEL, "A:", "B:", *budget)
-        ours[found["verdict"]] += 1
-        seconds.append(found["elapsed_s"])
-        verdict, ratio = peers_method(1.0 if asked.quick else 5.0)
-        theirs[verdict] += 1
-        value, ci95 = found["ratio"]["value"], found["ratio"]["ci95"]
+        comparison = honed_compare(*_MODEL, "A:", "B:", *budget)
+        verdicts[comparison["verdict"]] += 1
+        times_s.append(comparison["elapsed_s"])
+        usual, ratio = usual_method(1.0 if arguments.quick else 5.0)
+        usual_verdicts[usual] += 1
+        value, ci95 = comparison["ratio"]["value"], comparison["ratio"]["ci95"]
         print(
-            f"{index + 1:3}  honed: {found['verdict']:9} {value:.4f} {_interval(ci95)} "
-            f"{len(found['trials']):3} trials {found['elapsed_s']:4.0f} s"
-            f"   peers' method: {verdict} {ratio:.4f}",
+            f"{index + 1:3}  honed: {comparison['verdict']:9} {value:.4f} {_interval(ci95)} "
+            f"{len(comparison['trials']):3} trials {comparison['elapsed_s']:4.0f} s"
+            f"   usual method: {usual} {ratio:.4f}",
             flush=True,
         )
-    alarms = ours["faster"] + ours["slower"]
-    peers_alarms = theirs["faster"] + theirs["slower"]
-    print(f"honed compare: {alarms} of {count} false alarms; {dict(ours)}")
-    print(f"one process each, t test over calls: {peers_alarms} of {count}; {dict(theirs)}")
-    print(f"honed took {sum(seconds) / count:.0f} s per comparison")
-    sys.exit(0 if asked.quick or alarms <= 0.05 * count else 1)
+    alarms = verdicts["faster"] + verdicts["slower"]
+    usual_alarms = usual_verdicts["faster"] + usual_verdicts["slower"]
+    print(f"honed compare: {alarms} of {count} false alarms; {dict(verdicts)}")
+    print(
+        f"one process each, t test over calls: {usual_alarms} of {count}; {dict(usual_verdicts)}"
+    )
+    print(f"honed took {sum(times_s) / count:.0f} s per comparison")
+    sys.exit(0 if arguments.quick or alarms <= 0.05 * count else 1)
 
 
 def _interval(ci95: list[float] | None) -> str:

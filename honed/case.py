@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any, cast
 
-from honed import length_spec as words
+from honed import length_spec
 from honed.errors import UsageError, did_you_mean
 from honed.knob import Value
 
@@ -97,8 +98,8 @@ class Case:
             object.__setattr__(self, "lengths", self._distribution(self.lengths))
 
     def _distribution(self, text: str) -> str:
-        """`text` in the one spelling that all its spellings share."""
-        asked = words.parse(text)
+        """`text` in its canonical spelling, so that equal distributions give equal Cases."""
+        asked = length_spec.parse(text)
         if self.inputs is not None:
             raise UsageError(
                 f"lengths={asked} and inputs={self.inputs} both say how long sequences are",
@@ -133,14 +134,22 @@ class Case:
     @property
     def id(self) -> str:
         """The same for the same Case on any machine, and in versions that add settings."""
-        set_here = {k: v for k, v in self.to_json().items() if _DEFAULTS.get(k) != v}
-        return hashlib.sha256(json.dumps(set_here, sort_keys=True).encode()).hexdigest()[:12]
+        changed = {k: v for k, v in self.to_json().items() if _DEFAULTS.get(k) != v}
+        return hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:12]
 
     def get(self, key: str) -> Value | None:
         """The value of a field or knob by the key a user types."""
         if key in CORE_KEYS:
             return cast("Value | None", getattr(self, key))
         return self.knobs.get(key)
+
+    def label(self, varying: Sequence[str] = ()) -> str:
+        """A name for people: `bert-base-uncased torch int8 1x128`, then other `varying` keys."""
+        lengths = PurePath(self.lengths).name if self.lengths else self.sequence_length
+        named = {"model", "backend", "precision", "batch_size", "sequence_length", "lengths"}
+        others = [f"{k}={v}" for k in varying if k not in named and (v := self.get(k)) is not None]
+        shape = f"{self.batch_size}x{lengths}"
+        return " ".join([PurePath(self.model).name, self.backend, self.precision, shape, *others])
 
     def replace(self, **changes: Any) -> Case:
         """A copy with other values; `knobs` given here are merged into the present ones."""

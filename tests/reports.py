@@ -5,11 +5,12 @@ from __future__ import annotations
 from records import failed_record, make_record
 
 from honed.record import Doubt, Error, Interval, Record
-from honed.report.study import Gained, Goal, Side, StudyFacts, Tried
+from honed.study import Axis, Earned, Goal, Outcome, Pooled, Setting, StudyFacts, Trial
 
 SLOWNESS = {"torch": 1.0, "onnxruntime": 0.8, "openvino": 0.6}
 PRECISIONS = {"fp32": 1.0, "bf16": 0.55, "int8": 0.3}
 BATCHES = (1, 4, 16)
+STUDY, LIMIT = "bert-throughput-latency-1f", "latency_p50_ms<=700"
 DIVERGED = Error("diverged", "cosine 0.812 to torch fp32 is under 0.97", "precision=bf16")
 UNPROVEN = Error("unproven", "threads: asked 4, the engine says 8", "unset OMP_NUM_THREADS")
 
@@ -59,39 +60,58 @@ def record(case, p50_s, **fields) -> Record:
 
 
 def study(records: list[Record]) -> StudyFacts:
-    """A study for both rates whose trials are these records; the last is out of memory."""
+    """A study for throughput and latency whose trials are these records."""
     axes = {
-        "backend": tuple(SLOWNESS), "precision": tuple(PRECISIONS), "batch_size": BATCHES,
-        "threads": (None, 1, 2, 4), "instances": (1, 2, 4), "torch.mode": (None, "compile"),
-    }  # fmt: skip
+        "backend": Axis("backend", tuple(SLOWNESS)),
+        "precision": Axis("precision", tuple(PRECISIONS)),
+        "batch_size": Axis("batch_size", BATCHES, 1),
+        "threads": Axis("threads", (None, 1, 2, 4)),
+        "instances": Axis("instances", (1, 2, 4), 1),
+        "torch.mode": Axis("torch.mode", (None, "compile"), None, "torch"),
+    }
     trials = []
     for number, own in enumerate(records):
-        point = {k: own.case.get(k) for k in axes if k != "torch.mode"}
-        if own.case["backend"] == "torch":
-            point["torch.mode"] = own.case.get("torch.mode")
-        set_ = {k: v for k, v in point.items() if v is not None}
-        metrics = own.metrics if own.ok else None
-        values = (metrics.throughput_per_s.value, metrics.latency_s.p50 * 1e3) if metrics else ()
-        trials.append(Tried(
-            number, "default" if number == 0 else ("expert", "sampler")[number % 2],
-            " ".join(f"{k}={v}" for k, v in set_.items()), point, own.status, values,
-            bool(values) and values[1] <= 700, own.id, own.error.message if own.error else "",
+        values = costs = ()
+        if own.ok:
+            rate, latency_s = own.metrics.throughput_per_s.value, own.metrics.latency_s.p50
+            values, costs = (rate, latency_s * 1e3), (1 / rate, latency_s * 1e3)
+        trials.append(Trial(
+            number,
+            "default" if number == 0 else ("expert", "sampler")[number % 2],
+            Setting({key: own.case.get(key) for key in axes}),
+            own.status,
+            own.id,
+            values,
+            costs,
+            {LIMIT: values[1] / 700 - 1} if values else {},
+            message=own.error.message if own.error else "",
         ))  # fmt: skip
     best = max((t for t in trials if t.feasible), key=lambda t: t.values[0])
+    outcome = Outcome(
+        STUDY,
+        "budget",
+        point=best.setting,
+        gain=Interval(4.81, (4.62, 5.01)),
+        default_pooled=pooled(trials[0].record),
+        best_pooled=pooled(best.record),
+        earned=(
+            Earned("precision", "int8", Interval(3.2, (3.1, 3.3)), True),
+            Earned("threads", 2, Interval(1.01, (0.97, 1.05)), False),
+            Earned("batch_size", 4, Interval(None), True, "no time was left"),
+        ),
+    )
     return StudyFacts(
-        "bert-throughput-latency-1f",
+        STUDY,
         (Goal("throughput", "sequences/s", "more"), Goal("latency", "ms", "less")),
         tuple(trials),
         axes,
-        "6.4 → 31 sequences/s, 4.81x (4.62 to 5.01)",
-        ("latency_p50_ms<=700",),
+        trials[0].setting,
+        (LIMIT,),
         {"precision": 0.61, "backend": 0.24, "batch_size": 0.15},
-        Side(trials[0].setting, (trials[0].record,)),
-        Side(best.setting, (best.record,)),
-        Interval(4.81, (4.62, 5.01)),
-        (
-            Gained("precision=int8", Interval(3.2, (3.1, 3.3)), True),
-            Gained("threads=2", Interval(1.01, (0.97, 1.05)), False),
-            Gained("batch_size=4", Interval(None), True, "no time was left"),
-        ),
+        outcome,
+        "6.4 → 31 sequences/s, 4.81x (4.62 to 5.01)",
     )
+
+
+def pooled(record: str) -> Pooled:
+    return Pooled(None, None, None, None, None, (record,))

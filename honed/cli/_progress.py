@@ -10,7 +10,7 @@ import shutil
 import sys
 import time
 
-from honed.run.sweep import Progress
+from honed.run.sweep import SweepProgress
 
 
 class Line:
@@ -20,7 +20,7 @@ class Line:
         self._live = sys.stderr.isatty()
         self._heading = ""
 
-    def __call__(self, at: Progress) -> None:
+    def __call__(self, at: SweepProgress) -> None:
         left = f" · {duration(at.left_s)} left" if at.left_s is not None else ""
         phase_s = duration(time.monotonic() - at.phase_began_s)
         self.show(f"[{at.index}/{at.total}] {at.label}", f"{at.phase} {phase_s}{left}")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from honed.cli._progress import Line
-    from honed.compare.outcome import Comparison, Side
+    from honed.compare.outcome import ComparedSide, Comparison
     from honed.compare.session import CompareOptions, CompareProgress
     from honed.run.lab import LocalLab
     from honed.show.cost import Cost
@@ -78,15 +78,15 @@ def compare(
     )
     try:
         with open_store(store) as opened:
-            found = _compared(words or [], baseline, options, LocalLab(opened))
+            comparison = _compared(words or [], baseline, options, LocalLab(opened))
     finally:
         line.clear()
     if as_json:
-        print(json.dumps(_with_costs(found, costs, store), allow_nan=False))
+        print(json.dumps(_with_costs(comparison, costs, store), allow_nan=False))
     else:
-        _print(found)
-        _print_costs(found, costs, store)
-    raise typer.Exit(_exit_code(found))
+        _print(comparison)
+        _print_costs(comparison, costs, store)
+    raise typer.Exit(_exit_code(comparison))
 
 
 def _compared(
@@ -107,27 +107,27 @@ def _compared(
     return session.compare(sides, options, lab)
 
 
-def _with_costs(found: Comparison, costs: Costs, store: str | None) -> dict[str, Any]:
+def _with_costs(comparison: Comparison, costs: Costs, store: str | None) -> dict[str, Any]:
     """The comparison as JSON; with prices each side has a cost."""
-    plain = found.to_json()
-    for side, cost in zip(plain["sides"], _costs(found, costs, store), strict=bool(costs)):
+    plain = comparison.to_json()
+    for side, cost in zip(plain["sides"], _costs(comparison, costs, store), strict=bool(costs)):
         side["cost"] = None if cost is None else cost.to_json()
     return plain
 
 
-def _print_costs(found: Comparison, costs: Costs, store: str | None) -> None:
+def _print_costs(comparison: Comparison, costs: Costs, store: str | None) -> None:
     from honed.show.cost import ASSUMPTION
     from honed.show.cost_table import amount
 
-    costs_of_sides = _costs(found, costs, store)
-    for side, cost in zip(found.sides, costs_of_sides, strict=bool(costs)):
+    costs_of_sides = _costs(comparison, costs, store)
+    for side, cost in zip(comparison.sides, costs_of_sides, strict=bool(costs)):
         shown = "no price fits, or no throughput" if cost is None else amount(cost)
         print(f"{side.label}: {shown} per million sequences (median over processes)")
     if known := [cost for cost in costs_of_sides if cost is not None]:
         print(f"{ASSUMPTION} ({known[0].price})")
 
 
-def _costs(found: Comparison, costs: Costs, store: str | None) -> list[Cost | None]:
+def _costs(comparison: Comparison, costs: Costs, store: str | None) -> list[Cost | None]:
     """The cost of each side, from the stored records of its trials; empty without prices."""
     if not costs:
         return []
@@ -137,7 +137,7 @@ def _costs(found: Comparison, costs: Costs, store: str | None) -> list[Cost | No
 
     costs_of_sides = []
     with open_store(store) as opened:
-        for side in found.sides:
+        for side in comparison.sides:
             records = []
             for id in side.records:
                 with contextlib.suppress(StoreError):  # the records of a baseline are in no store
@@ -146,11 +146,12 @@ def _costs(found: Comparison, costs: Costs, store: str | None) -> list[Cost | No
     return costs_of_sides
 
 
-def _exit_code(found: Comparison) -> int:
-    if found.ended == "interrupted":
+def _exit_code(comparison: Comparison) -> int:
+    if comparison.ended == "interrupted":
         return 130
-    verdicts = [c.verdict for c in found.contrasts]
-    if found.failure is not None or (found.slower_than is not None and "slower" in verdicts):
+    verdicts = [c.verdict for c in comparison.contrasts]
+    failed_gate = comparison.slower_than is not None and "slower" in verdicts
+    if comparison.failure is not None or failed_gate:
         return 1
     return UNDECIDED if "undecided" in verdicts or not verdicts else 0
 
@@ -166,7 +167,7 @@ def _draw(line: Line, progress: CompareProgress) -> None:
     line.show(head, f"{progress.trial}: {progress.side} {phase} · {left}")
 
 
-def _print(found: Comparison) -> None:
+def _print(comparison: Comparison) -> None:
     """The verdicts, a row per side, and the doubts."""
     from rich.console import Console
     from rich.text import Text
@@ -174,48 +175,50 @@ def _print(found: Comparison) -> None:
     from honed.compare.say import sentence
 
     console = Console()
-    if found.failure is not None:
-        failure = found.failure
+    if comparison.failure is not None:
+        failure = comparison.failure
         why = f"a trial of {failure.side} is {failure.status}: {failure.message}"
         print(f"no verdict: {why}", file=sys.stderr)
         if failure.hint:
             print(f"  try: {failure.hint}", file=sys.stderr)
-    for contrast in found.contrasts:
-        console.print(Text(sentence(contrast, found), "bold"))
+    for contrast in comparison.contrasts:
+        console.print(Text(sentence(contrast, comparison), "bold"))
     console.print()
-    console.print(_table(found))
-    for doubt in found.doubts:
+    console.print(_table(comparison))
+    for doubt in comparison.doubts:
         console.print(Text(f"doubt: {doubt.message}", "yellow"))
-    counted = sum(t.counted for t in found.trials)
-    note = f"{counted} trials in {found.elapsed_s:.0f} s; records: honed list sweep={found.sweep}"
-    console.print(Text(note, "dim"))
+    counted = sum(t.counted for t in comparison.trials)
+    trials = f"{counted} trials in {comparison.elapsed_s:.0f} s"
+    console.print(Text(f"{trials}; records: honed list sweep={comparison.sweep}", "dim"))
 
 
-def _table(found: Comparison) -> Table:
+def _table(comparison: Comparison) -> Table:
     from rich import box
     from rich.table import Table
 
     from honed.show.numbers import NONE
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    unit = UNITS[MEASURES[found.metric].unit]
+    unit = UNITS[MEASURES[comparison.metric].unit]
     table.add_column("side", overflow="fold")
-    if has_settings := any(side.differs for side in found.sides):
+    if has_settings := any(side.differs for side in comparison.sides):
         table.add_column("settings", overflow="fold", min_width=20)
     for header in (f"median\n{unit.shown}", "ratio\n(95 % interval)", "trials", "cosine"):
         table.add_column(header, justify="right", no_wrap=True)
-    for side in found.sides:
+    for side in comparison.sides:
         cosine = NONE if side.cosine_min is None else f"{side.cosine_min:.5f}"
         median = NONE if side.median is None else f"{side.median * unit.factor:,.4g}"
         settings = (_settings(side.differs),) if has_settings else ()
-        table.add_row(side.label, *settings, median, _ratio(found, side), str(side.trials), cosine)
+        table.add_row(
+            side.label, *settings, median, _ratio(comparison, side), str(side.trials), cosine
+        )
     return table
 
 
-def _ratio(found: Comparison, side: Side) -> str:
+def _ratio(comparison: Comparison, side: ComparedSide) -> str:
     from honed.show.numbers import NONE
 
-    for contrast in found.contrasts:
+    for contrast in comparison.contrasts:
         value, limits = contrast.ratio.value, contrast.ratio.ci95
         if contrast.side == side.label and value is not None:
             return f"{value:.3f}" + (f" ({limits[0]:.3f} to {limits[1]:.3f})" if limits else "")

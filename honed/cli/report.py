@@ -11,7 +11,7 @@ import typer
 from honed.cli._costs import Costs, LimitOption, PriceOption
 
 if TYPE_CHECKING:
-    from honed.report.study import StudyFacts
+    from honed.study import StudyFacts
 
 ORDER = 7
 
@@ -50,12 +50,12 @@ def report(
 
     costs = Costs(price, limits)
     conditions = [*(words or []), *([where] if where else [])]
-    drawn = _study(study, sweep, store)
-    if drawn is not None:
-        conditions.append(f"sweep={drawn.name}")
-    records = select(store, conditions, sweep, drawn.compared if drawn else ())
+    facts = _study(study, sweep, store)
+    if facts is not None:
+        conditions.append(f"sweep={facts.name}")
+    records = select(store, conditions, sweep, facts.compared if facts else ())
     extra = costs.on_page(records)
-    for path in make(records, out, png, study=drawn, extra=extra):
+    for path in make(records, out, png, study=facts, extra=extra):
         print(path)
     if markdown is not None:
         print(write_markdown(records, markdown, extra))
@@ -68,8 +68,8 @@ def _study(name: str | None, sweep: str | None, store: str | None) -> StudyFacts
     if name is None:
         return None
     from honed.errors import UsageError
-    from honed.tune.drawing import stored
+    from honed.tune.api import stored_facts
 
     if sweep is not None:
-        raise UsageError("a study's records are a sweep of their own", "--study or --sweep")
-    return stored(name, store)
+        raise UsageError("a study already selects one sweep", "type --study or --sweep")
+    return stored_facts(name, store)

@@ -52,7 +52,7 @@ def scale(
     show("")
     out.mkdir(parents=True, exist_ok=True)
     for finding in scaling.findings:
-        picture = draw(asdict(finding), out / f"{finding.section}.png")
+        picture = draw(finding, out / f"{finding.section}.png")
         if as_json:
             print(json.dumps(asdict(finding) | {"picture": str(picture)}))
         else:

@@ -19,17 +19,16 @@ from typing import Any
 import numpy as np
 
 from honed.case import Case
-from honed.compare.outcome import Comparison, Contrast, Ended, Metric, Side, contrast
+from honed.compare.outcome import ComparedSide, Comparison, Contrast, Ended, contrast
 from honed.compare.say import interval
 from honed.compare.session import CompareOptions, Session
 from honed.compare.settings import differing
 from honed.compose import change
 from honed.errors import UsageError
-from honed.experiment.draw import Draw, log_time, value_of
+from honed.experiment.draw import Draw, Metric, log_time, value_of
 from honed.machine.facts import machine_facts
 from honed.record import Doubt, Interval, Record
 from honed.run.lab import Lab
-from honed.run.sweep import label
 from honed.statistics import paired
 
 _LEAST_NEW = 5  # processes measured now, however few the file has
@@ -77,12 +76,11 @@ def compare_with(
     new_logs = {g.label: [d.log_time for d in session.blocks.draws(g.label)] for g in groups}
     contrasts = tuple(_contrast(g, new_logs[g.label], len(groups), options) for g in groups)
     session.judged = lambda: contrasts
-    found = session.comparison(ended)
-    pairs = zip(groups, found.sides, strict=True)
+    comparison = session.comparison(ended)
+    pairs = zip(groups, comparison.sides, strict=True)
     sides = tuple(side for g, now in pairs for side in _sides(g, now, options.metric))
-    return dataclasses.replace(
-        found, sides=sides, doubts=(*_doubts(records, left_out), *found.doubts)
-    )
+    doubts = (*_doubts(records, left_out), *comparison.doubts)
+    return dataclasses.replace(comparison, sides=sides, doubts=doubts)
 
 
 def read(path: Path) -> tuple[list[Record], int]:
@@ -120,7 +118,7 @@ def grouped(records: Sequence[Record], words: Sequence[str]) -> list[Group]:
         cases = change(case, words).cases
         if len(cases) > 1:
             raise UsageError("each Case of the file is measured once", "give single values")
-        groups.append(Group(label(case, varying), cases[0], tuple(old_records)))
+        groups.append(Group(case.label(varying), cases[0], tuple(old_records)))
     return groups
 
 
@@ -175,22 +173,22 @@ def _contrast(
     old_logs = [log_time(v, options.metric) for v in group.old_values(options.metric)]
     estimate = paired.old_and_new(old_logs, new_logs, paired.ALPHA / cases)
     judgement = paired.Judgement(options.question.answer(estimate), estimate)
-    found = contrast(names, judgement, options.metric, math.inf)
-    if found.verdict != "undecided":
-        return found
+    result = contrast(names, judgement, options.metric, math.inf)
+    if result.verdict != "undecided":
+        return result
     counts = f"{len(old_logs)} processes then and {len(new_logs)} now"
     advice = "more records of it in the file would narrow it"
-    reason = f"{interval(found.ratio)} from {counts}: {advice}"
-    return dataclasses.replace(found, reason=reason)
+    reason = f"{interval(result.ratio)} from {counts}: {advice}"
+    return dataclasses.replace(result, reason=reason)
 
 
-def _sides(group: Group, now: Side, metric: Metric) -> tuple[Side, Side]:
+def _sides(group: Group, now: ComparedSide, metric: Metric) -> tuple[ComparedSide, ComparedSide]:
     """Two sides of a Case, then and now, each with the keys in which it differs from the other."""
     old_case = group.records[0].to_case()
     differs = differing({"then": old_case, "now": group.case})
     values = group.old_values(metric)
     cosines = [r.fidelity.cosine_min for r in group.records if r.fidelity is not None]
-    then = Side(
+    then = ComparedSide(
         label=f"{group.label} (baseline)",
         case=old_case.to_json(),
         differs=differs["then"],

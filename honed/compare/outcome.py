@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from honed.experiment.draw import Failure as Failure
-from honed.experiment.draw import Metric as Metric
-from honed.experiment.draw import log_time as log_time
+from honed.experiment.draw import Failure, Metric
 from honed.measures import MEASURES
 from honed.record import Doubt, Interval
 from honed.statistics.paired import Estimate, Judgement, Kind
@@ -19,7 +17,7 @@ Ended = Literal["decided", "budget", "failed", "interrupted"]
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class ComparedTrial:
     """One process. `value` is its median latency in seconds, or its sequences per second.
 
     `counted` is false for a process that had to export its model first. `sentinel_s` is what the
@@ -36,7 +34,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ComparedSide:
     """One setting: the keys in which it differs from the others, and its trials together.
     `median` is over processes."""
 
@@ -76,9 +74,9 @@ class Comparison:
     slower_than: float | None
     budget_s: float
     ended: Ended
-    sides: tuple[Side, ...]
+    sides: tuple[ComparedSide, ...]
     contrasts: tuple[Contrast, ...]
-    trials: tuple[Trial, ...]
+    trials: tuple[ComparedTrial, ...]
     elapsed_s: float
     seed: int = 0
     failure: Failure | None = None

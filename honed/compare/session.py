@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 
 from honed.case import Case
 from honed.compare.outcome import (
+    ComparedSide,
+    ComparedTrial,
     Comparison,
     Contrast,
     Ended,
-    Metric,
-    Side,
-    Trial,
     contrast,
     log_limit,
 )
@@ -22,7 +21,7 @@ from honed.compare.settings import differing
 from honed.errors import UsageError, did_you_mean
 from honed.experiment import sentinel
 from honed.experiment.blocks import PairedBlocks
-from honed.experiment.draw import Experiment, Failure, TrialFailed
+from honed.experiment.draw import Experiment, Failure, Metric, TrialFailed
 from honed.experiment.policy import COMPARE
 from honed.experiment.turns import Terms, UntilDecided, end_all, take_turns
 from honed.measures import COMPARED
@@ -196,7 +195,9 @@ class Session:
             sides=tuple(self._side(label, differs[label]) for label in self.cases),
             contrasts=() if failure is not None else self.judged(),
             trials=tuple(
-                Trial(p.side, p.block, p.record.id, p.record.status, p.value, reading_s, p.counted)
+                ComparedTrial(
+                    p.side, p.block, p.record.id, p.record.status, p.value, reading_s, p.counted
+                )
                 for p, reading_s in processes
             ),
             elapsed_s=self.elapsed_s,
@@ -205,9 +206,9 @@ class Session:
             doubts=(*self._drift(), *self._record_doubts()),
         )
 
-    def _side(self, label: str, differs: Mapping[str, str]) -> Side:
+    def _side(self, label: str, differs: Mapping[str, str]) -> ComparedSide:
         pooled = self.blocks.pooled(label)
-        return Side(
+        return ComparedSide(
             label=label,
             case=self.cases[label].to_json(),
             differs=differs,

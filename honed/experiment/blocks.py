@@ -7,8 +7,7 @@ confidence sequence stays valid however often we look at it.
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -18,16 +17,7 @@ from honed.case import Case
 from honed.experiment.draw import Draw, Failure, Metric
 from honed.experiment.policy import COMPARE, Policy
 from honed.record import Interval
-from honed.statistics.paired import (
-    Estimate,
-    Judgement,
-    Question,
-    judge,
-    median_error,
-    planned,
-    process_noise,
-    sequence,
-)
+from honed.statistics.paired import Estimate, median_error, planned, process_noise, sequence
 
 Block = Mapping[str, Draw]
 
@@ -136,71 +126,3 @@ def speedup(slowdown: Estimate) -> Interval:
         return Interval(math.exp(-slowdown.log))
     limits = (math.exp(-slowdown.high), math.exp(-slowdown.low))
     return Interval(math.exp(-slowdown.log), limits)
-
-
-# The design that `honed compare` still uses; `honed.experiment.turns` replaces it.
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The sides, the first of which the others are held against; what is asked of them."""
-
-    sides: tuple[str, ...]
-    question: Question
-    seed: int
-
-
-@dataclass(slots=True)
-class Standing:
-    """What is known so far. `values[side][block]` is the log of one process's time per call."""
-
-    values: dict[str, list[float]]
-    judgements: dict[str, Judgement] = field(default_factory=dict)
-
-    @property
-    def decided(self) -> bool:
-        kinds = [j.kind for j in self.judgements.values()]
-        return bool(kinds) and "undecided" not in kinds
-
-    @property
-    def trials(self) -> int:
-        return sum(map(len, self.values.values()))
-
-
-DrawSide = Callable[[str, int], float]  # (side, block) -> log of the time per call
-
-
-def run(plan: Plan, draw: DrawSide, go_on: Callable[[Standing], bool]) -> Standing:
-    """Draw in rounds of two blocks, and look after each, until all is decided or `go_on` says no.
-
-    `go_on` sees the standing before the first round and after every one. A side that is decided
-    is measured no more. Whatever `draw` raises ends it.
-    """
-    first = plan.sides[0]
-    standing = Standing({side: [] for side in plan.sides})
-    rng = random.Random(plan.seed)
-    while go_on(standing) and not standing.decided:
-        settled = {s: j for s, j in standing.judgements.items() if j.kind != "undecided"}
-        active = [side for side in plan.sides if side not in settled]
-        drawn = len(standing.values[first])
-        for block, order in enumerate(mirrored(active, rng), drawn):
-            for side in order:
-                standing.values[side].append(draw(side, block))
-        standing.judgements = judge(differences(standing.values, first), plan.question, settled)
-    return standing
-
-
-def mirrored(sides: Sequence[str], rng: random.Random) -> tuple[list[str], list[str]]:
-    """A random order and its mirror image: each side is as early as it is late, so that a trend
-    of the machine cancels, and no rhythm of it can favour a side."""
-    order = rng.sample(list(sides), len(sides))
-    return order, order[::-1]
-
-
-def differences(values: Mapping[str, Sequence[float]], first: str) -> dict[str, list[float]]:
-    """Each other side's blocks against the first one's; a side that ended early has fewer."""
-    return {
-        side: [mine - base for mine, base in zip(own, values[first], strict=False)]
-        for side, own in values.items()
-        if side != first
-    }

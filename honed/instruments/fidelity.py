@@ -1,4 +1,4 @@
-"""Are the outputs still the model's? Compared with an fp32 reference on the same inputs."""
+"""Compare outputs with an fp32 reference on the same inputs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Mask = npt.NDArray[np.bool_]
 # One rounding errs by up to 2^-9 (bf16) or 2^-12 (fp16) of the value; a hundred of them on the way
 # through a dozen layers add up to about 1 % and 0.15 %, several times that in the worst token.
 # fp32 engines differ by the order of their sums and by how they approximate GELU and tanh.
-# int8 and int4 keep 256 and 16 levels: errors of a tenth and of a few tenths are their nature.
+# int8 and int4 keep 256 and 16 levels: errors of a tenth and of a few tenths are normal.
 TOLERANCES: Mapping[str, float] = {
     "fp32": 0.9999,
     "fp16": 0.999,
@@ -32,12 +32,12 @@ TOLERANCES: Mapping[str, float] = {
 # A cosine cannot see the scale, so the largest difference is bounded too: by this many times the
 # relative error that the cosine allows, of the reference's largest value.
 _DIFF_OVER_ERROR = 2.0
-_NARROW = 16  # a vector of fewer numbers has hardly a direction: it is joined with its neighbours
+_NARROW = 16  # vectors of fewer numbers have hardly a direction; they are joined to one
 _SPANS = ("start_logits", "end_logits")  # [batch, length]: the answer's ends, one score per token
 
 
 class DivergedError(HonedError):
-    """Outputs that cannot even be compared."""
+    """Outputs that cannot be compared: a name is missing or a shape differs."""
 
     status = "diverged"
 
@@ -47,9 +47,9 @@ def compare(
     outputs: Mapping[str, Any],
     precision: str,
     mask: Any = None,
-    against: str = "torch fp32",
+    against: str = "fp32",
 ) -> Fidelity:
-    """The worst row of all outputs. DivergedError when names or shapes differ.
+    """How far the worst row of all outputs is off. DivergedError when names or shapes differ.
 
     `mask` [batch, length] says which tokens are real (1); `against` names the reference.
     A value that is not finite gives cosine 0 and no difference (JSON has no NaN).
@@ -143,7 +143,7 @@ def _as_float(values: Any) -> Floats:
 
 
 def _least_cosine(truth: Floats, got: Floats) -> float:
-    """Over rows; narrow rows as one vector. Two zero vectors agree, one zero vector does not."""
+    """The least cosine of any row. Two zero vectors agree; a zero vector and another do not."""
     if truth.size == 0:
         return 1.0
     if truth.shape[1] < _NARROW:

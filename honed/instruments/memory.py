@@ -2,7 +2,7 @@
 
 The kernel batches these counters per cpu, so that a reading may be off by up to a batch (32 pages
 or more) times the cpus: about 1 MiB on a small machine.
-`ru_maxrss` is not used: a child inherits its parent's through exec, and it cannot be reset.
+`ru_maxrss` is not used: a child inherits it from its parent through exec, and it has no reset.
 """
 
 from __future__ import annotations
@@ -29,35 +29,35 @@ class Resident:
 
 
 def reset_peak() -> None:
-    """Make the high-water mark what is resident now; OSError where /proc may not be written."""
+    """Set the peak to what is resident now; OSError where /proc may not be written."""
     (_SELF / "clear_refs").write_text("5")  # 5 resets VmHWM and touches nothing else: man proc
 
 
 def status() -> Resident:
-    """What /proc/self/status says now."""
-    found = dict.fromkeys(_FIELDS, 0)
+    """The counters of /proc/self/status, now."""
+    sizes = dict.fromkeys(_FIELDS, 0)
     for line in (_SELF / "status").read_text().splitlines():
         name, _, value = line.partition(":")
-        if name in found:
-            found[name] = int(value.split()[0]) * 1024
-    return Resident(*(found[name] for name in _FIELDS))
+        if name in sizes:
+            sizes[name] = int(value.split()[0]) * 1024
+    return Resident(*(sizes[name] for name in _FIELDS))
 
 
 def pss_bytes(pid: int | None = None) -> int | None:
-    """Resident bytes, a page shared by n processes counting 1/n to each; None if not readable."""
+    """Resident bytes, where a page that n processes share counts 1/n; None if not readable."""
     path = Path("/proc") / str(os.getpid() if pid is None else pid) / "smaps_rollup"
     try:
         lines = path.read_text().splitlines()
     except OSError:  # gone, or another user's
         return None
-    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")]
-    return found[0] if found else None
+    sizes = [int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")]
+    return sizes[0] if sizes else None
 
 
 class ResidentPeak:
-    """The most that was resident while the block ran; read after it.
+    """The most memory that was resident while the block ran; read it after the block.
 
-    The kernel keeps one high-water mark, of the total; the kinds are worked out from it. At the
+    The kernel keeps one high-water mark, of the total; the kinds are computed from it. At the
     moment of the peak no more than `file_bytes` and `shmem_bytes` of it can have been file and
     shared pages, so the rest was anonymous. That is exact as long as file pages do not shrink
     within the block (a file that is mapped, read and unmapped inside it would pass for

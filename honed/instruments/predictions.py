@@ -1,6 +1,6 @@
-"""What a model answers, sequence by sequence: outputs reduced to what its accuracy depends on.
+"""Reduce outputs to the answers that accuracy depends on: a label, a score or a vector.
 
-The worker does this: numpy alone, a batch at a time, so that a vocabulary's logits are never kept.
+This happens in the worker, batch by batch, so that the logits of a vocabulary are never kept.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ Items = Sequence[tuple[int, int]]
 
 
 def answers(outputs: Mapping[str, Any], mask: Any) -> list[Answer]:
-    """One for each sequence of the batch, without what its padding gave.
+    """The answer of each sequence of the batch, without its padding.
 
     embedding [hidden] and last_hidden_state [length, hidden] stay; logits become the choice, one
     or one per token, or stay the score where there is one only; spans become their two ends.
     """
     real = np.asarray(mask).astype(bool)
-    found: list[list[Answer]] = []
+    by_output: list[list[Answer]] = []
     for name in sorted(outputs, reverse=True):  # start_logits before end_logits
         array = np.asarray(outputs[name])
-        found.append([_answer(name, row, real[index]) for index, row in enumerate(array)])
-    return [np.concatenate([np.atleast_1d(p) for p in parts], axis=0) for parts in zip(*found)]  # noqa: B905
+        by_output.append([_answer(name, row, real[index]) for index, row in enumerate(array)])
+    return [np.concatenate([np.atleast_1d(p) for p in parts], axis=0) for parts in zip(*by_output)]  # noqa: B905
 
 
 def _answer(name: str, row: Answer, real: npt.NDArray[np.bool_]) -> Answer:
@@ -44,31 +44,31 @@ _LOST = np.array([np.nan], np.float32)
 
 
 def _choice(scores: Answer) -> Answer:
-    """The winner; not a number where the scores hold one that is not."""
+    """The place of the highest score; NaN if a score is NaN or infinite."""
     if np.isnan(scores).any() or np.isposinf(scores).any():
         return _LOST
     return np.atleast_1d(scores.argmax(axis=-1))
 
 
-def finite(found: Sequence[Answer]) -> bool:
-    return all(bool(np.isfinite(answer).all()) for answer in found)
+def finite(answers: Sequence[Answer]) -> bool:
+    return all(bool(np.isfinite(answer).all()) for answer in answers)
 
 
-def choices_at(found: Sequence[Answer], items: Items) -> list[float]:
-    """The label of a sequence, or of a word by the place of its token."""
-    return [float(found[sequence][place]) for sequence, place in items]
+def choices_at(answers: Sequence[Answer], items: Items) -> list[float]:
+    """The label of each item: a sequence and a place in it, which for words is their token."""
+    return [float(answers[sequence][place]) for sequence, place in items]
 
 
-def similarities(found: Sequence[Answer], items: Items) -> list[float]:
-    """The cosine of two sequences' vectors."""
-    units = np.stack([_unit(answer) for answer in found])
+def similarities(answers: Sequence[Answer], items: Items) -> list[float]:
+    """The cosine between the vectors of each pair of sequences."""
+    units = np.stack([_unit(answer) for answer in answers])
     first, second = (np.array([item[side] for item in items]) for side in (0, 1))
     return [float(s) for s in np.einsum("ij,ij->i", units[first], units[second])]
 
 
-def agreement(truth: Sequence[Answer], found: Sequence[Answer]) -> list[float]:
-    """Per sequence: the share of the same choices, or the mean cosine of the vectors."""
-    return [_agree(np.asarray(t), np.asarray(f)) for t, f in zip(truth, found, strict=True)]
+def agreement(truth: Sequence[Answer], answers: Sequence[Answer]) -> list[float]:
+    """For each sequence, the share of equal labels, or the mean cosine of the vectors."""
+    return [_agree(np.asarray(t), np.asarray(a)) for t, a in zip(truth, answers, strict=True)]
 
 
 def _agree(truth: Answer, got: Answer) -> float:
@@ -87,9 +87,9 @@ def _unit(vector: Answer) -> npt.NDArray[np.float64]:
     return wide / length if length > 0 else wide
 
 
-def kind_of(found: Sequence[Answer]) -> str:
-    """What can be compared where nothing is known: "choices", "score" or "vectors"."""
-    first = np.asarray(found[0])
+def kind_of(answers: Sequence[Answer]) -> str:
+    """What the answers are, where no example is labelled: "choices", "score" or "vectors"."""
+    first = np.asarray(answers[0])
     if first.dtype.kind in "iu":
         return "choices"
     return "score" if first.size == 1 else "vectors"

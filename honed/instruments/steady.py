@@ -1,4 +1,4 @@
-"""When is a process warm? Decided from the times of its calls."""
+"""Decide from the times of its calls when a process is warm."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _TREND_SHARE = 0.01
 
 
 class Steadiness:
-    """Fed with the time of each warm-up call, it says when warm-up is over.
+    """Takes the time of each warm-up call, and decides when the warm-up is over.
 
     `settled`: the medians of the last two windows are within 2.5 % of each other and the times do
     not fall from one to the other. `over` without `settled`: the limit came first.
-    Time is the sum of what was added, so the same times always give the same answer.
+    It sums the times itself and reads no clock, so the same times always give the same answer.
     """
 
     def __init__(self, limit_s: float, cycle: int = 1) -> None:
-        """`cycle`: how many different inputs take turns; each has a time of its own."""
+        """`cycle`: how many inputs of different lengths take turns."""
         self.limit_s = limit_s
         self._cycle = cycle
         self.settled = False
@@ -42,7 +42,7 @@ class Steadiness:
         return self.calls >= _MIN_CALLS and self.elapsed_s >= self.limit_s
 
     def add(self, latency_s: float) -> None:
-        """One more call; looks at the windows now and then, so that adding stays cheap."""
+        """Add a call. The windows are compared only now and then, so that adding stays cheap."""
         self._latencies_s.append(latency_s)
         self.elapsed_s += latency_s
         if self.settled or self.calls < self._next_look:
@@ -75,7 +75,7 @@ def _alike(before: Sequence[float], after: Sequence[float]) -> bool:
 
 
 def _falls(values: Sequence[float]) -> bool:
-    """Whether the times fall: Mann (1945) and Kendall's test, on block medians to stay quick."""
+    """Whether the times fall, by the Mann-Kendall test (Mann 1945) on medians of blocks."""
     size = math.ceil(len(values) / _BLOCKS)
     blocks = [statistics.median(values[i : i + size]) for i in range(0, len(values), size)]
     n = len(blocks)

@@ -1,4 +1,4 @@
-"""Where this process's threads may run, where they ran, and how many really did."""
+"""On which cores the threads of this process ran, and how many of them did."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 _TASKS = Path("/proc/self/task")
 _LAST_CPU = 38  # proc(5), stat: field 39, counted from 0
 _USER_TICKS, _SYSTEM_TICKS = 13, 14
-_RAN_SHARE = 0.05  # of the time; a thread that used less only looked after something
+_RAN_SHARE = 0.05  # of the time; a thread that used less only did housekeeping
 # A thread that wakes another is runnable beside it until it sleeps itself: microseconds, or longer
 # where the one that it woke has taken its core. Threads that fight for a core make it a whole one.
 _OVERLAP = 1 / 3
@@ -21,8 +21,7 @@ _OVERLAP = 1 / 3
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Seconds of every thread since it began: on a core, and runnable (that, or waiting for
-    one)."""
+    """Seconds of every thread since it began: on a core, and runnable (on one or waiting)."""
 
     at_s: float
     cpu_s: Mapping[int, float]
@@ -38,7 +37,7 @@ class Burst:
     runnable_s: Mapping[int, float]
 
     def without(self, tid: int) -> Burst:
-        """The same, but of the other threads."""
+        """This burst without one of its threads."""
         return replace(
             self,
             cpu_s={t: s for t, s in self.cpu_s.items() if t != tid},
@@ -70,7 +69,7 @@ def thread_times() -> dict[int, float]:
 
 
 def snapshot() -> Snapshot:
-    """Now; `burst` tells what happened between two of them."""
+    """The counters now; `burst` takes the difference of two snapshots."""
     at_s, times = time.perf_counter(), _times()
     return Snapshot(
         at_s,
@@ -80,7 +79,7 @@ def snapshot() -> Snapshot:
 
 
 def burst(before: Snapshot, after: Snapshot) -> Burst:
-    """A thread that began in between counts from nothing, one that ended does not count."""
+    """The difference of two snapshots, of the threads that live in the second."""
     return Burst(
         after.at_s - before.at_s,
         {t: s - before.cpu_s.get(t, 0.0) for t, s in after.cpu_s.items()},

@@ -1,4 +1,4 @@
-"""Stored records, drawn for people. Reads records only."""
+"""Stored records as pictures and tables. A report reads records and measures nothing."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from honed.record import Record
-    from honed.report.study import StudyFacts
     from honed.show.rows import Extra
     from honed.store import Store
+    from honed.study import StudyFacts
 
 
 def select(
@@ -19,27 +19,30 @@ def select(
     sweep: str | None = None,
     also: Sequence[str] = (),
 ) -> list[Record]:
-    """The stored records that match, the newest last; StoreError when there is none.
+    """The stored records that meet all conditions, the newest last; StoreError when there is none.
 
-    `also`: records of these ids as well, those that are there.
+    `also`: ids of more records. An older store keeps the last measurement of a study outside the
+    study's sweep.
     """
     from honed.errors import StoreError
     from honed.store import open_store
 
     with open_store(store, make=False) as opened:
-        words = [*where, *([f"sweep={opened.sweep(sweep).id}"] if sweep is not None else [])]
-        records = list(opened.list(limit=None, where=words))
-        left = set(also) - {r.id for r in records}
-        records += [r for id in dict.fromkeys(also) if id in left and (r := _stored(opened, id))]
-        if not records:
-            asked = " and ".join(words)
+        conditions = list(where)
+        if sweep is not None:
+            conditions.append(f"sweep={opened.sweep(sweep).id}")
+        records = {r.id: r for r in opened.list(limit=None, where=conditions)}
+        for id in also:
+            if id not in records and (record := _stored(opened, id)) is not None:
+                records[id] = record
+        if records:
+            return list(records.values())
+        if conditions:
             raise StoreError(
-                f"no record in {opened} matches {asked}"
-                if words
-                else f"no records in {opened} yet",
-                "honed list shows the records" if words else "honed run model=NAME makes one",
+                f"no record in {opened} matches {' and '.join(conditions)}",
+                "honed list shows the records",
             )
-    return records
+        raise StoreError(f"no records in {opened} yet", "honed run model=NAME makes one")
 
 
 def _stored(store: Store, id: str) -> Record | None:
@@ -59,9 +62,9 @@ def make(
     study: StudyFacts | None = None,
     extra: Extra | None = None,
 ) -> Iterator[Path]:
-    """Write the page, and each picture as PNG into the folder `png`; yields what is written.
+    """Write the page, and each picture as PNG into the folder `png`; yields the written paths.
 
-    `study`: what to draw of a tuning study. `extra`: columns and sentences of other rooms.
+    `study`: the tuning study to draw. `extra`: more columns and sentences.
     """
     from honed.report.evidence import Evidence
     from honed.report.figures.base import all_pictures
@@ -89,6 +92,7 @@ def _write(path: Path, text: str, option: str) -> Path:
         path.write_text(text, "utf-8")
     except OSError as error:
         raise StoreError(
-            f"cannot write {path}: {error.strerror}", f"{option} FILE that you may write"
+            f"cannot write {path}: {error.strerror}",
+            f"name a file that you may write: {option} FILE",
         ) from error
     return path

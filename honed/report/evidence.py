@@ -1,4 +1,4 @@
-"""What a report is made from: records, perhaps a study, and the words that tell records apart."""
+"""The input of every figure: records, perhaps a study, and the words that distinguish records."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from functools import cached_property
 from statistics import median
 
 from honed.case import CORE_FIELDS, CORE_KEYS
-from honed.record import Record
-from honed.report.study import StudyFacts
+from honed.measures import MEASURES, UNITS, Measure
+from honed.record import Interval, Record
 from honed.show.rows import SHAPE, SUBJECT
 from honed.show.say import machine_name, word
+from honed.study import StudyFacts
 
-# How hard was measured, not what was: records that differ only here are runs of the same thing.
+# How long and how carefully a case was measured: records that differ only here are runs of the
+# same setting.
 EFFORT = frozenset({
     "duration_s", "min_samples", "warmup_s", "timeout_s", "memory", "seed", "oversubscribe",
     "allow_system_changes", "trust_remote_code", "inputs_field",
@@ -30,19 +32,18 @@ _IN_WORDS: Mapping[str, Callable[[str], str]] = {
     "pooling": lambda v: f"{v} pooling",
 }
 DEFAULTS = {f.name: word(f.default) for f in CORE_FIELDS}
-_NO_NAMES = ("model", "checkpoint", "weights", ".")  # of folders that say nothing
+_NO_NAMES = ("model", "checkpoint", "weights", ".")  # folder names that identify no model
 _WORST_LAST = ("ok", "unproven", "diverged")
 Ends = tuple[float, float]
-Key = tuple[tuple[str, str], ...]
-Reading = Callable[[Record], "tuple[float, Ends | None] | None"]
+Reading = Callable[[Record], Interval | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What the records of one setting say together.
+    """The value of one setting from all its records, in the unit that figures show.
 
-    One record: its value and 95 % interval. Several: their median, and the ends that hold all
-    of their intervals. `status` is the worst of theirs.
+    One record: its value and 95 % interval. Several records: their median, and the range over all
+    their intervals. `status` is the worst of the records'.
     """
 
     x: float
@@ -66,29 +67,34 @@ class Point:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The input of every figure. `study`: the tuning study that the records are from, if any."""
+    """`study`: the tuning study that the records are from, if any."""
 
     records: tuple[Record, ...]
     study: StudyFacts | None = None
 
     @cached_property
     def measured(self) -> tuple[Record, ...]:
-        """Those with numbers to draw; diverged and unproven ones too, and marked as such."""
+        """Records with numbers to draw, diverged and unproven ones included."""
         return tuple(r for r in self.records if r.metrics and r.status in _WORST_LAST)
 
     @cached_property
     def by_id(self) -> Mapping[str, Record]:
         return {r.id: r for r in self.records}
 
+    def stored(self, ids: Iterable[str]) -> tuple[Record, ...]:
+        """The records with these ids, without those that are not in the store any more."""
+        return tuple(self.by_id[id] for id in ids if id in self.by_id)
+
     @cached_property
     def keys(self) -> Mapping[str, Mapping[str, str]]:
-        """By record id: the settings that tell records apart, as words."""
+        """By record id: the settings that distinguish records, as words."""
         return {r.id: _keys(r) for r in self.records}
 
     @cached_property
     def model_names(self) -> Mapping[str, str]:
-        """Each model by the end of its path, as short as tells them apart."""
-        paths = {own["model"]: own["model"].rstrip("/").split("/") for own in self.keys.values()}
+        """Each model by the end of its path, as short as the names still differ."""
+        models = {keys["model"] for keys in self.keys.values()}
+        paths = {model: model.rstrip("/").split("/") for model in sorted(models)}
         names = {
             path: "/".join(parts[-2:] if parts[-1] in _NO_NAMES else parts[-1:])
             for path, parts in paths.items()
@@ -100,93 +106,97 @@ class Evidence:
         return names
 
     def subjects(self) -> list[tuple[str, list[Record]]]:
-        """The measured records, a group for each question; named by what tells them apart."""
-        groups: dict[Key, list[Record]] = {}
-        for record in self.measured:
-            groups.setdefault(self._key(record, SUBJECT), []).append(record)
-        heads = self.varying(self.records, SUBJECT)
-        return [(self.label(rows[0], heads) if heads else "", rows) for rows in groups.values()]
+        """The measured records grouped by question, each group named by what distinguishes it."""
+        differing = self.varying(self.records, SUBJECT)
+        groups = self.groups(self.measured, SUBJECT)
+        return [
+            (self.label(records[0], differing) if differing else "", records)
+            for _, records in groups
+        ]
 
     def varying(
         self, records: Sequence[Record], among: Sequence[str] = (), without: Iterable[str] = ()
     ) -> list[str]:
         """The keys that differ between `records`, in the Case's order."""
         if not among:
-            found = {k for r in records for k in self.keys[r.id]} - {"cores"}  # see threads
+            known = {k for r in records for k in self.keys[r.id]} - {"cores"}  # see threads
             order = {k: i for i, k in enumerate(("machine", *CORE_KEYS))}
-            among = sorted(found, key=lambda k: (order.get(k, len(order)), k))
-        left = set(without)
+            among = sorted(known, key=lambda k: (order.get(k, len(order)), k))
+        excluded = set(without)
         return [
             k for k in among
-            if k not in left and len({self.keys[r.id].get(k) for r in records}) > 1
+            if k not in excluded and len({self.keys[r.id].get(k) for r in records}) > 1
         ]  # fmt: skip
 
     def label(self, record: Record, keys: Sequence[str]) -> str:
-        """What tells the record apart, in words: "torch fp32, 2 cores"."""
-        own = self.keys[record.id]
-        own = {**own, "model": self.model_names[own["model"]]}
-        bare = [own[k] for k in _BARE if k in keys and k in own]
-        more = [_in_words(k, own[k]) for k in keys if k not in _BARE and _is_said(k, own)]
+        """The record's values of `keys` in words: "torch fp32, 2 cores"."""
+        values = dict(self.keys[record.id])
+        values["model"] = self.model_names[values["model"]]
+        bare = [values[k] for k in _BARE if k in keys and k in values]
+        # A default needs no words; the shape of the work always does.
+        more = [
+            _IN_WORDS[k](values[k]) if k in _IN_WORDS else f"{k} {values[k]}"
+            for k in keys
+            if k not in _BARE and k in values and (k in SHAPE or values[k] != DEFAULTS.get(k))
+        ]
         return ", ".join(filter(None, [" ".join(bare), *more])) or "as it comes"
 
     def groups(
         self, records: Sequence[Record], keys: Sequence[str]
     ) -> list[tuple[str, list[Record]]]:
-        """Records that agree in `keys`, by their label, in the order that these come in."""
-        groups: dict[Key, list[Record]] = {}
+        """Records that agree in `keys`, each group with its label, in the order of the records."""
+        groups: dict[tuple[str, ...], list[Record]] = {}
         for record in records:
-            groups.setdefault(self._key(record, keys), []).append(record)
-        return [(self.label(rows[0], keys), rows) for rows in groups.values()]
-
-    def _key(self, record: Record, keys: Sequence[str]) -> Key:
-        own = self.keys[record.id]
-        return tuple((k, own.get(k, "")) for k in keys)
+            values = self.keys[record.id]
+            groups.setdefault(tuple(values.get(k, "") for k in keys), []).append(record)
+        return [(self.label(same[0], keys), same) for same in groups.values()]
 
 
 def pool(records: Sequence[Record], read: Reading, x: float = 0.0) -> Point | None:
     """One point from all records of a setting; None when none of them has the value."""
-    found = [(r, got) for r in records if (got := read(r)) is not None]
-    if not found:
+    known = [(r, i, i.value) for r in records if (i := read(r)) and i.value is not None]
+    if not known:
         return None
-    values = [value for _, (value, _) in found]
-    ends = [e for _, (_, e) in found if e is not None]
-    reach = (*values, *(low for low, _ in ends), *(high for _, high in ends))
-    known = len(found) > 1 or bool(ends)
+    values = [value for _, _, value in known]
+    intervals = [i.ci95 for _, i, _ in known if i.ci95 is not None]
+    reach = [*values, *(end for ends in intervals for end in ends)]
     return Point(
         x,
         median(values),
-        (min(reach), max(reach)) if known else None,
-        max((r.status for r, _ in found), key=_WORST_LAST.index),
-        tuple(r for r, _ in found),
+        (min(reach), max(reach)) if len(known) > 1 or intervals else None,
+        max((r.status for r, _, _ in known), key=_WORST_LAST.index),
+        tuple(r for r, _, _ in known),
     )
 
 
-def latency(record: Record) -> tuple[float, Ends | None] | None:
-    """Seconds per call, the median."""
-    found = record.metrics
-    return None if found is None else (found.latency_s.p50, found.latency_s.ci95)
+def shown(measure: Measure) -> Reading:
+    """Reads a measure in the unit that figures show."""
+    factor = UNITS[measure.unit].factor
+
+    def read(record: Record) -> Interval | None:
+        interval = measure.interval(record)
+        if interval is None or interval.value is None:
+            return None
+        ends = interval.ci95 and (interval.ci95[0] * factor, interval.ci95[1] * factor)
+        return Interval(interval.value * factor, ends)
+
+    return read
 
 
-def throughput(record: Record) -> tuple[float, Ends | None] | None:
-    """Sequences per second."""
-    found = record.metrics.throughput_per_s if record.metrics else None
-    return None if found is None or not found.value else (found.value, found.ci95)
+def short_unit(measure: Measure) -> str:
+    """The unit beside a value, `/s` for sequences: the axis's title says what is counted."""
+    return measure.shown_unit.removeprefix("sequences")
+
+
+latency = shown(MEASURES["latency"])
+throughput = shown(MEASURES["throughput"])
 
 
 def _keys(record: Record) -> dict[str, str]:
-    """Every setting that is set, as words; a part of a total batch follows from the total."""
+    """Every setting that is set, as words; with a total batch, its parts follow from it."""
     case = record.case
-    left = EFFORT | ({"batch_size"} if case.get("total_batch") else set())
-    found = {k: word(v) for k, v in case.items() if v is not None and k not in left}
+    left_out = EFFORT | ({"batch_size"} if case.get("total_batch") else set())
+    keys = {k: word(v) for k, v in case.items() if v is not None and k not in left_out}
     if case.get("threads"):
-        found["cores"] = str(case["threads"] * (case.get("instances") or 1))
-    return found | {"machine": machine_name(record)}
-
-
-def _is_said(key: str, own: Mapping[str, str]) -> bool:
-    """What is left as it comes needs no words; the work's shape always does."""
-    return key in own and (key in SHAPE or own[key] != DEFAULTS.get(key))
-
-
-def _in_words(key: str, value: str) -> str:
-    return _IN_WORDS[key](value) if key in _IN_WORDS else f"{key} {value}"
+        keys["cores"] = str(case["threads"] * (case.get("instances") or 1))
+    return keys | {"machine": machine_name(record)}

@@ -1,4 +1,4 @@
-"""Many Cases, one after another: what is left to do, how long it may take, nothing ever lost."""
+"""Measure many Cases one after another: what is left, how long it may take, resuming."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _CALLS_OUTSIDE = 25  # warm-up, fidelity, memory
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class SweepProgress:
     """Where a sweep stands. Times are monotonic seconds; `left_s` None: not known yet."""
 
     index: int
@@ -47,7 +47,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class SweepPlan:
-    """What will run, and what of it is done already."""
+    """The Cases of a sweep, and those of them that are not measured yet."""
 
     sweep: Sweep
     sweep_id: str
@@ -65,9 +65,9 @@ class SweepPlan:
 def plan_sweep(
     store: Store, words: Sequence[str], config: Path | None, *, resume: bool
 ) -> SweepPlan:
-    """The Cases of `words` and `config`; with `resume`, those the last sweep of them left.
+    """The Cases of `words` and `config`; with `resume`, those that an earlier sweep left over.
 
-    Raises UsageError for what can be known to be wrong before anything runs.
+    Raises UsageError for mistakes that can be seen before anything runs.
     """
     if resume and not words and config is None:
         last = store.last_sweep()
@@ -93,7 +93,7 @@ def _remaining(store: Store, sweep: Sweep, sweep_id: str) -> SweepPlan:
 
 
 def run_sweep(
-    plan: SweepPlan, lab: Lab, on_progress: Callable[[Progress], None]
+    plan: SweepPlan, lab: Lab, on_progress: Callable[[SweepProgress], None]
 ) -> Iterator[Record]:
     """Measure what is left; the Lab stores each Record as soon as it exists.
 
@@ -135,11 +135,11 @@ def _rescue(records: Sequence[Record]) -> None:
 
 
 class _Clock:
-    """Turns phases into Progress; learns from each finished Case how good the estimate is."""
+    """Turns phases into SweepProgress, and corrects the estimate by each finished Case."""
 
-    def __init__(self, plan: SweepPlan, tell: Callable[[Progress], None]) -> None:
+    def __init__(self, plan: SweepPlan, on_progress: Callable[[SweepProgress], None]) -> None:
         self._plan = plan
-        self._tell = tell
+        self._on_progress = on_progress
         self._estimates = [_estimate_s(c) for c in plan.todo]
         self._index = 0
         self._ratio = 1.0
@@ -160,15 +160,15 @@ class _Clock:
         """A new phase, or None: another second of the present one."""
         if phase is not None:
             self._phase, self._phase_began_s = phase, time.monotonic()
-        here_s = time.monotonic() - self._began_s
-        current_s = self._estimates[self._index] * self._ratio - here_s
+        elapsed_s = time.monotonic() - self._began_s
+        current_s = self._estimates[self._index] * self._ratio - elapsed_s
         later_s = sum(self._estimates[self._index + 1 :]) * self._ratio
         case = self._plan.todo[self._index]
-        self._tell(
-            Progress(
+        self._on_progress(
+            SweepProgress(
                 index=self._plan.done + self._index + 1,
                 total=len(self._plan.sweep.cases),
-                label=label(case, self._plan.sweep.varying),
+                label=case.label(self._plan.sweep.varying),
                 phase=self._phase,
                 phase_began_s=self._phase_began_s,
                 left_s=max(0.0, current_s) + later_s,
@@ -176,19 +176,10 @@ class _Clock:
         )
 
 
-def label(case: Case, varying: Sequence[str] = ()) -> str:
-    """`bert-base-uncased torch int8 1x128`, and what else varies."""
-    lengths = Path(case.lengths).name if case.lengths else case.sequence_length
-    shape = f"{case.batch_size}x{lengths}"
-    named = {"model", "backend", "precision", "batch_size", "sequence_length", "lengths"}
-    more = [f"{k}={case.get(k)}" for k in varying if k not in named and case.get(k) is not None]
-    return " ".join([Path(case.model).name, case.backend, case.precision, shape, *more])
-
-
 def _estimate_s(case: Case) -> float:
-    """Before anything has run: its calls by their arithmetic, where the model is here already."""
+    """How long a Case may take: its calls by their FLOPs, if the model is on this machine."""
     call_s = 0.0
-    with contextlib.suppress(HonedError):  # a model that is wrong says so when it is its turn
+    with contextlib.suppress(HonedError):  # a wrong model is reported when the Case runs
         checkpoint = locate(ModelRequest.from_case(case))
         if checkpoint is not None:
             shape = case.batch_size, case.sequence_length

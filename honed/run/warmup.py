@@ -17,10 +17,10 @@ _SAMPLES = 3  # inputs that take turns where shapes differ: the narrowest, a mid
 
 
 class Warmup:
-    """A step whose calls tell when it is warm; those that check its outputs warm it up as well.
+    """Warms a step up, and knows when it is warm. Calls that check its outputs count as well.
 
-    Engines compile, plan or allocate for each shape, so each is called once first, however long
-    that takes: `limit_s` bounds only the waiting for steady times that follows.
+    Engines compile, plan or allocate for each shape, so each shape is called once first, however
+    long that takes: `limit_s` bounds only the wait for steady times that follows.
     """
 
     def __init__(self, step: Step, feeds: Sequence[Any], inputs: InputSet, limit_s: float) -> None:
@@ -46,7 +46,7 @@ class Warmup:
         return self._step.outputs(raw)
 
     def run(self, feed: Any) -> Any:
-        """One call. Where shapes differ its time says nothing beside that of the one before."""
+        """Call once. Where shapes differ, its time cannot be compared with the call before."""
         call_s, raw = self._timed(feed)
         if self._varied:
             self._covering_s += call_s

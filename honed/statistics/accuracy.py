@@ -1,7 +1,7 @@
-"""How much of the model's accuracy a setting keeps, in the user's own metric, and how surely.
+"""How much of the model's accuracy a setting keeps, in the user's metric, with an interval.
 
-The same examples are judged twice, by fp32 eager and by the setting, so the interval is that of
-the paired difference: most of the noise of few examples is common to both.
+fp32 eager and the setting answer the same examples, so the interval is that of the paired
+difference: most of the noise of few examples is common to both.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -21,14 +22,17 @@ Metric = Callable[[Floats, Floats], float]
 _SEED = 20260101  # the same predictions give the same interval
 _RESAMPLES = 1000
 _WORK = 5_000_000  # values resampled in all: a second or two
-_Z = 1.959964  # 97.5 % of the normal distribution
+_Z = NormalDist().inv_cdf(0.975)
 _NDCG_AT = 10
 _ROUNDING = 1e-9  # 1 - 0.995 is a little more than 0.005
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What the reference and the setting said about each truth; groups belong to one example."""
+    """The answers of the reference and of the setting to each truth.
+
+    Truths with the same number in `groups` belong to one example.
+    """
 
     truth: Sequence[float]
     reference: Sequence[float]
@@ -36,12 +40,13 @@ class Predictions:
     groups: Sequence[int]
 
 
-def judge(metric: str, said: Predictions, allowed: float | None, source: str) -> Accuracy:
+def judge(metric: str, predictions: Predictions, allowed: float | None, source: str) -> Accuracy:
     """The metric of both, the drop between them (absolute) and its 95 % interval."""
     truth, reference, value = (
-        np.asarray(v, np.float64) for v in (said.truth, said.reference, said.value)
+        np.asarray(v, np.float64)
+        for v in (predictions.truth, predictions.reference, predictions.value)
     )
-    places = _places(said.groups)
+    places = _places(predictions.groups)
     if metric in _PER_EXAMPLE and not (metric == "accuracy" and len(places) < len(truth)):
         score = _PER_EXAMPLE[metric]
         before = np.array([score(truth[p], reference[p]) for p in places])
@@ -59,92 +64,83 @@ def judge(metric: str, said: Predictions, allowed: float | None, source: str) ->
     )  # fmt: skip
 
 
-def complaint(found: Accuracy) -> str:
-    """Why the gate stays closed, as a sentence; empty where it opens or nothing was asked."""
-    if found.drop is None or found.value is None:
+def complaint(result: Accuracy) -> str:
+    """Why the accuracy is not good enough, as a sentence; empty if it is, or has no limit."""
+    if result.drop is None or result.value is None:
         return "the outputs on the evaluation examples are not finite (NaN or infinity)"
-    if found.allowed is None or found.drop <= found.allowed + _ROUNDING:
+    if result.allowed is None or result.drop <= result.allowed + _ROUNDING:
         return ""
     return (
-        f"{found.metric} falls from {found.reference:.4f} to {found.value:.4f}, by "
-        f"{found.drop:.2%}: more than max_accuracy_drop={found.allowed:.4g}"
+        f"{result.metric} falls from {result.reference:.4f} to {result.value:.4f}, by "
+        f"{result.drop:.2%}: more than max_accuracy_drop={result.allowed:.4g}"
     )
 
 
-def doubts(found: Accuracy, least: float | None = None) -> tuple[Doubt, ...]:
-    """Where the examples are too few to tell, or the model itself knows nothing about them.
-
-    `least` is what the emptiest of models would reach.
-    """
-    said = []
-    ends = found.drop_ci95
-    if found.allowed is not None and ends is not None and ends[0] <= found.allowed < ends[1]:
-        said.append(
-            f"{found.examples} examples cannot tell whether {found.metric} falls by more than "
-            f"{found.allowed:.2%}: the drop is {found.drop:.2%}, 95 % in {ends[0]:.2%} to "
+def doubts(result: Accuracy, chance_level: float | None = None) -> tuple[Doubt, ...]:
+    """Examples that are too few to decide, or that even fp32 answers no better than by chance."""
+    sentences = []
+    ends = result.drop_ci95
+    if result.allowed is not None and ends is not None and ends[0] <= result.allowed < ends[1]:
+        sentences.append(
+            f"{result.examples} examples cannot tell whether {result.metric} falls by more than "
+            f"{result.allowed:.2%}: the drop is {result.drop:.2%}, 95 % in {ends[0]:.2%} to "
             f"{ends[1]:.2%}"
         )
-    if least is not None and found.reference <= least:
-        said.append(
-            f"fp32 itself reaches {found.metric} {found.reference:.3f}, no more than always the "
-            f"commonest answer ({least:.3f}): do the examples belong to this model?"
+    if chance_level is not None and result.reference <= chance_level:
+        sentences.append(
+            f"fp32 itself reaches {result.metric} {result.reference:.3f}, no more than always the "
+            f"commonest answer ({chance_level:.3f}): do the examples belong to this model?"
         )
-    return tuple(Doubt("accuracy", text) for text in said)
+    return tuple(Doubt("accuracy", sentence) for sentence in sentences)
 
 
 def chance(metric: str, truth: Sequence[float]) -> float | None:
-    """What always the commonest label reaches; for an order of things, none at all."""
+    """What answering every example with the commonest label reaches; 0 for rankings."""
     if metric == "accuracy":
         _, counts = np.unique(np.asarray(truth), return_counts=True)
         return float(counts.max() / counts.sum())
     return 0.0 if metric == "spearman" else None
 
 
-def f1(truth: Floats, said: Floats) -> float:
-    """The mean over the labels that occur (macro): a rare label counts as much as a common one."""
-    labels = np.union1d(truth, said)
-    hits = np.array([np.sum((truth == k) & (said == k)) for k in labels])
-    both = np.array([np.sum(truth == k) + np.sum(said == k) for k in labels])
+def f1(truth: Floats, answers: Floats) -> float:
+    """Macro F1: the mean over the labels that occur, so that rare ones count as much."""
+    labels = np.union1d(truth, answers)
+    hits = np.array([np.sum((truth == k) & (answers == k)) for k in labels])
+    both = np.array([np.sum(truth == k) + np.sum(answers == k) for k in labels])
     return float(np.mean(2 * hits / both))
 
 
-def spearman(truth: Floats, said: Floats) -> float:
-    """0 where one of the two has no order at all."""
-    first, second = _ranks(truth), _ranks(said)
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
+def spearman(truth: Floats, answers: Floats) -> float:
+    """Spearman's rank correlation; 0 if all values of one of the two are equal."""
+    from scipy.stats import rankdata
+
+    if np.ptp(truth) == 0 or np.ptp(answers) == 0:
         return 0.0
-    return float(np.corrcoef(first, second)[0, 1])
+    return float(np.corrcoef(rankdata(truth), rankdata(answers))[0, 1])
 
 
-def _ranks(values: Floats) -> Floats:
-    """From 1; equal values share the mean of their ranks."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    means: Floats = np.cumsum(counts) - (counts - 1) / 2
-    return means[place]
-
-
-def ndcg(relevance: Floats, said: Floats) -> float:
-    """At 10, with the relevances as gains; equal scores keep the file's order."""
-    discounts = 1 / np.log2(np.arange(2, 2 + min(_NDCG_AT, len(said))))
-    chosen = np.argsort(-said, kind="stable")[:_NDCG_AT]
+def ndcg(relevance: Floats, answers: Floats) -> float:
+    """nDCG at 10 with the relevances as gains; equal scores keep the order of the file."""
+    discounts = 1 / np.log2(np.arange(2, 2 + min(_NDCG_AT, len(answers))))
+    chosen = np.argsort(-answers, kind="stable")[:_NDCG_AT]
     best = np.sort(relevance)[::-1][:_NDCG_AT]
     return float(relevance[chosen] @ discounts / (best @ discounts))
 
 
-def rank_overlap(reference: Floats, said: Floats) -> float:
-    """The share of the reference's upper half of a ranking (at most 10) that is in this one's."""
-    count = min(_NDCG_AT, max(1, len(said) // 2))
-    first, second = (set(np.argsort(-s, kind="stable")[:count]) for s in (reference, said))
+def rank_overlap(reference: Floats, answers: Floats) -> float:
+    """The share of the reference's upper half of a ranking (at most 10) that this one keeps."""
+    count = min(_NDCG_AT, max(1, len(answers) // 2))
+    first, second = (set(np.argsort(-s, kind="stable")[:count]) for s in (reference, answers))
     return len(first & second) / count
 
 
-def _accuracy(truth: Floats, said: Floats) -> float:
-    return float(np.mean(truth == said))
+def _accuracy(truth: Floats, answers: Floats) -> float:
+    return float(np.mean(truth == answers))
 
 
-def _own(_: Floats, said: Floats) -> float:
-    """What was sent is the measure itself: agreement, cosine."""
-    return float(said.mean())
+def _mean_answer(_: Floats, answers: Floats) -> float:
+    """For answers that are the measure already: an agreement or a cosine."""
+    return float(answers.mean())
 
 
 NAMES = {"ndcg": f"ndcg@{_NDCG_AT}", "rank_overlap": f"rank_overlap@{_NDCG_AT}"}
@@ -152,15 +148,15 @@ _PER_EXAMPLE: Mapping[str, Metric] = {
     "accuracy": _accuracy,
     "ndcg": ndcg,
     "rank_overlap": rank_overlap,
-    "top1_agreement": _own,
-    "cosine": _own,
+    "top1_agreement": _mean_answer,
+    "cosine": _mean_answer,
 }
-# The words of one sentence resemble each other: they are drawn together.
+# The words of one sentence resemble each other, so the bootstrap draws whole sentences.
 _POOLED: Mapping[str, Metric] = {"f1": f1, "spearman": spearman, "accuracy": _accuracy}
 
 
 def _places(groups: Sequence[int]) -> list[npt.NDArray[np.intp]]:
-    """The places of each example's truths, in the order of the examples."""
+    """Where the truths of each example stand, in the order of the examples."""
     numbers = np.asarray(groups)
     order = np.argsort(numbers, kind="stable")
     cuts = np.flatnonzero(np.diff(numbers[order])) + 1
@@ -168,7 +164,7 @@ def _places(groups: Sequence[int]) -> list[npt.NDArray[np.intp]]:
 
 
 def _mean_ci95(drops: Floats) -> tuple[float, float] | None:
-    """Of the mean paired difference.
+    """The interval of the mean paired difference.
 
     Where every example is right or wrong, McNemar's counts with half an example added to each cell
     (Agresti and Min 2005): without a single difference the interval is still not a point.

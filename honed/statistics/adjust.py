@@ -1,7 +1,7 @@
-"""Calls of unlike inputs, made comparable: what each would have taken had all been alike.
+"""Adjust call times for their inputs, so that calls with short and long inputs can be compared.
 
-That inputs differ says nothing about the machine. Without this, a spread, a trend or a wide
-interval would be laid at its door.
+Inputs that differ spread the call times, and that is no fault of the machine. Without the
+adjustment it would look like a spread, a trend or a wide interval.
 """
 
 from __future__ import annotations
@@ -13,25 +13,26 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-_TURNS = 5  # with fewer, an input's own median follows its own noise
+_TURNS = 5  # with fewer calls, the median of an input mostly follows noise
 _CALLS_PER_TERM = 5
 
 
 def factors(
     calls: Sequence[float], fed: Sequence[int], sizes: Sequence[tuple[int, int]]
 ) -> Floats | None:
-    """What to multiply each call's time with; None where too few calls can tell.
+    """A factor for the time of each call; None where there are too few calls to know it.
 
     `fed` is the input of each call, `sizes` the tokens of each input, with padding and without.
-    Five turns give every input a level of its own. With fewer a curve through all calls does:
-    the time of a batch is a constant, a part in proportion to its tokens (linear layers) and one
-    in proportion to their square (attention); without padding where an engine skips it.
+    With five calls or more per input, the median of its calls is what the input takes. With
+    fewer, a curve through all calls says so: the time of a batch is a constant, a part in
+    proportion to its tokens (linear layers) and one in proportion to their square (attention);
+    without padding where an engine skips it.
     """
     times = np.asarray(calls, float)
     if not len(times) or len(set(sizes)) == 1:
         return np.ones(len(times))
     inputs = np.asarray(fed, int)
-    expected = _own_medians(times, inputs)
+    expected = _medians_by_input(times, inputs)
     if expected is None:
         expected = _curve(times, np.asarray(sizes, float)[inputs])
     if expected is None or (expected <= 0).any():
@@ -40,13 +41,13 @@ def factors(
     return found
 
 
-def _own_medians(times: Floats, inputs: npt.NDArray[np.int_]) -> Floats | None:
+def _medians_by_input(times: Floats, inputs: npt.NDArray[np.int_]) -> Floats | None:
     expected = np.empty_like(times)
     for index in np.unique(inputs):
-        own = inputs == index
-        if own.sum() < _TURNS:
+        calls = inputs == index
+        if calls.sum() < _TURNS:
             return None
-        expected[own] = np.median(times[own])
+        expected[calls] = np.median(times[calls])
     return expected
 
 

@@ -1,32 +1,33 @@
-"""The statistics of a comparison: from one number per process to a verdict.
+"""The statistics of paired processes: from one number per process to a verdict.
 
-*Unit.* One process, not one call. Calls share their process's luck (memory layout, page placement,
-thread placement): processes of one Case differ by about 5 % while each one's own interval is far
-narrower, so a test over calls finds "differences" between A and A. Each process therefore counts
-once (Kalibera & Jones 2013, "Rigorous benchmarking in reasonable time"; Georges et al. 2007).
+*Unit.* One process, not one call. The calls of a process share its memory layout, its pages and
+its place on the cores: processes of one Case differ by about 5 %, while the interval of each one
+is far narrower, so that a test over calls finds "differences" between A and A. Each process
+therefore counts once (Kalibera & Jones 2013, "Rigorous benchmarking in reasonable time"; Georges
+et al. 2007).
 
-*Statistic.* The median of a process's calls, because a few calls that other programs delayed move
-a mean and not a median. Its logarithm, because speeds compare as ratios: noise is proportional,
-B/A and A/B agree, and differences of logs are near to normal. Positive means slower.
+*Statistic.* The median of the calls of a process, because a few calls that other programs delayed
+move a mean but not a median. Its logarithm, because speeds compare as ratios: noise is
+proportional, B/A and A/B agree, and differences of logs are near to normal. Positive is slower.
 
 *Pairing.* Each block holds one process of every side, in random order, and the next block mirrors
-it (A B, B A): what the machine does slowly cancels within a block, and its trend within two. The
-data are the blocks' differences d = log B - log A, summed up by their mean and t.
+it (A B, B A): slow changes of the machine cancel within a block, and a trend within two. The data
+are the differences d = log B - log A of the blocks, summed up by their mean and t.
 
-*Looking again and again.* An ordinary 95 % interval, looked at after every block until it excludes
-zero, would in the end always do so. This one is a confidence sequence: with probability 95 % it
-holds the truth at *all* looks together, so one may stop at any of them, for any reason, or go on
-with more budget. It inverts Bayes factors of the t statistic under a normal prior on the effect
+*Repeated looks.* An ordinary 95 % interval that is looked at after every block until it excludes
+zero would always do so in the end. This one is a confidence sequence: with probability 95 % it
+holds the truth at *all* looks together, so that one may stop at any of them, for any reason, or go
+on with more budget. It inverts Bayes factors of the t statistic under a normal prior on the effect
 size, which are martingales under the null hypothesis whatever the unknown variance (Robbins 1970;
 Lai 1976; Gönen et al. 2005 for the closed form; Pérez-Ortiz et al. 2024, "E-statistics, group
 invariance and anytime-valid testing"; Wang & Ramdas 2025, "Anytime-valid t-tests"). By Ville's
 inequality such a martingale ever exceeds 1/alpha with probability alpha at most.
 
-*Several sides* are each held against the first. "faster" and "slower" share the 5 % by Holm's
+*Several sides* are each compared with the first. "faster" and "slower" share the 5 % by Holm's
 method, stepwise over e-values (Holm 1979; Bartroff & Song 2014 for sequential trials).
 
-*Old numbers* from a file cannot be interleaved: two independent groups of processes, looked at
-once, by Welch's t interval.
+*Old numbers* from a file cannot be measured in turns with new ones: they are two independent
+groups of processes, compared once, by Welch's t interval.
 """
 
 from __future__ import annotations
@@ -41,16 +42,17 @@ import numpy as np
 Kind = Literal["faster", "slower", "tie", "not slower", "undecided"]
 
 ALPHA = 0.05
-# The effect sizes that the sequence is tuned to: 1.5 standard deviations of a block's difference.
-# Simulated with 1 to 3 against process noise of 1 to 2.5 %: the number of blocks until a verdict
-# changes by a tenth at most, but below 1.5 six blocks are the least that can end, and not four.
+# The effect size that the sequence is tuned to: 1.5 standard deviations of a block's difference.
+# In simulations with 1 to 3, and process noise of 1 to 2.5 %, the number of blocks until a verdict
+# changed by a tenth at most, but below 1.5 no verdict is possible before six blocks; with 1.5 four
+# are enough.
 PRIOR_SD = 1.5
 _LEAST_PER_GROUP = 3  # processes on each side of a Welch test
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The log of the slowdown, and its interval; infinite limits: too few blocks yet."""
+    """The log of the slowdown and its interval, whose limits are infinite with too few blocks."""
 
     log: float
     low: float
@@ -64,8 +66,8 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked: faster, slower or alike within `resolution`; or only whether it is slower
-    than `slower_than`. Both are logs."""
+    """Is a side faster, slower, or alike within `resolution`? With `slower_than`: is it slower by
+    more than that? Both are logs."""
 
     resolution: float
     slower_than: float | None = None
@@ -101,7 +103,7 @@ def sequence(differences: Sequence[float], alpha: float = ALPHA) -> Estimate:
 
 
 def critical_t(count: int, alpha: float = ALPHA) -> float:
-    """How large |t| of `count` differences must be for a Bayes factor of 1 / alpha.
+    """The |t| of `count` differences that gives a Bayes factor of 1 / alpha.
 
     With r = 1 + count * PRIOR_SD^2 and nu = count - 1 the Bayes factor against zero is
     r^(-1/2) * ((1 + t^2/nu) / (1 + t^2/(nu r)))^(count/2); solved for t. Infinite while no t
@@ -155,13 +157,13 @@ def judge(
     question: Question,
     settled: Mapping[str, Judgement],
 ) -> dict[str, Judgement]:
-    """Where each side stands that is not settled yet. Holm: the more sides have been told apart,
-    the less strictly the rest is judged; ties are always judged as strictly as the first."""
+    """The judgement of each side; settled ones stay. By Holm's method, the more sides have been
+    told apart, the less strictly the rest is judged; ties are always judged most strictly."""
     family = len(differences)
-    found = dict(settled)
-    open_sides = [side for side in differences if side not in found]
+    judgements = dict(settled)
+    open_sides = [side for side in differences if side not in judgements]
     while open_sides:
-        apart = sum(j.kind in ("faster", "slower") for j in found.values())
+        apart = sum(j.kind in ("faster", "slower") for j in judgements.values())
         level, strictest = ALPHA / max(1, family - apart), ALPHA / family
         decided = {}
         for side in open_sides:
@@ -172,13 +174,13 @@ def judge(
             elif (kind := question.answer(stepped)) in ("faster", "slower"):
                 decided[side] = Judgement(kind, stepped)
         if not decided:
-            return found | {
+            return judgements | {
                 side: Judgement("undecided", sequence(differences[side], level))
                 for side in open_sides
             }
-        found |= decided
+        judgements |= decided
         open_sides = [side for side in open_sides if side not in decided]
-    return found
+    return judgements
 
 
 def old_and_new(old: Sequence[float], new: Sequence[float], alpha: float = ALPHA) -> Estimate:
@@ -196,19 +198,17 @@ def old_and_new(old: Sequence[float], new: Sequence[float], alpha: float = ALPHA
 
 
 def enough(count: int) -> bool:
-    """Whether so many processes can speak for a group of old numbers."""
+    """Whether a group of old numbers with so many processes can be compared at all."""
     return count >= _LEAST_PER_GROUP
 
 
 def budget_factor(at: Estimate, question: Question) -> float:
-    """How many times the trials so far would probably suffice: an interval narrows with the root
-    of their number. Infinite where the difference lies on an edge that only certainty resolves."""
+    """How many times the trials so far would probably decide: an interval narrows with the root of
+    their number. Infinite where the difference lies on a limit of the question."""
     if math.isinf(at.half):
-        return max(2.0, 6 / at.count)  # from six blocks on there is an interval worth its name
-    edge = question.slower_than
-    if edge is not None:
-        rooms = [abs(at.log - edge)]
+        return max(2.0, 6 / at.count)  # Six blocks give an interval that is narrow enough to use.
+    if question.slower_than is not None:
+        room = abs(at.log - question.slower_than)
     else:
-        rooms = [abs(at.log), question.resolution - abs(at.log)]
-    room = max(rooms)
+        room = max(abs(at.log), question.resolution - abs(at.log))
     return (at.half / room) ** 2 if room > 0 else math.inf

@@ -3,7 +3,7 @@
 The calls of one process resemble their neighbours (turbo, neighbours on the machine), so plain
 resampling would give intervals that are too narrow. Blocks of consecutive calls are resampled
 instead: the circular block bootstrap (Politis & Romano 1992; after Künsch 1989).
-An interval speaks of this run only: another process of the same Case is another draw.
+An interval is about this process only: another process of the same Case has another median.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SPREAD_LIMIT = 0.10
 
 
 def supports(count: int, percent: float) -> bool:
-    """Whether `count` samples can tell this percentile.
+    """Whether `count` samples are enough for this percentile.
 
     With fewer than 1 / (1 - p) the rank ceil(n p) is n: the "percentile" is the maximum.
     """
@@ -46,7 +46,7 @@ def supports_interval(count: int, percent: float) -> bool:
 
 
 def percentile(values: npt.ArrayLike, percent: float) -> float | None:
-    """None where the samples are too few; the median of a single sample is that sample."""
+    """A percentile; None if the samples are too few. One sample has a median."""
     array = np.asarray(values, dtype=float)
     if not array.size or (percent != 50 and not supports(array.size, percent)):
         return None
@@ -76,15 +76,15 @@ def latency(samples: Samples) -> Latency:
 def throughput(cut: Cut, batch_size: int = 1, factors: Factors | None = None) -> Interval:
     """Sequences per second of all instances together, over the common window.
 
-    `factors` take out of the interval that inputs differ (`measure.level`).
+    With `factors` (see `adjust`) the interval is not widened by inputs that differ.
     """
     value = cut.calls_per_s * batch_size
     # An instance's rate is one over its mean time from end to end.
     taken, ends = cut.samples.latency_s, cut.samples.completed_s
     alike = factors or [np.ones(len(took)) for took in taken]
     cycles = [
-        np.diff(np.asarray(ended), prepend=ended[0] - took[0]) * own
-        for ended, took, own in zip(ends, taken, alike, strict=True)
+        np.diff(np.asarray(ended), prepend=ended[0] - took[0]) * factor
+        for ended, took, factor in zip(ends, taken, alike, strict=True)
         if ended
     ]
     few = any(not supports_interval(len(c), 50) for c in cycles)
@@ -104,14 +104,14 @@ def throughput(cut: Cut, batch_size: int = 1, factors: Factors | None = None) ->
 def doubts(
     samples: Samples, settled: bool = True, factors: Factors | None = None
 ) -> tuple[Doubt, ...]:
-    """What makes the numbers less trustworthy, with the likely cause and what to try.
+    """Reasons to trust the numbers less, each with its likely cause and what to try.
 
-    `factors` make calls of unlike inputs comparable (`measure.level`).
+    `factors` make calls with different inputs comparable (see `adjust`).
     """
     series = _series(samples.latency_s)
     if factors is not None:
-        kept = [f for f in factors if len(f)]
-        series = [calls * own for calls, own in zip(series, kept, strict=True)]
+        of_series = [f for f in factors if len(f)]
+        series = [calls * each for calls, each in zip(series, of_series, strict=True)]
     every = np.concatenate(series)
     found = []
     if not settled:
@@ -144,7 +144,7 @@ def doubts(
 
 
 def _trend(series: Sequence[Floats]) -> list[Doubt]:
-    """First against last third, in the instance where they differ most; none within the spread."""
+    """Compare the first third with the last, in the instance where they differ most."""
     worst = 0.0
     for calls in series:
         third = len(calls) // 3
@@ -227,7 +227,7 @@ def _resampled_means(values: Floats, rng: np.random.Generator) -> tuple[Floats, 
 
 
 def _small_sample_factor(freedom: int) -> float:
-    """Few blocks know their own spread badly: Student's t over the normal, as for batch means."""
+    """Widen an interval from few blocks: Student's t over the normal, as for batch means."""
     from scipy.special import stdtrit
 
     return float(stdtrit(max(freedom, 1), 0.975) / stdtrit(np.inf, 0.975))

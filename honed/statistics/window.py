@@ -1,4 +1,4 @@
-"""What the instances did at the same time: the only span in which they load each other."""
+"""The common window: the time in which all instances ran and loaded each other."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Calls = tuple[Sequence[int], Sequence[int]]  # when each call began and ended, n
 class Cut:
     """The calls inside the common window, its length, and how many calls per second it held.
 
-    `shares`: how much of each call made, kept or not, lies inside; `places`: which the kept ones
-    are. Both count an instance's calls from its first.
+    `shares`: how much of each call lies inside the window, from an instance's first call to its
+    last. `places`: the numbers of the calls that lie wholly inside, counted from 0.
     """
 
     samples: Samples
@@ -30,7 +30,7 @@ class Cut:
 
 
 def cut(instances: Sequence[Calls]) -> Cut:
-    """Keep what began and ended between the last first begin and the first last end."""
+    """The window opens when the last instance begins and closes when the first one ends."""
     timelines = [
         (np.asarray(began, dtype=np.int64), np.asarray(ended, dtype=np.int64))
         for began, ended in instances
@@ -59,7 +59,7 @@ def cut(instances: Sequence[Calls]) -> Cut:
 
 
 def _shares(began: np.ndarray, ended: np.ndarray, opens: int, closes: int) -> tuple[float, ...]:
-    """How much of each call the window held; one that an edge cuts counts by its share inside.
+    """How much of each call lies inside the window; a call that an edge cuts counts in part.
 
     Whole calls alone would lose about one per instance that does not set the edges itself, because
     all begin together and none ends where the first one does. Simulated with two and eight

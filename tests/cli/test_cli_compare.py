@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from honed.cli.compare import _exit_code
-from honed.compare.outcome import Comparison, Contrast, Failure
+from honed.compare.outcome import Comparison, Contrast
+from honed.experiment.draw import Failure
 from honed.record import Interval
 
 HONED = str(Path(sys.executable).with_name("honed"))

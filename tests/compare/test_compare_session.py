@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_lab import FakeLab
 
+import honed.compare
 from honed.case import Case
 from honed.compare.outcome import Comparison
 from honed.compare.session import CompareOptions, CompareProgress, compare
 from honed.errors import StoreError, UsageError
 from honed.phase import Phase
 from honed.record import Doubt
+from honed.run import lab as local
+from honed.store import Store
 
 FAST, SLOW = Case("tiny", backend="fake"), Case("tiny", backend="fake", batch_size=2)
 OPTIONS = CompareOptions(seed=1, read_sentinel=lambda _: 0.05)
@@ -182,3 +186,24 @@ def test_records_that_cannot_be_stored_end_it() -> None:
 
     with pytest.raises(StoreError, match="full"):
         compared(Full())
+
+
+def test_from_python_sides_have_letters_and_records_go_into_the_store(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stores: list[Store] = []
+
+    def fake(store: Store) -> FakeLab:
+        stores.append(store)
+        return lab({1: 0.01, 2: 0.02})
+
+    monkeypatch.setattr(local, "LocalLab", fake)
+    found = honed.compare.compare([FAST, SLOW], OPTIONS, store=f"sqlite:///{tmp_path}/records.db")
+    assert [side.label for side in found.sides] == ["A", "B"]
+    assert [store.url.database for store in stores] == [f"{tmp_path}/records.db"]
+
+
+def test_a_metric_that_is_not_compared_is_refused() -> None:
+    with pytest.raises(UsageError, match="latncy") as raised:
+        CompareOptions(metric="latncy")
+    assert "latency" in raised.value.hint

@@ -51,16 +51,16 @@ def test_equal_folder_names_are_different_models():
 def test_one_record_keeps_its_interval():
     one = make_record(p50_s=0.05)
     point = pool([one], latency)
-    assert point.value == one.metrics.latency_s.p50
-    assert point.ends == one.metrics.latency_s.ci95
+    assert point.value == one.metrics.latency_s.p50 * 1e3
+    assert point.ends == tuple(end * 1e3 for end in one.metrics.latency_s.ci95)
 
 
 def test_several_runs_are_a_median_and_the_ends_of_all():
     runs = [record({}, p50_s) for p50_s in (0.05, 0.06, 0.09)]
     point = pool(runs, latency, x=8)
-    assert point.value == runs[1].metrics.latency_s.p50
-    assert point.low == runs[0].metrics.latency_s.ci95[0]
-    assert point.high == runs[2].metrics.latency_s.ci95[1]
+    assert point.value == runs[1].metrics.latency_s.p50 * 1e3
+    assert point.low == runs[0].metrics.latency_s.ci95[0] * 1e3
+    assert point.high == runs[2].metrics.latency_s.ci95[1] * 1e3
     assert [r.id for r in point.records] == [r.id for r in runs]
 
 

@@ -190,7 +190,7 @@ def test_memory_has_a_bar_for_every_kind_that_is_known():
 def test_the_roof_is_the_measured_bound():
     picture = pictures(engines())["roofline"]
     (roof,) = picture.panels[0].levels
-    assert roof.value == engines()[0].metrics.bound_flops_per_s
+    assert roof.value == engines()[0].metrics.bound_flops_per_s * 1e-9
     assert "% of the 1,200 GFLOP/s its cores can do, the nearest to the bound" in picture.sentence
 
 

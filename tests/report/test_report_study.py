@@ -1,7 +1,6 @@
 """A tuning study in pictures: what each says, and that all it says is in its trials."""
 
 import dataclasses
-import operator
 
 import pytest
 from hypothesis import given
@@ -14,8 +13,8 @@ from honed.report.figures.base import all_pictures
 from honed.report.panels.cloud import Dot, best_so_far
 from honed.report.panels.grid import Cell, Grid, Surface
 from honed.report.panels.parallel import Bundle, Parallel, Rail, Way
-from honed.report.study import Goal, StudyFacts, Tried, front
 from honed.report.style import Style
+from honed.study import Axis, Goal, Setting, StudyFacts, Trial, pareto_front
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +43,10 @@ def test_without_a_study_none_of_its_pictures_is_there(records):
 
 def test_an_empty_study_draws_nothing(records):
     goals = (Goal("latency", "ms", "less"),)
-    running = Tried(0, "default", "a", {"backend": "torch"}, "running")
-    for trials in ((), (running,)):
-        assert drawn(records, StudyFacts("s", goals, trials, {"backend": ("torch",)})) == {}
+    default = Setting({"backend": "torch", "precision": "fp32"})
+    axes = {"backend": Axis("backend", ("torch",))}
+    for trials in ((), (Trial(0, "default", default, "running"),)):
+        assert drawn(records, StudyFacts("s", goals, trials, axes, default)) == {}
 
 
 def test_the_gain_is_told_with_its_interval(found):
@@ -61,8 +61,9 @@ def test_the_gain_is_told_with_its_interval(found):
 
 
 def test_a_study_that_keeps_the_default_says_so(records, facts):
+    outcome = dataclasses.replace(facts.outcome, gain=Interval(1.0))
     same = dataclasses.replace(
-        facts, gain=Interval(1.0), headline="the default is the best that was found"
+        facts, outcome=outcome, headline="the default is the best that was found"
     )
     assert drawn(records, same)["study_gain"].sentence == "The default is the best that was found."
 
@@ -84,9 +85,9 @@ def test_what_was_earned_is_told_kept_or_dropped(found):
 def test_the_history_holds_every_trial_and_the_best_so_far_only_what_keeps_limits(found, facts):
     cloud = found["study_history"].panels[0]
     assert sum(len(g.dots) for g in cloud.groups) + len(cloud.failed) == len(facts.ended)
-    assert len(cloud.failed) == sum(not t.values for t in facts.ended)
+    assert len(cloud.failed) == sum(not t.ok for t in facts.ended)
     hollow = {d.x for g in cloud.groups for d in g.dots if d.hollow}
-    assert hollow == {t.number for t in facts.ended if t.values and not t.feasible}
+    assert hollow == {t.number for t in facts.ended if t.ok and not t.feasible}
     best = max(t.values[0] for t in facts.ended if t.feasible)
     (trail,) = cloud.trails
     assert trail.points[-1] == (facts.ended[-1].number, best) or trail.points[-1][1] == best
@@ -109,8 +110,8 @@ def test_the_best_so_far_never_gets_worse(values, less):
 def test_importances_are_drawn_the_largest_first(found):
     picture = found["study_importance"]
     assert picture.sentence == (
-        "precision (61%) tells good settings from the rest the most, then backend (24%) and "
-        "batch_size (15%)."
+        "precision (61%) separates good settings from the rest the most, then backend (24%) "
+        "and batch_size (15%)."
     )
     shares = [row.bars[0].point.value for row in picture.panels[0].rows]
     assert shares == sorted(shares, reverse=True)
@@ -120,7 +121,7 @@ def test_every_setting_is_a_line_and_the_best_end_at_the_right(found, facts):
     picture = found["study_parallel"]
     panel = picture.panels[0]
     ways = {b.label: b.ways for b in panel.bundles}
-    assert sum(map(len, ways.values())) == len(facts.spots)
+    assert sum(map(len, ways.values())) == len(facts.candidates)
     (best,) = ways["the best"]
     ends = [w.stops[-1] for label in ("best quarter", "the rest") for w in ways[label]]
     assert best.stops[-1] >= max(ends)
@@ -146,9 +147,8 @@ def test_a_slice_holds_the_best_of_each_pair(found, facts):
     assert grid.x == ("backend", ("torch", "onnxruntime", "openvino"))
     for (i, j), cell in grid.cells.items():
         pair = (grid.x[1][i], grid.y[1][j])
-        spots = [s for s in facts.spots if (s.point["backend"], s.point["precision"]) == pair]
-        own = [s.values[0] for s in spots if s.feasible]
-        assert cell.value == max(own, default=None)
+        rates = [c.values[0] for c in facts.candidates if c.setting.branch == pair and c.feasible]
+        assert cell.value == max(rates, default=None)
     assert grid.cells[1, 2].value is None, "all of onnxruntime int8 diverged"
     assert "Best with backend=openvino and precision=int8" in picture.sentence
     assert picture.solids == (), "engines have no order to span a surface over"
@@ -204,7 +204,7 @@ def test_the_front_is_what_no_other_beats(found, facts):
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=20))
 def test_the_front_is_never_empty_nor_beaten(values):
-    best = front(values, (operator.lt, operator.gt))
+    best = pareto_front([(x, -y) for x, y in values])
     assert bool(best) == bool(values)
     for i in best:
         x, y = values[i]

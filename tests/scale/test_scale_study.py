@@ -6,7 +6,6 @@ import math
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -118,7 +117,7 @@ def test_one_core_has_nothing_to_scale() -> None:
 
 
 def test_a_picture_is_drawn(tmp_path: Path) -> None:
-    path = draw(asdict(answered(other_is(1.1))), tmp_path / "a.png")
+    path = draw(answered(other_is(1.1)), tmp_path / "a.png")
     assert path.read_bytes().startswith(b"\x89PNG")
 
 

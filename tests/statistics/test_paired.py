@@ -18,8 +18,10 @@ from honed.statistics.paired import (
     critical_t,
     enough,
     judge,
+    median_error,
     old_and_new,
     planned,
+    process_noise,
     sequence,
 )
 
@@ -44,7 +46,7 @@ def test_the_closed_form_is_the_bayes_factor(count: int, alpha: float) -> None:
     assert bayes_factor(critical_t(count, alpha), count) == pytest.approx(1 / alpha, rel=1e-3)
 
 
-def test_few_blocks_say_nothing_and_the_sequence_is_wider_than_one_look() -> None:
+def test_few_blocks_give_no_interval_and_the_sequence_is_wider_than_one_look() -> None:
     assert critical_t(1) == critical_t(2) == math.inf
     for count in (6, 12, 50, 500):
         assert critical_t(count) > stats.t.ppf(0.975, count - 1)
@@ -69,11 +71,40 @@ def test_a_planned_interval_is_students_and_narrower_than_the_sequence() -> None
 
 
 @pytest.mark.parametrize("count", [2, 4, 12])
-def test_a_planned_interval_holds_the_truth_as_often_as_it_says(count: int) -> None:
+def test_a_planned_interval_holds_the_truth_in_95_of_100_cases(count: int) -> None:
     rng = np.random.default_rng(1)
     draws = [planned(rng.normal(0.1, 0.03, count).tolist()) for _ in range(2000)]
     held = sum(d.low <= 0.1 <= d.high for d in draws) / len(draws)
     assert 0.935 <= held <= 0.965
+
+
+def test_planned_blocks_without_noise_have_an_interval_of_no_width() -> None:
+    found = planned([0.1, 0.1, 0.1])
+    assert (found.low, found.high) == (found.log, found.log) == pytest.approx((0.1, 0.1))
+
+
+def test_the_noise_of_one_process_is_found_in_the_differences_of_pairs() -> None:
+    rng = np.random.default_rng(0)
+    sides = 0.03 * rng.standard_normal((3, 4000)) + [[0.0], [0.5], [-0.2]]
+    pairs = [sides[0] - sides[1], sides[0] - sides[2]]
+    assert process_noise(pairs) == pytest.approx(0.03, rel=0.05)
+    held_up = pairs[0].copy()
+    held_up[:100] += 0.5  # other programs slowed some processes by a half
+    assert process_noise([held_up, pairs[1]]) == pytest.approx(0.03, rel=0.08)
+
+
+def test_single_blocks_have_no_noise_to_measure() -> None:
+    assert math.isinf(process_noise([]))
+    assert math.isinf(process_noise([[0.1], [0.2]]))
+    assert process_noise([[0.1, 0.1], [0.3]]) == 0.0
+
+
+def test_the_error_of_a_median_of_differences() -> None:
+    rng = np.random.default_rng(0)
+    differences = 0.02 * rng.standard_normal((4000, 15, 2))
+    medians = np.median(differences[..., 0] - differences[..., 1], axis=1)
+    assert median_error(15, 0.02) == pytest.approx(medians.std(), rel=0.05)
+    assert math.isinf(median_error(0, 0.02))
 
 
 @given(st.lists(logs, min_size=6, max_size=40))

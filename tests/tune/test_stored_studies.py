@@ -35,7 +35,7 @@ def test_a_study_opens_with_all_its_trials(tmp_path: Path) -> None:
         attributes = {key: json.loads(text) for key, text in study._inner.user_attrs.items()}
         assert attributes == {"ask": STORED["ask"], "space": STORED["space"]}  # still written so
         for number, trial in enumerate(STORED["trials"]):
-            assert study.begin(Setting(trial["point"]), trial["stage"]) == number
+            assert study.begin(Setting(trial["point"]), trial["stage"]).number == number
             study._inner._storage.set_trial_user_attr(
                 study._inner.trials[number]._trial_id, "honed", trial
             )

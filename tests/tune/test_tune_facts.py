@@ -12,7 +12,7 @@ from honed.errors import StoreError, UsageError
 from honed.report.evidence import Evidence
 from honed.report.figures.base import all_pictures
 from honed.store import open_store
-from honed.tune import api, drawing, importance
+from honed.tune import api, importance
 from honed.tune.context import StudyContext
 from honed.tune.search import search
 
@@ -46,7 +46,7 @@ def test_facts_hold_every_trial_and_the_outcome(tmp_path: Path) -> None:
     assert facts.importances == found.importances
     assert facts.earned == found.earned
 
-    evidence = Evidence(tuple(bench.records.values()), drawing.drawn(facts))
+    evidence = Evidence(tuple(bench.records.values()), facts)
     pictures = {name for name, _ in all_pictures(evidence)}
     assert {"study_history", "study_gain", "study_parallel"} <= pictures
 

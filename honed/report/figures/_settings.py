@@ -1,4 +1,4 @@
-"""Settings side by side, at one shape of the work: the common ground of the figures with rows."""
+"""Settings side by side at one shape of the work: the basis of the figures with rows."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ MOST_ROWS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """One row: what tells it apart here, and its records."""
+class Row:
+    """One setting: a label of what distinguishes it in this picture, and its records."""
 
     label: str
     style: Style
@@ -28,59 +28,60 @@ class Shape:
     """The settings of one subject at one batch size and length, the fastest first."""
 
     where: str
-    settings: tuple[Setting, ...]
+    rows: tuple[Row, ...]
     notes: tuple[str, ...]
 
     @property
     def records(self) -> tuple[Record, ...]:
-        return tuple(r for s in self.settings for r in s.records)
+        return tuple(r for row in self.rows for r in row.records)
 
 
 def shapes(evidence: Evidence, least: int = 2, most_rows: int = MOST_ROWS) -> Iterator[Shape]:
-    """Of each subject the shapes with the most settings; of several the smallest and the largest.
+    """The shapes of each subject with the most settings; of more than two the smallest and the
+    largest. Other shapes are in the lines and in the table.
 
-    `least`: how many settings there must be. The other shapes are in the lines and in the table.
+    `least`: how many settings there must be.
     """
     keys = (*SHAPE, "total_batch")
     for subject, records in evidence.subjects():
-        told = evidence.varying(records, keys)
-        found = [
-            (label, groups)
-            for label, rows in evidence.groups(sorted(records, key=_size), keys)
-            if len(groups := evidence.groups(rows, evidence.varying(rows, without=SUBJECT)))
-            >= least
-        ]
-        count = max((len(groups) for _, groups in found), default=0)
-        fullest = [shape for shape in found if len(shape[1]) == count]
+        differing = evidence.varying(records, keys)
+        candidates = []
+        for _, same in evidence.groups(sorted(records, key=_size), keys):
+            groups = evidence.groups(same, evidence.varying(same, without=SUBJECT))
+            if len(groups) >= least:
+                candidates.append(groups)
+        most = max(map(len, candidates), default=0)
+        fullest = [groups for groups in candidates if len(groups) == most]
         kept = fullest if len(fullest) < 3 else [fullest[0], fullest[-1]]
-        left = len(found) - len(kept)
-        note = f"{left} more shape{'s' * (left > 1)}: in the lines and in the table."
-        for _, groups in kept:
-            where = [subject, evidence.label(groups[0][1][0], told)] if told else [subject]
-            rows, cut = _fastest(groups, most_rows)
-            styles = paint(evidence, [records[0] for _, records in rows], apart=False)
-            notes = [note] if left else []
-            if cut:
+        left = len(candidates) - len(kept)
+        for groups in kept:
+            first = groups[0][1][0]
+            where = [subject, evidence.label(first, differing) if differing else ""]
+            notes = [f"{left} more shape{'s' * (left > 1)}: in the lines and in the table."]
+            if cut := max(0, len(groups) - most_rows):
                 notes.append(f"The {most_rows} fastest; {cut} slower settings are in the table.")
             yield Shape(
                 ", ".join(filter(None, where)),
-                tuple(Setting(name, style, tuple(own))
-                      for (name, own), style in zip(rows, styles, strict=True)),
-                tuple(notes),
-            )  # fmt: skip
+                _rows(evidence, groups, most_rows),
+                tuple(notes if left else notes[1:]),
+            )
 
 
-def _fastest(
-    groups: Sequence[tuple[str, list[Record]]], most: int
-) -> tuple[Sequence[tuple[str, list[Record]]], int]:
-    """Sorted by latency, and how many are beyond what a picture has room for."""
+def _rows(
+    evidence: Evidence, groups: Sequence[tuple[str, list[Record]]], most: int
+) -> tuple[Row, ...]:
+    """The fastest settings, as many as a picture has room for."""
 
-    def key(group: tuple[str, list[Record]]) -> float:
+    def speed(group: tuple[str, list[Record]]) -> float:
         point = pool(group[1], latency)
         return point.value if point else float("inf")
 
-    ordered = sorted(groups, key=key)
-    return ordered[:most], max(0, len(ordered) - most)
+    fastest = sorted(groups, key=speed)[:most]
+    styles = paint(evidence, [records[0] for _, records in fastest], apart=False)
+    return tuple(
+        Row(label, style, tuple(records))
+        for (label, records), style in zip(fastest, styles, strict=True)
+    )
 
 
 def _size(record: Record) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What the pictures of a tuning study share: styles of its stages, words of its trials."""
+"""What the pictures of a tuning study share: styles of its stages, texts of its trials."""
 
 from __future__ import annotations
 
@@ -8,72 +8,88 @@ from honed.knob import Value
 from honed.record import Record
 from honed.report.browser import escaped
 from honed.report.evidence import Evidence
-from honed.report.study import Goal, Spot, StudyFacts, Tried, setting_word
 from honed.report.style import Style
 from honed.show.numbers import plain
+from honed.study import Candidate, Goal, Setting, StudyFacts, Trial
+from honed.values import as_typed
 
+_UNTOUCHED = "as it comes"
 _LONGEST = 64
 _HEADS = ("backend", "precision")
 
 
-def name(point: Mapping[str, Value | None], longest: int = _LONGEST) -> str:
-    """`openvino int8, threads=2 …`: the engine first, as much of the rest as there is room for."""
-    heads = " ".join(str(point[k]) for k in _HEADS if point.get(k) is not None)
-    more = [setting_word(k, v) for k, v in point.items() if k not in _HEADS and v is not None]
+def name(setting: Setting, longest: int = _LONGEST) -> str:
+    """`openvino int8, threads=2 …`: the engine first, then as many keys as there is room for."""
+    heads = " ".join(str(setting[k]) for k in _HEADS if k in setting)
+    more = [setting_text(k, v) for k, v in setting.items() if k not in _HEADS]
     text = ", ".join(filter(None, [heads, " ".join(more)]))
     return text if len(text) <= longest else f"{text[: longest - 2].rstrip()} …"
 
 
-def value(goal: Goal, at: float) -> str:
-    return f"{plain(at)} {goal.unit}"
+def value_text(value: Value | None) -> str:
+    """A setting's value as a label of an axis."""
+    return _UNTOUCHED if value is None else as_typed(value)
 
 
-def trial_text(trial: Tried, goals: Sequence[Goal]) -> str:
-    """What the pointer reads."""
-    told = [value(g, v) for g, v in zip(goals, trial.values, strict=False)]
+def setting_text(key: str, value: Value | None) -> str:
+    """`threads=2`, or `threads as it comes`."""
+    return f"{key} {_UNTOUCHED}" if value is None else f"{key}={as_typed(value)}"
+
+
+def goal_text(goal: Goal, value: float) -> str:
+    return f"{plain(value)} {goal.unit}"
+
+
+def trial_hover(trial: Trial, goals: Sequence[Goal]) -> str:
+    """The text beside the pointer."""
     lines = [f"<b>trial {trial.number}, {escaped(trial.stage)}</b>", *_wrapped(trial.setting)]
-    lines += told or [escaped(f"{trial.status}: {trial.message}"[:100])]
-    if told and not trial.feasible:
+    if trial.ok:
+        lines += [goal_text(g, v) for g, v in zip(goals, trial.values, strict=True)]
+    else:
+        lines.append(escaped(f"{trial.status}: {trial.message}"[:100]))
+    if trial.ok and not trial.feasible:
         lines.append("over a limit")
-    return "<br>".join([*lines, *([f"record {trial.record[:8]}"] if trial.record else [])])
+    if trial.record:
+        lines.append(f"record {trial.record[:8]}")
+    return "<br>".join(lines)
 
 
-def spot_text(spot: Spot, goals: Sequence[Goal]) -> str:
-    told = [value(g, v) for g, v in zip(goals, spot.values, strict=True)]
-    ids = ", ".join(id[:8] for id in spot.records[:4])
-    return "<br>".join([*_wrapped(spot.setting), *told, f"record {ids}"])
+def candidate_hover(candidate: Candidate, goals: Sequence[Goal]) -> str:
+    values = [goal_text(g, v) for g, v in zip(goals, candidate.values, strict=True)]
+    ids = ", ".join(id[:8] for id in candidate.records[:4])
+    return "<br>".join([*_wrapped(candidate.setting), *values, f"record {ids}"])
 
 
-def _wrapped(setting: str) -> list[str]:
-    """A setting may have a dozen knobs."""
-    words = setting.split(" ")
+def _wrapped(setting: Setting) -> list[str]:
+    """Four keys a line: a setting may have a dozen knobs."""
+    words = setting.name.split(" ")
     return [escaped(" ".join(words[i : i + 4])) for i in range(0, len(words), 4)]
 
 
 def stages(study: StudyFacts) -> Mapping[str, Style]:
-    """A hue and a mark for each stage, in the order that they came in."""
-    found = dict.fromkeys(t.stage for t in study.trials)
-    return {stage: Style(i, i) for i, stage in enumerate(found)}
+    """A hue and a mark for each stage, in the order in which the stages began."""
+    names = dict.fromkeys(t.stage for t in study.trials)
+    return {stage: Style(i, i) for i, stage in enumerate(names)}
 
 
-def records_of(evidence: Evidence, spots: Sequence[Spot]) -> tuple[Record, ...]:
-    ids = dict.fromkeys(id for s in spots for id in s.records)
+def records_of(evidence: Evidence, candidates: Sequence[Candidate]) -> tuple[Record, ...]:
+    ids = dict.fromkeys(id for c in candidates for id in c.records)
     return tuple(evidence.by_id[id] for id in ids if id in evidence.by_id)
 
 
-def best(spots: Sequence[Spot], goal: int, of: Goal) -> Spot | None:
-    """Of those that keep the limits."""
-    able = [s for s in spots if s.feasible]
-    if not able:
+def best(candidates: Sequence[Candidate], goal: Goal) -> Candidate | None:
+    """The best in the study's first goal, among the candidates that keep the limits."""
+    feasible = [c for c in candidates if c.feasible]
+    if not feasible:
         return None
-    top = of.best([s.values[goal] for s in able])
-    return next(s for s in able if s.values[goal] == top)
+    value = goal.best([c.values[0] for c in feasible])
+    return next(c for c in feasible if c.values[0] == value)
 
 
 def left_out(study: StudyFacts) -> str:
-    """`2 trials without a result, 1 over a limit`; empty if there are none."""
-    failed = sum(not t.values for t in study.ended)
-    over = sum(bool(t.values) and not t.feasible for t in study.ended)
+    """`2 without a result, 1 over a limit`; empty if there are none."""
+    failed = sum(not t.ok for t in study.ended)
+    over = sum(t.ok and not t.feasible for t in study.ended)
     parts = [
         f"{failed} without a result" if failed else "",
         f"{over} over a limit" if over else "",

@@ -1,9 +1,8 @@
-"""What a figure's file gives, and where they are found.
+"""What the file of a figure defines, and how figures are discovered.
 
-A file in this folder, named as the figure: `ORDER`, its place in the report, and
-`pictures(evidence)`, the pictures that these records have something to say for (none: it does not
-appear). Its title, its sentence and its panels are computed from the records, once, for the page
-and the PNGs alike.
+A file in this folder has the figure's name. It defines `ORDER`, the figure's place in the report,
+and `pictures(evidence)`, which yields nothing where the records show nothing of interest. Titles,
+sentences and panels are computed once from the records, for the page and for PNGs.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ PACKAGE = "honed.report.figures"
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """`sentence` is what is seen, computed; `notes` say how to read it and what is left out.
+    """`sentence` is the finding; `notes` explain how to read the picture and what it leaves out.
 
-    `solids` show panels once more in space, on screens only. `marked`: a mark tells what its
-    record's status is.
+    `solids` show panels once more in space, on screens only. `marked`: the marks show the status
+    of each record.
     """
 
     title: str
@@ -37,31 +36,31 @@ class Picture:
     marked: bool = True
 
     def all_panels(self) -> tuple[Panel | Solid, ...]:
-        """The panels of the page: those in space come last."""
+        """The panels of the page; those in space come last."""
         return (*self.panels, *self.solids)
 
     def legend(self) -> Legend:
-        """Of all panels together, each label once; one alone needs no legend."""
-        found = dict(entry for panel in self.panels for entry in panel.legend())
-        return list(found.items()) if len(found) > 1 else []
+        """The entries of all panels, each label once. A single entry needs no legend."""
+        entries = dict(entry for panel in self.panels for entry in panel.legend())
+        return list(entries.items()) if len(entries) > 1 else []
 
     def record_ids(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(r.id for r in self.records))
 
     def all_notes(self) -> tuple[str, ...]:
-        """Its own, and the meaning of the marks that are in it."""
+        """The notes, and the meaning of the marks that are in the picture."""
         statuses = {r.status for r in self.records if self.marked}
-        found = list(self.notes)
+        notes = list(self.notes)
         if "diverged" in statuses:
-            found.append(
+            notes.append(
                 "Crossed or hatched: diverged, other answers than the reference's; never counted "
                 "as the fastest."
             )
         if "unproven" in statuses:
-            found.append("Hollow or hatched: unproven, a setting may not have taken effect.")
+            notes.append("Hollow or hatched: unproven, a setting may not have taken effect.")
         if doubtful := len({r.id for r in self.records if r.doubts}):
-            found.append(f"{doubtful} of its {len(self.record_ids())} records have doubts: below.")
-        return tuple(found)
+            notes.append(f"{doubtful} of its {len(self.record_ids())} records have doubts: below.")
+        return tuple(notes)
 
 
 class Figure(Protocol):
@@ -73,7 +72,7 @@ class Figure(Protocol):
 
 
 def all_pictures(evidence: Evidence) -> Iterator[tuple[str, Picture]]:
-    """Every figure's pictures, each with a name of its own: `batch_size`, `batch_size-2`, …"""
+    """Every figure's pictures, each with a unique name: `batch_size`, `batch_size-2`, …"""
     modules = {
         name: cast(Figure, discovery.load(PACKAGE, name)) for name in discovery.names(PACKAGE)
     }
@@ -83,6 +82,6 @@ def all_pictures(evidence: Evidence) -> Iterator[tuple[str, Picture]]:
 
 
 def titled(*parts: str) -> str:
-    """`Batch size: bert-base, 128 tokens`; what is empty is left out."""
+    """`Batch size: bert-base, 128 tokens`; empty parts are left out."""
     head, *rest = parts
     return ": ".join(filter(None, [head, ", ".join(filter(None, rest))]))

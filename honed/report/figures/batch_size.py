@@ -1,4 +1,4 @@
-"""Latency and throughput against the batch size."""
+"""Latency and throughput over the batch size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Latency and throughput against the cores of one instance."""
+"""Latency and throughput over the cores of one instance."""
 
 from __future__ import annotations
 

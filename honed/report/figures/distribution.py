@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from honed.report.evidence import Evidence, latency, pool
-from honed.report.figures._settings import Setting, shapes
+from honed.report.figures._settings import Row, shapes
 from honed.report.figures.base import Picture, titled
 from honed.report.panels.spread import Spread, Strip, thin
 from honed.show.numbers import plain
@@ -16,7 +16,7 @@ _FEWEST = 8  # calls; fewer are no distribution
 
 def pictures(evidence: Evidence) -> Iterator[Picture]:
     for shape in shapes(evidence, least=1):
-        strips = tuple(s for setting in shape.settings if (s := _strip(setting)) is not None)
+        strips = tuple(s for row in shape.rows if (s := _strip(row)) is not None)
         if not strips:
             continue
         yield Picture(
@@ -24,35 +24,34 @@ def pictures(evidence: Evidence) -> Iterator[Picture]:
             _sentence(strips),
             (Spread("Latency of each call, ms", strips),),
             shape.records,
-            ("A dot is a call (many are thinned, by rank), the bar the middle half, the line the "
-             "median, the dotted line the 99th percentile where enough calls support one.",
-             *shape.notes),
+            ("A dot is a call (many calls are thinned, by rank), the bar the middle half, the "
+             "line the median, the dotted line the 99th percentile where enough calls support "
+             "one.", *shape.notes),
         )  # fmt: skip
 
 
-def _strip(setting: Setting) -> Strip | None:
-    """All calls of all runs together; the percentile is the records' own, the highest."""
+def _strip(row: Row) -> Strip | None:
+    """The calls of all runs together; the 99th percentile is the highest of the records'."""
     import numpy as np
 
-    calls = [
-        s for r in setting.records if r.samples for one in r.samples.latency_s for s in one
-    ]  # fmt: skip
+    calls = [s for r in row.records if r.samples for own in r.samples.latency_s for s in own]
     if len(calls) < _FEWEST:
         return None
     low, middle, high = (float(q) for q in np.quantile(calls, (0.25, 0.5, 0.75)))
-    tails = [r.metrics.latency_s.p99 for r in setting.records if r.metrics]
+    tails = [r.metrics.latency_s.p99 for r in row.records if r.metrics]
     known = [tail for tail in tails if tail is not None]
-    point = pool(setting.records, latency)
+    point = pool(row.records, latency)
     mark = "" if point is None or point.ok else f" ({point.status})"
-    return Strip(setting.label + mark, setting.style, thin(calls), len(calls), (low, high),
-                 middle, max(known, default=None))  # fmt: skip
+    return Strip(row.label + mark, row.style, thin(calls), len(calls), (low, high), middle,
+                 max(known, default=None))  # fmt: skip
 
 
-def _sentence(strips: tuple[Strip, ...]) -> str:
+def _sentence(strips: Sequence[Strip]) -> str:
     tails = {s.label: s.p99_s / s.p50_s for s in strips if s.p99_s is not None}
     if not tails:
-        return "Too few calls to tell the slowest of a hundred: raise duration_s or min_samples."
-    worst, best = (f(tails, key=lambda label: tails[label]) for f in (max, min))
+        return "Too few calls to know the slowest of a hundred: raise duration_s or min_samples."
+    worst = max(tails, key=lambda label: tails[label])
+    best = min(tails, key=lambda label: tails[label])
     if worst == best:
         return f"The slowest call of a hundred takes {plain(tails[worst])} times the median."
     return (

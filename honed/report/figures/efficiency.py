@@ -1,4 +1,4 @@
-"""Scaling efficiency: what more cores or instances bring, of what they would bring at best."""
+"""Scaling efficiency: the gain from more cores or instances, over the gain of perfect scaling."""
 
 from __future__ import annotations
 
@@ -11,57 +11,54 @@ from honed.report.panels.lines import Level, Lines, Series
 from honed.show.numbers import overlap
 
 ORDER = 55
-_WORDS = {"threads": "cores", "instances": "instances"}
+_UNITS = {"threads": "cores", "instances": "instances"}
 
 
 def pictures(evidence: Evidence) -> Iterator[Picture]:
     for along in (cores.ALONG, instances.ON_MORE):
+        units = _UNITS[along.key]
         for chart in _along.charts(evidence, along):
-            series = [Series(s.label, s.style, _shares(s)) for s in chart.lines]
+            series = [Series(line.label, line.style, _shares(line)) for line in chart.lines]
             known = tuple(s for s in series if len(s.points) > 1)
             if not known:
                 continue
-            word = _WORDS[along.key]
-            panel = Lines("Share of perfect scaling, %", along.x_title, known, "%", 100.0,
-                          (Level("perfect", 1.0),))  # fmt: skip
+            panel = Lines("Share of perfect scaling, %", along.x_title, known, "%",
+                          (Level("perfect", 100.0),))  # fmt: skip
             yield Picture(
-                titled(f"Scaling efficiency over {word}", chart.where),
-                _sentence(word, known),
+                titled(f"Scaling efficiency over {units}", chart.where),
+                _sentence(units, known),
                 (panel,),
                 chart.records,
-                (f"Throughput for each of the {word}, over that of the fewest. Bars: the ends "
+                (f"Throughput for each of the {units}, over that of the fewest. Bars: the ends "
                  "that both 95 % intervals allow.",),
             )  # fmt: skip
 
 
 def _shares(line: _along.Line) -> tuple[Point, ...]:
-    """Throughput per core over the first's, its ends the widest that both intervals allow."""
-    found = line.series(throughput).points
-    if not found:
-        return ()
-    first = found[0]
+    """Percent of the first point's throughput per unit, with the widest ends that both intervals
+    allow."""
+    points = line.series(throughput).points
     shares = []
-    for p in found:
-        more = p.x / first.x
+    for p in points:
+        first, more = points[0], p.x / points[0].x
         ends = None
         if p is not first and p.ends and first.ends:
-            ends = (p.low / first.high / more, p.high / first.low / more)
-        shares.append(Point(p.x, p.value / first.value / more, ends, p.status, p.records))
+            ends = (100 * p.low / first.high / more, 100 * p.high / first.low / more)
+        shares.append(Point(p.x, 100 * p.value / first.value / more, ends, p.status, p.records))
     return tuple(shares)
 
 
-def _sentence(word: str, series: Sequence[Series]) -> str:
+def _sentence(units: str, series: Sequence[Series]) -> str:
     last = {s.label: ok[-1] for s in series if len(ok := [p for p in s.points if p.ok]) > 1}
     if not last:
         return "No two ok records to compare."
     best = max(last, key=lambda label: last[label].value)
     worst = min(last, key=lambda label: last[label].value)
 
-    def told(label: str) -> str:
-        at = last[label]
-        return f"{at.value:.0%} of perfect at {at.x:g} {word}"
+    def share(label: str) -> str:
+        return f"{last[label].value:.0f}% of perfect at {last[label].x:g} {units}"
 
     if overlap((last[best].low, last[best].high), (last[worst].low, last[worst].high)):
         which = "All scale alike" if len(last) > 1 else "Measured"
-        return f"{which}: {told(best)}."
-    return f"{best} scales best, {told(best)}; {worst} least, {told(worst)}."
+        return f"{which}: {share(best)}."
+    return f"{best} scales best, {share(best)}; {worst} least, {share(worst)}."

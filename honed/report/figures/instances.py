@@ -1,4 +1,4 @@
-"""Latency and throughput against the instances: on more cores, or sharing the same ones out."""
+"""Latency and throughput over instances: on more cores, or with the same cores shared out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Latency and throughput against the sequence length."""
+"""Latency and throughput over the sequence length."""
 
 from __future__ import annotations
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from honed.report.evidence import Evidence, Reading, latency, pool, throughput
+from honed.measures import MEASURES, Measure
+from honed.report.evidence import Evidence, latency, pool, short_unit, shown
 from honed.report.figures._settings import Shape, shapes
 from honed.report.figures.base import Picture, titled
 from honed.report.findings import fastest, reference
@@ -18,29 +19,26 @@ def pictures(evidence: Evidence) -> Iterator[Picture]:
         yield Picture(
             titled("Settings side by side", shape.where),
             _sentence(evidence, shape),
-            (
-                _bars(shape, "Latency, ms a call", "ms", 1e3, latency),
-                _bars(shape, "Throughput, sequences/s", "/s", 1.0, throughput),
-            ),
+            (_bars(shape, MEASURES["latency"]), _bars(shape, MEASURES["throughput"])),
             shape.records,
-            ("Whiskers: 95 % intervals; of several runs of the same, median and range.",
-             *shape.notes),
+            ("Whiskers: 95 % intervals; of several runs of the same setting, the median and "
+             "range.", *shape.notes),
         )  # fmt: skip
 
 
-def _bars(shape: Shape, title: str, unit: str, scale: float, read: Reading) -> Bars:
+def _bars(shape: Shape, measure: Measure) -> Bars:
     rows = (
-        Row(s.label, (Bar("", s.style, point),))
-        for s in shape.settings
-        if (point := pool(s.records, read)) is not None
+        Row(row.label, (Bar("", row.style, point),))
+        for row in shape.rows
+        if (point := pool(row.records, shown(measure))) is not None
     )
-    return Bars(title, tuple(rows), unit, scale)
+    return Bars(measure.axis, tuple(rows), short_unit(measure))
 
 
 def _sentence(evidence: Evidence, shape: Shape) -> str:
-    points = {s.label: p for s in shape.settings if (p := pool(s.records, latency)) is not None}
-    against = reference(evidence, {s.label: s.records for s in shape.settings})
-    if against is None and (ok := {label: p for label, p in points.items() if p.ok}):
-        against = max(ok, key=lambda label: ok[label].value)
-    said = fastest({0.0: points}, "", str, against)
-    return said or "Fewer than two ok settings: nothing to compare."
+    points = {row.label: p for row in shape.rows if (p := pool(row.records, latency)) is not None}
+    default = reference(evidence, {row.label: row.records for row in shape.rows})
+    if default is None and (ok := {label: p for label, p in points.items() if p.ok}):
+        default = max(ok, key=lambda label: ok[label].value)
+    finding = fastest({0.0: points}, "", str, default)
+    return finding or "Fewer than two ok settings: nothing to compare."

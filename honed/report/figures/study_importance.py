@@ -1,4 +1,4 @@
-"""Which settings mattered in the search: what tells the good ones from the rest."""
+"""Which settings mattered in the search: those that separate good settings from the rest."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ def pictures(evidence: Evidence) -> Iterator[Picture]:
     if study is None or len(shares) < 2:
         return
     order = sorted(shares, key=lambda k: -shares[k])
-    records = study.drawn(evidence.records)
     rows = tuple(
-        Row(key, (Bar("", Style(), Point(0.0, shares[key], None, "ok", ())),))
+        Row(key, (Bar("", Style(), Point(0.0, 100 * shares[key], None, "ok", ())),))
         for key in order[:_MOST]
     )
     more = len(study.importances) - len(rows)
@@ -30,9 +29,9 @@ def pictures(evidence: Evidence) -> Iterator[Picture]:
     first, *rest = (f"{k} ({shares[k]:.0%})" for k in order[:3])
     yield Picture(
         titled("What mattered in the search", study.name),
-        f"{first} tells good settings from the rest the most, then {listed(rest)}.",
-        (Bars("Share, %", rows, "%", 100.0),),
-        records,
+        f"{first} separates good settings from the rest the most, then {listed(rest)}.",
+        (Bars("Share, %", rows, "%"),),
+        study.drawn(evidence.records),
         ("PED-ANOVA over the settings tried: an importance in the whole search, not a gain."
          + note,),
         marked=False,

@@ -1,9 +1,10 @@
-"""Every setting that was tried as a line through its values, down to what came out."""
+"""Every setting that was tried as a line through its values, down to its result."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from honed.knob import Value
 from honed.report.evidence import Evidence
@@ -12,14 +13,13 @@ from honed.report.figures.base import Picture, titled
 from honed.report.findings import listed
 from honed.report.panels.parallel import Bundle, Parallel, Rail, Way
 from honed.report.panels.ticks import scale_for
-from honed.report.study import Goal, Spot, StudyFacts, setting_word, value_word
 from honed.report.style import Style
 from honed.show.numbers import plain
+from honed.study import Candidate, Goal, StudyFacts
 
 ORDER = 5
-Meet = Callable[[Spot], "float | None"]
 _MOST_RAILS = 7
-_FEWEST = 5  # settings; fewer are read better in the table
+_FEWEST = 5  # settings; fewer are easier to read in the table
 _KINDS = (
     ("the rest", Style(6, 0), 1.0),
     ("over a limit", Style(3, 2), 1.0),
@@ -28,114 +28,120 @@ _KINDS = (
 )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tried:
+    """A candidate with the value of every key that its engine has; None: untouched."""
+
+    candidate: Candidate
+    values: Mapping[str, Value | None]
+
+
 def pictures(evidence: Evidence) -> Iterator[Picture]:
     study = evidence.study
-    if study is None or len(study.spots) < _FEWEST:
+    if study is None or len(study.candidates) < _FEWEST:
         return
-    keys = chosen_keys(study, _MOST_RAILS)
+    tried = [_Tried(c, study.whole(c.setting)) for c in study.candidates]
+    varying = _varying(study, tried)
+    keys = _most_important(study, varying)
     if not keys:
         return
-    kinds = _kinds(study)
-    rails, meets = _rails(study, keys)
-    bundles = tuple(
-        Bundle(label, style, tuple(
-            Way(tuple(meet(s) for meet in meets), _study.spot_text(s, study.goals))
-            for s in kinds[label]), width)
-        for label, style, width in _KINDS if kinds[label]
-    )  # fmt: skip
-    left = len(_varying(study)) - len(keys)
+    kinds = _kinds(study.goals[0], tried)
     notes = ["A line is a setting; it passes by a knob that its engine does not have."]
-    if left:
+    if left := len(varying) - len(keys):
         notes.append(f"The {len(keys)} keys that mattered most; {left} more were searched.")
     yield Picture(
         titled("Settings as lines", study.name),
-        _sentence(study, kinds, keys),
-        (Parallel(f"From the setting to the {study.goals[0].name}", rails, bundles),),
-        _study.records_of(evidence, study.spots),
+        _sentence(kinds, keys),
+        (_panel(study, kinds, keys),),
+        _study.records_of(evidence, study.candidates),
         tuple(notes),
         marked=False,
     )
 
 
-def chosen_keys(study: StudyFacts, most: int) -> list[str]:
-    """Engine and precision, then what mattered most, or has the most values among the settings."""
-    found = _varying(study)
+def _varying(study: StudyFacts, tried: Sequence[_Tried]) -> dict[str, int]:
+    """The keys with several values, each with the number of settings that have it."""
+    counts: dict[str, int] = {}
+    for key in study.axes:
+        values = [t.values[key] for t in tried if key in t.values]
+        if len(set(values)) > 1:
+            counts[key] = len(values)
+    return counts
+
+
+def _most_important(study: StudyFacts, varying: Mapping[str, int]) -> list[str]:
+    """Engine and precision, then what mattered most, or what most settings have."""
 
     def weight(key: str) -> tuple[bool, float, int]:
         head = key in ("backend", "precision")
-        return head, study.importances.get(key, 0.0), found[key]
+        return head, study.importances.get(key, 0.0), varying[key]
 
-    kept = sorted(found, key=weight, reverse=True)[:most]
-    return [k for k in study.axes if k in kept]
-
-
-def _varying(study: StudyFacts) -> dict[str, int]:
-    """Keys with several values among the settings that have them, and how many settings do."""
-    found: dict[str, int] = {}
-    for key in study.axes:
-        own = [s.point[key] for s in study.spots if key in s.point]
-        if len(set(own)) > 1:
-            found[key] = len(own)
-    return found
+    kept = sorted(varying, key=weight, reverse=True)[:_MOST_RAILS]
+    return [key for key in study.axes if key in kept]
 
 
-def _kinds(study: StudyFacts) -> dict[str, list[Spot]]:
-    goal = study.goals[0]
-    able = [s for s in study.spots if s.feasible]
-    able.sort(key=lambda s: s.values[0], reverse=goal.better == "more")
-    quarter = math.ceil(len(able) / 4)
+def _kinds(goal: Goal, tried: Sequence[_Tried]) -> dict[str, list[_Tried]]:
+    feasible = [t for t in tried if t.candidate.feasible]
+    feasible.sort(key=lambda t: t.candidate.values[0], reverse=goal.better == "more")
+    quarter = math.ceil(len(feasible) / 4)
     return {
-        "the best": able[:1],
-        "best quarter": able[1:quarter],
-        "the rest": able[quarter:] if able else [],
-        "over a limit": [s for s in study.spots if not s.feasible],
+        "the best": feasible[:1],
+        "best quarter": feasible[1:quarter],
+        "the rest": feasible[quarter:],
+        "over a limit": [t for t in tried if not t.candidate.feasible],
     }
 
 
-def _rails(study: StudyFacts, keys: Sequence[str]) -> tuple[tuple[Rail, ...], list[Meet]]:
-    rails, meets = [], []
+def _panel(study: StudyFacts, kinds: Mapping[str, list[_Tried]], keys: Sequence[str]) -> Parallel:
+    """A rail for each key, and a last one for the first goal."""
+    goal = study.goals[0]
+    tried = [t for same in kinds.values() for t in same]
+    places: dict[str, dict[Value | None, float]] = {}
     for key in keys:
-        seen = {s.point[key] for s in study.spots if key in s.point}
-        values = [v for v in study.axes[key] if v in seen]
-        rails.append(Rail(key, tuple((_place(i, values), value_word(v))
-                                     for i, v in enumerate(values))))  # fmt: skip
-        meets.append(_meet(key, values))
-    rail, meet = _outcome(study.goals[0], [s.values[0] for s in study.spots])
-    return (*rails, rail), [*meets, meet]
+        seen = {t.values[key] for t in tried if key in t.values}
+        values = [v for v in study.axes[key].values if v in seen]
+        places[key] = {v: (i + 0.5) / len(values) for i, v in enumerate(values)}
+    results = sorted(t.candidate.values[0] for t in tried)
+    scale = scale_for(results)
+    ticks = scale.ticks or [
+        results[0] + (results[-1] - results[0]) * i / 4 for i in range(5)
+    ]  # fmt: skip
+    result_ticks = {plain(tick, 2 if scale.log else 3): scale.share(tick) for tick in ticks}
+
+    def way(of: _Tried) -> Way:
+        stops = [places[k][of.values[k]] if k in of.values else None for k in keys]
+        text = _study.candidate_hover(of.candidate, study.goals)
+        return Way((*stops, scale.share(of.candidate.values[0])), text)
+
+    rails = [
+        Rail(key, tuple((x, _study.value_text(v)) for v, x in places[key].items())) for key in keys
+    ]
+    rails.append(Rail(goal.title, tuple((x, text) for text, x in result_ticks.items())))
+    bundles = tuple(
+        Bundle(label, style, tuple(map(way, kinds[label])), width)
+        for label, style, width in _KINDS
+        if kinds[label]
+    )
+    return Parallel(f"From the setting to the {goal.name}", tuple(rails), bundles)
 
 
-def _place(index: int, values: Sequence[object]) -> float:
-    return (index + 0.5) / len(values)
-
-
-def _meet(key: str, values: list[Value | None]) -> Meet:
-    return lambda s: _place(values.index(s.point[key]), values) if key in s.point else None
-
-
-def _outcome(goal: Goal, values: Sequence[float]) -> tuple[Rail, Meet]:
-    """The last rail is of numbers, logarithmic where they span much."""
-    known = sorted(values)
-    scale = scale_for(known)
-    marks = scale.ticks or [known[0] + (known[-1] - known[0]) * i / 4 for i in range(5)]
-    shown = {plain(mark, 2 if scale.log else 3): scale.share(mark) for mark in marks}
-    rail = Rail(goal.title, tuple((x, text) for text, x in shown.items()))
-    return rail, lambda s: scale.share(s.values[0])
-
-
-def _sentence(study: StudyFacts, kinds: dict[str, list[Spot]], keys: Sequence[str]) -> str:
+def _sentence(kinds: Mapping[str, list[_Tried]], keys: Sequence[str]) -> str:
+    count = sum(map(len, kinds.values()))
     good = [*kinds["the best"], *kinds["best quarter"]]
     if not good:
-        return f"None of {len(study.spots)} settings keeps every limit."
-    rest = [s for s in study.spots if s not in good]
+        return f"None of {count} settings keeps every limit."
+    best = good[0]
+    rest = [*kinds["the rest"], *kinds["over a limit"]]
     shared = [
-        setting_word(key, good[0].point[key])
+        _study.setting_text(key, best.values[key])
         for key in keys
-        if all(key in s.point and s.point[key] == good[0].point.get(key) for s in good)
-        and any(s.point.get(key) != good[0].point[key] for s in rest)
+        if key in best.values
+        and all(key in t.values and t.values[key] == best.values[key] for t in good)
+        and any(t.values.get(key) != best.values[key] for t in rest)
     ]
-    top = f"The best of {len(study.spots)} settings: {_study.name(good[0].point)}"
+    finding = f"The best of {count} settings: {_study.name(best.candidate.setting)}"
     if len(good) < 2:
-        return f"{top}."
+        return f"{finding}."
     if not shared:
-        return f"{top}. The best {len(good)} share no value that others lack."
-    return f"{top}. The best {len(good)} all have {listed(shared)}."
+        return f"{finding}. The best {len(good)} share no value that others lack."
+    return f"{finding}. The best {len(good)} all have {listed(shared)}."

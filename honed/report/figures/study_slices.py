@@ -1,115 +1,136 @@
-"""The objective over two settings at a time: the best that was found with each pair of values."""
+"""The objective over two settings at a time: the best result with each pair of values."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from honed.knob import Value
 from honed.report.evidence import Evidence
 from honed.report.figures import _study
 from honed.report.figures.base import Picture, titled
 from honed.report.panels.grid import Cell, Grid, Heat, Surface
-from honed.report.study import StudyFacts, Tried, setting_word, value_word
 from honed.show.numbers import plain
+from honed.study import Candidate, StudyFacts, Trial
 
 ORDER = 6
-_MOST = 4  # each may take one of the few canvases in space that a browser has
+_MOST = 4  # each may take one of the few WebGL canvases that a browser has
 _FEWEST_CELLS = 4
 _LEAST_FILLED = 0.4
-_HEADS = ("backend", "precision")
+Values = Mapping[str, Value | None]
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """Trials and candidates, each with the value of every key that its engine has; and the values
+    of each key that were tried, in the axis's order. None: untouched."""
+
+    study: StudyFacts
+    candidates: Sequence[tuple[Candidate, Values]]
+    trials: Sequence[tuple[Trial, Values]]
+    tried: Mapping[str, Sequence[Value | None]]
+
+    def pairs(self) -> list[Pair]:
+        """Pairs with enough cells filled: engine by precision, then numbers, then importance."""
+        weights = {}
+        for x, y in itertools.combinations((k for k, v in self.tried.items() if len(v) > 1), 2):
+            filled = len({(v[x], v[y]) for _, v in self.candidates if x in v and y in v})
+            cells = len(self.tried[x]) * len(self.tried[y])
+            if filled < max(_FEWEST_CELLS, _LEAST_FILLED * cells):
+                continue
+            importances = self.study.importances
+            importance = importances.get(x, 0.0) + importances.get(y, 0.0)
+            numbers = self.are_numbers((x, y))
+            weights[x, y] = ({x, y} == {"backend", "precision"}, numbers, importance, filled)
+        return sorted(weights, key=lambda pair: weights[pair], reverse=True)[:_MOST]
+
+    def are_numbers(self, pair: Pair) -> bool:
+        return all(isinstance(v, int | float | None) for key in pair for v in self.tried[key])
+
+    def with_both(self, pair: Pair) -> list[tuple[Candidate, Values]]:
+        return [(c, v) for c, v in self.candidates if all(key in v for key in pair)]
+
+    def cell(self, wanted: Values) -> Cell | None:
+        """The best candidate with the values; without one, a trial that shows why."""
+        goals = self.study.goals
+        having = [c for c, v in self.candidates if _has(v, wanted)]
+        if best := _study.best(having, goals[0]):
+            return Cell(best.values[0], _study.candidate_hover(best, goals))
+        for trial, values in self.trials:
+            if _has(values, wanted):
+                return Cell(None, _study.trial_hover(trial, goals))
+        return None
 
 
 def pictures(evidence: Evidence) -> Iterator[Picture]:
     study = evidence.study
     if study is None:
         return
-    for one, other in _pairs(study):
-        yield _picture(evidence, study, one, other)
+    trials = [(t, study.whole(t.setting)) for t in study.ended]
+    tried = {
+        key: [v for v in axis.values if any(_has(values, {key: v}) for _, values in trials)]
+        for key, axis in study.axes.items()
+    }
+    candidates = [(c, study.whole(c.setting)) for c in study.candidates]
+    search = _Search(study, candidates, trials, tried)
+    for pair in search.pairs():
+        yield _picture(evidence, search, pair)
 
 
-def _pairs(study: StudyFacts) -> list[tuple[str, str]]:
-    """Those with enough cells filled: engines x precisions, then numbers, then what mattered."""
-    found = []
-    for one, other in itertools.combinations(study.axes, 2):
-        columns, rows = (_values(study, k) for k in (one, other))
-        if len(columns) < 2 or len(rows) < 2:
-            continue
-        own = {(s.point[one], s.point[other]) for s in study.spots
-               if one in s.point and other in s.point}  # fmt: skip
-        if len(own) < max(_FEWEST_CELLS, _LEAST_FILLED * len(columns) * len(rows)):
-            continue
-        numbers = all(isinstance(v, int | float | None) for v in (*columns, *rows))
-        heads = {one, other} == set(_HEADS)
-        weight = study.importances.get(one, 0.0) + study.importances.get(other, 0.0)
-        found.append(((heads, numbers, weight, len(own)), (one, other)))
-    found.sort(key=lambda pair: pair[0], reverse=True)
-    return [pair for _, pair in found[:_MOST]]
-
-
-def _values(study: StudyFacts, key: str) -> list[Value | None]:
-    seen = {t.point[key] for t in study.ended if key in t.point}
-    return [v for v in study.axes[key] if v in seen]
-
-
-def _picture(evidence: Evidence, study: StudyFacts, one: str, other: str) -> Picture:
-    goal = study.goals[0]
-    columns, rows = _values(study, one), _values(study, other)
-    spots = [s for s in study.spots if one in s.point and other in s.point]
-    cells: dict[tuple[int, int], Cell] = {}
-    for i, j in itertools.product(range(len(columns)), range(len(rows))):
-        own = [s for s in spots if (s.point[one], s.point[other]) == (columns[i], rows[j])]
-        top = _study.best(own, 0, goal)
-        if top is not None:
-            cells[i, j] = Cell(top.values[0], _study.spot_text(top, study.goals))
-        elif tried := _tried(study, {one: columns[i], other: rows[j]}):
-            cells[i, j] = Cell(None, _study.trial_text(tried[0], study.goals))
-    words = tuple(map(value_word, columns)), tuple(map(value_word, rows))
-    grid = Grid((one, words[0]), (other, words[1]), cells, goal.better == "less")
-    numbers = all(isinstance(v, int | float | None) for v in (*columns, *rows))
-    solid = numbers and Surface.is_drawable(grid)
+def _picture(evidence: Evidence, search: _Search, pair: Pair) -> Picture:
+    (x, y), goal = pair, search.study.goals[0]
+    columns, rows = search.tried[x], search.tried[y]
+    cells = {
+        (i, j): cell
+        for (i, column), (j, row) in itertools.product(enumerate(columns), enumerate(rows))
+        if (cell := search.cell({x: column, y: row})) is not None
+    }
+    grid = Grid(
+        (x, tuple(map(_study.value_text, columns))),
+        (y, tuple(map(_study.value_text, rows))),
+        cells,
+        goal.better == "less",
+    )
+    solid = search.are_numbers(pair) and Surface.is_drawable(grid)
+    heading = f"Two settings at a time, {_named(x)} by {_named(y)}"
     return Picture(
-        titled(f"Two settings at a time, {_said(one)} by {_said(other)}", study.name),
-        _sentence(study, grid, (columns, rows)),
+        titled(heading, search.study.name),
+        _sentence(search, grid, pair),
         (Heat(goal.title, grid),),
-        _study.records_of(evidence, spots),
-        ("A cell: the best that was found with both values, whatever the other settings are; "
-         "blank: not tried; a cross: no result, or over a limit. Deep colours are good, in "
-         "logarithmic steps.",),
+        _study.records_of(evidence, [c for c, _ in search.with_both(pair)]),
+        ("A cell: the best result with both values, whatever the other settings are; blank: not "
+         "tried; a cross: no result, or over a limit. Deep colours are good, in logarithmic "
+         "steps.",),
         (Surface(f"{goal.title}, in space", grid, goal.unit),) if solid else (),
         marked=False,
     )  # fmt: skip
 
 
-def _tried(study: StudyFacts, values: dict[str, Value | None]) -> list[Tried]:
-    return [
-        t for t in study.ended
-        if all(key in t.point and t.point[key] == v for key, v in values.items())
-    ]  # fmt: skip
+def _has(values: Values, wanted: Values) -> bool:
+    return all(key in values and values[key] == v for key, v in wanted.items())
 
 
-def _said(key: str) -> str:
-    """An engine's knob as one types it."""
+def _named(key: str) -> str:
+    """A field of the Case in words; the knob of an engine as one types it."""
     return key if "." in key else key.replace("_", " ")
 
 
-def _sentence(
-    study: StudyFacts, grid: Grid, values: tuple[Sequence[Value | None], Sequence[Value | None]]
-) -> str:
-    goal = study.goals[0]
-    known = {at: c.value for at, c in grid.cells.items() if c.value is not None}
-    total = len(values[0]) * len(values[1])
-    if not known:
+def _sentence(search: _Search, grid: Grid, pair: Pair) -> str:
+    goal = search.study.goals[0]
+    columns, rows = (search.tried[key] for key in pair)
+    results = {at: c.value for at, c in grid.cells.items() if c.value is not None}
+    total = len(columns) * len(rows)
+    if not results:
         return f"None of {total} pairs keeps every limit."
 
     def place(at: tuple[int, int]) -> str:
-        keys = (grid.x[0], grid.y[0])
-        picked = (values[0][at[0]], values[1][at[1]])
-        return " and ".join(map(setting_word, keys, picked))
+        return " and ".join(map(_study.setting_text, pair, (columns[at[0]], rows[at[1]])))
 
-    ordered = sorted(known, key=lambda at: known[at], reverse=goal.better == "more")
+    ordered = sorted(results, key=lambda at: results[at], reverse=goal.better == "more")
     best, worst = ordered[0], ordered[-1]
-    said = f"Best with {place(best)}, {_study.value(goal, known[best])}"
-    if known[worst] != known[best]:
-        said += f"; least with {place(worst)}, {plain(known[worst])}"
-    return f"{said}; {len(known)} of {total} pairs gave a result."
+    finding = f"Best with {place(best)}, {_study.goal_text(goal, results[best])}"
+    if results[worst] != results[best]:
+        finding += f"; least with {place(worst)}, {plain(results[worst])}"
+    return f"{finding}; {len(results)} of {total} pairs gave a result."

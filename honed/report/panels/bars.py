@@ -36,12 +36,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """`scale` turns values into `unit`. A row's only bar has its value as text."""
+    """A row with one bar has the value as text."""
 
     title: str
     rows: tuple[Row, ...]
     unit: str
-    scale: float = 1.0
 
     @property
     def size_in(self) -> tuple[float, float]:
@@ -79,16 +78,15 @@ class Bars:
 
     def _draw_bar(self, axes: Any, bar: Bar, middle: float) -> None:
         point, colour = bar.point, bar.style.colour
-        value = point.value * self.scale
         axes.barh(
-            middle, value, _BAR_PX * 0.84, color=colour if point.ok else "none",
+            middle, point.value, _BAR_PX * 0.84, color=colour if point.ok else "none",
             edgecolor=colour, hatch=None if point.ok else "////", linewidth=1,
         )  # fmt: skip
         if point.ends:
-            reach = [[end] for end in errors(point, self.scale)]
-            axes.errorbar(value, middle, xerr=reach, color=INK, capsize=2, elinewidth=0.9)
+            reach = [[end] for end in errors(point)]
+            axes.errorbar(point.value, middle, xerr=reach, color=INK, capsize=2, elinewidth=0.9)
         if not self._is_grouped():
-            axes.annotate(self._text(bar), (point.high * self.scale, middle), (4, 0),
+            axes.annotate(self._text(bar), (point.high, middle), (4, 0),
                           va="center", textcoords="offset points", fontsize=7,
                           color=INK)  # fmt: skip
 
@@ -99,16 +97,16 @@ class Bars:
             fill["pattern"] = {"shape": "/", "fillmode": "replace", "size": 6, "solidity": 0.35,
                                "fgcolor": colour}  # fmt: skip
             fill["line"] = {"color": colour, "width": 1}
-        below, above = errors(point, self.scale)
+        below, above = errors(point)
         label = f"{row.label}: {bar.kind}" if bar.kind else row.label
         return objects().Bar(
-            x=[point.value * self.scale], y=[middle], width=[_BAR_PX * 0.84], marker=fill,
+            x=[point.value], y=[middle], width=[_BAR_PX * 0.84], marker=fill,
             error_x={"arrayminus": [below], "array": [above]} if point.ends else None,
-            hovertext=[hover(label, point, self.scale, self.unit)], meta=bar.kind,
+            hovertext=[hover(label, point, self.unit)], meta=bar.kind,
         )  # fmt: skip
 
     def _text(self, bar: Bar) -> str:
-        return value_text(bar.point, self.scale, self.unit)
+        return value_text(bar.point, self.unit)
 
     def _is_grouped(self) -> bool:
         return any(len(row.bars) > 1 for row in self.rows)
@@ -124,4 +122,4 @@ class Bars:
         return sum(label_px + len(row.bars) * _BAR_PX + _GAP_PX for row in self.rows)
 
     def _most(self) -> float:
-        return max(b.point.high * self.scale for row in self.rows for b in row.bars)
+        return max(b.point.high for row in self.rows for b in row.bars)

@@ -50,26 +50,26 @@ class Solid(Protocol):
     def plotly(self) -> Figure: ...
 
 
-def value_text(point: Point, scale: float, unit: str) -> str:
+def value_text(point: Point, unit: str) -> str:
     """`45.23 ±0.12 ms`, with the status where it is not ok."""
     parts = [
-        measured(point.value, point.ends, scale),
+        measured(point.value, point.ends),
         unit,
         "" if point.ok else f"({point.status})",
     ]
     return " ".join(filter(None, parts))
 
 
-def errors(point: Point, scale: float) -> tuple[float, float]:
+def errors(point: Point) -> tuple[float, float]:
     """How far the interval reaches below and above the value."""
-    return (max(0.0, point.value - point.low) * scale, max(0.0, point.high - point.value) * scale)
+    return max(0.0, point.value - point.low), max(0.0, point.high - point.value)
 
 
-def hover(label: str, point: Point, scale: float, unit: str) -> str:
+def hover(label: str, point: Point, unit: str) -> str:
     """The text beside the pointer: the value, its records, and their doubts."""
     ids = ", ".join(r.id[:8] for r in point.records[:4])
     more = f" and {len(point.records) - 4} more" if len(point.records) > 4 else ""
-    lines = [f"<b>{escaped(label)}</b>", value_text(point, scale, unit), f"record {ids}{more}"]
+    lines = [f"<b>{escaped(label)}</b>", value_text(point, unit), f"record {ids}{more}"]
     if doubts := dict.fromkeys(d.kind.replace("_", " ") for r in point.records for d in r.doubts):
         lines.append(f"doubts: {', '.join(doubts)}")
     return "<br>".join(lines)

@@ -35,13 +35,12 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """`scale` turns values into `unit`. Axes are logarithmic where the values span much."""
+    """Axes are logarithmic where the values span much."""
 
     name: str
     x_title: str
     series: tuple[Series, ...]
     unit: str = ""
-    scale: float = 1.0
     levels: tuple[Level, ...] = ()
     joined: bool = True
     from_zero: bool = True
@@ -64,10 +63,9 @@ class Lines:
             yaxis=self._y_scale().plotly(),
         )  # fmt: skip
         for level in self.levels:
-            value = level.value * self.scale
-            drawn.add_hline(value, line={"color": MUTED, "width": 1.5, "dash": "dash"})
+            drawn.add_hline(level.value, line={"color": MUTED, "width": 1.5, "dash": "dash"})
             drawn.add_annotation(
-                xref="paper", x=1, xanchor="right", y=self._y_scale().position(value),
+                xref="paper", x=1, xanchor="right", y=self._y_scale().position(level.value),
                 yanchor="bottom", text=escaped(level.label), font={"size": 11, "color": MUTED},
             )  # fmt: skip
         return drawn
@@ -76,18 +74,18 @@ class Lines:
         for series in self.series:
             colour = series.style.colour
             if self.joined:
-                xs, ys = zip(*((p.x, p.value * self.scale) for p in series.points), strict=True)
+                xs, ys = zip(*((p.x, p.value) for p in series.points), strict=True)
                 axes.plot(xs, ys, color=colour, linestyle=series.style.line, linewidth=1.4)
             for p in series.points:
                 axes.errorbar(
-                    p.x, p.value * self.scale, yerr=[[end] for end in errors(p, self.scale)],
+                    p.x, p.value, yerr=[[end] for end in errors(p)],
                     marker="x" if p.status == "diverged" else series.style.marker, markersize=5,
                     markerfacecolor=colour if p.ok else PAPER, capsize=2, color=colour,
                     elinewidth=0.9,
                 )  # fmt: skip
         for level in self.levels:
-            axes.axhline(level.value * self.scale, color=MUTED, linewidth=1, linestyle="--")
-            axes.annotate(level.label, (1, level.value * self.scale), (0, 2), fontsize=7,
+            axes.axhline(level.value, color=MUTED, linewidth=1, linestyle="--")
+            axes.annotate(level.label, (1, level.value), (0, 2), fontsize=7,
                           color=MUTED, xycoords=("axes fraction", "data"),
                           textcoords="offset points", ha="right")  # fmt: skip
         dress(axes, self.title, self.x_title)
@@ -96,15 +94,15 @@ class Lines:
 
     def _trace(self, series: Series) -> Any:
         points, style = series.points, series.style
-        below, above = zip(*(errors(p, self.scale) for p in points), strict=True)
+        below, above = zip(*(errors(p) for p in points), strict=True)
         return objects().Scatter(
             mode="lines+markers" if self.joined else "markers",
             x=[p.x for p in points],
-            y=[p.value * self.scale for p in points],
+            y=[p.value for p in points],
             error_y={"arrayminus": below, "array": above},
             marker=marks(style.colour, [style.symbol(p.status) for p in points]),
             line={"color": style.colour, "dash": style.dash},
-            text=[hover(series.label, p, self.scale, self.unit) for p in points],
+            text=[hover(series.label, p, self.unit) for p in points],
             meta=series.label,
         )
 
@@ -114,5 +112,5 @@ class Lines:
 
     def _y_scale(self) -> Scale:
         ends = {end for s in self.series for p in s.points for end in (p.low, p.high)}
-        known = sorted(end * self.scale for end in ends | {level.value for level in self.levels})
+        known = sorted(ends | {level.value for level in self.levels})
         return scale_for(known, from_zero=self.from_zero)
