@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
 import re
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import grimp
 import networkx
 import pytest
 
-from honed import discovery, knobs
+from honed import discovery, knobs, record
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "honed"
@@ -251,3 +252,11 @@ def test_benchmarks_use_names_that_exist(script: Path) -> None:
             module = importlib.import_module(str(node.module))
             for alias in node.names:
                 assert hasattr(module, alias.name) or f"{node.module}.{alias.name}" in MODULES
+
+
+def test_the_page_of_the_record_names_every_key() -> None:
+    page = (ROOT / "docs/record.md").read_text()
+    parts = (record.Record, record.Samples, record.Metrics, record.Latency, record.Memory)
+    parts += (record.Fidelity, record.Accuracy, record.InputFacts, record.Doubt)
+    keys = {field.name for part in parts for field in dataclasses.fields(part)}
+    assert {key for key in keys if not re.search(rf"\b{key}\b", page)} == set()
