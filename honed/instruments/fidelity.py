@@ -47,7 +47,7 @@ def compare(
     outputs: Mapping[str, Any],
     precision: str,
     mask: Any = None,
-    against: str = "torch fp32",
+    against: str = "fp32",
 ) -> Fidelity:
     """How far the worst row of all outputs is off. DivergedError when names or shapes differ.
 

@@ -10,8 +10,8 @@ from honed.models.presets import PRESETS
 _NO_HUB = "huggingface_hub is not installed, so hub ids cannot be used"
 _INSTALL = "pip install 'honed[torch]', or give a checkpoint folder"
 _TEXT = ["*.json", "*.txt", "*.model"]
-# Copies of the weights for engines that honed exports for by itself.
-_OTHER_ENGINES = ["onnx/*", "openvino/*", "*/onnx/*", "coreml/*"]
+# Where hub repositories keep exports of the weights. honed exports from the weights itself.
+_EXPORTS = ["onnx/*", "openvino/*", "*/onnx/*", "coreml/*"]
 
 
 def find(repo_id: str) -> Path | None:
@@ -49,7 +49,7 @@ def _fetch(repo_id: str, patterns: list[str]) -> Path:
             huggingface_hub.snapshot_download(
                 repo_id,
                 allow_patterns=patterns,
-                ignore_patterns=_OTHER_ENGINES,
+                ignore_patterns=_EXPORTS,
                 cache_dir=constants.HF_HUB_CACHE,
             )
         )

@@ -1,4 +1,4 @@
-"""Texts from a file; what is wrong with the file is told by line number."""
+"""Texts from a file. Errors name the line that is wrong."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ _KINDS = (".txt", ".jsonl", ".csv", ".tsv")
 
 
 def read_texts(path: Path, field: str) -> list[str]:
-    """One text per line (.txt), per object (.jsonl) or per row (.csv, .tsv); blank ones skipped.
+    """One text per line (.txt), per object (.jsonl) or per row (.csv, .tsv); blanks are skipped.
 
-    `field` is the key or column that holds the text; .txt does not use it.
+    `field` is the key or column that holds the text; .txt files have none.
     """
     kind = path.suffix.lower()
     if kind not in _KINDS:
-        raise UsageError(f"{path} is of no kind that honed reads", f"use {', '.join(_KINDS)}")
+        raise UsageError(
+            f"honed reads no {kind or 'such'} files: {path}", f"use {', '.join(_KINDS)}"
+        )
     content = _decoded(path)
     if kind == ".txt":
-        found: Iterator[str] = iter(content.splitlines())
+        texts: Iterator[str] = iter(content.splitlines())
     elif kind == ".jsonl":
-        found = _from_jsonl(path, content, field)
+        texts = _from_jsonl(path, content, field)
     else:
-        found = _from_table(path, content, field, "\t" if kind == ".tsv" else ",")
-    texts = [text for text in found if text.strip()]
-    if not texts:
+        texts = _from_table(path, content, field, "\t" if kind == ".tsv" else ",")
+    filled = [text for text in texts if text.strip()]
+    if not filled:
         raise UsageError(f"{path} holds no text", "put one text per line into it")
-    return texts
+    return filled
 
 
 def _decoded(path: Path) -> str:
@@ -51,7 +53,7 @@ def _decoded(path: Path) -> str:
 
 
 def _from_jsonl(path: Path, content: str, field: str) -> Iterator[str]:
-    # Split at line feeds alone: JSON strings may hold other line separators.
+    # Split at line feeds only, because JSON strings may hold other line separators.
     for number, line in enumerate(content.split("\n"), 1):
         if not line.strip():
             continue

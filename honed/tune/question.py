@@ -56,6 +56,10 @@ class Question:
         """The objectives, a cost in the currency of the price."""
         return tuple(MEASURES[name].priced(self.price_per_h) for name in self.objectives)
 
+    def costs(self, values: Sequence[float]) -> tuple[float, ...]:
+        """The objectives' values so that less is better; empty without a result."""
+        return tuple(m.cost(v) for m, v in zip(self.measures, values, strict=False))
+
     @property
     def bounds(self) -> tuple[Limit, ...]:
         return tuple(map(parse_limit, self.limits))

@@ -14,7 +14,7 @@ from honed.tune.context import StudyContext, TuneProgress
 from honed.tune.guard import Guard
 from honed.tune.planner import PLANNERS, Proposal, View
 from honed.tune.policy import POLICY
-from honed.tune.storage import Result, result_of
+from honed.tune.storage import ended
 
 
 def search(context: StudyContext) -> Ended:
@@ -44,7 +44,7 @@ def used_share(context: StudyContext, trials: Sequence[Trial]) -> float:
 
 def _run_trial(context: StudyContext, proposal: Proposal, view: View) -> None:
     """Whatever happens becomes the trial's result, except Ctrl-C and faults of the store."""
-    number = context.study.begin(proposal.setting, proposal.stage)
+    trial = context.study.begin(proposal.setting, proposal.stage)
     case = context.short(context.space.case(proposal.setting), proposal.stage)
     best = next((c for c in view.candidates if c.feasible), None)
     guard = _guard(context, proposal, view, _timed_s(context, case, best))
@@ -52,27 +52,28 @@ def _run_trial(context: StudyContext, proposal: Proposal, view: View) -> None:
     def on_phase(phase: Phase | None) -> None:
         left_s = None if math.isinf(context.left_s) else max(0.0, context.left_s)
         context.listeners.progress(
-            TuneProgress(number, proposal.stage, proposal.setting, phase, left_s, best)
+            TuneProgress(trial.number, trial.stage, trial.setting, phase, left_s, best)
         )
         guard(phase)
 
     began_s = context.lab.clock_s()
-    result, record = Result("interrupted"), None
+    result, record = replace(trial, status="interrupted"), None
     try:
         record = context.measure(case, on_phase)
-        result = result_of(record, context.question)
         if guard.time_was_up:  # not a fault of the setting: it may be tried again
-            result = Result("interrupted", record.id, message="the study's time was up")
+            result = replace(result, record=record.id, message="the study's time was up")
+        else:
+            result = ended(trial, record, context.question)
     except StoreError:
         raise
     except HonedError as error:  # a Case that could not even be started
         if proposal.stage == "default":
             raise
-        result = Result(error.status, message=error.message)
+        result = replace(trial, status=error.status, message=error.message)
     finally:
-        elapsed_s = context.lab.clock_s() - began_s
-        trial = context.study.end(number, replace(result, elapsed_s=elapsed_s))
-    context.listeners.trial(trial, record)
+        result = replace(result, elapsed_s=context.lab.clock_s() - began_s)
+        context.study.end(result)
+    context.listeners.trial(result, record)
 
 
 def _guard(context: StudyContext, proposal: Proposal, view: View, timed_s: float | None) -> Guard:

@@ -14,7 +14,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,18 +33,7 @@ if TYPE_CHECKING:
     import optuna
 
 _HINT = "pip install 'honed[tune]'"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A trial's final result."""
-
-    status: str
-    record: str | None = None
-    values: tuple[float, ...] = ()
-    violations: Mapping[str, float] = field(default_factory=dict)
-    elapsed_s: float = 0.0
-    message: str = ""
+_RESULT = ("status", "record", "values", "violations", "elapsed_s", "message")
 
 
 class Study:
@@ -67,13 +56,12 @@ class Study:
         return [self._trial(t.number, a) for t in frozen if (a := t.user_attrs.get("honed"))]
 
     def _trial(self, number: int, attributes: Mapping[str, Any]) -> Trial:
-        measures = self.question.measures
-        costs = [m.cost(v) for m, v in zip(measures, attributes.get("values", ()), strict=False)]
+        costs = self.question.costs(attributes.get("values", ()))
         plain = {"number": number, "setting": attributes["point"], "costs": costs}
         return from_plain(Trial, {**attributes, **plain})
 
-    def begin(self, setting: Setting, stage: str) -> int:
-        """A trial of the setting is running, in this process; returns its number."""
+    def begin(self, setting: Setting, stage: str) -> Trial:
+        """Store that a trial of the setting is running in this process."""
         import optuna
 
         # Optuna's own columns, for its dashboard: a sampler that is fixed to the setting fills
@@ -95,25 +83,25 @@ class Study:
             attributes = {"point": to_plain(setting), "stage": stage, "process": _process(),
                           "status": "running"}  # fmt: skip
             trial.set_user_attr("honed", attributes)
-        return int(trial.number)
+        return self._trial(trial.number, attributes)
 
-    def end(self, number: int, result: Result) -> Trial:
-        """Store the trial's result, durable when this returns; returns the ended trial."""
+    def end(self, trial: Trial) -> None:
+        """Store the result of a trial that has begun, durable when this returns."""
         import optuna
         from optuna.trial import TrialState
 
         with _faults(self.url):
-            frozen = self._inner.get_trials(deepcopy=False)[number]
-            trial = optuna.trial.Trial(self._inner, frozen._trial_id)
-            attributes = {**frozen.user_attrs["honed"], **to_plain(result)}
-            trial.set_user_attr("honed", attributes)
-            for name, violation in result.violations.items():
-                trial.set_constraint(name, violation)
-            if result.status == "ok" and result.values:
-                self._inner.tell(number, list(result.values))
+            frozen = self._inner.get_trials(deepcopy=False)[trial.number]
+            row = optuna.trial.Trial(self._inner, frozen._trial_id)
+            plain = to_plain(trial)
+            result = {key: plain[key] for key in _RESULT}
+            row.set_user_attr("honed", {**frozen.user_attrs["honed"], **result})
+            for limit, violation in trial.violations.items():
+                row.set_constraint(limit, violation)
+            if trial.ok:
+                self._inner.tell(trial.number, list(trial.values))
             else:
-                self._inner.tell(number, state=TrialState.FAIL)
-        return self._trial(number, attributes)
+                self._inner.tell(trial.number, state=TrialState.FAIL)
 
     def sweep_up(self) -> int:
         """Mark trials whose process on this machine is gone as interrupted; returns how many."""
@@ -125,8 +113,9 @@ class Study:
             if not t.state.is_finished() and _is_gone(t.user_attrs.get("honed", {}))
         ]
         for number in left:
-            if "honed" in frozen[number].user_attrs:
-                self.end(number, Result("interrupted", message="its process was killed"))
+            if attributes := frozen[number].user_attrs.get("honed"):
+                trial = self._trial(number, attributes)
+                self.end(replace(trial, status="interrupted", message="its process was killed"))
             else:  # killed between Optuna's row and the attribute "honed"
                 import optuna
 
@@ -228,18 +217,25 @@ def _faults(url: sa.URL) -> Iterator[None]:
         raise StoreError(f"{database.name(url)}: {error}", "use another HONED_STORE") from error
 
 
-def result_of(record: Record, question: Question) -> Result:
-    """The result of a trial, from its Record."""
+def ended(trial: Trial, record: Record, question: Question) -> Trial:
+    """The trial with the result that its Record gives."""
     message = record.error.message if record.error else ""
-    elapsed_s = record.elapsed_s or 0.0
+    trial = replace(
+        trial, record=record.id, status=record.status, message=message,
+        elapsed_s=record.elapsed_s or 0.0,
+    )  # fmt: skip
     if not record.ok:
-        return Result(record.status, record.id, elapsed_s=elapsed_s, message=message)
+        return trial
     values = tuple(v for m in question.measures if (v := m.shown(record)) is not None)
     if len(values) < len(question.measures):
-        return Result("unproven", record.id, elapsed_s=elapsed_s, message="no such measurement")
+        return replace(trial, status="unproven", message="no such measurement")
     missed = {str(bound): bound.violation(record) for bound in question.bounds}
-    violations = {limit: share for limit, share in missed.items() if share is not None}
-    return Result("ok", record.id, values, violations, elapsed_s, message)
+    return replace(
+        trial,
+        values=values,
+        costs=question.costs(values),
+        violations={limit: share for limit, share in missed.items() if share is not None},
+    )
 
 
 def _process() -> dict[str, Any]:

@@ -52,14 +52,14 @@ def knob_settings(name: str) -> list[dict[str, Any]]:
 
 
 def allowed(name: str, knobs: dict[str, Any]) -> dict[str, Any]:
-    """The first setting with these knobs that the backend does not refuse: plainly in fp32, else
-    in another precision, else beside one value of one other knob."""
+    """The first setting with these knobs that the backend accepts: alone in fp32, else in another
+    precision, else beside one value of one other knob."""
     backend = load_backend(name)
     beside = [
         {knob.name: value}
         for knob in backend.KNOBS
         if knob.name not in knobs and not isinstance(knob.values, Span) and knob.phase == "load"
-        for value in reversed(knob.values)  # those that build least come last
+        for value in reversed(knob.values)  # the last values build the least
     ]
     for other in ({}, *beside):
         for precision in backend.PRECISIONS:
@@ -279,8 +279,8 @@ def test_importing_it_imports_no_framework(name: str) -> None:
         "heavy = {'torch', 'transformers', 'onnxruntime', 'onnx', 'tensorflow', 'numpy'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() in ("[]", "['numpy']")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() in ("[]", "['numpy']")
 
 
 def test_an_unknown_backend_names_the_nearest() -> None:

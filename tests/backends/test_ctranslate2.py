@@ -1,4 +1,4 @@
-"""What CTranslate2 owes beyond the contract: segments, positions, padding, heads, refusals."""
+"""CTranslate2 beyond the contract: segments, positions, padding, heads, refusals."""
 
 from __future__ import annotations
 

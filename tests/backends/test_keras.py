@@ -162,9 +162,9 @@ for mode in sys.argv[2:]:
     feed = step.prepare(random_inputs(checkpoint, 8, 128, seed=0).batches[0])
     for _ in range(5):
         step.run(feed)
-    told = step.read_back()
-    running = min(burst_of(step, feed, told)[1] for _ in range(3))
-    print(mode, told["threads"] == len(cpus), running <= len(cpus))
+    facts = step.read_back()
+    running = min(burst_of(step, feed, facts)[1] for _ in range(3))
+    print(mode, facts["threads"] == len(cpus), running <= len(cpus))
 """
 
 
@@ -188,7 +188,7 @@ def test_a_short_graph_on_one_thread_is_proven() -> None:
     """Work of the calling thread between short calls must not count as a second thread."""
     record = measure(
         Case(
-            model="tiny-bert", backend="keras", threads=1, sequence_length=16, duration_s=0.1,
+            model="tiny-bert", backend="keras", threads=1, sequence_length=12, duration_s=0.1,
             warmup_s=0.1, memory=False, knobs={"keras.mode": "graph"},
         )
     )  # fmt: skip

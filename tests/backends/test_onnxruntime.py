@@ -1,5 +1,4 @@
-"""What ONNX Runtime owes beyond the contract: what is refused, what names an artifact, and graphs
-that are read for what they compute in."""
+"""ONNX Runtime beyond the contract: refusals, the keys of artifacts, facts read from graphs."""
 
 from __future__ import annotations
 
@@ -55,14 +54,14 @@ def calibrated(ask: LoadRequest, seed: int = 9) -> LoadRequest:
         ),
     ],
 )  # fmt: skip
-def test_what_has_no_meaning_is_refused_with_a_way_out(changes: Any, hint: str) -> None:
+def test_a_setting_without_meaning_is_refused_with_a_hint(changes: Any, hint: str) -> None:
     with pytest.raises(UnsupportedError) as refused:
         onnxruntime.check(request(**changes).case)
     assert hint in refused.value.hint
 
 
 def test_every_choice_about_the_graph_names_another_artifact() -> None:
-    """And no choice of the session does: it is loaded from the same graph."""
+    """Choices of the session do not: every session loads the same graph."""
     plain = {p: onnxruntime.artifact(request(precision=p)) for p in onnxruntime.PRECISIONS}
     defaults = set(map(json.dumps, plain.values()))
     assert len(defaults) == len(plain)
@@ -83,7 +82,7 @@ def test_every_choice_about_the_graph_names_another_artifact() -> None:
             assert found > defaults
 
 
-def test_only_what_is_calibrated_is_named_by_its_calibration() -> None:
+def test_only_calibrated_artifacts_depend_on_the_calibration() -> None:
     for precision, knobs, same in (
         ("fp32", {}, True), ("int4", {}, True), ("int8", {"int8": "dynamic"}, True),
         ("int8", {"int8": "static"}, False),
@@ -138,7 +137,7 @@ def model_of(nodes: list[Any], weights: dict[str, Any], inputs: dict[str, Any]) 
 
 
 def product_and_sum(swapped: bool, twice: bool) -> tuple[Any, dict[str, Any]]:
-    """An integer product, its bias added apart; `twice`: what it gives is used again."""
+    """An integer product with its bias added apart; `twice`: its output is used twice."""
     from onnx import helper
 
     random = np.random.default_rng(0)
@@ -215,7 +214,7 @@ def test_a_graph_without_weights_is_refused() -> None:
 
 @pytest.mark.engine
 def test_rounded_graphs_run_the_same_whatever_the_session_rewrites(tmp_path: Path) -> None:
-    """Settled when built: no level of the session turns integer products back."""
+    """No level of the session turns integer products back into fp32 ones."""
     plain = calibrated(request(precision="int8", knobs={"int8": "static"}))
     onnxruntime.build(plain, tmp_path)
     batch = random_inputs(plain.checkpoint, 2, 12, seed=3).batches[0]
@@ -224,17 +223,17 @@ def test_rounded_graphs_run_the_same_whatever_the_session_rewrites(tmp_path: Pat
         knobs = {**plain.case.knobs, "onnxruntime.graph_level": level}
         ask = replace(plain, case=plain.case.replace(knobs=knobs))
         step = onnxruntime.load(ask, tmp_path)
-        told = step.read_back()
-        assert told["precision"] == "int8"
-        assert told["products"] == "12 int8 linear, 4 fp32 attention"
-        assert told["calibration"] == str(plain.calibration)
+        facts = step.read_back()
+        assert facts["precision"] == "int8"
+        assert facts["products"] == "12 int8 linear, 4 fp32 attention"
+        assert facts["calibration"] == str(plain.calibration)
         outputs.append(step.outputs(step.run(step.prepare(batch)))["embedding"])
     np.testing.assert_allclose(outputs[0], outputs[1], atol=1e-5)
 
 
 @pytest.mark.engine
 def test_layer_norms_stay_apart_in_the_session_that_runs(tmp_path: Path) -> None:
-    """What the session runs is written out by one made like it."""
+    """A session with the same options writes out the graph that it runs."""
     import onnx
     import onnxruntime as ort
 

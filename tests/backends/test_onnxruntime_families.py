@@ -1,4 +1,4 @@
-"""Every family that the named shapes have, and heads, through export, fusion and rounding."""
+"""ONNX Runtime: every family of models, and heads, through export, fusion and rounding."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engine_steps import outputs
 
 from honed.backends.base import LoadRequest, load_backend
 from honed.case import Case
@@ -17,7 +18,7 @@ from honed.models.obtain import materialise
 
 pytestmark = pytest.mark.engine
 
-# Sizes that blocks of 32 weights divide; two layers, so that what follows a layer is covered.
+# Blocks of 32 weights divide the sizes. With two layers, the end of a layer meets another one.
 SHAPE = {"vocab_size": 99, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
          "intermediate_size": 128, "max_position_embeddings": 40}  # fmt: skip
 FAMILIES: dict[str, dict[str, Any]] = {
@@ -45,34 +46,43 @@ def checkpoint(folder: Path, family: str, task: str = "feature-extraction") -> C
     return materialise(ModelRequest(str(folder), task=task))
 
 
-def told(found: Checkpoint, folder: Path, **changes: Any) -> dict[str, Any]:
-    """Build, load and run; the outputs must be torch's. What the engine says of itself."""
-    torch_backend, backend = load_backend("torch"), load_backend("onnxruntime")
-    case = Case(model=str(found.folder), backend="onnxruntime").replace(**changes)
-    batch = dict(random_inputs(found, 2, 12, seed=3).batches[0])
+def batch_of(model: Checkpoint) -> dict[str, Any]:
+    batch = dict(random_inputs(model, 2, 12, seed=3).batches[0])
     batch["attention_mask"] = batch["attention_mask"].copy()
     batch["attention_mask"][1, 9:] = 0
-    plain = LoadRequest(Case(model=str(found.folder)), found, 1)
-    reference = torch_backend.load(plain, None)
-    wanted = reference.outputs(reference.run(reference.prepare(batch)))
-    ask = LoadRequest(case, found, 1)
+    return batch
+
+
+def reference(model: Checkpoint) -> dict[str, Any]:
+    ask = LoadRequest(Case(model=str(model.folder)), model, 1)
+    return outputs(load_backend("torch").load(ask, None), batch_of(model))
+
+
+def read_back(
+    model: Checkpoint, wanted: dict[str, Any], folder: Path, **changes: Any
+) -> dict[str, Any]:
+    """Build, load and run; the outputs must be `wanted`. Returns what the step reads back."""
+    backend, batch = load_backend("onnxruntime"), batch_of(model)
+    case = Case(model=str(model.folder), backend="onnxruntime").replace(**changes)
+    ask = LoadRequest(case, model, 1)
     backend.check(case)
     folder.mkdir()
     backend.build(ask, folder)
     step = backend.load(ask, folder)
-    got = step.outputs(step.run(step.prepare(batch)))
+    got = outputs(step, batch)
     assert not complaint(compare(wanted, got, case.precision, np.asarray(batch["attention_mask"])))
     return dict(step.read_back())
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_runs_in_every_precision(tmp_path: Path, family: str) -> None:
-    found = checkpoint(tmp_path / "model", family)
+    model = checkpoint(tmp_path / "model", family)
+    wanted = reference(model)
     for index, changes in enumerate([
         {}, {"precision": "int8"}, {"precision": "int4"},
         {"precision": "int8", "knobs": {"onnxruntime.int8": "static"}},
     ]):  # fmt: skip
-        facts = told(found, tmp_path / str(index), **changes)
+        facts = read_back(model, wanted, tmp_path / str(index), **changes)
         assert facts["precision"] == changes.get("precision", "fp32")
         assert facts["onnxruntime.fusion"] == ("on" if family in FUSED else "off")
         assert facts["onnxruntime.layer_norm"] == "apart"
@@ -94,7 +104,7 @@ def test_every_family_runs_in_every_precision(tmp_path: Path, family: str) -> No
 def test_a_classifiers_head_is_rounded_where_it_has_an_integer_kernel(
     tmp_path: Path, way: str, products: str
 ) -> None:
-    found = checkpoint(tmp_path / "model", "bert", "sequence-classification")
-    knobs = {"onnxruntime.int8": way}
-    facts = told(found, tmp_path / "graph", precision="int8", knobs=knobs)
+    model = checkpoint(tmp_path / "model", "bert", "sequence-classification")
+    changes = {"precision": "int8", "knobs": {"onnxruntime.int8": way}}
+    facts = read_back(model, reference(model), tmp_path / "graph", **changes)
     assert facts["products"] == products

@@ -1,4 +1,4 @@
-"""What OpenVINO owes beyond the contract: its knobs, its calibration, and its silence."""
+"""OpenVINO beyond the contract: properties, calibration, proofs, and no telemetry."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def test_threads_come_with_one_stream_and_no_pinning() -> None:
     }
 
 
-def test_without_threads_only_the_precision_is_said() -> None:
+def test_without_threads_only_the_precision_is_set() -> None:
     assert openvino._properties(request(threads=None)) == {"INFERENCE_PRECISION_HINT": "f32"}
 
 
-def test_what_is_asked_for_wins_over_what_comes_with_threads() -> None:
+def test_knobs_override_what_threads_imply() -> None:
     knobs = {"openvino.streams": 2, "openvino.pinning": "on", "openvino.hint": "throughput"}
     wanted = openvino._properties(request(threads=2, knobs=knobs))
     assert wanted["NUM_STREAMS"] == 2
@@ -47,12 +47,14 @@ def test_what_is_asked_for_wins_over_what_comes_with_threads() -> None:
     assert wanted["PERFORMANCE_HINT"] == "THROUGHPUT"
 
 
-def test_a_hint_is_left_to_choose_the_streams() -> None:
+def test_with_a_hint_the_plugin_chooses_the_streams() -> None:
     wanted = openvino._properties(request(threads=2, knobs={"openvino.hint": "throughput"}))
     assert "NUM_STREAMS" not in wanted
 
 
-def test_a_knob_that_cannot_be_here_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hyper_threading_is_refused_on_cores_with_one_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(openvino.topology, "read", lambda: openvino.topology.Topology(()))
     assert not openvino._has_siblings("on").ok
     assert openvino._has_siblings("off") == Availability(True)
@@ -98,10 +100,10 @@ def test_the_users_calibration_is_used_and_streams_are_read_back(tmp_path: Path)
     ask = LoadRequest(plain.case, plain.checkpoint, 1, Calibration(batches))
     openvino.build(ask, tmp_path)
     step = openvino.load(ask, tmp_path)
-    told = step.read_back()
-    assert told["precision"] == "int8"
-    assert told["kernels"]
-    assert told["openvino.streams"] == 1
+    facts = step.read_back()
+    assert facts["precision"] == "int8"
+    assert facts["kernels"]
+    assert facts["openvino.streams"] == 1
     first = step.outputs(step.run(step.prepare(batches[0])))["embedding"]
     kept = first.copy()
     step.run(step.prepare(batches[1]))
@@ -109,15 +111,15 @@ def test_the_users_calibration_is_used_and_streams_are_read_back(tmp_path: Path)
 
 
 @pytest.mark.engine
-def test_it_does_not_call_home(tmp_path: Path) -> None:
+def test_telemetry_stays_off(tmp_path: Path) -> None:
     code = (
         "import sys, honed.backends.openvino as b; b.start(); import nncf\n"
         "from openvino.tools.ovc import telemetry_utils as t\n"
         "print(t.tm.__name__)"
     )
-    said = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True,
         env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
     )  # fmt: skip
-    assert "telemetry_stub" in said.stdout
+    assert "telemetry_stub" in done.stdout
     assert not (tmp_path / "intel").exists()

@@ -1,4 +1,4 @@
-"""Plug-ins to torch that live in environments of their own, as far as they can be tried here."""
+"""Plug-ins of torch: their step with a plug-in that changes nothing, since none is installed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_it_describes_itself(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", APART)
-def test_where_it_is_missing_the_command_that_makes_it_is_told(name: str) -> None:
+def test_a_missing_engine_names_the_command_that_installs_it(name: str) -> None:
     here = load_backend(name).available()
     assert not here.ok
     assert here.how.startswith(f"honed env create {name} torch==")
@@ -69,7 +69,6 @@ def proofs(module: Any, call: Any, ran: Counter[str]) -> dict[str, Any]:
 @pytest.mark.engine
 @pytest.mark.parametrize(("precision", "atol"), [("fp32", 1e-5), ("bf16", 0.05)])
 def test_the_step_runs_what_the_plug_in_made(precision: str, atol: float) -> None:
-    """With a plug-in that leaves the module alone."""
     ask = request(precision=precision)
     optimised: list[Any] = []
 
@@ -85,20 +84,20 @@ def test_the_step_runs_what_the_plug_in_made(precision: str, atol: float) -> Non
         wanted = truth.outputs(truth.run(truth.prepare(batch)))
         np.testing.assert_allclose(got["embedding"], wanted["embedding"], atol=atol)
     assert len(optimised) == 1
-    told = step.read_back()
-    assert told["precision"] == precision
-    assert told["threads"] == 1
-    assert told["called"]
-    assert int(told["products"] or 0) > 0
+    facts = step.read_back()
+    assert facts["precision"] == precision
+    assert facts["threads"] == 1
+    assert facts["called"]
+    assert int(facts["products"] or 0) > 0
     assert 0 < step.weights_bytes <= ask.checkpoint.weights_bytes
     assert step.tensor_peak_bytes(None) is None
     step.close()
 
 
-def test_only_a_cpu_is_asked_of_them() -> None:
+def test_a_gpu_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="CPUs only"):
         PluginStep(request(device="cuda"), lambda module, _: module, proofs)
 
 
-def test_its_own_file_is_no_backend() -> None:
+def test_the_file_that_they_share_is_no_backend() -> None:
     assert Path(_plugin.__file__).stem not in survey_backends().working

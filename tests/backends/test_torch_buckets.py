@@ -1,4 +1,4 @@
-"""Buckets: few shapes, and outputs as if there were none."""
+"""Buckets: few shapes, and the same outputs as without buckets."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_without_a_limit_of_positions_lengths_are_multiples() -> None:
     assert buckets.shape_of(3, 33, 32, None) == (4, 64)
 
 
-def test_rows_to_spare_are_the_first_again_and_columns_are_masked() -> None:
+def test_added_rows_repeat_the_first_and_added_columns_are_masked() -> None:
     batch = {
         "input_ids": np.arange(6).reshape(3, 2) + 7,
         "attention_mask": np.ones((3, 2), np.int64),
@@ -87,7 +87,7 @@ def test_many_shapes_are_compiled_as_few() -> None:
         wanted = plain.outputs(plain.run(plain.prepare(batch)))["embedding"]
         got = made.outputs(made.run(made.prepare(batch)))["embedding"]
         np.testing.assert_allclose(got, wanted, atol=2e-5)
-    told = made.read_back()
-    assert told["graphs"] == 1
-    assert told["torch.buckets"] == 16
-    assert told["torch.mode"] == "compile"
+    facts = made.read_back()
+    assert facts["graphs"] == 1
+    assert facts["torch.buckets"] == 16
+    assert facts["torch.mode"] == "compile"

@@ -1,4 +1,4 @@
-"""Which mode goes with which precision, and what is said where they do not."""
+"""Which mode goes with which precision, and how the others are refused."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def test_the_files_are_the_values() -> None:
         (case("int4", device="cuda"), "CPUs only", "device=cpu"),
     ],
 )
-def test_what_does_not_exist_is_refused_with_what_does(asked: Case, says: str, hint: str) -> None:
+def test_an_impossible_combination_is_refused_with_one_that_works(
+    asked: Case, says: str, hint: str
+) -> None:
     with pytest.raises(UnsupportedError, match=says) as refused:
         backend.check(asked)
     assert hint in refused.value.hint
@@ -66,7 +68,7 @@ def test_what_does_not_exist_is_refused_with_what_does(asked: Case, says: str, h
         case("fp32", mode="aoti", buckets=32),
     ],
 )
-def test_what_exists_is_let_through(asked: Case) -> None:
+def test_a_possible_combination_is_accepted(asked: Case) -> None:
     backend.check(asked)
 
 
@@ -96,7 +98,7 @@ def test_static_int8_without_torchao_says_how_to_get_it(monkeypatch: pytest.Monk
     assert not int8_static.available().ok
 
 
-def test_what_is_not_asked_of_inductor_stays_as_it_comes() -> None:
+def test_unset_options_of_inductor_keep_their_defaults() -> None:
     assert inductor.settings(case(mode="compile")) == {}
     assert inductor.settings(case(mode="compile", freezing="off", max_autotune="on")) == {
         "freezing": False,
@@ -104,13 +106,13 @@ def test_what_is_not_asked_of_inductor_stays_as_it_comes() -> None:
     }
 
 
-def test_static_int8_is_frozen_unasked() -> None:
+def test_static_int8_is_always_frozen() -> None:
     asked = case("int8", int8="static", mode="compile")
     assert inductor.settings(asked) == {"freezing": True}
 
 
 @pytest.mark.parametrize(
-    ("counts", "told"),
+    ("counts", "precision"),
     [
         ({"fp32": 72}, "fp32"),
         ({"fp32": 71, "bf16": 1}, None),
@@ -119,15 +121,17 @@ def test_static_int8_is_frozen_unasked() -> None:
         ({}, None),
     ],
 )
-def test_the_precision_is_that_of_most_products(counts: dict[str, int], told: str | None) -> None:
-    assert products.precision_of(Counter(counts)) == told
+def test_the_precision_is_that_of_most_products(
+    counts: dict[str, int], precision: str | None
+) -> None:
+    assert products.precision_of(Counter(counts)) == precision
 
 
 def test_graphs_that_differ_prove_nothing() -> None:
     one = inductor.Graph({"freezing": True, "max_autotune": False}, Counter())
     other = inductor.Graph({"freezing": False, "max_autotune": False}, Counter())
-    told = inductor.read_back([one, other])
-    assert told == {"graphs": 2, "torch.freezing": None, "torch.max_autotune": "off"}
+    facts = inductor.read_back([one, other])
+    assert facts == {"graphs": 2, "torch.freezing": None, "torch.max_autotune": "off"}
     assert inductor.read_back([])["torch.freezing"] is None
 
 
@@ -135,8 +139,9 @@ def test_graphs_that_differ_prove_nothing() -> None:
 def test_transformers_does_not_bring_torchao_along() -> None:
     code = (
         "import sys, honed.backends.torch as b; b.start()\n"
+        "import transformers; transformers.BertModel\n"
         "print('transformers' in sys.modules, 'torchao' in sys.modules)\n"
         "import torchao; print(torchao.__name__)"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert said.stdout.split() == ["True", "False", "torchao"]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False", "torchao"]

@@ -20,7 +20,7 @@ from honed.tune.confirm.work import Confirmation
 from honed.tune.context import StudyContext
 from honed.tune.question import Question, parse
 from honed.tune.space import Branch, Dimension, Space
-from honed.tune.storage import Study, result_of
+from honed.tune.storage import Study, ended
 
 
 class Landscape(FakeLab):
@@ -110,7 +110,7 @@ def confirming(
     """A confirmation that may take `left_s`, after a trial of the default and of each setting."""
     with stored(folder, of) as (study, _):
         for setting in (study.space.default, *tried):
-            number = study.begin(setting, "expert")
+            trial = study.begin(setting, "expert")
             record = lab.measure(study.space.case(setting))
-            study.end(number, replace(result_of(record, of), elapsed_s=lab.cost_s))
+            study.end(replace(ended(trial, record, of), elapsed_s=lab.cost_s))
         yield Confirmation(StudyContext(study, lab), lab.now_s + left_s)

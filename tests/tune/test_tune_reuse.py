@@ -17,7 +17,6 @@ from honed.study import Outcome, Setting
 from honed.tune import api, profile
 from honed.tune.build_space import build_space
 from honed.tune.planner import View, exhaustive, in_stages
-from honed.tune.storage import Result
 
 WORDS = ("backend=fake", "sequence_length=8")
 BEST = Setting({"backend": "fake", "precision": "fp32", "fake.latency_us": 500})
@@ -105,9 +104,9 @@ def test_brute_force_tries_every_point_once(tmp_path: Path) -> None:
         view = View(asked, own, [], 0.0)
         settings = {s for b in own.branches for s in own.settings(b)}
         while (found := exhaustive(view)) is not None:
-            number = study.begin(found.setting, found.stage)
-            case = study.space.case(found.setting)
-            study.end(number, Result("ok", "r", (1e3 * bench.latency_s(case),)))
+            trial = study.begin(found.setting, found.stage)
+            latency_ms = 1e3 * bench.latency_s(study.space.case(found.setting))
+            study.end(dataclasses.replace(trial, status="ok", values=(latency_ms,)))
             view = dataclasses.replace(view, trials=study.trials())
         tried = [t.setting for t in study.trials()]
     assert len(settings) == (3 * 3 + 3) * 3  # threads x torch.mode or alone, x allocator

@@ -19,7 +19,7 @@ from honed.tune.confirm import confirm
 from honed.tune.confirm.earned import judge_gain
 from honed.tune.context import StudyContext
 from honed.tune.space import Dimension
-from honed.tune.storage import result_of
+from honed.tune.storage import ended
 
 
 def searched(folder: Path, bench: Landscape, *words: str) -> Outcome:
@@ -93,9 +93,9 @@ def test_an_engines_knob_races_against_the_setting_without_it(tmp_path: Path) ->
     with stored(tmp_path, question("objective=latency", "budget=5m")) as (study, _):
         context = StudyContext(study, bench)
         for at in (study.space.default, {**plain, "openvino.hint": "latency"}):
-            number = study.begin(Setting(at), "expert")
+            trial = study.begin(Setting(at), "expert")
             record = bench.measure(study.space.case(at))
-            study.end(number, replace(result_of(record, study.question), elapsed_s=bench.cost_s))
+            study.end(replace(ended(trial, record, study.question), elapsed_s=bench.cost_s))
         outcome = confirm(context, "trials")
     assert dict(outcome.point or {}) == plain
     assert outcome.gain.value == pytest.approx(3.0, rel=1e-3)  # calls spread by a thousandth

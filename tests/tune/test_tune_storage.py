@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,7 +22,6 @@ from honed.run.machine_lock import alone
 from honed.store import open_store
 from honed.study import Outcome
 from honed.tune import storage
-from honed.tune.storage import Result
 
 TESTS = Path(__file__).parent
 
@@ -143,12 +143,14 @@ def test_a_name_is_taken_once(tmp_path: Path) -> None:
 
 def test_trials_come_back_as_they_were_told(tmp_path: Path) -> None:
     with stored(tmp_path, question("limit=latency_p50_ms<=40")) as (study, url):
-        number = study.begin(study.space.default, "default")
-        assert study.trials()[0].status == "running"
-        result = Result("ok", "r1", (150.0,), {"latency_p50_ms<=40": 2.75}, 4.5)
-        study.end(number, result)
+        trial = study.begin(study.space.default, "default")
+        assert study.trials() == [trial]
+        assert trial.status == "running"
+        missed = {"latency_p50_ms<=40": 2.75}
+        result = replace(trial, status="ok", record="r1", values=(150.0,), violations=missed)
+        study.end(replace(result, elapsed_s=4.5))
         failed = study.begin(study.space.default.changed(threads=1), "sampler")
-        study.end(failed, Result("crashed", "r2", message="died"))
+        study.end(replace(failed, status="crashed", record="r2", message="died"))
         study.store_outcome(Outcome("test", "trials", point=study.space.default))
         again = storage.load(url, "test")
     first, second = again.trials()

@@ -38,11 +38,17 @@ _TIMEOUT_S = 20.0
 
 
 def find(runtime: str, root: Path = Path("/")) -> Path | None:
-    """The library to preload. For GNU's runtime, the copy that torch brings is preferred."""
-    first = (Path(sysconfig.get_path("purelib")) / "torch/lib",) if runtime == "gnu" else ()
+    """The library to preload. Copies of GNU's runtime that wheels of engines bring come first."""
+    first = _wheel_folders(root) if runtime == "gnu" else []
     name = _FILES[runtime]
     # The file behind the links decides: conda links Intel's name to LLVM's runtime.
     return libraries.find([name], root, lambda path: kind_of(path) == runtime, first)
+
+
+def _wheel_folders(root: Path) -> list[Path]:
+    """Folders such as torch/lib in which installed packages keep libraries, as seen in `root`."""
+    packages = root / sysconfig.get_path("purelib").lstrip("/")
+    return [Path("/") / folder.relative_to(root) for folder in sorted(packages.glob("*/lib"))]
 
 
 def kind_of(path: Path) -> str | None:
@@ -135,7 +141,7 @@ def available_value(value: Value, root: Path = Path("/")) -> Availability:
 def _has_runtime() -> Availability:
     if runtime() or any(find(kind) for kind in _FILES):
         return AVAILABLE
-    return Availability(False, "no OpenMP runtime is installed", "pip install torch brings one")
+    return libraries.missing("OpenMP runtime", _PACKAGES["gnu"])
 
 
 def _has_kmp() -> Availability:

@@ -1,4 +1,4 @@
-"""The lines of a .jsonl file, field by field; what is wrong with one is told by its number."""
+"""The lines of a .jsonl file and their fields. Errors name the line that is wrong."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from honed.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line: `where` names it in messages; a field may have any of several names."""
+    """One line. `where` names it in messages. A field may have one of several names."""
 
     where: str
     data: Mapping[str, Any]
@@ -29,14 +29,14 @@ class Row:
         return value
 
     def texts(self, names: Sequence[str]) -> list[str]:
-        """A text, or a list of them."""
+        """A list of texts; a single text becomes a list of one."""
         value = self._value(names)
-        found = [value] if isinstance(value, str) else value
-        if not isinstance(found, list) or not all(isinstance(t, str) for t in found):
+        texts = [value] if isinstance(value, str) else value
+        if not isinstance(texts, list) or not all(isinstance(t, str) for t in texts):
             raise UsageError(
                 f"{self.where}: {self.has(names)} is not a list of texts", 'like ["a text"]'
             )
-        return found
+        return texts
 
     def number(self, names: Sequence[str]) -> float:
         return number_of(self._value(names), f"{self.where}: {self.has(names)}")
@@ -51,7 +51,7 @@ class Row:
         if (name := self.has(names)) is None:
             raise UsageError(
                 f"{self.where}: there is no {names[0]}",
-                f"it has {', '.join(self.data) or 'nothing'}; {' or '.join(names)} is looked for",
+                f"the line has {', '.join(self.data) or 'nothing'}; add {' or '.join(names)}",
             )
         return self.data[name]
 
