@@ -1,4 +1,4 @@
-"""Opening SQLite and PostgreSQL, and saying what is wrong with them."""
+"""Open SQLite and PostgreSQL databases, and explain their faults to users."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _CONNECT_S = 5
 _ELSEWHERE = "set HONED_STORE to a file in a folder that you may write"
 _KINDS = "HONED_STORE is a file, sqlite:///FILE or postgresql://USER@HOST/NAME"
 
-# (what the database says, what it means, what to do), the first that fits
-_SAYINGS = (
+# (words of the database's message, their meaning, what to do); the first that fits counts.
+_FAULTS = (
     (("database or disk is full", "no space left", "disk i/o error", "file too large"),
      "the disk is full or failing", "make room, or set HONED_STORE to another disk"),
     (("readonly database", "unable to open database", "read-only"),
@@ -40,7 +40,7 @@ _SAYINGS = (
 
 
 def parse(text: str) -> sa.URL:
-    """A database URL, or a file that will be SQLite's."""
+    """A database URL, or the path of a SQLite file."""
     if "://" not in text:
         return sa.URL.create("sqlite", database=str(Path(text).expanduser()))
     try:
@@ -53,21 +53,21 @@ def parse(text: str) -> sa.URL:
 
 
 def name(url: sa.URL) -> str:
-    """How messages call it; never with its password."""
+    """The database's name in messages, without the password."""
     if url.get_backend_name() == "sqlite" and url.database:
         return url.database
     return url.render_as_string(hide_password=True).replace("+psycopg", "")
 
 
 def is_missing(url: sa.URL) -> bool:
-    """Whether it is a SQLite file that nobody has made; of a server one learns by asking."""
+    """Whether the URL names a SQLite file that does not exist. A server must be asked."""
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
         return False
     return not Path(url.database).exists()
 
 
 def connect(url: sa.URL) -> sa.Engine:
-    """An engine; of a SQLite file, the folder too."""
+    """An engine for the URL; makes the folder of a SQLite file."""
     if url.get_backend_name() == "sqlite":
         if url.database and url.database != ":memory:":
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def connect(url: sa.URL) -> sa.Engine:
 
 
 def explain(error: Exception, url: sa.URL) -> StoreError:
-    """What the fault means for somebody who only wanted to keep records."""
+    """The error for users, with the meaning of the fault and what to do."""
     where = name(url)
     if isinstance(error, NoSuchModuleError):
         return StoreError(f"honed cannot store records in {where}", _KINDS)
@@ -95,24 +95,24 @@ def explain(error: Exception, url: sa.URL) -> StoreError:
 
 def _meaning(error: Exception) -> tuple[str, str]:
     original = error.orig if isinstance(error, DBAPIError) else error
-    said = " ".join(str(original).split())
+    text = " ".join(str(original).split())
     if isinstance(error, PermissionError):
-        return said, _ELSEWHERE
-    for words, meaning, hint in _SAYINGS:
-        if any(word in said.lower() for word in words):
-            return f"{meaning} ({said})", hint
+        return text, _ELSEWHERE
+    for words, meaning, hint in _FAULTS:
+        if any(word in text.lower() for word in words):
+            return f"{meaning} ({text})", hint
     if isinstance(error, OSError):
-        return said, _ELSEWHERE
+        return text, _ELSEWHERE
     if isinstance(error, OperationalError):
-        return f"it cannot be reached ({said})", "start the server, or correct HONED_STORE"
-    return said, _KINDS
+        return f"it cannot be reached ({text})", "start the server, or correct HONED_STORE"
+    return text, _KINDS
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
-    """Write-ahead log: readers and a writer do not wait for each other.
+    """Use the write-ahead log: readers and a writer do not wait for each other.
 
-    `synchronous=FULL` costs one flush to disk per record, which comes every few seconds at most,
-    and is what makes a stored record outlive a power cut. (NORMAL only promises an intact file.)
+    With `synchronous=FULL` a stored record survives a power cut, which costs one flush to disk for
+    each record, every few seconds at most. NORMAL would only keep the file intact.
     """
     cursor = connection.cursor()
     try:
@@ -123,7 +123,7 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
 
 
 def _switch_to_wal(cursor: Any) -> None:
-    """Two processes that make the file together: the switch does not wait for the lock itself."""
+    """Retry, because the switch itself does not wait while another process makes the file."""
     import sqlite3
 
     deadline = time.monotonic() + _BUSY_S

@@ -23,7 +23,7 @@ Check = Callable[[ModuleType], str]
 
 
 class BrokenFileError(HonedError):
-    """A variant's file that cannot be imported, or that lacks what the room asks of it."""
+    """The file of a variant cannot be imported, or lacks a name that its room requires."""
 
     status = "unsupported"
 
@@ -47,7 +47,8 @@ def _is_hidden(module: ModuleType) -> bool:
 
 @cache
 def names(package: str) -> tuple[str, ...]:
-    """The variants in `package` (a dotted name): its files and folders, less base and private."""
+    """The variants in `package` (a dotted name): its files and folders, except base and private
+    ones."""
     folder = _folder(package)
     found = {p.stem for p in folder.glob("*.py")}
     found |= {p.parent.name for p in folder.glob("*/__init__.py")}
@@ -70,7 +71,7 @@ def load(
     try:
         module = importlib.import_module(f"{package}.{name}")
     except Exception as error:  # a file from anywhere may raise anything
-        raise _broken(package, name, f"cannot be imported: {_told(error)}") from error
+        raise _broken(package, name, f"cannot be imported: {_one_line(error)}") from error
     lacking = [n for n in _members(protocol) if not hasattr(module, n)]
     if lacking:
         raise _broken(package, name, f"does not define {', '.join(lacking)}")
@@ -116,8 +117,8 @@ def _broken(package: str, name: str, what: str) -> BrokenFileError:
     return BrokenFileError(f"{_noun(package)} {name} {what}", hint)
 
 
-def _told(error: Exception) -> str:
-    """The exception in a line, and the line of code that raised it."""
+def _one_line(error: Exception) -> str:
+    """The exception in one line, with the line of code that raised it."""
     if isinstance(error, SyntaxError):
         return f"SyntaxError: {error.msg} (line {error.lineno})"
     last = traceback.extract_tb(error.__traceback__)[-1]

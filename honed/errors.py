@@ -1,4 +1,4 @@
-"""Errors that teach: what happened, and what to type next. Each maps to a Record's status."""
+"""Errors with what happened and what to type next. Each becomes the status of a Record."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Iterable
 
 
 class HonedError(Exception):
-    """What the user or the machine did that honed cannot go on from.
+    """An error of the user or the machine. Any other exception is a bug in honed, and keeps its
+    traceback.
 
-    `status` is the Record status it becomes when it happens inside a run; `hint` is what to type
-    next. Anything that is not a HonedError is a bug of ours and keeps its traceback.
+    `status`: the status of the Record when the error happens inside a run.
+    `hint`: what to type next.
     """
 
     status = "crashed"
@@ -22,31 +23,31 @@ class HonedError(Exception):
 
 
 class UsageError(HonedError):
-    """A word the user typed that cannot be right."""
+    """The user typed a word that cannot be right."""
 
     status = "unsupported"
 
 
 class UnsupportedError(HonedError):
-    """A setting that is well formed but that this engine, model or machine cannot do."""
+    """A valid setting that this engine, model or machine does not support."""
 
     status = "unsupported"
 
 
 class ModelError(HonedError):
-    """A model that is missing, corrupt or not allowed."""
+    """The model is missing, corrupt or not allowed."""
 
     status = "unsupported"
 
 
 class OutOfMemoryError(HonedError):
-    """An allocation that failed, or a process the kernel killed for memory."""
+    """An allocation failed, or the kernel killed a process for its memory."""
 
     status = "oom"
 
 
 class StoreError(HonedError):
-    """Records could not be written or read."""
+    """The store could not write or read records."""
 
 
 def did_you_mean(word: str, known: Iterable[str], count: int = 3) -> str:

@@ -1,4 +1,4 @@
-"""Words for sequences of many lengths: 8..512, normal(120,40), a histogram's file."""
+"""How one types a distribution of sequence lengths: 8..512, normal(120,40), or a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from honed.errors import UsageError, did_you_mean
 
 Kind = Literal["uniform", "normal", "lognormal", "histogram"]
 
-# What each distribution takes, as one types it.
+# How each distribution is typed.
 FORMS = {
     "uniform": "uniform(LEAST,MOST)",
     "normal": "normal(MEAN,SD)",
@@ -24,12 +24,14 @@ HOW = "lengths=8..512, 'lengths=lognormal(120,80)' or lengths=histogram.json"
 
 _CALL = re.compile(r"([A-Za-z_]+)\s*\((.*)\)")
 _RANGE = re.compile(r"(\d+)\s*\.\.\s*(\d+)")
-_BELOW_ONE_SDS = 2.0  # further than this under the mean, one length in 44 would be cut off
+# A normal distribution of lengths must keep 1 at least this many standard deviations under its
+# mean: at two, one length in 44 is cut off.
+_BELOW_ONE_SDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """A distribution of tokens per sequence: two numbers, or a histogram's file."""
+    """A distribution of tokens per sequence: two numbers, or the file of a histogram."""
 
     kind: Kind
     first: float = 0
@@ -38,7 +40,7 @@ class Lengths:
 
     @property
     def longest(self) -> int | None:
-        """None where the distribution has no end, or only its file knows."""
+        """None where the distribution has no end, or the file was not read yet."""
         return int(self.second) if self.kind == "uniform" else None
 
     def __str__(self) -> str:
@@ -46,7 +48,7 @@ class Lengths:
 
 
 def parse(text: str) -> Lengths:
-    """What `text` says; UsageError with what to type otherwise."""
+    """The distribution that `text` names; UsageError, with what to type, if it names none."""
     words = text.strip()
     if spread := _RANGE.fullmatch(words):
         return _checked(Lengths("uniform", float(spread[1]), float(spread[2])))
@@ -60,13 +62,14 @@ def parse(text: str) -> Lengths:
 
 
 def looks_like(text: str) -> bool:
-    """Whether someone means a distribution, rightly written or not."""
+    """Whether the text is meant as a distribution, correctly written or not."""
     call = _CALL.fullmatch(text.strip())
     return bool(_RANGE.fullmatch(text.strip()) or (call and call[1].lower() in FORMS))
 
 
 def split(text: str) -> Iterator[str]:
-    """The parts between commas, but for commas inside brackets or quotes; quotes are taken off."""
+    """The parts between commas, without their quotes; commas inside brackets or quotes do not
+    separate."""
     part, depth, quote = "", 0, ""
     for sign in text:
         if sign == "," and not depth and not quote:
@@ -84,7 +87,7 @@ def split(text: str) -> Iterator[str]:
 
 
 def swept(text: str) -> list[str]:
-    """The values that one word sweeps: `uniform(8,64),8..512`, `choice(8..64,8..512)`."""
+    """The values of a sweep in one word: `uniform(8,64),8..512`, `choice(8..64,8..512)`."""
     inside = re.fullmatch(r"choice\((.*)\)", text.strip())
     return list(split(inside[1] if inside else text))
 
@@ -98,7 +101,7 @@ def _unquoted(part: str) -> str:
 def _called(words: str, name: str, inside: str) -> Lengths:
     if name not in FORMS:
         near = did_you_mean(name, FORMS)
-        raise UsageError(f"lengths={words}: {name} is no distribution here", near or HOW)
+        raise UsageError(f"lengths={words}: no distribution is called {name}", near or HOW)
     try:
         first, second = (float(part) for part in inside.split(","))
     except ValueError:
@@ -121,7 +124,7 @@ def _checked(asked: Lengths) -> Lengths:
         raise UsageError(f"lengths={asked} needs a mean of 1 or more and a spread over 0", HOW)
     if asked.kind == "normal" and first < _BELOW_ONE_SDS * second:
         raise UsageError(
-            f"lengths={asked} would give lengths under nothing",
+            f"lengths={asked} would give lengths below 1",
             f"lengths=lognormal({first:.12g},{second:.12g})",
         )
     return asked

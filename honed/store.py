@@ -1,6 +1,6 @@
-"""Records in, records out: SQLite by default, PostgreSQL by URL.
+"""The store of records: SQLite by default, PostgreSQL by URL.
 
-The body of a record is its JSON; the columns beside it only serve to find it.
+The body of a record is its JSON; the other columns only serve to find it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _RECORDS = sa.Table(
     sa.Column("case_id", sa.Text, nullable=False, index=True),
     sa.Column("sweep", sa.Text, index=True),
     sa.Column("honed", sa.Text, nullable=False),
-    sa.Column("case", sa.Text, nullable=False),  # small; bodies hold every sample
+    sa.Column("case", sa.Text, nullable=False),  # for filters: bodies hold every sample
     sa.Column("body", sa.Text, nullable=False),
 )
 _SWEEPS = sa.Table(
@@ -64,7 +64,7 @@ _SWEEPS = sa.Table(
 
 @dataclass(frozen=True, slots=True)
 class StoredSweep:
-    """What one command asked for: its Cases in order, and the keys that differ."""
+    """The Cases of one command in their order, and the keys that differ between them."""
 
     id: str
     created: str
@@ -73,7 +73,7 @@ class StoredSweep:
 
 
 class Store:
-    """One database of records. Every fault of it is a StoreError."""
+    """One database of records. Every fault of the database is raised as a StoreError."""
 
     def __init__(self, url: sa.URL, make: bool = True) -> None:
         self.url = url
@@ -84,7 +84,7 @@ class Store:
             self._set_up(make)
 
     def append(self, record: Record, sweep: str | None = None) -> None:
-        """Durable when it returns."""
+        """Store a record under the sweep that measured it. The record is durable on return."""
         row = {c: getattr(record, c) for c in ("id", "created", "status", "honed")}
         row |= {c: str(record.case.get(c)) for c in ("model", "backend", "precision")}
         row |= {"case_id": record.to_case().id, "sweep": sweep, "stored_ns": time.time_ns()}
@@ -93,7 +93,7 @@ class Store:
             with self._engine.begin() as connection:
                 connection.execute(_RECORDS.insert(), row)
         except IntegrityError as error:
-            # A commit whose answer got lost is tried again: the same record twice is one record.
+            # A caller that lost a commit's answer tries again: the same record is stored once.
             body = sa.select(_RECORDS.c.body).where(_RECORDS.c.id == record.id)
             if [r.body for r in self._rows(body)] != [row["body"]]:
                 raise StoreError(f"{self} holds another record {record.id}") from error
@@ -101,7 +101,7 @@ class Store:
             raise database.explain(error, self.url) from error
 
     def get(self, id: str) -> Record:
-        """By id, or by the beginning of one if no other id begins so."""
+        """The record with this id, or the only one whose id begins with it."""
         exact, near = _RECORDS.c.id == id, _RECORDS.c.id.startswith(id, autoescape=True)
         found = self._rows(sa.select(_RECORDS.c.id).where(exact)) or (
             self._rows(sa.select(_RECORDS.c.id).where(near).limit(6)) if id else []
@@ -118,7 +118,7 @@ class Store:
         return self._bodies(ids)[0]
 
     def newest(self) -> Record:
-        """The record that was stored last."""
+        """The record stored last."""
         if not (found := self.list(limit=1)):
             raise self._nothing_yet()
         return found[0]
@@ -131,9 +131,9 @@ class Store:
     ) -> Records:
         """The newest `limit` records that match, the newest last.
 
-        `where`: keys of a Case (or status, sweep, created) with the values they must have, as a
-        mapping or as words: "key=value", "batch_size>=8". `since`: an ISO date or time; records
-        created then or later.
+        where: conditions on keys of a Case or on status, sweep, created, as a mapping of keys to
+            values or as words: "key=value", "batch_size>=8".
+        since: an ISO date or time; records created then or later.
         """
         wanted = parse(where)
         query = sa.select(_RECORDS.c.id, _RECORDS.c.case).order_by(
@@ -155,7 +155,7 @@ class Store:
     def finished(
         self, sweep: str | None = None, case_ids: Sequence[str] | None = None
     ) -> set[str]:
-        """The ids of the Cases that need not run again: any final status, failed ones included."""
+        """The ids of the Cases that need not run again: with any final status, failed or not."""
         query = sa.select(_RECORDS.c.case_id).where(_RECORDS.c.status.in_(_FINAL)).distinct()
         if sweep is not None:
             query = query.where(_RECORDS.c.sweep == sweep)
@@ -163,7 +163,7 @@ class Store:
         return found if case_ids is None else found & set(case_ids)
 
     def add_sweep(self, cases: Sequence[Case], varying: Sequence[str] = ()) -> str:
-        """Remember what is about to run; returns its id."""
+        """Store the Cases that are about to run; returns the sweep's id."""
         id, now = secrets.token_hex(4), datetime.now(UTC).isoformat(timespec="seconds")
         body = {"cases": [case.to_json() for case in cases], "varying": list(varying)}
         row = {"id": id, "created": now, "stored_ns": time.time_ns(), "body": _json(body)}
@@ -175,14 +175,14 @@ class Store:
         return next(self._sweeps(), None)
 
     def sweep(self, id: str) -> StoredSweep:
-        """By id, its beginning, or "last"."""
+        """The sweep with this id, the only one whose id begins with it, or the "last"."""
         known = list(self._sweeps())
         found = known[:1] if id == "last" else [s for s in known if id and s.id.startswith(id)]
         if len(found) != 1:
-            said = "several sweeps begin with" if found else "no sweep is called"
+            problem = "several sweeps begin with" if found else "no sweep is called"
             names = ", ".join(["last", *(s.id for s in known[:8])])
             hint = f"known: {names}" if known else "honed run model=NAME batch_size=1,8 makes one"
-            raise StoreError(f"{said} {id!r} in {self}", hint)
+            raise StoreError(f"{problem} {id!r} in {self}", hint)
         return found[0]
 
     def find_sweep(self, cases: Sequence[Case]) -> str | None:
@@ -222,7 +222,7 @@ class Store:
             )
 
     def _version(self) -> int | None:
-        """None until everything is there: the version is written last."""
+        """The schema's version; None while tables are missing, because it is written last."""
         with self._engine.connect() as connection:
             if not sa.inspect(connection).has_table(_SCHEMA.name):
                 return None
@@ -237,7 +237,7 @@ class Store:
                 connection.execute(CreateTable(table, if_not_exists=True))
                 for index in table.indexes:
                     connection.execute(CreateIndex(index, if_not_exists=True))
-        # Another process may have been first.
+        # Another process may have written the version first.
         with suppress(IntegrityError), self._engine.begin() as connection:
             connection.execute(_SCHEMA.insert(), {"version": SCHEMA_VERSION})
 
@@ -246,7 +246,7 @@ class Store:
             return connection.execute(query).all()
 
     def _bodies(self, ids: Sequence[str]) -> Records:
-        """The records of `ids`, in that order; asked for in portions, since SQL has its limits."""
+        """The records of `ids`, in this order; read in portions, as SQL limits a list's length."""
         found = {}
         for start in range(0, len(ids), 500):
             some = ids[start : start + 500]
@@ -271,8 +271,8 @@ class Store:
 def open_store(url: str | None = None, *, make: bool = True) -> Store:
     """The store at `url` (a database URL or a file), else `$HONED_STORE`, else ./.honed.
 
-    Made if it is not there, or, for who only reads, a StoreError; StoreError too if it cannot be
-    read and written.
+    With `make` a missing store is made, without it a missing store is a StoreError, as is a store
+    that cannot be read and written.
     """
     return Store(database.parse(url or os.environ.get("HONED_STORE") or str(DEFAULT)), make)
 

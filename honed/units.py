@@ -1,4 +1,4 @@
-"""Words that people type for times, shares and prices: 90s, 10m, 1h; 2%, 0.02; 4.848/h."""
+"""How one types times, shares and prices: 90s, 10m, 1h; 2%, 0.02; 4.848/h."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _PRICE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What an hour costs; `currency` as it was typed, empty if it was not."""
+    """The price of an hour; `currency` is spelled as it was typed, and may be empty."""
 
     per_hour: float
     currency: str = ""
 
     def written(self, amount: str) -> str:
-        """An amount of this currency: $4.85, 4.85 EUR."""
+        """The amount with its currency: $4.85, 4.85 EUR."""
         if len(self.currency) == 1:
             return f"{self.currency}{amount}"
         return f"{amount} {self.currency}".rstrip()

@@ -21,6 +21,7 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = config.stash[_CACHE] = tempfile.mkdtemp(prefix="honed-tests-")
     os.environ["HONED_CACHE"] = folder
     os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["HF_MODULES_CACHE"] = f"{folder}/modules"
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -1,4 +1,4 @@
-"""--price and --limit, for every verb that shows records."""
+"""The options --price and --limit, for every verb that shows records."""
 
 from __future__ import annotations
 
@@ -17,18 +17,16 @@ if TYPE_CHECKING:
 
 PriceOption = Annotated[
     str | None,
-    typer.Option(
-        "--price", help="What this machine costs, as 4.848/h, or a YAML file of machines."
-    ),
+    typer.Option("--price", help="Price of this machine, as 4.848/h, or a YAML file of machines."),
 ]
 LimitOption = Annotated[
     list[str] | None,
-    typer.Option("--limit", help="With --price: what the cheapest must meet; repeatable."),
+    typer.Option("--limit", help="With --price: a limit for the cheapest, as latency_p99_ms<=50."),
 ]
 
 
 class Costs:
-    """The user's prices and limits; falsy without a price. Parsed before anything is measured."""
+    """The user's prices and limits, parsed before anything is measured; false without a price."""
 
     def __init__(self, price: str | None, limits: Sequence[str] | None = None) -> None:
         self.known: tuple[Entry, ...] = ()
@@ -49,7 +47,7 @@ class Costs:
         return bool(self.known)
 
     def json(self, record: Record) -> dict[str, Any]:
-        """The record as JSON; with prices its cost beside it, which is not part of the record."""
+        """The record as JSON. With prices it has a key `cost` besides, which is not stored."""
         plain = record.to_json()
         if self.known:
             from honed.show.cost import cost
@@ -59,7 +57,7 @@ class Costs:
         return plain
 
     def columns(self) -> tuple[Column, ...]:
-        """The column that a table gets; none without a price."""
+        """The column for tables of records; none without a price."""
         from honed.show.cost_table import cost_column
 
         return (cost_column(self.known),) if self.known else ()
@@ -70,14 +68,14 @@ class Costs:
         return cost_notes(records, self.known, self.limits) if self.known else []
 
     def on_page(self, records: Sequence[Record]) -> Extra:
-        """What costs add to a page: a column, and the notes as sentences."""
+        """What a page shows of the costs: a column, and the notes as sentences."""
         from honed.show.rows import Extra
 
         sentences = tuple(f"{n[0].upper()}{n[1:]}." for n in self.notes(records))
         return Extra(self.columns(), sentences)
 
     def print_table(self, records: Sequence[Record]) -> None:
-        """The records' table, with costs and what they assume if there are prices."""
+        """Print the table of records, with costs and their assumption if there are prices."""
         from rich.console import Console
         from rich.text import Text
 

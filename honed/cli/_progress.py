@@ -1,7 +1,7 @@
-"""One live line on stderr: which case, which phase, how long still. Cheap enough to leave alone.
+"""One live line on stderr: the current Case, its phase, and the time left.
 
-Drawn by hand and at most once a second: while workers measure, this process should sleep, and a
-full-screen renderer costs milliseconds of a core that belongs to them.
+The line is drawn without a library and at most once a second: while workers measure, this process
+must sleep, and a full-screen renderer takes milliseconds of a core that the workers use.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from honed.run.sweep import SweepProgress
 
 
 class Line:
-    """Draws `SweepProgress`; plain lines, one per case, where stderr is no terminal."""
+    """Draws the progress of a sweep; without a terminal, one plain line for each Case."""
 
     def __init__(self) -> None:
         self._live = sys.stderr.isatty()
-        self._said = ""
+        self._heading = ""
 
     def __call__(self, at: SweepProgress) -> None:
         left = f" · {duration(at.left_s)} left" if at.left_s is not None else ""
@@ -26,10 +26,10 @@ class Line:
         self.show(f"[{at.index}/{at.total}] {at.label}", f"{at.phase} {phase_s}{left}")
 
     def show(self, head: str, tail: str) -> None:
-        """Where stderr is no terminal, a head is said once and its tails not at all."""
+        """Without a terminal, print each heading once and no progress updates."""
         if not self._live:
-            if head != self._said:
-                self._said = head
+            if head != self._heading:
+                self._heading = head
                 print(head, file=sys.stderr, flush=True)
             return
         width = shutil.get_terminal_size().columns - 1

@@ -1,4 +1,4 @@
-"""honed cache: what is kept of things made once, and how to be rid of it."""
+"""honed cache: show and remove cached artifacts."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import typer
 
 ORDER = 11
 
-app = typer.Typer(help="Show and prune cached weights, exports and references.")
+app = typer.Typer(help="Show and remove cached weights, exports and references.")
 
 
 @app.command("show")
 def show() -> None:
-    """Every cached thing: its kind, size, last use, and what it was made from."""
+    """Show every artifact: its kind, size, last use, and what it was made from."""
     from rich.console import Console
     from rich.table import Table
 
@@ -38,9 +38,11 @@ def show() -> None:
 
 @app.command("prune")
 def prune(
-    keep_gib: Annotated[float, typer.Option(help="Keep the last used, up to this size.")] = 0.0,
+    keep_gib: Annotated[
+        float, typer.Option(help="Keep the most recently used artifacts, up to this size.")
+    ] = 0.0,
 ) -> None:
-    """Remove cached things, the least recently used first."""
+    """Remove artifacts, the least recently used first."""
     from honed import artifacts
 
     removed = artifacts.prune(int(keep_gib * 2**30))

@@ -1,4 +1,4 @@
-"""honed doctor: what this machine is, what is set badly, which knobs can be turned here."""
+"""honed doctor: the machine, its bad settings, and the engines and knobs that work on it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ORDER = 9
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    """Tell what this machine is, what to mend, which engines and knobs it has. Changes nothing."""
+    """Show this machine, what to fix, and which engines and knobs it has. Changes nothing."""
     from honed.backends.base import engine_packages
     from honed.knobs import listed_knobs
     from honed.machine.doctor import examine
@@ -113,7 +113,7 @@ def _print_engines(console: Any) -> None:
 
 
 def _print_environments(console: Any) -> None:
-    """Only where there are some: most people need none."""
+    """Print them only where there are some: most people need none."""
     from rich.table import Table
     from rich.text import Text
 
@@ -151,5 +151,5 @@ def _print_knobs(console: Any, diagnosis: Diagnosis) -> None:
             told.append(f"\n{knob.how}", style="bold")
         now = "" if knob.state is None else as_typed(knob.state)
         table.add_row(mark, knob.name, now, told)
-    console.print("\n[bold]Knobs[/] (values in brackets are not to be had here)")
+    console.print("\n[bold]Knobs[/] (values in brackets are not available here)")
     console.print(table)

@@ -1,4 +1,4 @@
-"""honed env: environments of other versions, and python=NAME to measure in them."""
+"""honed env: environments with other versions of engines; python=NAME measures in one."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 ORDER = 10
 
 app = typer.Typer(
-    help="Make, list and remove environments of other versions; python=NAME runs in one.",
+    help="Make, list and remove environments with other engine versions, for python=NAME.",
     no_args_is_help=True,
 )
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="What python=NAME will say.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The name, as in python=NAME.")]
 Packages = Annotated[
     list[str],
-    typer.Argument(metavar="PACKAGE...", help="As pip takes them: 'torch==2.8.0' 'transformers'."),
+    typer.Argument(metavar="PACKAGE...", help="Packages, as pip takes them: torch==2.8.0"),
 ]
-Kind = Annotated[str, typer.Option("--installer", help="uv, pip, or auto: uv where present.")]
+Kind = Annotated[str, typer.Option("--installer", help="uv, pip, or auto: uv if it is installed.")]
 NoDeps = Annotated[bool, typer.Option("--no-deps", help="Install these packages and no others.")]
 Index = Annotated[
     list[str] | None,
-    typer.Option("--extra-index-url", help="One more package index, such as PyTorch's for CPUs."),
+    typer.Option("--extra-index-url", help="Another package index, such as PyTorch's for CPUs."),
 ]
 
 
@@ -75,7 +75,7 @@ def add(
 def list_(
     as_json: Annotated[bool, typer.Option("--json", help="One environment a line.")] = False,
 ) -> None:
-    """Every environment: its Python, what was asked for, its size and its folder."""
+    """List the environments: Python, requested packages, size and folder."""
     from honed import environments
 
     found = environments.entries()
@@ -131,14 +131,14 @@ def _installer(
 
 
 def _shown(head: str, how: Installer, work: Callable[[Installer], Environment]) -> Environment:
-    """Run `work` with the installer's lines shown as they come."""
+    """Run `work` and show the lines that the installer prints."""
     from dataclasses import replace
 
     from honed.cli._progress import Line
 
     line = Line()
     try:
-        return work(replace(how, on_line=lambda said: line.show(head, said)))
+        return work(replace(how, on_line=lambda text: line.show(head, text)))
     finally:
         line.clear()
 
@@ -153,7 +153,7 @@ def _python(entry: Environment) -> str:
 
 
 def _versions(entry: Environment) -> str:
-    """What is installed of all that was asked for."""
+    """The installed versions of the packages that the user asked for."""
     there = entry.packages()
     asked = [re.split(r"[^A-Za-z0-9_.-]", w, maxsplit=1)[0].lower() for w in entry.requirements]
     names = [name.replace("_", "-") for name in asked]

@@ -1,4 +1,4 @@
-"""honed export: stored records in the formats that other tools load."""
+"""honed export: stored records in formats that other tools read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def export(
         typer.Argument(metavar="[KEY=VALUE]...", help="Only records with these settings."),
     ] = None,
     format: Annotated[str, typer.Option(help="jsonl, csv, parquet or pyperf.")] = "jsonl",
-    out: Annotated[Path | None, typer.Option(help="File; unset: standard output.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The file; by default standard output.")] = None,
     store: Annotated[str | None, typer.Option(help="Database URL of the records.")] = None,
 ) -> None:
     """Write stored records as jsonl, csv, parquet, or for `python -m pyperf compare_to`."""

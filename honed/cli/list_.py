@@ -1,4 +1,4 @@
-"""honed list: the stored records, a row each."""
+"""honed list: the stored records, one row each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def list_(
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Only records with these settings."),
     ] = None,
-    newest: Annotated[int, typer.Option(help="At most so many, the newest.")] = 20,
+    newest: Annotated[int, typer.Option(help="Show at most this many, the newest.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="One record a line.")] = False,
     price: PriceOption = None,
     limits: LimitOption = None,
@@ -25,8 +25,8 @@ def list_(
 ) -> None:
     """List stored records, the newest last.
 
-    --price 4.848/h adds what a million sequences cost, --limit 'latency_p99_ms<=50' names the
-    cheapest setting that is fast enough.
+    --price 4.848/h adds the cost of a million sequences; --limit 'latency_p99_ms<=50' names the
+    cheapest setting that meets the limit.
     """
     from honed.store import open_store
 

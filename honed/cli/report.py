@@ -1,4 +1,4 @@
-"""honed report: stored records as one page of pictures, findings and a table."""
+"""honed report: one page with figures, findings and a table of stored records."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def report(
         typer.Argument(metavar="[KEY=VALUE]...", help="Only records with these settings."),
     ] = None,
     sweep: Annotated[
-        str | None, typer.Option(help="Only this sweep's: its id, or 'last'.")
+        str | None, typer.Option(help="Only records of this sweep: its id, or 'last'.")
     ] = None,
     study: Annotated[
-        str | None, typer.Option(help="Draw a tuning study and its records: its name, or 'last'.")
+        str | None, typer.Option(help="Draw a tuning study with its records: its name, or 'last'.")
     ] = None,
     where: Annotated[
         str | None,
@@ -33,10 +33,10 @@ def report(
     ] = None,
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
     png: Annotated[
-        Path | None, typer.Option(help="Folder for every picture as PNG as well.")
+        Path | None, typer.Option(help="Also write every picture as PNG into this folder.")
     ] = None,
     markdown: Annotated[
-        Path | None, typer.Option(help="Write the table as Markdown as well.")
+        Path | None, typer.Option(help="Also write the table as Markdown into this file.")
     ] = None,
     price: PriceOption = None,
     limits: LimitOption = None,
@@ -44,7 +44,7 @@ def report(
 ) -> None:
     """Draw stored records: one HTML file that needs no network, and PNGs.
 
-    What failed, diverged or is unproven is listed with its reason. Nothing is measured.
+    Failed, diverged and unproven records are listed with their reasons. Nothing is measured.
     """
     from honed.report import make, select, write_markdown
 
@@ -60,8 +60,8 @@ def report(
     if markdown is not None:
         print(write_markdown(records, markdown, extra))
     failed = sum(r.metrics is None for r in records)
-    without = f", {failed} without a result" if failed else ""
-    print(f"{len(records)} records{without}", file=sys.stderr)
+    failures = f", {failed} without a result" if failed else ""
+    print(f"{len(records)} records{failures}", file=sys.stderr)
 
 
 def _study(name: str | None, sweep: str | None, store: str | None) -> StudyFacts | None:

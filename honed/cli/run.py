@@ -20,7 +20,7 @@ ORDER = 1
 Words = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[KEY=VALUE]...", help="settings; `--keys` lists them", show_default=False
+        metavar="[KEY=VALUE]...", help="Settings; --keys lists them.", show_default=False
     ),
 ]
 
@@ -29,9 +29,11 @@ def run(
     words: Words = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One record a line on stdout.")] = False,
-    resume: Annotated[bool, typer.Option(help="Do only what a stopped sweep left.")] = False,
+    resume: Annotated[
+        bool, typer.Option(help="Measure only the Cases that an interrupted sweep left.")
+    ] = False,
     allow_system_changes: Annotated[
-        bool, typer.Option(help="Knobs may change the whole machine; it is put back.")
+        bool, typer.Option(help="Let knobs change the whole machine; honed restores it.")
     ] = False,
     price: PriceOption = None,
     limits: LimitOption = None,
@@ -46,7 +48,7 @@ def run(
 ) -> None:
     """Measure a model: latency, throughput, memory, fidelity.
 
-    A comma list, choice() or range() sweeps: honed run model=bert-base-uncased
+    A comma list, choice() or range() makes a sweep: honed run model=bert-base-uncased
     backend=torch,onnxruntime precision=fp32,int8 batch_size=1,8
     """
     if keys:
@@ -88,7 +90,7 @@ def run(
 
 
 def _words_of(origin: str | None, words: list[str], store: str | None) -> list[str]:
-    """The settings that a study or a record names; words typed later win over them."""
+    """The settings of the study or record that --from names; words typed besides replace them."""
     if origin is None:
         return []
     from honed.tune import api, recipe
@@ -104,7 +106,7 @@ def _words_of(origin: str | None, words: list[str], store: str | None) -> list[s
 
 
 def _announce(sweep: Sweep, estimate_s: float, done: int) -> None:
-    """The sweep's size, order and likely time, before it starts."""
+    """Print the size, the order and the estimated time of the sweep before it starts."""
     from honed.cli._progress import duration
     from honed.values import typed_words
 
@@ -122,7 +124,7 @@ def _announce(sweep: Sweep, estimate_s: float, done: int) -> None:
 
 
 def _failure(record: Record) -> None:
-    """Said at once, since the table comes only at the end."""
+    """Print a failure at once: the table comes only at the end."""
     if record.error is not None and record.status != "ok":
         print(f"{record.status}: {record.error.message}", file=sys.stderr)
 

@@ -1,4 +1,4 @@
-"""honed show: one record, whole."""
+"""honed show: one record in full."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="The record as JSON.")] = False,
     store: Annotated[str | None, typer.Option(help="Database URL of the records.")] = None,
 ) -> None:
-    """Show one record, whole; without an id, the newest."""
+    """Show one record in full; without an id, the newest."""
     from honed.store import open_store
 
     opened = open_store(store, make=False)

@@ -8,7 +8,6 @@ process holds its lock.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -18,10 +17,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import IO
 
 from honed.environments.installer import Installer
 from honed.errors import HonedError, UsageError, did_you_mean
+from honed.files import locked, write_whole
 
 _META = "honed.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
@@ -162,9 +161,7 @@ def _with_numpy(requirements: tuple[str, ...]) -> tuple[str, ...]:
 
 def _write(environment: Environment) -> None:
     plain = {k: v for k, v in asdict(environment).items() if k not in ("name", "folder")}
-    temporary = environment.folder / f".{_META}"
-    temporary.write_text(json.dumps(plain, indent=1))
-    os.replace(temporary, environment.folder / _META)
+    write_whole(environment.folder / _META, json.dumps(plain, indent=1))
 
 
 def _read(folder: Path) -> Environment:
@@ -178,13 +175,13 @@ def _making(name: str) -> Iterator[None]:
     """Hold the lock of a name, until this process and the installer that it started have ended."""
     try:
         root().mkdir(parents=True, exist_ok=True)
-        with open(root() / f".{name}.lock", "w") as file:
-            if not _locked(file):
-                raise UsageError(
-                    f"another process is changing the environment {name}", "wait for it to end"
-                )
-            os.set_inheritable(file.fileno(), True)
+        with locked(root() / f".{name}.lock", wait=False) as descriptor:
+            os.set_inheritable(descriptor, True)
             yield
+    except BlockingIOError as error:
+        raise UsageError(
+            f"another process is changing the environment {name}", "wait for it to end"
+        ) from error
     except OSError as error:
         if not str(error.filename or "").startswith(str(root())):
             raise
@@ -194,20 +191,11 @@ def _making(name: str) -> Iterator[None]:
         ) from error
 
 
-def _locked(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _delete_unfinished() -> None:
     for lock in root().glob(".*.lock"):
-        name = lock.name.removeprefix(".").removesuffix(".lock")
-        folder = root() / name
+        folder = root() / lock.name.removeprefix(".").removesuffix(".lock")
         if not folder.is_dir() or (folder / _META).is_file():
             continue
-        with contextlib.suppress(OSError), open(lock) as file:
-            if _locked(file) and not (folder / _META).is_file():
+        with contextlib.suppress(OSError), locked(lock, wait=False):
+            if not (folder / _META).is_file():
                 shutil.rmtree(folder, ignore_errors=True)

@@ -63,16 +63,17 @@ def take_turns(
     measured so far. Of a block that the end of the time breaks off nothing is kept.
     """
     rng, clock_s = random.Random(terms.seed), experiment.lab.clock_s
-    count, process_s, order = 0, 0.0, list[str]()
+    count, process_s, mirror = 0, 0.0, list[str]()
     while sides := [side for side in rule.sides(blocks) if side not in blocks.failed]:
         began_s, measured = clock_s(), len(experiment.processes)
         expected_s = process_s * len(sides) * rule.blocks_per_look
         if count >= terms.least_blocks and began_s + expected_s > terms.until_s:
             return "budget"
         for _ in range(rule.blocks_per_look):
-            mirror = [side for side in order[::-1] if side in sides]
-            mirrors = count % 2 == 1 and len(mirror) == len(sides)
-            order = mirror if mirrors else rng.sample(sides, len(sides))
+            if count % 2 and set(sides) <= set(mirror):
+                order = [side for side in mirror if side in sides]
+            else:
+                order, mirror = mirrored(sides, rng)
             count += 1
             try:
                 _measure(experiment, blocks, order, terms)

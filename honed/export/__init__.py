@@ -1,4 +1,4 @@
-"""Records as files that other tools load: whole, as flat columns, or in pyperf's own form."""
+"""Write records for other tools: complete (jsonl), in flat columns (csv, parquet), for pyperf."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from honed.record import Record
 from honed.values import as_typed
 
 FORMATS = ("jsonl", "csv", "parquet", "pyperf")
-_ELSEWHERE = {"case", "machine", "samples"}  # open keys; raw samples stay in jsonl
+_ELSEWHERE = {"case", "machine", "samples"}  # keys that vary; raw samples are only in jsonl
 _SCALARS = {"str": str, "int": int, "float": float, "bool": bool}
 Row = dict[str, Any]
 
@@ -51,7 +51,7 @@ def check_format(format: str) -> None:
 
 
 def columns(records: Sequence[Record]) -> dict[str, type]:
-    """Flat names and their types, in one order: the contract's first, then what these add.
+    """The flat names with their types: those that every Record has, then others in `records`.
 
     `metrics.latency_s.ci95` becomes `metrics.latency_s.ci95_low` and `…_high`.
     """
@@ -69,7 +69,7 @@ def columns(records: Sequence[Record]) -> dict[str, type]:
 
 
 def flatten(record: Record) -> Row:
-    """One level; what has no single value is JSON in one cell, raw samples are left out."""
+    """The record on one level, without raw samples; lists become JSON in one cell."""
     plain = record.to_json()
     row: Row = {}
     for name, value in plain.items():
@@ -96,7 +96,7 @@ def _spread(name: str, value: Any) -> Row:
 
 
 def _declared(kind: Any, prefix: str) -> Iterator[tuple[str, type]]:
-    """The columns that the record's types promise, whether or not a record fills them."""
+    """The columns that the types of Record declare, whether or not a record fills them."""
     for name, hint in typing.get_type_hints(kind).items():
         if not prefix and name in _ELSEWHERE:
             continue

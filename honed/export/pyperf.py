@@ -1,9 +1,9 @@
-"""Records as pyperf's JSON (its format 1.0), for `python -m pyperf compare_to` and its like.
+"""Records as JSON in pyperf's format 1.0, for commands such as `python -m pyperf compare_to`.
 
-A Case is a benchmark, each of its records a run, each call a value in seconds. pyperf finds the
-same benchmark in two files by its name. A name therefore holds the model, the shape and whatever
-else sets apart the Cases of its file, and nothing that they share: a file of each of two settings
-compares those settings, shape by shape.
+A Case becomes a benchmark, each of its records a run, each call a value in seconds. pyperf pairs
+the benchmarks of two files by name. A name therefore holds the model, the shape and the settings
+that differ between the Cases of its file, and no others: two files with one setting each are
+compared shape by shape.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from honed.record import Record
 from honed.values import as_typed
 
 _NAMED = ("model", "batch_size", "sequence_length")
-# How long and when, not what: records of other lengths are runs of the same benchmark.
+# These keys say how long and how a Case is measured: records that differ only in them are runs of
+# the same benchmark.
 _HOW_LONG = ("duration_s", "min_samples", "warmup_s", "timeout_s", "memory", "total_batch")
 
 
 def dump(records: Sequence[Record]) -> bytes:
-    """One suite of the finished records; UsageError without any: pyperf has no empty suite."""
+    """A suite of the finished records; UsageError without any, as pyperf has no empty suite."""
     finished = [r for r in records if r.ok and r.samples is not None]
     if not finished:
         raise UsageError(
@@ -37,13 +38,13 @@ def dump(records: Sequence[Record]) -> bytes:
     suite = {
         "version": "1.0",
         "metadata": {"unit": "second", "loops": 1},
-        "benchmarks": [_benchmark(name, own) for name, own in groups.items()],
+        "benchmarks": [_benchmark(name, runs) for name, runs in groups.items()],
     }
     return json.dumps(suite, allow_nan=False).encode() + b"\n"
 
 
 def _keys(records: Sequence[Record]) -> list[str]:
-    """What may be part of a name, core keys first."""
+    """The keys that a name may hold, core keys first."""
     knobs = sorted({key for r in records for key in r.case} - set(CORE_KEYS))
     return [k for k in (*CORE_KEYS, *knobs) if k not in (*_NAMED, *_HOW_LONG)]
 
@@ -58,36 +59,33 @@ def _name(record: Record, varying: Sequence[str]) -> str:
 def _benchmark(name: str, records: Sequence[Record]) -> dict[str, Any]:
     return {
         "metadata": {"name": name},
-        "runs": [
-            {"metadata": _metadata(r), "values": [s for own in _calls(r) for s in own]}
-            for r in records
-        ],
+        "runs": [{"metadata": _metadata(r), "values": _calls_s(r)} for r in records],
     }
 
 
-def _calls(record: Record) -> Sequence[Sequence[float]]:
+def _calls_s(record: Record) -> list[float]:
     assert record.samples is not None
-    return record.samples.latency_s
+    return [call_s for instance in record.samples.latency_s for call_s in instance]
 
 
 def _metadata(record: Record) -> dict[str, str | int | float]:
-    """What pyperf knows by name, then the Case as `honed.KEY`. It takes no empty or long words."""
-    found: dict[str, Any] = {
+    """The metadata that pyperf defines, then the Case as `honed.KEY`, without empty values."""
+    facts: dict[str, Any] = {
         "date": _date(record),
         "duration": record.metrics and record.metrics.window_s,
         "mem_max_rss": record.memory and record.memory.rss_peak_bytes,
         "honed.record": record.id,
         "honed.version": record.honed,
-        # pyperf's own `cpu_model_name` must not differ between runs, and records may.
+        # Not `cpu_model_name`: pyperf requires that to be the same in all runs.
         "honed.cpu": record.machine.get("cpu"),
         **{f"honed.{key}": value for key, value in record.case.items()},
     }
-    plain = {key: _plain(value) for key, value in found.items()}
+    plain = {key: _plain(value) for key, value in facts.items()}
     return {key: value for key, value in plain.items() if value is not None and value != ""}
 
 
 def _date(record: Record) -> str:
-    """When its calls began, in pyperf's form; UTC."""
+    """When the calls began, in UTC and pyperf's format."""
     assert record.samples is not None
     began_s = record.samples.window_began_s
     when = datetime.fromisoformat(record.created)

@@ -1,6 +1,8 @@
-"""Batches that a quantiser may look at to choose its ranges: never those that outputs are judged
-on, and the same ones whatever the batch size and length of the Case, so that one artifact serves
-them all."""
+"""Calibration batches, from which a quantiser chooses its ranges.
+
+They never contain the sequences that outputs are compared on. They do not depend on the Case's
+batch size and length, so that one quantised artifact serves every Case.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,11 @@ SEQUENCES = 32
 # random ids alone, 0.942 on 8 texts, 0.986 on 8 texts and random ids, 0.995 on 96 texts.
 TEXTS = 96
 LONGEST = 128
-_SEED = 0x0CA11B  # far from the small numbers that people seed a Case with
+_SEED = 0x0CA11B  # far from the small numbers that people use as a Case's seed
 
 
 def random_calibration(checkpoint: Checkpoint) -> InputSet:
-    """Random ids of three lengths: ranges depend on what attention averages over."""
+    """Random ids of three lengths, because ranges depend on how many tokens attention averages."""
     longest = min(LONGEST, checkpoint.max_positions or LONGEST)
     lengths = itertools.cycle((longest, max(1, longest // 2), max(1, longest // 8)))
     made = [
@@ -35,23 +37,23 @@ def random_calibration(checkpoint: Checkpoint) -> InputSet:
 
 
 def text_calibration(checkpoint: Checkpoint, texts: Sequence[str], judged: int) -> InputSet:
-    """One text a batch, from all over the file (files are often sorted), none of the first
-    `judged`; with random ids where they are few."""
+    """One text a batch, taken from all over the file (files are often sorted), and none of the
+    first `judged` texts. Random ids are added where there are too few texts."""
     chosen = other_texts(texts, judged)
-    filling = random_calibration(checkpoint)
+    random = random_calibration(checkpoint)
     if not chosen:
         source = f"random ids: inputs= has only {len(texts)} texts"
-        return InputSet(filling.batches, filling.lengths, source)
+        return InputSet(random.batches, random.lengths, source)
     longest = min(LONGEST, checkpoint.max_positions or LONGEST)
-    found = tokenised_inputs(checkpoint, chosen, 1, longest)
+    tokenised = tokenised_inputs(checkpoint, chosen, 1, longest)
     if len(chosen) == TEXTS:
-        return found
+        return tokenised
     source = f"{len(chosen)} texts and random ids"
-    return InputSet(found.batches + filling.batches, found.lengths + filling.lengths, source)
+    return InputSet(tokenised.batches + random.batches, tokenised.lengths + random.lengths, source)
 
 
 def other_texts(texts: Sequence[str], judged: int) -> list[str]:
-    """At most TEXTS texts, each once, evenly spread over those after the first `judged`."""
+    """At most TEXTS different texts, evenly spread over all that follow the first `judged`."""
     seen = set(texts[:judged])
     others = [text for text in dict.fromkeys(texts[judged:]) if text not in seen]
     if len(others) <= TEXTS:

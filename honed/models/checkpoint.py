@@ -29,7 +29,7 @@ _TOKENIZER_FILES = (
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """The words of a Case that decide which weights run."""
+    """The settings of a Case that decide which weights run."""
 
     model: str
     seed: int = 0
@@ -46,8 +46,8 @@ class ModelRequest:
 class Checkpoint:
     """A folder that passed every check that needs no framework.
 
-    `key` names the content. `source` is "folder", "preset" or "hub". `task` and `pooling` have
-    "auto" resolved. `own_code`: the checkpoint's own Python code runs, and the user allowed it.
+    `key` names its content. `source` is "folder", "preset" or "hub". `task` and `pooling` are
+    never "auto". `own_code` is true where Python code in the folder runs, as the user allowed.
     """
 
     folder: Path
@@ -75,13 +75,13 @@ def inspect(folder: Path, request: ModelRequest, source: str = "folder") -> Chec
     config = _config(folder)
     own_code = remote_code.runs_own_code(folder, config, trusted=request.trust_remote_code)
     files = weights.weight_files(folder)
-    made_by_us = _made_by_us(folder)
-    head = str(made_by_us["task"]) if made_by_us else tasks.head_of(folder, config)
+    random_weights = _random_weights_facts(folder)
+    head = str(random_weights["task"]) if random_weights else tasks.head_of(folder, config)
     task = tasks.resolve_task(request.task, head, folder, config)
     return Checkpoint(
         folder=folder,
-        key=folder.name if made_by_us else weights.content_key(folder, files),
-        source="preset" if made_by_us else source,
+        key=folder.name if random_weights else weights.content_key(folder, files),
+        source="preset" if random_weights else source,
         config=config,
         task=task,
         pooling=tasks.resolve_pooling(request.pooling, task, folder),
@@ -99,18 +99,18 @@ def _config(folder: Path) -> dict[str, Any]:
         nested = sorted(p.parent for p in folder.glob("*/config.json") if p.is_file())
         near = [p for p in nested if p.name != "1_Pooling"]
         hint = f"did you mean model={near[0]}?" if near else FORMS
-        raise ModelError(f"{folder} is no checkpoint folder: it has no config.json", hint)
+        raise ModelError(f"{folder} is not a checkpoint folder: it has no config.json", hint)
     config = weights.read_json(path)
     if not isinstance(config, dict) or not isinstance(config.get("vocab_size"), int):
         raise ModelError(
-            f"{path} has no vocab_size: not a model of text that honed can feed",
-            "give a transformers checkpoint of a text model",
+            f"{path} has no vocab_size, so it is not a text model",
+            "give a checkpoint of a text model that transformers can load",
         )
     return config
 
 
-def _made_by_us(folder: Path) -> Mapping[str, Any] | None:
-    """What random weights in the cache were made from; their folder's name is their key."""
+def _random_weights_facts(folder: Path) -> Mapping[str, Any] | None:
+    """What the folder's random weights were made from; None for a folder outside honed's cache."""
     path = folder / "honed.json"
     if folder.parent.resolve() != (artifacts.root() / "weights").resolve() or not path.is_file():
         return None
@@ -119,7 +119,7 @@ def _made_by_us(folder: Path) -> Mapping[str, Any] | None:
 
 
 def _max_positions(config: Mapping[str, Any]) -> int | None:
-    """The most tokens that the position embeddings reach; None if nothing bounds them."""
+    """The longest sequence that has position embeddings; None where nothing limits it."""
     rows = config.get("max_position_embeddings", config.get("n_positions"))
     if not isinstance(rows, int) or rows <= 0:
         return None

@@ -1,4 +1,4 @@
-"""Lengths drawn from a distribution: the same for every engine, and as many as speak for it."""
+"""Lengths drawn from a distribution: the same for every engine, and enough to represent it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from honed import length_spec as words
+from honed import length_spec
 from honed.models.histogram import quantiles, read_histogram
 
 _SEQUENCES = 256
@@ -17,50 +17,48 @@ _LEAST_BATCHES, _MOST_BATCHES = 8, 64
 
 
 def batches_for(batch_size: int) -> int:
-    """How many batches stand for a distribution.
+    """How many batches are drawn to represent a distribution.
 
-    Lengths are drawn by quantiles, so their mean is right with few. What luck decides is which
-    of them meet in a batch, and so the mean of the longest: with 256 sequences it varies by 0.7
-    to 2 % (one standard deviation, 400 seeds) for uniform(8,512) and by 2 to 4 % for
-    lognormal(120,80), whose tail is long. A turn through more would take longer than most people
-    measure. Single sequences have no company, and 64 are enough.
+    Lengths are drawn by quantiles, so a few already have the right mean. Chance only decides
+    which lengths share a batch, and thereby the mean of the batches' longest: with 256 sequences
+    it varies by 0.7 to 2 % (one standard deviation, 400 seeds) for uniform(8,512) and by 2 to 4 %
+    for lognormal(120,80), whose tail is long. One pass through more batches would take longer
+    than most people measure. With one sequence a batch, 64 batches are enough.
     """
     return max(_LEAST_BATCHES, min(_MOST_BATCHES, math.ceil(_SEQUENCES / batch_size)))
 
 
 def drawn(text: str, count: int, longest: int, seed: int) -> tuple[int, ...]:
-    """`count` lengths at evenly spaced quantiles, cut at `longest`, in an order that `seed` makes.
+    """`count` lengths at evenly spaced quantiles, cut at `longest`, shuffled by `seed`.
 
-    Two seeds give the same lengths in different company.
+    Another seed gives the same lengths in other batches.
     """
     shares = (np.arange(count) + 0.5) / count
-    found = np.clip(_quantiles(words.parse(text), shares), 1, longest)
+    lengths = np.clip(_quantiles(length_spec.parse(text), shares), 1, longest)
     order = np.random.default_rng((seed, count)).permutation(count)
-    return tuple(int(n) for n in found[order])
+    return tuple(int(n) for n in lengths[order])
 
 
 def longest(text: str) -> int | None:
-    """The longest that the distribution can give; None if it has no end."""
-    asked = words.parse(text)
-    if asked.kind == "histogram":
-        return max(read_histogram(Path(asked.path)))
-    return asked.longest
+    """The longest length that the distribution can give; None where it has no end."""
+    spec = length_spec.parse(text)
+    if spec.kind == "histogram":
+        return max(read_histogram(Path(spec.path)))
+    return spec.longest
 
 
-def _quantiles(asked: words.Lengths, shares: NDArray[np.float64]) -> NDArray[np.int64]:
-    if asked.kind == "histogram":
-        return quantiles(read_histogram(Path(asked.path)), shares)
-    if asked.kind == "uniform":
-        return _whole(np.floor(asked.first + shares * (asked.second - asked.first + 1)))
-    normal = NormalDist(asked.first, asked.second)
-    if asked.kind == "lognormal":  # whose logarithm is normal, with these two
-        variance = math.log1p((asked.second / asked.first) ** 2)
-        normal = NormalDist(math.log(asked.first) - variance / 2, math.sqrt(variance))
-    found = np.array([normal.inv_cdf(share) for share in shares])
-    if asked.kind == "lognormal":
-        found = np.exp(np.minimum(found, 40.0))  # far above any cut, below the end of integers
-    return _whole(np.rint(found))
-
-
-def _whole(values: NDArray[np.float64]) -> NDArray[np.int64]:
-    return values.astype(np.int64)
+def _quantiles(spec: length_spec.Lengths, shares: NDArray[np.float64]) -> NDArray[np.int64]:
+    if spec.kind == "histogram":
+        return quantiles(read_histogram(Path(spec.path)), shares)
+    if spec.kind == "uniform":
+        span = spec.second - spec.first + 1
+        return np.floor(spec.first + shares * span).astype(np.int64)
+    normal = NormalDist(spec.first, spec.second)
+    if spec.kind == "lognormal":  # the logarithm of a lognormal length is normal
+        variance = math.log1p((spec.second / spec.first) ** 2)
+        normal = NormalDist(math.log(spec.first) - variance / 2, math.sqrt(variance))
+    lengths = np.array([normal.inv_cdf(share) for share in shares])
+    if spec.kind == "lognormal":
+        lengths = np.exp(np.minimum(lengths, 40.0))  # far above any cut, below the end of integers
+    rounded: NDArray[np.int64] = np.rint(lengths).astype(np.int64)
+    return rounded

@@ -1,4 +1,4 @@
-"""What goes into a model and what comes out, for each task: the one definition of both."""
+"""The names of a model's inputs and outputs for each task, defined once for every engine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from honed.models.tasks import FEATURES
 
 
 def input_names(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """The model's inputs in their fixed order. Segments only where there are two to tell apart."""
+    """The model's inputs in their fixed order; token types only where the model has several."""
     default = family_of(checkpoint.model_type).segments
     segments = checkpoint.config.get("type_vocab_size", default)
     names = ("input_ids", "attention_mask")
@@ -16,7 +16,7 @@ def input_names(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 
 def output_names(task: str, pooling: str) -> tuple[str, ...]:
-    """The outputs in their fixed order.
+    """The outputs in their fixed order. Their shapes:
 
     embedding [batch, hidden]; last_hidden_state [batch, length, hidden]; logits [batch, labels] or
     [batch, length, labels or vocabulary]; start_logits and end_logits [batch, length].

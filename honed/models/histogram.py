@@ -1,4 +1,4 @@
-"""How often each length occurs: read from a file, or from what a record keeps of its inputs."""
+"""How often each length occurs, read from a histogram file or from a record's inputs section."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from honed.errors import UsageError
 
 _KEY = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?")
-_LIKE = 'like {"16": 40, "17-32": 25}, or a record of honed run --json'
-_MOST = 1 << 20  # tokens: far beyond any encoder; a key above it is a mistake, not a length
+_EXAMPLE = 'like {"16": 40, "17-32": 25}, or a record of honed run --json'
+_MOST_TOKENS = 1 << 20  # far beyond any encoder: a key above it is a mistake, not a length
 
 Weights = dict[int, float]  # length -> how often
 
@@ -25,7 +25,8 @@ Weights = dict[int, float]  # length -> how often
 def read_histogram(path: Path) -> Weights:
     """Lengths and their weights from .json, .jsonl (records) or .csv (length,count).
 
-    A key like "65-128", as records write it when there are many, stands for each length in it.
+    A key such as "65-128", which records write when there are many lengths, spreads its count
+    evenly over the lengths in it.
     """
     try:
         text = path.read_text("utf-8-sig")
@@ -34,7 +35,7 @@ def read_histogram(path: Path) -> Weights:
             f"cannot read lengths={path}: {error.strerror}", "check the path"
         ) from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8", _LIKE) from error
+        raise UsageError(f"{path} is not UTF-8", _EXAMPLE) from error
     kind = path.suffix.lower()
     if kind == ".csv":
         counts = _from_csv(path, text)
@@ -42,79 +43,82 @@ def read_histogram(path: Path) -> Weights:
         counts = _from_lines(path, text)
     else:
         counts = _counts(path, _parsed(path, text))
-    found = _spread(path, counts)
-    if not found:
-        raise UsageError(f"{path} counts no sequence", _LIKE)
-    return found
+    weights = _spread(path, counts)
+    if not weights:
+        raise UsageError(f"{path} counts no sequence", _EXAMPLE)
+    return weights
 
 
 def quantiles(weights: Mapping[int, float], shares: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The length under which each share (0 to 1) of the sequences lies."""
+    """For each share (0 to 1), the length below which this share of the sequences lies."""
     lengths = np.array(sorted(weights), np.int64)
     running = np.cumsum([weights[int(n)] for n in lengths])
     index = np.searchsorted(running, shares * running[-1], side="right")
-    found: NDArray[np.int64] = lengths[np.minimum(index, len(lengths) - 1)]
-    return found
+    chosen: NDArray[np.int64] = lengths[np.minimum(index, len(lengths) - 1)]
+    return chosen
 
 
 def _parsed(where: Path | str, text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise UsageError(f"{where}: not valid JSON: {error}", _LIKE) from error
+        raise UsageError(f"{where}: not valid JSON: {error}", _EXAMPLE) from error
 
 
 def _counts(where: Path | str, value: Any) -> dict[str, Any]:
-    """A plain histogram, an `inputs` section, or a record that has one."""
+    """The counts in a plain histogram, in an `inputs` section, or in a record that has one."""
     if isinstance(value, dict):
         inner = value.get("inputs", value)
         inner = inner.get("length_histogram", inner) if isinstance(inner, dict) else None
         if isinstance(inner, dict) and inner:
             return inner
-    raise UsageError(f"{where} holds no histogram", _LIKE)
+    raise UsageError(f"{where} holds no histogram", _EXAMPLE)
 
 
 def _from_lines(path: Path, text: str) -> dict[str, Any]:
-    found = [
+    histograms = [
         _counts(f"{path}, line {number}", _parsed(f"{path}, line {number}", line))
         for number, line in enumerate(text.split("\n"), 1)
         if line.strip()
     ]
-    if not found:
-        raise UsageError(f"{path} is empty", _LIKE)
-    if any(counts != found[0] for counts in found):
+    if not histograms:
+        raise UsageError(f"{path} is empty", _EXAMPLE)
+    if any(histogram != histograms[0] for histogram in histograms):
         raise UsageError(
             f"{path} holds records of different inputs", "keep the lines of one: head -n 1"
         )
-    return found[0]
+    return histograms[0]
 
 
 def _from_csv(path: Path, text: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    counts: dict[str, Any] = {}
     for number, row in enumerate(csv.reader(io.StringIO(text)), 1):
         if not any(cell.strip() for cell in row):
             continue
         if number == 1 and not _KEY.fullmatch(row[0]):
-            continue  # names of the columns
+            continue  # the columns' names
         if len(row) != 2:
-            raise UsageError(f"{path}, line {number}: not length,count", "two columns, as 128,40")
-        if row[0].strip() in found:
-            raise UsageError(f"{path}, line {number}: {row[0]} again", "one line a length")
-        found[row[0].strip()] = row[1]
-    return found
+            raise UsageError(
+                f"{path}, line {number}: not length,count", "write two columns, for example 128,40"
+            )
+        length, count = row
+        if length.strip() in counts:
+            raise UsageError(f"{path}, line {number}: {length} again", "write one line a length")
+        counts[length.strip()] = count
+    return counts
 
 
 def _spread(path: Path, counts: Mapping[str, Any]) -> Weights:
-    found: Weights = {}
+    weights: Weights = {}
     for key, count in counts.items():
         match, weight = _KEY.fullmatch(key), _weight(count)
         low = int(match[1]) if match else 0
         high = int(match[2] or low) if match else 0
-        if weight is None or not 1 <= low <= high <= _MOST:
-            raise UsageError(f"{path}: {key}: {count} is no length and count", _LIKE)
+        if weight is None or not 1 <= low <= high <= _MOST_TOKENS:
+            raise UsageError(f"{path}: {key}: {count} is not a length and its count", _EXAMPLE)
         for length in range(low, high + 1) if weight else ():
-            found[length] = found.get(length, 0.0) + weight / (high - low + 1)
-    return found
+            weights[length] = weights.get(length, 0.0) + weight / (high - low + 1)
+    return weights
 
 
 def _weight(count: Any) -> float | None:

@@ -1,4 +1,4 @@
-"""Input batches: random ids, or texts through the checkpoint's own tokenizer."""
+"""Input batches: random ids, or texts that the checkpoint's tokenizer turned into ids."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from honed.errors import ModelError
 from honed.models.checkpoint import Checkpoint
 from honed.models.heads import input_names
 from honed.models.knobs.padding import Padding
-from honed.models.texts import read_texts as read_texts
-from honed.models.tokenizer import encode
+from honed.models.tokenizer import Encoded, encode
 from honed.record import InputFacts
 
 Ids = NDArray[np.int64]  # [batch, length]
@@ -33,9 +32,11 @@ _SPECIAL_KEYS = (
 
 @dataclass(frozen=True, slots=True)
 class InputSet:
-    """Batches by input name; `lengths` of every sequence without its padding, in order.
+    """Batches, each an array of ids by input name.
 
-    `order`: the place of each sequence among the texts or lengths as they came; empty: the same.
+    `lengths` holds the tokens of every sequence without padding, in the order of the batches.
+    `order` holds the place of every sequence among the texts or lengths that were given; it is
+    empty where the batches keep that order.
     """
 
     batches: tuple[dict[str, Ids], ...]
@@ -50,23 +51,25 @@ class InputSet:
         return len(shapes) > 1 or len(set(self.lengths)) > 1
 
     def first(self, rows: int) -> dict[int, list[int]]:
-        """Where the first sequences lie, as they came: which rows of which batches."""
+        """Which rows of which batches hold the first sequences that were given."""
         order = self.order or range(len(self.lengths))
-        wanted, found, place = set(sorted(order)[:rows]), dict[int, list[int]](), 0
+        wanted = set(sorted(order)[:rows])
+        rows_by_batch: dict[int, list[int]] = {}
+        start = 0
         for index, batch in enumerate(self.batches):
             count = len(batch["input_ids"])
-            own = [row for row in range(count) if order[place + row] in wanted]
-            found |= {index: own} if own else {}
-            place += count
-        return found
+            if wanted_rows := [row for row in range(count) if order[start + row] in wanted]:
+                rows_by_batch[index] = wanted_rows
+            start += count
+        return rows_by_batch
 
     def head(self, rows: int) -> InputSet:
-        """The first sequences alone, in the batches that they lie in, as wide as these are."""
+        """Only the first sequences that were given. Their batches keep their widths."""
         first = self.first(rows)
         starts = np.cumsum([0, *(len(batch["input_ids"]) for batch in self.batches)])
-        places = [int(starts[index]) + row for index, own in first.items() for row in own]
+        places = [int(starts[index]) + row for index, chosen in first.items() for row in chosen]
         return InputSet(
-            tuple({k: v[own] for k, v in self.batches[i].items()} for i, own in first.items()),
+            tuple({k: v[rows] for k, v in self.batches[i].items()} for i, rows in first.items()),
             tuple(self.lengths[place] for place in places),
             self.source,
             tuple(self.order[place] for place in places) if self.order else (),
@@ -98,8 +101,8 @@ class InputSet:
         return cls(tuple(batches[i] for i in sorted(batches)), lengths, source, order)
 
     def facts(self) -> InputFacts:
-        """What the record keeps. Many different lengths are counted in buckets, as "65-128"."""
-        fed = sum(batch["input_ids"].size for batch in self.batches)
+        """For the record. Many different lengths are counted in buckets such as "65-128"."""
+        cells = sum(batch["input_ids"].size for batch in self.batches)
         counts = Counter(self.lengths)
         if len(counts) <= _EXACT_LENGTHS:
             histogram = {str(length): counts[length] for length in sorted(counts)}
@@ -109,12 +112,12 @@ class InputSet:
             source=self.source,
             sequences=len(self.lengths),
             length_histogram=histogram,
-            padding_share=1 - sum(self.lengths) / fed if fed else 0.0,
+            padding_share=1 - sum(self.lengths) / cells if cells else 0.0,
         )
 
 
 def check_length(checkpoint: Checkpoint, sequence_length: int) -> None:
-    """Refuse a length that the model has no positions for."""
+    """ModelError for a length that the model has no positions for."""
     limit = checkpoint.max_positions
     if limit is not None and sequence_length > limit:
         raise ModelError(
@@ -131,10 +134,16 @@ def random_inputs(
     check_length(checkpoint, sequence_length)
     ordinary = _ordinary_ids(checkpoint)
     random = np.random.default_rng(seed)
-    made = []
+    names = input_names(checkpoint)
+    made: list[dict[str, Ids]] = []
     for _ in range(batches):
         ids = random.choice(ordinary, (batch_size, sequence_length))
-        made.append(_batch(checkpoint, ids, np.ones_like(ids), np.zeros_like(ids)))
+        arrays = {
+            "input_ids": ids,
+            "attention_mask": np.ones_like(ids),
+            "token_type_ids": np.zeros_like(ids),
+        }
+        made.append({name: arrays[name] for name in names})
     lengths = (sequence_length,) * (batch_size * batches)
     return InputSet(tuple(made), lengths, "random ids")
 
@@ -142,13 +151,17 @@ def random_inputs(
 def drawn_inputs(
     checkpoint: Checkpoint, lengths: Sequence[int], batch_size: int, padding: Padding, source: str
 ) -> InputSet:
-    """Sequences of ordinary ids with these lengths; the padding's seed makes the ids too."""
+    """Sequences of ordinary ids with these lengths; `padding.seed` decides the ids too."""
     check_length(checkpoint, max(lengths))
     ordinary = _ordinary_ids(checkpoint)
     random = np.random.default_rng(padding.seed)
     ids = [random.choice(ordinary, length) for length in lengths]
-    rows = _Rows(ids, [np.zeros_like(row) for row in ids], _padding_id(checkpoint))
-    return _batched(checkpoint, rows, batch_size, padding, source)
+    # RoBERTa and its relatives count positions by the padding id; for other models any id will do.
+    padding_id = checkpoint.config.get("pad_token_id")
+    if not isinstance(padding_id, int) or not 0 <= padding_id < checkpoint.vocab_size:
+        padding_id = 0
+    encoded = Encoded(ids, [np.zeros_like(row) for row in ids], padding_id)
+    return _batched(checkpoint, encoded, batch_size, padding, source)
 
 
 def tokenised_inputs(
@@ -158,8 +171,8 @@ def tokenised_inputs(
     sequence_length: int,
     padding: Padding | None = None,
 ) -> InputSet:
-    """The texts cut at `sequence_length`; unless told otherwise, in their order and padded to the
-    longest of their batch.
+    """The texts, cut at `sequence_length`. By default they keep their order, and every batch is as
+    wide as its longest text.
 
     A last batch that is not full is filled up with the first texts again, so that every call does
     the same work.
@@ -169,62 +182,40 @@ def tokenised_inputs(
         raise ModelError("there are no texts to feed", "give a file with at least one text")
     missing = -len(texts) % batch_size
     filled = [*texts, *(texts[i % len(texts)] for i in range(missing))]
-    rows = _tokenise(checkpoint, filled, sequence_length)
-    return _batched(checkpoint, rows, batch_size, padding or Padding(), "texts")
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """Ids and segments of each sequence, and the id to pad with."""
-
-    ids: Sequence[Sequence[int] | Ids]
-    segments: Sequence[Sequence[int] | Ids]
-    padding_id: int
+    encoded = encode(checkpoint, filled, sequence_length)
+    return _batched(checkpoint, encoded, batch_size, padding or Padding(), "texts")
 
 
 def _batched(
-    checkpoint: Checkpoint, rows: _Rows, batch_size: int, padding: Padding, source: str
+    checkpoint: Checkpoint, encoded: Encoded, batch_size: int, padding: Padding, source: str
 ) -> InputSet:
-    lengths = [len(row) for row in rows.ids]
-    made: list[dict[str, Ids]] = []
-    order: list[int] = []
-    for group in padding.groups(lengths, batch_size):
-        ids = _padded([rows.ids[r] for r in group.rows], rows.padding_id, group.width)
-        mask = _padded([[1] * lengths[r] for r in group.rows], 0, group.width)
-        segments = _padded([rows.segments[r] for r in group.rows], 0, group.width)
-        made.append(_batch(checkpoint, ids, mask, segments))
-        order += group.rows
-    return InputSet(tuple(made), tuple(lengths[r] for r in order), source, tuple(order))
+    lengths = [len(ids) for ids in encoded.ids]
+    groups = padding.groups(lengths, batch_size)
+    batches = tuple(padded_batch(checkpoint, encoded, group.rows, group.width) for group in groups)
+    order = tuple(row for group in groups for row in group.rows)
+    return InputSet(batches, tuple(lengths[row] for row in order), source, order)
 
 
-def _tokenise(checkpoint: Checkpoint, texts: Sequence[str], sequence_length: int) -> _Rows:
-    found = encode(checkpoint, texts, sequence_length)
-    return _Rows(found.ids, found.segments, found.padding_id)
-
-
-def _padding_id(checkpoint: Checkpoint) -> int:
-    """RoBERTa's family counts positions by it; for the others any id does."""
-    found = checkpoint.config.get("pad_token_id")
-    return found if isinstance(found, int) and 0 <= found < checkpoint.vocab_size else 0
-
-
-def _padded(rows: Sequence[Sequence[int] | Ids], value: int, width: int) -> Ids:
-    out = np.full((len(rows), width), value, np.int64)
-    for index, row in enumerate(rows):
-        out[index, : len(row)] = row
-    return out
-
-
-def _batch(checkpoint: Checkpoint, ids: Ids, mask: Ids, segments: Ids) -> dict[str, Ids]:
-    every = {"input_ids": ids, "attention_mask": mask, "token_type_ids": segments}
-    return {name: every[name] for name in input_names(checkpoint)}
+def padded_batch(
+    checkpoint: Checkpoint, encoded: Encoded, rows: Sequence[int], width: int
+) -> dict[str, Ids]:
+    """The sequences `rows` as one batch of this width, with the inputs that the model takes."""
+    ids = np.full((len(rows), width), encoded.padding_id, np.int64)
+    mask, segments = np.zeros_like(ids), np.zeros_like(ids)
+    for place, row in enumerate(rows):
+        length = len(encoded.ids[row])
+        ids[place, :length] = encoded.ids[row]
+        mask[place, :length] = 1
+        segments[place, :length] = encoded.segments[row]
+    arrays = {"input_ids": ids, "attention_mask": mask, "token_type_ids": segments}
+    return {name: arrays[name] for name in input_names(checkpoint)}
 
 
 def _ordinary_ids(checkpoint: Checkpoint) -> Ids:
-    """Ids of words, as far as can be told without a tokenizer.
+    """Ids of words, as far as one can know them without a tokenizer.
 
     Vocabularies begin with special, unused and single-character entries: BERT's first word is
-    number 1996. Padding ids would also shift the positions of RoBERTa's family.
+    number 1996. Padding ids would also shift the positions of RoBERTa and its relatives.
     """
     size = checkpoint.vocab_size
     first = min(1000, size // 20) if size > 5000 else min(5, size - 1)

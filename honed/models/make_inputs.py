@@ -1,4 +1,4 @@
-"""What a Case is fed: its random ids, drawn lengths or texts, in batches by its padding policy."""
+"""The inputs of a Case: random ids, drawn lengths or texts, batched by its padding policy."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from honed import length_spec as words
+from honed import length_spec
 from honed.case import Case
 from honed.models.checkpoint import Checkpoint
-from honed.models.draw_lengths import batches_for, drawn
+from honed.models.draw_lengths import batches_for, drawn, longest
 from honed.models.histogram import read_histogram
 from honed.models.inputs import InputSet, drawn_inputs, random_inputs, tokenised_inputs
 from honed.models.knobs.padding import KNOBS, Padding
 
-# Far from the small numbers that people seed a Case with.
+# Far from the small numbers that people use as a Case's seed.
 _CALIBRATION_SEED = 0x0CA11B
 _PADDING_KEYS = tuple(knob.name for knob in KNOBS)
 
@@ -25,18 +25,20 @@ def padding_of(case: Case) -> Padding:
 
 
 def about(case: Case) -> dict[str, Any]:
-    """What lengths and padding add to that which decides the inputs; empty without them."""
-    found: dict[str, Any] = {k: case.get(k) for k in _PADDING_KEYS if case.get(k) is not None}
-    if found:
-        found["seed"] = case.seed
+    """The part of the inputs' cache key that lengths and padding decide; empty without them."""
+    facts: dict[str, Any] = {k: case.get(k) for k in _PADDING_KEYS if case.get(k) is not None}
+    if facts:
+        facts["seed"] = case.seed
     if case.lengths is not None:
-        asked = words.parse(case.lengths)
-        found["lengths"] = _weights(asked) if asked.kind == "histogram" else case.lengths
-    return found
+        spec = length_spec.parse(case.lengths)
+        is_file = spec.kind == "histogram"
+        facts["lengths"] = read_histogram(Path(spec.path)) if is_file else case.lengths
+    return facts
 
 
 def random_ids(case: Case, checkpoint: Checkpoint, least_batches: int) -> InputSet:
-    """Without a distribution every sequence is full, and few batches do."""
+    """Random ids of the Case's lengths. Without a distribution every sequence has full length,
+    and `least_batches` are enough; a distribution needs more."""
     if case.lengths is None:
         return random_inputs(
             checkpoint, case.batch_size, case.sequence_length, case.seed, batches=least_batches
@@ -53,9 +55,9 @@ def from_texts(case: Case, checkpoint: Checkpoint, texts: Sequence[str]) -> Inpu
 
 
 def calibration(case: Case, checkpoint: Checkpoint, sequences: int) -> InputSet:
-    """Random ids of the Case's lengths, a sequence a batch, by a seed that no Case is fed with.
+    """Random ids of the Case's lengths, one sequence a batch, from a seed that no Case uses.
 
-    The batch size and the padding of the Case change nothing about them.
+    They do not depend on the Case's batch size or padding.
     """
     seed = _CALIBRATION_SEED
     if case.lengths is None:
@@ -66,12 +68,7 @@ def calibration(case: Case, checkpoint: Checkpoint, sequences: int) -> InputSet:
 
 def _source(case: Case) -> str:
     assert case.lengths is not None
-    asked = words.parse(case.lengths)
-    longest = max(_weights(asked)) if asked.kind == "histogram" else asked.longest
-    cut = longest is None or longest > case.sequence_length
+    longest_length = longest(case.lengths)
+    cut = longest_length is None or longest_length > case.sequence_length
     end = f", cut at {case.sequence_length}" if cut else ""
-    return f"random ids, lengths {asked}{end}"
-
-
-def _weights(asked: words.Lengths) -> dict[int, float]:
-    return read_histogram(Path(asked.path))
+    return f"random ids, lengths {length_spec.parse(case.lengths)}{end}"

@@ -1,7 +1,7 @@
-"""From the word that names a model to its checkpoint folder: find it here, or make it.
+"""From the name of a model (a folder, a hub id or a named shape) to its checkpoint folder.
 
-The word is a folder, a hub id or a named shape. Finding imports no framework; making may import
-torch.
+`locate` only looks on this machine and imports no framework. `materialise` also downloads or
+makes weights, which may import torch.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ _FORMAT = 1  # raise it when the way random weights are made changes
 
 
 def locate(request: ModelRequest) -> Checkpoint | None:
-    """The checkpoint if it is on this machine already, checked; None if it must be made first."""
+    """The checkpoint, checked, if it is on this machine; None if `materialise` must make it."""
     if folder := _as_folder(request.model):
         return inspect(folder, request)
     if shape := presets.preset(request.model):
         task = _preset_task(shape, request.task)
-        found = artifacts.find("weights", artifacts.content_key(_about(shape, request.seed, task)))
-        return inspect(found, request, "preset") if found else None
+        key = artifacts.content_key(_about(shape, request.seed, task))
+        folder = artifacts.find("weights", key)
+        return inspect(folder, request, "preset") if folder else None
     _check_hub_id(request.model)
     cached = hub.find(request.model)
     if cached is None:
@@ -34,13 +35,13 @@ def locate(request: ModelRequest) -> Checkpoint | None:
     try:
         return inspect(cached, request, "hub")
     except weights.MissingWeightsError:
-        return None  # a download that was cut off: materialise goes on with it
+        return None  # the download was cut off: materialise resumes it
 
 
 def materialise(request: ModelRequest) -> Checkpoint:
-    """The checkpoint, made if need be: random weights written, or a hub id downloaded. Heavy."""
-    if found := locate(request):
-        return found
+    """The checkpoint. Where it is missing, random weights are made or the hub's are downloaded."""
+    if checkpoint := locate(request):
+        return checkpoint
     shape = presets.preset(request.model)
     if shape is None:
         folder = hub.download(request.model, with_code=request.trust_remote_code)
@@ -57,7 +58,7 @@ def materialise(request: ModelRequest) -> Checkpoint:
 
 
 def _as_folder(model: str) -> Path | None:
-    """The folder if `model` is meant as one. An existing folder wins over every other meaning."""
+    """The folder that `model` names, if it names one. A folder wins over shapes and hub ids."""
     path = Path(model).expanduser()
     if path.is_file():
         raise ModelError(f"{model} is a file", f"give its folder: model={path.parent}")
@@ -74,7 +75,7 @@ def _check_hub_id(model: str) -> None:
 
 
 def _refuse_misspelt(model: str) -> None:
-    """A single word near a named shape is a slip, not a hub id to wait for."""
+    """A single word close to a named shape is a misspelling, so no download is tried."""
     if "/" not in model and did_you_mean(model, presets.known_names()):
         raise ModelError(f"no model is called {model!r}", _unknown_hint(model))
 
@@ -85,6 +86,7 @@ def _unknown_hint(model: str) -> str:
 
 
 def _about(shape: presets.Preset, seed: int, task: str) -> dict[str, Any]:
+    """Everything that decides the random weights."""
     return {
         "model": shape.name,
         "config": dict(shape.config),
@@ -94,13 +96,13 @@ def _about(shape: presets.Preset, seed: int, task: str) -> dict[str, Any]:
     }
 
 
-def _preset_task(shape: presets.Preset, asked: str) -> str:
-    if asked == "auto":
+def _preset_task(shape: presets.Preset, task: str) -> str:
+    if task == "auto":
         return shape.default_task
     decoder = shape.default_task == "causal-lm"
-    if asked == ("masked-lm" if decoder else "causal-lm"):
+    if task == ("masked-lm" if decoder else "causal-lm"):
         kind = "a decoder" if decoder else "an encoder"
         raise ModelError(
-            f"{shape.name} is {kind}: it has no {asked} head", f"use task={shape.default_task}"
+            f"{shape.name} is {kind}: it has no {task} head", f"use task={shape.default_task}"
         )
-    return asked
+    return task

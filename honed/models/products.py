@@ -78,6 +78,19 @@ def encoder_body(call: Call) -> int:
     return widened + call.layers * encoder_layer(call)
 
 
+def gated_body(call: Call) -> int:
+    """Llama's layers: keys and values may have fewer heads, and the feed forward is gated."""
+    config, hidden = call.config, call.hidden
+    heads = int(config["num_attention_heads"])
+    width = int(config.get("head_dim") or hidden // heads)
+    shared = int(config.get("num_key_value_heads") or heads)
+    queries_and_output = 2 * product(call.tokens, hidden, heads * width)
+    keys_and_values = 2 * product(call.tokens, hidden, shared * width)
+    gated = 3 * product(call.tokens, hidden, call.intermediate)
+    layer = queries_and_output + keys_and_values + attention(call, heads * width) + gated
+    return call.layers * layer
+
+
 def token_head(call: Call) -> int:
     """A label for each token; for language models a dense layer, then the vocabulary."""
     if call.task in ("masked-lm", "causal-lm"):

@@ -1,4 +1,4 @@
-"""Whether a checkpoint would run Python code of its own, decided without importing anything."""
+"""Whether loading a checkpoint runs Python code from its folder, without importing anything."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from honed.errors import ModelError
 
 
 def runs_own_code(folder: Path, config: Mapping[str, Any], *, trusted: bool) -> bool:
-    """True if the checkpoint's own code is to be run: it carries some and is trusted.
+    """True if the checkpoint contains code and the user trusts it.
 
-    Without trust, a model type that transformers implements runs on transformers' code; any other
-    raises ModelError.
+    Without trust, a model type that transformers implements runs on transformers' code. Any other
+    model type raises ModelError.
     """
     auto_map = config.get("auto_map")
     if not auto_map:
@@ -28,28 +28,28 @@ def runs_own_code(folder: Path, config: Mapping[str, Any], *, trusted: bool) -> 
         return False
     files = ", ".join(_files(auto_map))
     raise ModelError(
-        f"{folder} is a {model_type or 'model'} that transformers does not implement itself: "
-        f"it would run the checkpoint's own code ({files})",
+        f"{folder} is a {model_type or 'model'} that transformers does not implement: "
+        f"loading it would run code from the checkpoint ({files})",
         f"read the code first, then add trust_remote_code=true ({folder})",
     )
 
 
 def _files(auto_map: Mapping[str, Any]) -> list[str]:
-    """`modeling_x.Class` -> modeling_x.py; `owner/repo--modeling_x.Class` names its repository."""
-    found = set()
+    """The files behind the references `modeling_x.Class` and `owner/repo--modeling_x.Class`."""
+    files = set()
     for value in auto_map.values():
         for reference in value if isinstance(value, list | tuple) else [value]:
             if not reference:
                 continue
             repository, _, name = str(reference).rpartition("--")
             file = f"{name.rpartition('.')[0]}.py"
-            found.add(f"{file} of {repository}" if repository else file)
-    return sorted(found)
+            files.add(f"{file} of {repository}" if repository else file)
+    return sorted(files)
 
 
 @cache
 def _native_model_types() -> frozenset[str]:
-    """Read from transformers' sources: importing it would take seconds and load torch."""
+    """The model types in transformers' sources. Importing it would take seconds and load torch."""
     spec = importlib.util.find_spec("transformers")
     if spec is None or not spec.submodule_search_locations:
         return frozenset()

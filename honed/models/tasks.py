@@ -1,4 +1,4 @@
-"""What a checkpoint's head does, and how its token vectors are pooled: from its files alone."""
+"""The task of a checkpoint's trained head and how its token vectors are pooled, from its files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from honed.errors import ModelError
 from honed.models.families import family_of
 from honed.models.weights import read_json
 
-# The end of the architecture's name -> what its trained head does.
+# The end of the architecture's name -> the task of its trained head.
 _HEADS = {
     "ForSequenceClassification": "sequence-classification",
     "ForTokenClassification": "token-classification",
@@ -25,23 +25,23 @@ _HEADS = {
 
 
 def head_of(folder: Path, config: Mapping[str, Any]) -> str:
-    """The task that the trained head was made for."""
+    """The task that the checkpoint's head was trained for."""
     architectures = config.get("architectures") or ["Model"]
     name = str(architectures[0])
     head = next((task for end, task in _HEADS.items() if name.endswith(end)), None)
     if head is None:
         raise ModelError(
-            f"{folder} is a {name}, which honed has no task for",
+            f"{folder} is a {name}, and honed has no task for it",
             f"honed runs architectures that end in {', '.join(_HEADS)}",
         )
-    # Embedding models often keep the language-model architecture that they were trained from.
+    # Embedding models often keep the name of the language model that they were trained from.
     if head in ("masked-lm", "causal-lm") and (folder / "modules.json").is_file():
         return FEATURES
     return head
 
 
 def resolve_task(asked: str, head: str, folder: Path, config: Mapping[str, Any]) -> str:
-    """`asked`, or the head's task for "auto"; ModelError if the head has no weights for it."""
+    """`asked`, or the head's task for "auto"; ModelError if the checkpoint has no such head."""
     if asked in ("auto", head, FEATURES):
         return head if asked == "auto" else asked
     architecture = str((config.get("architectures") or ["Model"])[0])
@@ -62,7 +62,7 @@ def resolve_task(asked: str, head: str, folder: Path, config: Mapping[str, Any])
 
 
 def resolve_pooling(asked: str, task: str, folder: Path) -> str:
-    """`asked`, or for "auto" what the checkpoint's own settings say, else the mean."""
+    """`asked`; for "auto" the checkpoint's own pooling settings, or the mean without any."""
     if task != FEATURES:
         if asked in ("mean", "cls"):
             raise ModelError(
@@ -74,7 +74,7 @@ def resolve_pooling(asked: str, task: str, folder: Path) -> str:
 
 
 def _own_pooling(folder: Path) -> str | None:
-    """What sentence-transformers wrote beside the checkpoint."""
+    """The pooling in the settings that sentence-transformers saves with a checkpoint."""
     modules = folder / "modules.json"
     path = folder / "1_Pooling" / "config.json"
     if modules.is_file():
@@ -89,13 +89,13 @@ def _own_pooling(folder: Path) -> str | None:
     if len(modes) == 1 and modes[0] in supported:
         return supported[modes[0]]
     raise ModelError(
-        f"{path} pools by {' and '.join(modes) or 'nothing'}, which honed does not do",
-        "say pooling=mean, cls or none",
+        f"{path} asks for pooling by {' and '.join(modes) or 'nothing'}, which honed cannot do",
+        "add pooling=mean, pooling=cls or pooling=none",
     )
 
 
 def _modes(settings: Mapping[str, Any]) -> list[str]:
-    """One flag per mode (older files) or the mode's name, or names (newer ones)."""
+    """The pooling modes. Older files have one flag per mode, newer ones a name or a list."""
     named = settings.get("pooling_mode")
     if named is not None:
         return [named] if isinstance(named, str) else [str(name) for name in named]

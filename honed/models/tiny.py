@@ -1,4 +1,4 @@
-"""The fake model: a checkpoint folder that needs nothing but numpy."""
+"""The fake model: a checkpoint folder that only needs numpy."""
 
 from __future__ import annotations
 

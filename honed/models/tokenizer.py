@@ -1,10 +1,13 @@
-"""The checkpoint's own tokenizer: texts, pairs of texts and words become ids."""
+"""The checkpoint's tokenizer turns texts, pairs of texts and lists of words into ids."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from honed.errors import ModelError, UnsupportedError
 from honed.models.checkpoint import Checkpoint
@@ -16,19 +19,22 @@ Text = str | tuple[str, ...]
 class Encoded:
     """Ids and segments of each sequence, and the id to pad with.
 
-    `words`: which word each token belongs to (None: none), where words were given.
+    Where lists of words were given, `words` holds the word that each token belongs to, or None.
     """
 
-    ids: list[list[int]]
-    segments: list[list[int]]
+    ids: Sequence[Sequence[int] | NDArray[np.int64]]
+    segments: Sequence[Sequence[int] | NDArray[np.int64]]
     padding_id: int
-    words: list[list[int | None]]
+    words: list[list[int | None]] = field(default_factory=list)
 
 
 def encode(
     checkpoint: Checkpoint, texts: Sequence[Text], longest: int, *, words: bool = False
 ) -> Encoded:
-    """`texts` cut at `longest` tokens. A tuple is a pair of texts, or with `words` its words."""
+    """The texts, cut at `longest` tokens.
+
+    A tuple is a pair of texts, or with `words=True` the words of one text.
+    """
     tokenizer = _tokenizer(checkpoint)
     try:
         given = [list(t) if words else t for t in texts]
@@ -38,7 +44,13 @@ def encode(
         raise _unusable(checkpoint, error) from error
     ids = encoded["input_ids"]
     segments = encoded.get("token_type_ids") or [[0] * len(row) for row in ids]
-    _check(checkpoint, max(max(row, default=0) for row in ids))
+    largest = max(max(row, default=0) for row in ids)
+    if largest >= checkpoint.vocab_size:
+        raise ModelError(
+            f"the tokenizer in {checkpoint.folder} makes ids up to {largest}, but the model's "
+            f"vocabulary has {checkpoint.vocab_size} entries",
+            "do the tokenizer and the weights belong together?",
+        )
     return Encoded(ids, segments, int(tokenizer.pad_token_id or 0), owners)
 
 
@@ -68,12 +80,3 @@ def _unusable(checkpoint: Checkpoint, error: Exception) -> ModelError:
         f"the tokenizer in {checkpoint.folder} could not be used: {first}",
         "copy or download the tokenizer's files again",
     )
-
-
-def _check(checkpoint: Checkpoint, largest: int) -> None:
-    if largest >= checkpoint.vocab_size:
-        raise ModelError(
-            f"the tokenizer in {checkpoint.folder} makes ids up to {largest}, the model knows "
-            f"{checkpoint.vocab_size}",
-            "do the tokenizer and the weights belong together?",
-        )

@@ -1,14 +1,12 @@
-"""The weight files of a checkpoint: which they are, whether they are whole, what names them.
+"""The weight files of a checkpoint: which there are, whether they are whole, and their hash.
 
-Nothing is loaded: a header or an archive's directory tells all that is needed here.
+No tensor is loaded. The header of a safetensors file or the directory of an archive is enough.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from typing import Any
 
 from honed import artifacts
 from honed.errors import ModelError
+from honed.files import write_whole
 
 _MIB = 2**20
 _WHOLE_BYTES = 64 * _MIB  # files up to this size are hashed whole
@@ -27,12 +26,12 @@ _LFS_MARK = b"version https://git-lfs"
 
 
 class MissingWeightsError(ModelError):
-    """A folder without (all of) its weights: for a hub id, a download that is not complete."""
+    """Weight files are missing. For a hub id this means that the download is not complete."""
 
 
 @dataclass(frozen=True, slots=True)
 class WeightFile:
-    """One file. `parameter_bytes` leaves the header out; `offsets` is where each tensor starts."""
+    """One file. `parameter_bytes` excludes the header; `offsets` are the starts of the tensors."""
 
     path: Path
     parameter_bytes: int
@@ -40,9 +39,9 @@ class WeightFile:
 
 
 def weight_files(folder: Path) -> tuple[WeightFile, ...]:
-    """The files that hold the weights, checked; ModelError names the one that is broken.
+    """The files that hold the weights, checked. ModelError names a file that is broken.
 
-    The order is the one in which transformers looks for them.
+    Files are looked for in the order in which transformers does.
     """
     for single, index in (
         ("model.safetensors", "model.safetensors.index.json"),
@@ -60,7 +59,7 @@ def weight_files(folder: Path) -> tuple[WeightFile, ...]:
 
 
 def read_json(path: Path) -> Any:
-    """The file's JSON; ModelError says what is wrong with it otherwise."""
+    """The content of a JSON file; ModelError if it cannot be read."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -77,18 +76,21 @@ def read_json(path: Path) -> Any:
 
 
 def content_key(folder: Path, files: Iterable[WeightFile]) -> str:
-    """Names the checkpoint by what is in it: configuration, weights, and code of its own."""
+    """A hash of all that decides what the checkpoint computes: configuration, weights and code.
+
+    Hashes of weight files are remembered by path, size and time of change.
+    """
     known = _read_digests()
     fresh = {}
     parts = {}
     for file in files:
         path = str(file.path.resolve())
-        found = file.path.stat()
-        stamp = [found.st_size, found.st_mtime_ns]
+        status = file.path.stat()
+        stamp = [status.st_size, status.st_mtime_ns]
         entry = known.get(path)
         digest = entry[2] if entry and entry[:2] == stamp else _digest(file)
         fresh[path] = [*stamp, digest]
-        parts[file.path.name] = [found.st_size, digest]
+        parts[file.path.name] = [status.st_size, digest]
     if any(known.get(path) != entry for path, entry in fresh.items()):
         _write_digests(known | fresh)
     for small in (folder / "config.json", *sorted(folder.glob("*.py"))):
@@ -126,7 +128,7 @@ def _shards(index: Path) -> list[Path]:
     if outside := [name for name in names if Path(name).name != name]:
         raise ModelError(
             f"{index} names a file outside its folder: {outside[0]}",
-            "do not trust this checkpoint; shards lie beside their index",
+            "do not trust this checkpoint: shards belong beside their index",
         )
     missing = [name for name in names if not (index.parent / name).exists()]
     if missing:
@@ -180,11 +182,12 @@ def _bin(path: Path, size: int, start: bytes) -> WeightFile:
 
 
 def _digest(file: WeightFile) -> str:
-    """A hash of the content; of a large file, of enough of it.
+    """A hash of the file, or of samples of a large one, since hashing gigabytes takes seconds.
 
-    Hashing gigabytes takes seconds. A large safetensors file is told by its header, the start of
-    every tensor (training moves every element of the tensors that it moves), its ends and 16
-    chunks between. A zip's directory holds a checksum of every tensor already.
+    The samples are: both ends of the file and 16 chunks between them; of a safetensors file also
+    the header and the start of every tensor, because training changes every element of the
+    tensors that it changes; of a zip archive also its directory, which holds a checksum of every
+    tensor.
     """
     size = file.path.stat().st_size
     digest = hashlib.sha256(str(size).encode())
@@ -216,21 +219,17 @@ def _digests_path() -> Path:
 def _read_digests() -> dict[str, list[Any]]:
     try:
         known = json.loads(_digests_path().read_bytes())
-    except (OSError, ValueError):  # not written yet, or another honed's: hash again
+    except (OSError, ValueError):  # not written yet, or broken: the files are hashed again
         return {}
     return known if isinstance(known, dict) else {}
 
 
 def _write_digests(digests: dict[str, list[Any]]) -> None:
-    """Best effort: two writers may lose an entry, which is hashed again, never a wrong one."""
-    kept = dict(list(digests.items())[-_DIGESTS_KEPT:])
+    """Of two processes that write at once, one may lose entries; their files are hashed again."""
+    latest = dict(list(digests.items())[-_DIGESTS_KEPT:])
     path = _digests_path()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=".digests.", delete=False
-        ) as file:
-            json.dump(kept, file)
-        os.replace(file.name, path)
+        write_whole(path, json.dumps(latest))
     except OSError:
-        return  # a read-only cache costs a second's hashing per run, no more
+        return  # without a writable cache, every run hashes again: about a second

@@ -14,6 +14,7 @@ from honed.case import Case
 from honed.errors import HonedError, UnsupportedError, UsageError
 from honed.instruments.barrier import Barrier
 from honed.knobs import applicable_knobs
+from honed.machine import limits
 from honed.machine.interference import Watch
 from honed.machine.knobs import system
 from honed.machine.spawn import fold
@@ -107,7 +108,7 @@ def _prepare(case: Case, on_phase: OnPhase) -> Prepared:
 
 def _run(case: Case, places: Sequence[Seat], prepared: Prepared, on_phase: OnPhase) -> Record:
     watch = Watch([cpu for seat in places for cpu in seat.cpus] or None)
-    memory_kills = failure.memory_kills()
+    memory_kills = limits.memory_kills()
     with (
         tempfile.TemporaryDirectory(prefix="honed-") as folder,
         running(launches(case, places)) as workers,

@@ -1,4 +1,4 @@
-"""One record, whole: what was asked, what took effect, what came out, on which machine."""
+"""One record in full: the settings asked for and in effect, the results, and the machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Row = tuple[str | Text, ...]
 
 
 def record_details(record: Record) -> RenderableType:
-    """Sections that have nothing to say are left out."""
+    """All sections of a record that are not empty."""
     sections = {
         "settings": _settings(record),
         "inputs": _inputs(record.inputs) if record.inputs else [],
@@ -72,7 +72,7 @@ def _grid(rows: Sequence[Row]) -> Table:
 
 
 def _settings(record: Record) -> list[Row]:
-    """Every key that was set or read back; asked and effective side by side."""
+    """Every key that was set or read back, with its asked and its effective value."""
     rows: list[Row] = [("", Text("asked", "dim"), Text("effective", "dim"))]
     for key in _shown_keys(record):
         asked = record.case.get(key)
@@ -95,7 +95,7 @@ def _shown_keys(record: Record) -> Iterator[str]:
 
 
 def _together(values: Sequence[Any]) -> str:
-    """One value if all instances agree, else each instance's."""
+    """One value if all instances agree, else the value of each instance."""
     words = [_effective_word(v) for v in values]
     if not words:
         return ""
@@ -211,7 +211,7 @@ def _accuracy(record: Record) -> list[Row]:
 
 
 def _machine(found: Mapping[str, Any]) -> list[Row]:
-    """A few facts by name; the rest, however a later honed names it, is in the JSON."""
+    """The most important facts; the JSON has all of them."""
     rows: list[Row] = []
     for key in ("cpu", "flags", "container", "kernel", "python", "packages"):
         if found.get(key):

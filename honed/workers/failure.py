@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 from collections.abc import Sequence
-from pathlib import Path
 from typing import cast
 
 from honed.case import Case
@@ -17,8 +15,6 @@ from honed.workers.channel import Failed
 from honed.workers.start import Worker
 
 _MEMORY_HINT = "use a smaller batch_size or sequence_length, fewer instances, or more memory"
-# Control groups of version 2 and 1 count the processes that were killed for memory in these.
-_KILL_COUNTERS = ("memory.events", "memory.oom_control")
 
 
 def of_exception(error: BaseException) -> Failed:
@@ -50,7 +46,7 @@ def of_workers(workers: Sequence[Worker], kills_before: int = 0) -> Failed:
 def _of_dead_worker(worker: Worker, kills_before: int) -> Failed:
     """A worker that ended without a word."""
     code = worker.exit_code or 0
-    if code == -signal.SIGKILL and memory_kills() > kills_before:
+    if code == -signal.SIGKILL and limits.memory_kills() > kills_before:
         message = f"the kernel killed the worker for memory while {worker.phase}"
         return Failed("oom", "OutOfMemoryError", message, _MEMORY_HINT)
     last_line = worker.log_tail().splitlines()[-1:]
@@ -74,18 +70,3 @@ def timed_out(case: Case, phase: Phase) -> Failed:
         f"no end after {case.timeout_s:g} s; it was {phase}",
         f"timeout_s={case.timeout_s * 2:g}, or a smaller case",
     )
-
-
-def memory_kills() -> int:
-    """How many processes the kernel has killed for memory, here and in our control groups."""
-    groups = {folder for folder, _ in limits.groups("memory")}
-    counters = [folder / name for folder in groups for name in _KILL_COUNTERS]
-    return sum(_oom_kills(path) for path in (Path("/proc/vmstat"), *counters))
-
-
-def _oom_kills(path: Path) -> int:
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        for line in path.read_text().splitlines():
-            if line.split()[:1] == ["oom_kill"]:
-                return int(line.split()[1])
-    return 0

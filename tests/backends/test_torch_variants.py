@@ -139,6 +139,7 @@ def test_graphs_that_differ_prove_nothing() -> None:
 def test_transformers_does_not_bring_torchao_along() -> None:
     code = (
         "import sys, honed.backends.torch as b; b.start()\n"
+        "import transformers; transformers.BertModel\n"
         "print('transformers' in sys.modules, 'torchao' in sys.modules)\n"
         "import torchao; print(torchao.__name__)"
     )

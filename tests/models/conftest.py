@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 
 import numpy as np
 import pytest
@@ -41,32 +42,36 @@ def hand_made(tmp_path):
 def trained(tmp_path_factory):
     """A function: transformers class and options in, folder out. Made once per session."""
     root = tmp_path_factory.mktemp("trained")
-    made = {}
+    folders = {}
 
-    def make(architecture="BertModel", **options):
-        key = json.dumps([architecture, options], sort_keys=True)
-        if key not in made:
-            made[key] = root / str(len(made))
-            write_trained(made[key], architecture, **options)
-        return made[key]
+    def make(architecture="BertModel", *, shard="5GB", as_bin=False):
+        import torch
+
+        key = architecture, shard, as_bin
+        if key not in folders:
+            folders[key] = folder = root / str(len(folders))
+            module = trained_module(architecture)
+            module.save_pretrained(folder, max_shard_size=shard)
+            if as_bin:
+                (folder / "model.safetensors").unlink()
+                torch.save(module.state_dict(), folder / "pytorch_model.bin")
+        return folders[key]
 
     return make
 
 
-def write_trained(folder, architecture, *, shard=None, as_bin=False, **config):
+@cache
+def trained_module(architecture):
+    """The same weights in every layout. Nothing changes the module."""
     import torch
     import transformers
 
     cls = getattr(transformers, architecture)
     torch.manual_seed(3)
-    module = cls(cls.config_class(**{**SMALL_BERT, **config}))
-    for parameter in module.parameters():  # fresh ones are 0 and 1 in places: hide no mix-up
+    module = cls(cls.config_class(**SMALL_BERT)).eval()
+    for parameter in module.parameters():  # new ones are 0 or 1 in places, which hides mix-ups
         torch.nn.init.normal_(parameter, std=0.1)
-    module.save_pretrained(folder, max_shard_size=shard or "5GB")
-    if as_bin:
-        path = folder / "model.safetensors"
-        torch.save(module.state_dict(), folder / "pytorch_model.bin")
-        path.unlink()
+    return module
 
 
 @pytest.fixture

@@ -12,9 +12,8 @@ import pytest
 
 from honed.errors import UsageError
 from honed.models.checkpoint import Checkpoint, ModelRequest
-from honed.models.evaluation import judged
+from honed.models.evaluation.evaluation_set import EvaluationSet, from_examples, load_truths
 from honed.models.evaluation.examples import read_examples
-from honed.models.evaluation.judged import Evaluation
 from honed.models.evaluation.labels import Labels
 from honed.models.obtain import locate
 
@@ -108,9 +107,9 @@ def test_words_have_labels_of_their_own(tmp_path: Path) -> None:
         ({"text": "a"}, CLASSIFIER, "line 11: there is no label", "text"),
         ({"label": 1}, CLASSIFIER, "line 11: there is no text", "sentence1"),
         ({"text": " ", "label": 1}, CLASSIFIER, "line 11: text is not a text", ""),
-        ({"text": "a", "label": "postive"}, CLASSIFIER, "'postive' is no label", "positive"),
-        ({"text": "a", "label": 3}, CLASSIFIER, "3 is no label", "negative, neutral, positive"),
-        ({"text": "a", "label": True}, CLASSIFIER, "True is no label", ""),
+        ({"text": "a", "label": "postive"}, CLASSIFIER, "'postive' is not a label", "positive"),
+        ({"text": "a", "label": 3}, CLASSIFIER, "3 is not a label", "negative, neutral, positive"),
+        ({"text": "a", "label": True}, CLASSIFIER, "True is not a label", ""),
         ("{", CLASSIFIER, "line 11: not valid JSON", "one object"),
         ("[1]", CLASSIFIER, "line 11: not an object", "text"),
         ({"text": "a", "text2": "b", "score": "high"}, SCORER, "score is not a number", "0.8"),
@@ -190,22 +189,22 @@ def test_batches_hold_like_lengths_and_know_their_order(
 ) -> None:
     rows = [{"text": "a " * (40 - n), "text2": "b", "score": n} for n in range(12)]
     examples = read_examples(write(tmp_path, rows), minilm)
-    made = judged.of_examples(minilm, examples, 4, 32, "eval.jsonl")
+    made = from_examples(minilm, examples, 4, 32, "eval.jsonl")
     widths = [b["input_ids"].shape[1] for b in made.batches]
     assert widths == sorted(widths)
     assert max(widths) == 32
     assert sorted(made.order) == list(range(13))
     made.save(tmp_path)
-    again = Evaluation.load(tmp_path)
-    assert (again.judged, again.order) == (made.judged, made.order)
+    again = EvaluationSet.load(tmp_path)
+    assert (again.truths, again.order) == (made.truths, made.order)
     np.testing.assert_array_equal(again.batches[0]["input_ids"], made.batches[0]["input_ids"])
-    assert judged.load_judged(tmp_path) == made.judged
+    assert load_truths(tmp_path) == made.truths
 
 
 def test_a_pair_of_texts_is_read_as_two_segments(minilm: Checkpoint, tmp_path: Path) -> None:
     rows = [{"text": "a", "text2": f"b {n}", "label": n % 2} for n in range(10)]
     examples = read_examples(write(tmp_path, rows), CLASSIFIER)
-    made = judged.of_examples(minilm, examples, 10, 32, "eval.jsonl")
+    made = from_examples(minilm, examples, 10, 32, "eval.jsonl")
     assert (made.batches[0]["token_type_ids"].sum(axis=1) > 1).all()
 
 
@@ -214,9 +213,9 @@ def test_words_are_found_by_their_first_token_and_lost_behind_the_cut(
 ) -> None:
     rows = [{"tokens": ["a", "incomprehensibilities", "b", *"x" * 9], "labels": [0, 1, *[2] * 10]}]
     examples = read_examples(write(tmp_path, rows * 10), TAGGER)
-    made = judged.of_examples(minilm, examples, 10, 12, "eval.jsonl")
-    places = [place for sequence, place in made.judged.items if sequence == 0]
+    made = from_examples(minilm, examples, 10, 12, "eval.jsonl")
+    places = [place for sequence, place in made.truths.items if sequence == 0]
     assert places[:2] == [1, 2]
     assert places[2] > 3  # the long word is several tokens
     assert max(places) < 11
-    assert len(made.judged.truth) == len(made.judged.items) == len(made.judged.groups)
+    assert len(made.truths.truth) == len(made.truths.items) == len(made.truths.groups)

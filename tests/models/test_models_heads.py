@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
-import subprocess
-import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -54,14 +52,19 @@ def edit(folder, copy, **config):
     return copy
 
 
-def theirs(folder, architecture, inputs):
-    """The outputs of transformers' own class, loaded its own way."""
-    import torch
+@cache
+def their_module(folder, architecture):
+    """The module that transformers' own class makes of the folder."""
     import transformers
 
-    module = getattr(transformers, architecture).from_pretrained(folder).eval()
+    return getattr(transformers, architecture).from_pretrained(folder).eval()
+
+
+def theirs(folder, architecture, inputs):
+    import torch
+
     with torch.no_grad():
-        return module(**inputs)
+        return their_module(folder, architecture)(**inputs)
 
 
 def wrapped(checkpoint, **options):
@@ -309,7 +312,8 @@ class OddModel(BertModel):
 
 
 @pytest.mark.engine
-def test_code_of_its_own_runs_only_when_trusted(trained, tmp_path, monkeypatch):
+def test_code_of_its_own_runs_only_when_trusted(trained, tmp_path):
+    """transformers copies the code into a cache of modules and imports it from there."""
     folder = edit(
         trained(),
         tmp_path / "odd",
@@ -319,20 +323,11 @@ def test_code_of_its_own_runs_only_when_trusted(trained, tmp_path, monkeypatch):
     (folder / "odd.py").write_text(CODE)
     with pytest.raises(ModelError, match=r"odd\.py"):
         at(folder)
-    trusted = at(folder, trust_remote_code=True)
-    # In a process of its own: transformers copies the code into a cache that it imports from.
-    code = (
-        "import sys, json; from pathlib import Path;"
-        "from honed.models.checkpoint import Checkpoint;"
-        "from honed.models.torch.module import load_module;"
-        "data = json.loads(sys.argv[1]);"
-        "c = Checkpoint(**{**data, 'folder': Path(data['folder'])});"
-        "print(type(load_module(c)).__name__)"
-    )
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    plain = json.dumps({**dataclasses.asdict(trusted), "folder": str(trusted.folder)})
-    done = subprocess.run([sys.executable, "-c", code, plain], capture_output=True, text=True)
-    assert done.stdout.strip() == "OddModel", done.stderr
+    checkpoint = at(folder, trust_remote_code=True)
+    assert type(load(checkpoint)).__name__ == "OddModel"
+    from honed.models.torch.meta import meta_module
+
+    assert type(meta_module(checkpoint)).__name__ == "OddModel"
 
 
 @pytest.mark.parametrize(

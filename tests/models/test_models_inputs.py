@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from honed.errors import ModelError, UsageError
 from honed.models.checkpoint import ModelRequest
-from honed.models.inputs import InputSet, random_inputs, read_texts, tokenised_inputs
+from honed.models.inputs import InputSet, random_inputs, tokenised_inputs
 from honed.models.obtain import locate
+from honed.models.texts import read_texts
 
 
 def at(folder):
@@ -110,7 +111,7 @@ class TestTokenised:
 
     def test_a_tokenizer_of_another_model(self, hand_made, vocabulary):
         folder = vocabulary(hand_made(vocab_size=8))
-        with pytest.raises(ModelError, match="the model knows 8"):
+        with pytest.raises(ModelError, match="vocabulary has 8 entries"):
             tokenised_inputs(at(folder), self.TEXTS, 1, 16)
 
     def test_a_broken_tokenizer(self, hand_made):
@@ -240,8 +241,8 @@ class TestTexts:
             ("t.txt", "\n \n", "holds no text", "one text"),
             ("t.jsonl", "", "holds no text", "one text"),
             ("t.txt", b"ok\nfine\nna\xefve\n", "line 3: not UTF-8", "iconv"),
-            ("t.pdf", "x", "no kind", ".jsonl"),
-            ("t", "x", "no kind", ".txt"),
+            ("t.pdf", "x", "honed reads no .pdf files", ".jsonl"),
+            ("t", "x", "honed reads no such files", ".txt"),
         ],
     )
     def test_faults_name_the_line(self, tmp_path, name, content, message, hint):

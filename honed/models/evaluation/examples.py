@@ -1,12 +1,12 @@
-"""Labelled examples from a .jsonl file: what the model is judged on, in the user's own metric.
+"""Labelled examples from a .jsonl file, on which the user's metric is computed.
 
-What is wrong with the file is told by line number.
+Errors name the line that is wrong.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +19,7 @@ from honed.models.tasks import FEATURES
 Kind = Literal["labels", "words", "pairs", "scores"]
 Sequence_ = str | tuple[str, ...]
 
-# The words that public data sets use for the same thing.
+# The names that public data sets use for the same field.
 _FIRST = ("text", "text1", "sentence", "sentence1", "premise")
 _SECOND = ("text2", "sentence2", "hypothesis")
 _SCORE = ("score", "similarity", "label")
@@ -27,17 +27,21 @@ _POSITIVE = ("positive", "positives")
 _NEGATIVE = ("negative", "negatives")
 _WORDS = ("tokens", "words")
 _TAGS = ("labels", "tags", "ner_tags")
-_LEAST = 10  # fewer and one example is more than a tenth of the result
+_LEAST = 10  # with fewer, one example is more than a tenth of the result
 
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """What is fed, and what is known to be right about it.
+    """Sequences, and what is known to be right about them.
 
-    Every truth is about an item: a sequence's label ("labels": sequence, 0), a word's ("words":
-    sequence, word), how alike two sequences are ("pairs": first, second), or one sequence's own
-    score ("scores": sequence, 0). Truths of one example share a group: a query's candidates, a
-    sentence's words.
+    `truth` holds a value for each of `items`. An item is a pair of numbers, depending on `kind`:
+
+    - "labels": (sequence, 0), whose value is the sequence's label;
+    - "words": (sequence, word), whose value is the word's label;
+    - "pairs": (sequence, sequence), whose value is their similarity;
+    - "scores": (sequence, 0), whose value is the score of one sequence.
+
+    Items of one example share a number in `groups`: a query's candidates, a sentence's words.
     """
 
     kind: Kind
@@ -49,9 +53,9 @@ class Examples:
 
 
 def read_examples(path: Path, checkpoint: Checkpoint, metric: str = "auto") -> Examples:
-    """The examples that the checkpoint's task can be judged on.
+    """The examples in the file, for the checkpoint's task.
 
-    UsageError where the file does not fit the task, or could not tell a good model from a bad one.
+    UsageError where the file does not fit the task, or where every model would score the same.
     """
     rows = list(rows_of(path))
     if len(rows) < _LEAST:
@@ -69,10 +73,10 @@ def read_examples(path: Path, checkpoint: Checkpoint, metric: str = "auto") -> E
             f"task={checkpoint.task} cannot be judged on labelled examples",
             "leave eval out: max_accuracy_drop then compares the outputs with fp32's",
         )
-    return _chosen(read(_File(path, rows), checkpoint), metric)
+    return _with_metric(read(_File(path, rows), checkpoint), metric)
 
 
-# The metrics that each kind of truth can be put into, the usual one first.
+# The metrics for each kind of truth. The first is the default.
 _METRICS: Mapping[str, tuple[str, ...]] = {
     "labels": ("accuracy", "f1"),
     "words": ("f1", "accuracy"),
@@ -82,15 +86,14 @@ _METRICS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def _chosen(found: Examples, metric: str) -> Examples:
-    possible = _METRICS[found.metric]
+def _with_metric(examples: Examples, metric: str) -> Examples:
+    possible = _METRICS[examples.metric]
     if metric != "auto" and metric not in possible:
         raise UsageError(
-            f"eval_metric={metric} is not for these examples",
+            f"eval_metric={metric} cannot be computed from these examples",
             f"eval_metric={' or '.join(possible)}",
         )
-    chosen = possible[0] if metric == "auto" else metric
-    return Examples(found.kind, chosen, found.sequences, found.items, found.truth, found.groups)
+    return replace(examples, metric=possible[0] if metric == "auto" else metric)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ class _File:
 
 
 def _sequences(file: _File, checkpoint: Checkpoint) -> Examples:
-    """Labels; where the head gives a single score, how alike two texts are, or a ranking."""
+    """Labels. A head with a single score is judged by similarities or by rankings instead."""
     if Labels.of(checkpoint.config).count > 1:
         return _labelled(file, checkpoint)
     return _ranked(file, alone=True) if "query" in file.first.data else _alike(file, alone=True)
@@ -113,7 +116,8 @@ def _sequences(file: _File, checkpoint: Checkpoint) -> Examples:
 def _features(file: _File, checkpoint: Checkpoint) -> Examples:
     if checkpoint.pooling == "none":
         raise UsageError(
-            "without pooling there is no one vector per text to compare", "pooling=mean or cls"
+            "without pooling there is no single vector per text to compare",
+            "add pooling=mean",
         )
     if "query" in file.first.data:
         return _ranked(file, alone=False)
@@ -147,7 +151,7 @@ def _varied(file: _File, truth: Sequence[int], labels: Labels) -> None:
     if len(set(truth)) == 1:
         name = labels.names[truth[0]]
         raise UsageError(
-            f"{file.path}: every example is {name!r}, so a model that always says so is perfect",
+            f"{file.path}: every example is {name!r}, so always answering it is perfect",
             "add examples of another label",
         )
 
@@ -159,7 +163,7 @@ def _one_or_two(row: Row) -> Sequence_:
 
 def _tokens(file: _File, checkpoint: Checkpoint) -> Examples:
     labels = Labels.of(checkpoint.config)
-    found = _Collected()
+    collected = _Collected()
     for group, row in enumerate(file.rows):
         words, tags = row.list_of(_WORDS), row.list_of(_TAGS)
         if len(words) != len(tags) or not words:
@@ -168,44 +172,44 @@ def _tokens(file: _File, checkpoint: Checkpoint) -> Examples:
             )
         if not all(isinstance(w, str) and w.strip() for w in words):
             raise UsageError(f"{row.where}: a token is not a text", 'like ["Ada", "wrote"]')
-        place = found.add(tuple(words))
+        place = collected.add(tuple(words))
         for position, tag in enumerate(tags):
-            found.know((place, position), labels.index(tag, row.where), group)
-    _varied(file, [int(t) for t in found.truth], labels)
-    return found.examples("words", "words")
+            collected.know((place, position), labels.index(tag, row.where), group)
+    _varied(file, [int(t) for t in collected.truth], labels)
+    return collected.examples("words", "words")
 
 
 def _alike(file: _File, *, alone: bool) -> Examples:
-    """Two texts and how alike they are; `alone`: the model reads both at once."""
-    found = _Collected()
+    """Two texts and their similarity. With `alone`, the model reads both texts as one sequence."""
+    collected = _Collected()
     for group, row in enumerate(file.rows):
         texts = row.text(_FIRST), row.text(_SECOND)
-        found.compare(texts, row.number(_SCORE), group, alone=alone)
-    if len(set(found.truth)) == 1:
+        collected.compare(texts, row.number(_SCORE), group, alone=alone)
+    if len(set(collected.truth)) == 1:
         raise UsageError(
-            f"{file.path}: every score is {found.truth[0]:g}: there is no order to keep",
+            f"{file.path}: every score is {collected.truth[0]:g}, so there is no order to compare",
             "give examples of different scores",
         )
-    return found.examples("scores" if alone else "pairs", "similarity")
+    return collected.examples("scores" if alone else "pairs", "similarity")
 
 
 def _ranked(file: _File, *, alone: bool) -> Examples:
-    """A query and its candidates; those of one query alone, or all positives of the file."""
-    found = _Collected()
+    """Queries and their candidates, each with its relevance."""
+    collected = _Collected()
     pool = _pool(file, alone=alone)
-    every = [_candidates(row, pool) for row in file.rows]
-    judged = any(max(each.values()) > 0 for each in every)
-    for group, (row, candidates) in enumerate(zip(file.rows, every, strict=True)):
-        if judged and max(candidates.values()) <= 0:
+    candidates_by_row = [_candidates(row, pool) for row in file.rows]
+    graded = any(max(candidates.values()) > 0 for candidates in candidates_by_row)
+    for group, (row, candidates) in enumerate(zip(file.rows, candidates_by_row, strict=True)):
+        if graded and max(candidates.values()) <= 0:
             raise UsageError(f"{row.where}: no candidate is relevant", "give it a positive")
         query = row.text(("query",))
         for text, relevance in candidates.items():
-            found.compare((query, text), relevance, group, alone=alone)
-    return found.examples("scores" if alone else "pairs", "ranking" if judged else "order")
+            collected.compare((query, text), relevance, group, alone=alone)
+    return collected.examples("scores" if alone else "pairs", "ranking" if graded else "order")
 
 
 def _pool(file: _File, *, alone: bool) -> list[str]:
-    """Where no query has candidates of its own, the positives of all."""
+    """The candidates of every query where no row lists any: the positives of all rows."""
     if any(row.has(("candidates", *_NEGATIVE)) for row in file.rows):
         return []
     if alone:
@@ -217,11 +221,11 @@ def _pool(file: _File, *, alone: bool) -> list[str]:
 
 
 def _candidates(row: Row, pool: Sequence[str]) -> dict[str, float]:
-    """Each candidate with its relevance; all 0 where nothing is known of it."""
-    found = dict.fromkeys(pool, 0.0)
+    """Each candidate with its relevance; 0 where the row gives none."""
+    relevances = dict.fromkeys(pool, 0.0)
     if "candidates" in row.data:
         texts = row.texts(("candidates",))
-        found |= dict.fromkeys(texts, 0.0)
+        relevances |= dict.fromkeys(texts, 0.0)
         if "relevance" in row.data:
             graded = row.list_of(("relevance",))
             if len(graded) != len(texts):
@@ -230,26 +234,26 @@ def _candidates(row: Row, pool: Sequence[str]) -> dict[str, float]:
                     "one number per candidate",
                 )
             numbers = [number_of(g, f"{row.where}: a relevance") for g in graded]
-            found |= dict(zip(texts, numbers, strict=True))
+            relevances |= dict(zip(texts, numbers, strict=True))
     if row.has(_NEGATIVE):
-        found |= dict.fromkeys(row.texts(_NEGATIVE), 0.0)
+        relevances |= dict.fromkeys(row.texts(_NEGATIVE), 0.0)
     if row.has(_POSITIVE):
-        found |= dict.fromkeys(row.texts(_POSITIVE), 1.0)
-    if len(found) < 2:
+        relevances |= dict.fromkeys(row.texts(_POSITIVE), 1.0)
+    if len(relevances) < 2:
         raise UsageError(
-            f"{row.where}: {len(found)} candidates cannot be ranked", "give negatives too"
+            f"{row.where}: {len(relevances)} candidates cannot be ranked", "give negatives too"
         )
-    if len(set(found.values())) == 1 and next(iter(found.values())) > 0:
+    if len(set(relevances.values())) == 1 and next(iter(relevances.values())) > 0:
         raise UsageError(
             f"{row.where}: every candidate is relevant, so any order is right",
             "give negatives too",
         )
-    return found
+    return relevances
 
 
 @dataclass(slots=True)
 class _Collected:
-    """Sequences, each once, and what is known about them."""
+    """Sequences, each once, and the truths about them."""
 
     places: dict[Sequence_, int] = field(default_factory=dict)
     items: list[tuple[int, int]] = field(default_factory=list)

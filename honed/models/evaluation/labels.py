@@ -13,16 +13,16 @@ _SHOWN = 8
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """In the order of the logits."""
+    """Label names, in the order of the logits."""
 
     names: tuple[str, ...]
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Labels:
-        """`id2label`, else `label2id`, else as many nameless ones as the library's default."""
-        named = config.get("id2label")
-        if isinstance(named, Mapping) and named:
-            ordered = {int(place): str(name) for place, name in named.items()}
+        """From `id2label`, else `label2id`, else LABEL_0, LABEL_1, ... like transformers."""
+        names_by_place = config.get("id2label")
+        if isinstance(names_by_place, Mapping) and names_by_place:
+            ordered = {int(place): str(name) for place, name in names_by_place.items()}
             return cls(tuple(ordered[place] for place in sorted(ordered)))
         places = config.get("label2id")
         if isinstance(places, Mapping) and places:
@@ -35,17 +35,17 @@ class Labels:
         return len(self.names)
 
     def index(self, value: Any, where: str) -> int:
-        """The place of a label given by its name or by its number."""
+        """The place of a label that is given by name or by number."""
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < self.count:
             return value
         if isinstance(value, str):
-            for same in (value, value.strip().lower()):
+            for spelling in (value, value.strip().lower()):
                 for place, name in enumerate(self.names):
-                    if same in (name, name.lower()):
+                    if spelling in (name, name.lower()):
                         return place
         known = ", ".join(self.names[:_SHOWN]) + (", ..." if self.count > _SHOWN else "")
         near = did_you_mean(str(value), self.names)
         raise UsageError(
-            f"{where}: {value!r} is no label of this model",
-            f"{near} it knows {known}, or their numbers from 0".strip(),
+            f"{where}: {value!r} is not a label of this model",
+            f"{near} its labels: {known}, or their numbers from 0".strip(),
         )

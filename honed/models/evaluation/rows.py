@@ -1,8 +1,7 @@
-"""The lines of a .jsonl file, field by field; what is wrong with one is told by its number."""
+"""The lines of a .jsonl file and their fields. Errors name the line that is wrong."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from honed.errors import UsageError
+from honed.models.texts import json_lines, read_utf8
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line: `where` names it in messages; a field may have any of several names."""
+    """One line. `where` names it in messages. A field may have one of several names."""
 
     where: str
     data: Mapping[str, Any]
@@ -29,14 +29,14 @@ class Row:
         return value
 
     def texts(self, names: Sequence[str]) -> list[str]:
-        """A text, or a list of them."""
+        """A list of texts; a single text becomes a list of one."""
         value = self._value(names)
-        found = [value] if isinstance(value, str) else value
-        if not isinstance(found, list) or not all(isinstance(t, str) for t in found):
+        texts = [value] if isinstance(value, str) else value
+        if not isinstance(texts, list) or not all(isinstance(t, str) for t in texts):
             raise UsageError(
                 f"{self.where}: {self.has(names)} is not a list of texts", 'like ["a text"]'
             )
-        return found
+        return texts
 
     def number(self, names: Sequence[str]) -> float:
         return number_of(self._value(names), f"{self.where}: {self.has(names)}")
@@ -51,7 +51,7 @@ class Row:
         if (name := self.has(names)) is None:
             raise UsageError(
                 f"{self.where}: there is no {names[0]}",
-                f"it has {', '.join(self.data) or 'nothing'}; {' or '.join(names)} is looked for",
+                f"the line has {', '.join(self.data) or 'nothing'}; add {' or '.join(names)}",
             )
         return self.data[name]
 
@@ -59,23 +59,8 @@ class Row:
 def rows_of(path: Path) -> Iterator[Row]:
     if path.suffix.lower() != ".jsonl":
         raise UsageError(f"{path} is not a .jsonl file", "eval=FILE.jsonl: one JSON object a line")
-    try:
-        content = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}", "check eval=") from error
-    except UnicodeDecodeError as error:
-        hint = "convert it: iconv -f ENCODING -t UTF-8"
-        raise UsageError(f"{path} is not UTF-8", hint) from error
-    for number, line in enumerate(content.split("\n"), 1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        try:
-            data = json.loads(line)
-        except ValueError as error:
-            raise UsageError(f"{where}: not valid JSON: {error}", "one object a line") from error
-        if not isinstance(data, dict):
-            raise UsageError(f"{where}: not an object", 'like {"text": "...", "label": "..."}')
+    content = read_utf8(path, "eval")
+    for where, data in json_lines(path, content, '{"text": "...", "label": "..."}'):
         yield Row(where, data)
 
 

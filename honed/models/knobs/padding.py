@@ -1,9 +1,9 @@
-"""Padding: which sequences share a batch, how wide it becomes, and what was really fed."""
+"""Padding: which sequences share a batch, how wide a batch is, and which policy it shows."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +13,8 @@ from honed.knob import Knob, Span, Value
 POLICIES = ("longest", "buckets", "sorted", "max")
 PADDING = Knob(
     "padding",
-    "batches are as wide as their longest sequence, as the next bucket, as sequence_length; or "
-    "sequences of like length share a batch",
+    "how wide a batch is: its longest sequence, the next bucket, or sequence_length; sorted: "
+    "sequences of similar length share a batch",
     POLICIES,
 )
 BUCKET_TOKENS = Knob(
@@ -31,7 +31,7 @@ _FIRST_BUCKET = 16
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One batch to be: which sequences, by their place in what was drawn or read, and how wide."""
+    """A batch to make: the places of its sequences among the given ones, and its width."""
 
     rows: tuple[int, ...]
     width: int
@@ -39,7 +39,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Padding:
-    """One policy. `limit` is the widest that any batch may be."""
+    """One policy. No batch is made wider than `limit`."""
 
     policy: str = "longest"
     bucket_tokens: int | None = None
@@ -53,63 +53,57 @@ class Padding:
         return cls(policy, int(tokens) if tokens is not None else None, limit, seed)
 
     def groups(self, lengths: Sequence[int], batch_size: int) -> list[Group]:
-        """Every sequence once; the last batch may be smaller.
+        """Batches that hold every sequence once; the last batch may be smaller.
 
-        Sorted batches come in an order that the seed shuffles: a run that stops within a turn
-        would otherwise have seen the short ones only.
+        Sorted batches are shuffled by the seed. Otherwise a run that stops before it has used
+        all of them would have measured only the short ones.
         """
         order = list(range(len(lengths)))
         if self.policy == "sorted":
             order.sort(key=lambda row: lengths[row])
-        cut = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
+        batches = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
         if self.policy == "sorted":
-            random = np.random.default_rng((self.seed, len(cut)))
-            cut = [cut[i] for i in random.permutation(len(cut))]
-        return [Group(tuple(rows), self.width(max(lengths[r] for r in rows))) for rows in cut]
+            random = np.random.default_rng((self.seed, len(batches)))
+            batches = [batches[i] for i in random.permutation(len(batches))]
+        return [Group(tuple(rows), self.width(max(lengths[r] for r in rows))) for rows in batches]
 
     def width(self, longest: int) -> int:
-        """Of a batch whose longest sequence has so many tokens."""
+        """The width of a batch whose longest sequence has this many tokens."""
         needed = max(1, longest)  # a sequence of no tokens still needs one column
         if self.policy == "max":
             return max(needed, self.limit)
         if self.policy == "buckets" or (self.policy == "sorted" and self.bucket_tokens):
-            return max(needed, min(self._bucket(needed), self.limit))
+            if self.bucket_tokens is not None:
+                bucket = -(-needed // self.bucket_tokens) * self.bucket_tokens
+            else:
+                bucket = max(_FIRST_BUCKET, 1 << (needed - 1).bit_length())
+            return max(needed, min(bucket, self.limit))
         return needed
 
-    def fits(self, fed: Sequence[tuple[Sequence[int], int]]) -> bool:
-        """Whether batches of these lengths and widths are what this policy makes."""
-        if any(width != self.width(max(lengths)) for lengths, width in fed):
+    def fits(self, batches: Sequence[tuple[Sequence[int], int]]) -> bool:
+        """Whether this policy makes batches with these lengths and widths."""
+        if any(width != self.width(max(lengths)) for lengths, width in batches):
             return False
-        return self.policy != "sorted" or _in_order([lengths for lengths, _ in fed])
-
-    def _bucket(self, needed: int) -> int:
-        if self.bucket_tokens is not None:
-            return -(-needed // self.bucket_tokens) * self.bucket_tokens
-        return max(_FIRST_BUCKET, 1 << (needed - 1).bit_length())
+        if self.policy != "sorted":
+            return True
+        spans = sorted((min(lengths), max(lengths)) for lengths, _ in batches)
+        return all(below[1] <= above[0] for below, above in itertools.pairwise(spans))
 
 
 def read_back(
     batches: Sequence[Mapping[str, np.ndarray]], knobs: Mapping[str, Value], limit: int
 ) -> dict[str, Value | None]:
-    """What the batches show: the policy asked for if they fit it, else one that they do."""
-    fed = list(_fed(batches))
-    asked = Padding.of(knobs, limit)
+    """The policy that made the batches, judged from their masks.
+
+    The requested policy if the batches fit it, else another policy that they fit, else None.
+    """
+    masks = [batch["attention_mask"] for batch in batches]
+    shapes = [([int(n) for n in mask.sum(axis=1)], int(mask.shape[1])) for mask in masks]
+    requested = Padding.of(knobs, limit)
     others = (Padding(policy, None, limit) for policy in POLICIES)
-    shown = next((p for p in (asked, *others) if p.fits(fed)), None)
-    tokens = asked.bucket_tokens if shown == asked else None
+    fitting = next((p for p in (requested, *others) if p.fits(shapes)), None)
+    tokens = requested.bucket_tokens if fitting == requested else None
     return {
-        PADDING.name: None if shown is None else shown.policy,
+        PADDING.name: None if fitting is None else fitting.policy,
         **({BUCKET_TOKENS.name: tokens} if BUCKET_TOKENS.name in knobs else {}),
     }
-
-
-def _fed(batches: Sequence[Mapping[str, np.ndarray]]) -> Iterator[tuple[list[int], int]]:
-    for batch in batches:
-        mask = batch["attention_mask"]
-        yield [int(n) for n in mask.sum(axis=1)], int(mask.shape[1])
-
-
-def _in_order(batches: Sequence[Sequence[int]]) -> bool:
-    """Whether no batch reaches into another's lengths."""
-    spans = sorted((min(lengths), max(lengths)) for lengths in batches)
-    return all(below[1] <= above[0] for below, above in itertools.pairwise(spans))

@@ -1,6 +1,6 @@
-"""A model behind one head for every engine: tensors in order in, a tuple of tensors out.
+"""A torch model with the same signature for every engine: tensors in order to a tuple of tensors.
 
-This file imports torch, so import it inside functions.
+This file imports torch, so other files import it inside functions.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from honed.case import FEATURES
 from honed.models.heads import output_names
-from honed.models.tasks import FEATURES
 
 
 class Head(torch.nn.Module):  # type: ignore[misc]  # torch is not type-checked here
@@ -38,5 +38,5 @@ class Head(torch.nn.Module):  # type: ignore[misc]  # torch is not type-checked 
             return (tokens,)
         if self.pooling == "cls":
             return (tokens[:, 0],)
-        kept = attention_mask.unsqueeze(-1).to(tokens.dtype)  # [batch, length, 1]
-        return ((tokens * kept).sum(1) / kept.sum(1).clamp(min=1),)
+        mask = attention_mask.unsqueeze(-1).to(tokens.dtype)  # [batch, length, 1]
+        return ((tokens * mask).sum(1) / mask.sum(1).clamp(min=1),)

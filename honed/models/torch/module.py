@@ -27,15 +27,16 @@ def load_module(
 ) -> Any:
     """The torch.nn.Module for the checkpoint's task, in eval mode.
 
-    `dtype` is a torch name; `attention` is "eager", "sdpa" or None (the model's own choice).
-    Safetensors stay memory-mapped when `dtype` is the file's. ModelError if the file lacks weights
-    that run, or holds weights that would be left out.
+    `dtype` is the name of a torch type. `attention` is "eager", "sdpa" or None, which leaves the
+    choice to the model. Safetensors files stay memory-mapped when `dtype` is the type in the
+    file. ModelError if the file lacks weights that the task uses, or holds weights of the model's
+    body that would not be used.
     """
     with frameworks() as (torch, transformers):
         options = {} if attention is None else {"attn_implementation": attention}
         auto = auto_class(transformers, checkpoint.task)
-        # from_pretrained costs 0.1 s for BERT base, 0.08 s more than filling a module on the meta
-        # device from the mapped file, and it ties weights and rebuilds buffers.
+        # from_pretrained takes 0.1 s for BERT base. That is 0.08 s more than filling a module on
+        # the meta device from the mapped file, but it also ties weights and rebuilds buffers.
         with explained(checkpoint, attention):
             module, report = auto.from_pretrained(
                 checkpoint.folder,
@@ -47,13 +48,13 @@ def load_module(
                 **options,
             )
         _check_complete(checkpoint, module, report)
-        module.config.use_cache = False  # one pass has no use for keys and values kept
+        module.config.use_cache = False  # a single pass never reads cached keys and values
         return module.eval()
 
 
 @contextlib.contextmanager
 def frameworks() -> Iterator[tuple[Any, Any]]:
-    """torch and transformers, with transformers' progress bars and reports off meanwhile."""
+    """torch and transformers. Inside the block, transformers shows no progress bars or reports."""
     try:
         import torch
 
@@ -77,9 +78,10 @@ def frameworks() -> Iterator[tuple[Any, Any]]:
 def import_transformers() -> Any:
     """transformers with its model classes, but without torchao.
 
-    Where torchao is installed, transformers imports it with the first model class, which takes
-    half as long again, for checkpoints of a kind that honed does not read. A module that is None
-    in sys.modules counts as not installed; transformers asks once, so others may import it later.
+    Where torchao is installed, transformers imports it together with the first model class. That
+    takes 0.3 s, and only serves checkpoints of a kind that honed does not read. A module that is
+    None in sys.modules counts as not installed. transformers checks only once, so other code can
+    still import torchao later.
     """
     hidden = "torchao" not in sys.modules
     if hidden:
@@ -87,7 +89,7 @@ def import_transformers() -> Any:
     try:
         import transformers
 
-        _ = transformers.AutoModel
+        _ = transformers.PreTrainedModel  # the module behind it looks for torchao
     finally:
         if hidden:
             del sys.modules["torchao"]
@@ -95,7 +97,7 @@ def import_transformers() -> Any:
 
 
 def auto_class(transformers: Any, task: str) -> Any:
-    """The class that transformers builds a model for this task with."""
+    """The transformers class that builds models for this task."""
     return getattr(transformers, _AUTO_CLASSES[task])
 
 
@@ -143,7 +145,7 @@ def explained(model: Checkpoint | Preset, attention: str | None) -> Iterator[Non
 
 
 def _check_complete(checkpoint: Checkpoint, module: Any, report: dict[str, Any]) -> None:
-    """Weights left at random, or left out, would make a model that nobody trained."""
+    """ModelError if weights stayed random or were left out, since nobody trained such a model."""
     base = module.base_model
     prefix = f"{module.base_model_prefix}."
     parts = {name for name, _ in base.named_children()}
@@ -151,10 +153,11 @@ def _check_complete(checkpoint: Checkpoint, module: Any, report: dict[str, Any])
     def of_the_body(key: str) -> bool:
         return key.removeprefix(prefix).partition(".")[0] in parts
 
-    # No output uses the pooler when the task is feature extraction.
+    # In feature extraction no output uses the pooler.
     unused = ("pooler.",) if checkpoint.task == FEATURES else ()
     missing = [k for k in report["missing_keys"] if not k.removeprefix(prefix).startswith(unused)]
-    # Heads of other tasks are left out by design; so are index buffers that old versions saved.
+    # Heads of other tasks are left out on purpose, and so are index buffers that old versions of
+    # transformers saved.
     harmless = ("position_ids", "token_type_ids", "inv_freq", "masked_bias", "attn.bias")
     left_out = [
         k
@@ -171,4 +174,4 @@ def _check_complete(checkpoint: Checkpoint, module: Any, report: dict[str, Any])
             )
 
 
-_OWN_CODE = " the checkpoint carries code of its own: read it, then add trust_remote_code=true"
+_OWN_CODE = " the checkpoint contains Python code: read it, then add trust_remote_code=true"

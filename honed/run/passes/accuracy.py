@@ -11,20 +11,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from honed.backends.base import Batch
+from honed.backends.base import Step
 from honed.case import Case
 from honed.errors import UsageError
 from honed.instruments import predictions
 from honed.instruments.predictions import Answer
 from honed.models.calibration import other_texts
-from honed.models.evaluation import judged
+from honed.models.evaluation import evaluation_set
+from honed.models.evaluation.evaluation_set import EvaluationSet
 from honed.models.evaluation.examples import read_examples
-from honed.models.evaluation.judged import Evaluation
 from honed.models.texts import read_texts
 from honed.phase import Phase
 from honed.plain import from_plain, to_plain
@@ -40,16 +40,6 @@ _ANSWERS = "answers.npz"
 _REFERENCE = "said.json"
 # What is compared where nothing is known about the examples.
 _UNLABELLED = {"choices": "top1_agreement", "vectors": "cosine", "score": "spearman"}
-
-
-class Runs(Protocol):
-    """The part of a Step that gives outputs."""
-
-    def prepare(self, batch: Batch) -> Any: ...
-
-    def run(self, feed: Any) -> Any: ...
-
-    def outputs(self, raw: Any) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,22 +109,22 @@ def _make_examples(case: Case, prepared: Prepared, folder: Path) -> None:
     if case.eval is not None:
         path = Path(case.eval)
         examples = read_examples(path, checkpoint, case.eval_metric)
-        evaluation = judged.of_examples(checkpoint, examples, size, longest, path.name)
+        evaluation = evaluation_set.from_examples(checkpoint, examples, size, longest, path.name)
     elif case.inputs is None:
-        evaluation = judged.of_random_ids(checkpoint, size, longest)
+        evaluation = evaluation_set.from_random_ids(checkpoint, size, longest)
     else:
         texts = read_texts(Path(case.inputs), case.inputs_field)
         calibrated = set(other_texts(texts, ROWS_COMPARED))
         unseen = [text for text in dict.fromkeys(texts) if text not in calibrated]
-        evaluation = judged.of_texts(checkpoint, unseen, size, longest)
+        evaluation = evaluation_set.from_texts(checkpoint, unseen, size, longest)
     evaluation.save(folder)
 
 
 def _make_answers(case: Case, prepared: Prepared, folder: Path) -> None:
-    evaluation = Evaluation.load(EXAMPLES.folder(prepared))
+    evaluation = EvaluationSet.load(EXAMPLES.folder(prepared))
     answers = _answers(reference_step(case, prepared), evaluation)
     metric, kept = "", list[Answer]()
-    if evaluation.judged.kind == "outputs":
+    if evaluation.truths.kind == "outputs":
         metric = _UNLABELLED[predictions.kind_of(answers)]
     if metric in ("top1_agreement", "cosine"):
         kept, values = answers, [1.0] * len(answers)
@@ -156,11 +146,11 @@ def work(loaded: Loaded) -> Part | None:
     if loaded.job.seat.index or not EXAMPLES.is_met(prepared):
         return None
     loaded.on_phase(Phase.EVALUATING)
-    evaluation = Evaluation.load(EXAMPLES.folder(prepared))
+    evaluation = EvaluationSet.load(EXAMPLES.folder(prepared))
     answers = _answers(loaded.step, evaluation)
     if not predictions.finite(answers):
         return Part(None)
-    if evaluation.judged.kind == "outputs" and predictions.kind_of(answers) != "score":
+    if evaluation.truths.kind == "outputs" and predictions.kind_of(answers) != "score":
         with np.load(ANSWERS.folder(prepared) / _ANSWERS) as stored:
             truth = [stored[str(place)] for place in range(len(stored.files))]
         return Part(tuple(predictions.agreement(truth, answers)))
@@ -170,7 +160,7 @@ def work(loaded: Loaded) -> Part | None:
 def merge(gathered: Gathered[Part]) -> Merged:
     """The setting's accuracy beside the reference's."""
     case, prepared, predicted = gathered.case, gathered.prepared, gathered.parts[0].predicted
-    examples = judged.load_judged(EXAMPLES.folder(prepared))
+    examples = evaluation_set.load_truths(EXAMPLES.folder(prepared))
     stored = json.loads((ANSWERS.folder(prepared) / _REFERENCE).read_text())
     reference = from_plain(_Reference, stored)
     metric = examples.metric or reference.metric
@@ -192,7 +182,7 @@ def merge(gathered: Gathered[Part]) -> Merged:
     return Merged(accuracy=result, doubts=doubts, diverged=(complaint,) if complaint else ())
 
 
-def _answers(step: Runs, evaluation: Evaluation) -> list[Answer]:
+def _answers(step: Step, evaluation: EvaluationSet) -> list[Answer]:
     """One for each sequence, in the order that the judging knows them by."""
     in_batches: list[Answer] = []
     for batch in evaluation.batches:
@@ -204,9 +194,9 @@ def _answers(step: Runs, evaluation: Evaluation) -> list[Answer]:
     return answers
 
 
-def _values(evaluation: Evaluation, answers: Sequence[Answer]) -> list[float]:
+def _values(evaluation: EvaluationSet, answers: Sequence[Answer]) -> list[float]:
     """What the answers come to for each item: a label, or the similarity of a pair."""
-    kind, items = evaluation.judged.kind, evaluation.judged.items
+    kind, items = evaluation.truths.kind, evaluation.truths.items
     if kind == "pairs":
         return predictions.similarities(answers, items)
     if kind == "outputs":
