@@ -147,18 +147,18 @@ def _from_yaml(path: Path) -> dict[str, list[Choice]]:
         ) from None
     if not isinstance(loaded, DictConfig) or not isinstance(plain, dict):
         raise UsageError(f"{path} is not a mapping", "one `key: value` a line")
-    found: dict[str, list[Choice]] = {}
+    choices: dict[str, list[Choice]] = {}
     for key, value in _flat("", plain):
         if key == "lengths":  # in a YAML list the commas inside brackets part items too
             parts = value if isinstance(value, list) else [value]
-            found[key] = _lengths(",".join("null" if p is None else str(p) for p in parts))
+            choices[key] = _lengths(",".join("null" if p is None else str(p) for p in parts))
         elif isinstance(value, list):
-            found[key] = [_plain(key, v) for v in value]
+            choices[key] = [_plain(key, v) for v in value]
         elif isinstance(value, str) and value.startswith(("choice(", "range(")):
-            found |= dict(_parsed([f"{key}={value}"]))
+            choices |= dict(_parsed([f"{key}={value}"]))
         else:
-            found[key] = [_plain(key, value)]
-    return found
+            choices[key] = [_plain(key, value)]
+    return choices
 
 
 def _flat(prefix: str, tree: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
@@ -203,8 +203,8 @@ def _core_value(key: str, value: Choice) -> Choice:
             raise UsageError(f"{key}={value} is not a whole number", f"lengths={value}")
     elif kind == "str":
         value = as_typed(value)  # a folder may be called 123
-    elif kind == "float" and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+    elif kind in ("float", "bool") and type(value) is int:
+        value = float(value) if kind == "float" else value != 0
     check_value(field, value)
     return value
 
@@ -217,7 +217,10 @@ def _from_text(kind: str, text: str) -> Value:
         return text
 
 
-_TRUTHS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_TRUTHS = {
+    **dict.fromkeys(("true", "yes", "y", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "n", "off", "0"), False),
+}
 _FROM_TEXT: Mapping[str, Callable[[str], Value]] = {
     "int": int,
     "float": float,

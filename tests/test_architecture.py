@@ -223,14 +223,6 @@ def test_what_a_page_links_to_exists(page: Path) -> None:
         assert not fragment or fragment in anchors(target), link
 
 
-# Rooms that pages name already and whose files are about to land: empty this list then.
-COMING = ("honed/run/passes", "honed/step.py", "honed/models/families", "honed/workers/channel.py")
-
-
-def exists(path: str) -> bool:
-    return (ROOT / path).exists() or path.rstrip("/").startswith(COMING)
-
-
 NAMED_PATH = re.compile(
     r"(?<![\w/.~-])((?:honed|tests|benchmarks|docs|examples|scripts)/[\w./-]*\w)"
 )
@@ -241,13 +233,13 @@ def test_files_and_benchmarks_that_a_page_names_exist(page: Path) -> None:
     text = page.read_text()
     paths = [path for path in NAMED_PATH.findall(text) if "NAME" not in path]
     paths += [f"benchmarks/{name}.py" for name in re.findall(r"-m benchmarks\.(\w+)", text)]
-    assert [path for path in paths if not exists(path)] == []
+    assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
 def test_the_page_of_rooms_names_every_room_and_nothing_else() -> None:
     tokens = re.findall(r"`([\w./]+)`", (ROOT / "docs/architecture.md").read_text())
     named = {t for t in tokens if t.endswith((".py", "/")) and not t.startswith("tests/")}
-    assert {t for t in named if not exists(f"honed/{t.removeprefix('honed/')}")} == set()
+    assert {t for t in named if not (PACKAGE / t.removeprefix("honed/")).exists()} == set()
     rooms = {f"{p.name}/" for p in PACKAGE.iterdir() if (p / "__init__.py").exists()}
     files = {p.name for p in PACKAGE.glob("*.py")} - {"__init__.py"}
     assert (rooms | files) - named == set()

@@ -60,6 +60,24 @@ def test_a_number_becomes_the_type_of_its_key() -> None:
     assert isinstance(case.duration_s, float)
 
 
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ("batch_size='8'", 8),
+        ("duration_s='2.5'", 2.5),
+        ("memory=no", False),
+        ("memory=0", False),
+        ("memory='on'", True),
+        ("model=123", "123"),
+        ("max_accuracy_drop=0.5%", 0.005),
+    ],
+)
+def test_a_value_is_read_in_the_type_of_its_key(word: str, value: object) -> None:
+    (case,) = compose([*TINY, word]).cases
+    got = case.get(word.partition("=")[0])
+    assert (got, type(got)) == (value, type(value))
+
+
 def test_a_backends_knob_does_not_multiply_the_others() -> None:
     got = settings(
         ["model=m", "backend=torch,onnxruntime", "torch.mode=eager,compile"],

@@ -34,18 +34,18 @@ def tune(
     resume: Annotated[str | None, typer.Option(help="Go on with a stored study.")] = None,
     again: Annotated[
         str | None,
-        typer.Option(help="Ask a stored study's question here and now, in a few trials."),
+        typer.Option(help="Repeat a stored study on this machine, in a few trials."),
     ] = None,
     brute_force: Annotated[
-        bool, typer.Option(help="Try every point instead of searching: for small spaces.")
+        bool, typer.Option(help="Try every setting instead of searching: for small spaces.")
     ] = False,
     warm: Annotated[
-        bool, typer.Option(help="Begin with what was best in the nearest earlier study.")
+        bool, typer.Option(help="Begin with the best settings of the nearest earlier study.")
     ] = True,
     as_json: Annotated[
         bool, typer.Option("--json", help="A line per trial, and last the outcome.")
     ] = False,
-    store: Annotated[str | None, typer.Option(help="Database URL of records and storage.")] = None,
+    store: Annotated[str | None, typer.Option(help="Database URL of records and studies.")] = None,
 ) -> None:
     """Find the best setting of this machine for a model, under your limits, and prove it.
 

@@ -5,16 +5,14 @@ It is one small file that the parent makes and every process maps. A barrier is 
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 from honed.errors import HonedError
+from honed.files import held
 from honed.instruments.clock import now_ns
 
 _HEADER = 16  # start_ns and the number of parties, int64 each; then `arrived`, then `done` bytes
@@ -66,7 +64,7 @@ class Barrier:
         Nobody waits for a party that has died: the parent ends all workers when one dies.
         """
         deadline = now_ns() + int(timeout_s * 1e9)
-        with self._locked():
+        with held(self._file.fileno()):  # so that exactly one party is the last
             self._map[_HEADER + self._own()] = 1
             self._start_if_complete()
         while not (start := self._header[0]):
@@ -118,12 +116,3 @@ class Barrier:
     def _start_if_complete(self) -> None:
         if not self._header[0] and self.all_arrived():
             self._header[0] = now_ns() + _LEAD_NS
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """One party at a time, so that exactly one is the last. A lock ends with its process."""
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(self._file, fcntl.LOCK_UN)

@@ -1,8 +1,7 @@
-"""One measurement at a time: two on the same cores would measure each other."""
+"""One measurement at a time: two on the same cores would slow each other down."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import tempfile
@@ -14,7 +13,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from honed import database
+from honed import database, files
 
 _ROOM = 0x686F6E65  # "hone": keeps our advisory locks apart from other programs'
 _WAIT_S = 0.5
@@ -22,7 +21,7 @@ _WAIT_S = 0.5
 
 @contextmanager
 def alone(url: sa.URL, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Nobody else on this machine measures inside the block.
+    """No other process on this machine measures inside the block.
 
     A file lock holds among processes that share a temporary folder. Containers on one machine do
     not; where they share a PostgreSQL database, its advisory lock on the machine's boot holds.
@@ -34,38 +33,20 @@ def alone(url: sa.URL, on_wait: Callable[[], None] = lambda: None) -> Iterator[N
 
 @contextmanager
 def making_tables(url: sa.URL) -> Iterator[None]:
-    """Two processes do not make the same tables; nobody waits for a measurement."""
+    """Two processes do not make the same tables; no measurement is waited for."""
     with _both("tables", "tables", url, lambda: None):
         yield
 
 
 @contextmanager
 def _both(what: str, name: str, url: sa.URL, on_wait: Callable[[], None]) -> Iterator[None]:
-    with _file_lock(what, on_wait):
+    path = Path(tempfile.gettempdir()) / f"honed-{what}.lock"
+    with files.locked(path, on_wait=on_wait, for_everyone=True):
         if url.get_backend_name() != "postgresql":
             yield
             return
         with _advisory_lock(name, url, on_wait):
             yield
-
-
-@contextmanager
-def _file_lock(what: str, on_wait: Callable[[], None]) -> Iterator[None]:
-    path = Path(tempfile.gettempdir()) / f"honed-{what}.lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        with suppress(PermissionError):  # another user's file: it may be locked all the same
-            path.chmod(0o666)
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                on_wait()
-                time.sleep(_WAIT_S)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -108,9 +108,9 @@ def run(study: Study, options: TuneOptions) -> Outcome:
         outcome = find(_context(store, study, options))
         best = [c.setting for c in candidates(study.trials()) if c.feasible]
         recommended = [outcome.point] if outcome.point is not None else []
-        found = profile.profile_of(outcome, [*recommended, *best])
-        if found is not None:
-            profile.keep(store.url, found)
+        recommendation = profile.profile_of(outcome, [*recommended, *best])
+        if recommendation is not None:
+            profile.keep(store.url, recommendation)
     return outcome
 
 

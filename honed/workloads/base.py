@@ -93,8 +93,3 @@ def load_workload(name: str) -> Workload:
 
 def workload_names() -> tuple[str, ...]:
     return honed.discovery.names(_ROOM)
-
-
-def survey_workloads() -> honed.discovery.Survey:
-    """Every workload file: those that work, and what is wrong with the others."""
-    return honed.discovery.survey(_ROOM, Workload)

@@ -7,6 +7,7 @@ import timeit
 
 import pytest
 
+from honed.files import locked
 from honed.instruments.barrier import Barrier, BarrierError
 from honed.instruments.clock import now_ns
 
@@ -73,8 +74,7 @@ def test_a_killed_holder_leaves_the_lock_free(path):
         held = spawn.Event()
 
         def hold():
-            barrier = Barrier.open(path, 1)
-            with barrier._locked():
+            with locked(path):
                 held.set()
                 time.sleep(60)
 
@@ -135,6 +135,6 @@ def test_the_parent_is_no_party(path):
         parent.done()
 
 
-def test_nobody_to_wait_for(path):
+def test_a_barrier_without_parties_is_an_error(path):
     with pytest.raises(ValueError, match="needs a party"):
         Barrier.create(path, 0)

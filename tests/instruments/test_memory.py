@@ -84,7 +84,7 @@ report(peak, before)
 
 
 @pytest.mark.parametrize("how", ["sampled", "unsampled"])
-def test_a_peak_is_seen_although_freed_before_reading(how):
+def test_a_peak_is_seen_although_the_memory_was_freed(how):
     found = in_child(_FREED, how)
     assert found["total"] == pytest.approx(64 * MIB, abs=2 * MIB)
     assert found["anon"] == pytest.approx(64 * MIB, abs=2 * MIB)

@@ -88,7 +88,7 @@ def test_a_bad_file_is_a_record_that_names_the_line(tmp_path: Path) -> None:
     assert "line 61: there is no score" in record.error.message
 
 
-def test_own_texts_are_judged_without_those_calibrated_on(tmp_path: Path) -> None:
+def test_texts_used_for_calibration_are_not_judged(tmp_path: Path) -> None:
     texts = tmp_path / "texts.txt"
     texts.write_text("\n".join(f"number {n}" for n in range(300)))
     record = run(inputs=str(texts), precision="int8", max_accuracy_drop=0.01)

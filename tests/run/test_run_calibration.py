@@ -42,7 +42,7 @@ def test_a_quantised_artifact_is_calibrated_on_the_users_other_texts(tmp_path: P
     assert other.metrics.build_s > 0  # other texts, another artifact
 
 
-def test_without_texts_it_is_random_ids() -> None:
+def test_without_texts_calibration_uses_random_ids() -> None:
     assert run(precision="int8").effective[0]["calibration"] == "32 batches: random ids"
 
 

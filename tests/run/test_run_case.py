@@ -55,7 +55,7 @@ def test_a_record_holds_the_whole_contract() -> None:
     assert record.elapsed_s
 
 
-def test_memory_of_a_known_step_is_known() -> None:
+def test_memory_grows_by_what_a_call_allocates() -> None:
     quiet = run_fake().memory
     loud = run_fake({"fake.allocate_kib": 64 * 1024}).memory
     assert quiet is not None

@@ -39,7 +39,7 @@ def run(knobs: dict[str, Any] | None = None, **changes: Any) -> Record:
 
 
 @pytest.mark.parametrize("policy", [None, "longest", "buckets", "sorted", "max"])
-def test_a_policy_is_proven_and_its_waste_is_told(policy: str | None) -> None:
+def test_a_padding_policy_is_proven_and_its_padding_is_counted(policy: str | None) -> None:
     record = run({"padding": policy} if policy else {})
     assert record.status == "ok", record.error
     assert record.effective[0]["padding"] == (policy or "longest")
@@ -59,7 +59,7 @@ def test_a_policy_is_proven_and_its_waste_is_told(policy: str | None) -> None:
     assert not kinds & {"warmup", "too_few"}
 
 
-def test_less_padding_by_sorting_more_by_the_naive_way() -> None:
+def test_sorting_pads_less_than_the_order_of_the_inputs() -> None:
     def share(policy: str) -> float:
         found = run({"padding": policy}).inputs
         assert found is not None

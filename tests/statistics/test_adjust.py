@@ -1,4 +1,4 @@
-"""Calls of unlike inputs made comparable: what inputs explain goes, what the machine did stays."""
+"""Adjusting for lengths removes differences by input, and keeps what the machine did."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def sizes_of(rng, count):
 
 @given(st.integers(0, 1000), st.integers(8, 64), st.integers(1, 8))
 @settings(deadline=None, max_examples=60)
-def test_what_the_lengths_explain_goes_and_noise_stays(seed, inputs, turns):
+def test_differences_by_length_are_removed_and_noise_stays(seed, inputs, turns):
     rng = np.random.default_rng(seed)
     sizes, fed = sizes_of(rng, inputs), np.tile(np.arange(inputs), turns)
     calls = times(sizes, fed, rng, 0.01)
@@ -42,7 +42,7 @@ def test_what_the_lengths_explain_goes_and_noise_stays(seed, inputs, turns):
     assert level.std() / level.mean() < 0.02
 
 
-def test_a_slow_spell_is_not_explained_away():
+def test_a_slow_spell_is_not_taken_for_longer_inputs():
     rng = np.random.default_rng(3)
     sizes, fed = sizes_of(rng, 32), np.tile(np.arange(32), 3)
     calls = times(sizes, fed, rng, 0.01)
@@ -58,7 +58,7 @@ def test_inputs_alike_need_no_factor():
     assert factors([], [], [(8, 8), (9, 8)]).size == 0
 
 
-def test_too_few_calls_cannot_tell():
+def test_too_few_calls_give_no_factors():
     assert factors([0.1] * 19, list(range(19)), [(n, n) for n in range(1, 20)]) is None
     assert factors([0.1] * 20, list(range(20)), [(n, n) for n in range(1, 21)]) is not None
 

@@ -100,11 +100,11 @@ def test_throughput_agrees_with_an_outside_count(instances):
     assert np.quantile(np.abs(errors), 0.9) < 0.03
 
 
-def test_no_calls_at_all():
+def test_an_instance_without_calls_is_an_error():
     with pytest.raises(HonedError, match="made no call"):
         cut([([0], [1]), ([], [])])
 
 
-def test_instances_that_never_met():
+def test_instances_that_never_ran_together_are_an_error():
     with pytest.raises(HonedError, match="never ran at the same time"):
         cut([([0], [10]), ([20], [30])])

@@ -20,20 +20,32 @@ from honed.tune.profile import Profile
 STORED: dict[str, Any] = json.loads((Path(__file__).parent / "stored_study.json").read_text())
 
 
+def without_newer_keys(plain: Any, earlier: Any) -> Any:
+    """`plain` with those keys of its objects that the earlier version wrote, too."""
+    if isinstance(plain, dict) and isinstance(earlier, dict):
+        return {k: without_newer_keys(v, earlier[k]) for k, v in plain.items() if k in earlier}
+    if isinstance(plain, list) and isinstance(earlier, list) and len(plain) == len(earlier):
+        return [without_newer_keys(*pair) for pair in zip(plain, earlier, strict=True)]
+    return plain
+
+
 @pytest.mark.parametrize("name", ["outcome", "without_recommendation"])
 def test_an_outcome_has_the_same_json(name: str) -> None:
-    assert to_plain(from_plain(Outcome, STORED[name])) == STORED[name]
+    plain = to_plain(from_plain(Outcome, STORED[name]))
+    assert without_newer_keys(plain, STORED[name]) == STORED[name]
 
 
 def test_a_profile_has_the_same_json() -> None:
-    assert to_plain(from_plain(Profile, STORED["profile"])) == STORED["profile"]
+    plain = to_plain(from_plain(Profile, STORED["profile"]))
+    assert without_newer_keys(plain, STORED["profile"]) == STORED["profile"]
 
 
 def test_a_study_opens_with_all_its_trials(tmp_path: Path) -> None:
     first = question("objective=latency,memory", "budget=10m", "sampler=random")
     with stored(tmp_path, first) as (study, url):
         attributes = {key: json.loads(text) for key, text in study._inner.user_attrs.items()}
-        assert attributes == {"ask": STORED["ask"], "space": STORED["space"]}  # still written so
+        earlier = {"ask": STORED["ask"], "space": STORED["space"]}
+        assert without_newer_keys(attributes, earlier) == earlier
         for number, trial in enumerate(STORED["trials"]):
             assert study.begin(Setting(trial["point"]), trial["stage"]).number == number
             study._inner._storage.set_trial_user_attr(

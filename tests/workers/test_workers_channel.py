@@ -65,7 +65,7 @@ def test_one_worker_answers_two_requests_and_ends_when_it_is_closed(tmp_path: Pa
             worker.ask(job, Measured)
             result, phases = outcome(worker)
             assert isinstance(result, Result)
-            timing = result.answer.parts["timing"]
+            timing = result.answer.parts["timing"].timeline
             fastest_ns = min(e - b for b, e in zip(timing.began_ns, timing.ended_ns, strict=True))
             assert fastest_ns >= latency_us * 1000
             assert phases[0] is Phase.IMPORTING

@@ -1,4 +1,4 @@
-"""Other interpreters, before they measure: which can, what the others lack, and what mends it."""
+"""Other interpreters are examined before they measure: what they lack, and what to type."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def numpy_files() -> list[str]:
     return ["numpy", "numpy.libs", info.name]
 
 
-def test_a_name_measures_and_the_record_says_what_ran_there(home: Path) -> None:
+def test_a_named_environment_measures_and_the_record_keeps_its_versions(home: Path) -> None:
     registered(home, "mine", *numpy_files())
     record = measure(case("mine"))
     assert record.status == "ok", record.error
@@ -86,7 +86,7 @@ def test_what_is_missing_is_named_with_the_command_that_mends_it(home: Path) -> 
     assert refused.value.hint == f"{python} -m pip install numpy"
 
 
-def test_an_old_interpreter_is_told_so(tmp_path: Path) -> None:
+def test_an_old_interpreter_is_refused_with_its_version(tmp_path: Path) -> None:
     old = script(tmp_path / "old", """echo '{"python": "3.9.2"}'""")
     record = measure(case(old))
     assert record.status == "unsupported"
@@ -105,18 +105,20 @@ def test_an_old_interpreter_is_told_so(tmp_path: Path) -> None:
         ("echo cannot open shared object >&2; exit 127", "cannot open shared object"),
     ],
 )
-def test_what_is_no_interpreter_is_told_so(tmp_path: Path, text: str, said: str) -> None:
+def test_a_program_that_is_no_interpreter_is_refused(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(UnsupportedError, match=said) as refused:
         interpreter.examine(script(tmp_path / "thing", text), "fake")
     assert refused.value.hint
 
 
-def test_a_path_that_is_not_there(tmp_path: Path) -> None:
+def test_an_interpreter_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="No such file"):
         interpreter.examine(str(tmp_path / "nothing"), "fake")
 
 
-def test_one_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interpreter_that_hangs_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(interpreter, "_PROBE_S", 0.2)
     with pytest.raises(UnsupportedError, match="no answer"):
         interpreter.examine(script(tmp_path / "hangs", "exec sleep 30"), "fake")

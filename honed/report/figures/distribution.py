@@ -34,7 +34,9 @@ def _strip(row: Row) -> Strip | None:
     """The calls of all runs together; the 99th percentile is the highest of the records'."""
     import numpy as np
 
-    calls = [s for r in row.records if r.samples for own in r.samples.latency_s for s in own]
+    calls = [
+        s for r in row.records if r.samples for instance in r.samples.latency_s for s in instance
+    ]
     if len(calls) < _FEWEST:
         return None
     low, middle, high = (float(q) for q in np.quantile(calls, (0.25, 0.5, 0.75)))

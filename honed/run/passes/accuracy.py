@@ -11,12 +11,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from honed.backends.base import Batch
+from honed.backends.base import Step
 from honed.case import Case
 from honed.errors import UsageError
 from honed.instruments import predictions
@@ -40,16 +40,6 @@ _ANSWERS = "answers.npz"
 _REFERENCE = "said.json"
 # What is compared where nothing is known about the examples.
 _UNLABELLED = {"choices": "top1_agreement", "vectors": "cosine", "score": "spearman"}
-
-
-class Runs(Protocol):
-    """The part of a Step that gives outputs."""
-
-    def prepare(self, batch: Batch) -> Any: ...
-
-    def run(self, feed: Any) -> Any: ...
-
-    def outputs(self, raw: Any) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +182,7 @@ def merge(gathered: Gathered[Part]) -> Merged:
     return Merged(accuracy=result, doubts=doubts, diverged=(complaint,) if complaint else ())
 
 
-def _answers(step: Runs, evaluation: EvaluationSet) -> list[Answer]:
+def _answers(step: Step, evaluation: EvaluationSet) -> list[Answer]:
     """One for each sequence, in the order that the judging knows them by."""
     in_batches: list[Answer] = []
     for batch in evaluation.batches:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from honed.backends.base import load_backend
+from honed.backends.base import Step, load_backend
 from honed.case import Case
 from honed.instruments import fidelity
 from honed.models.inputs import InputSet
@@ -25,17 +25,10 @@ from honed.run.needs import (
     reference_step,
 )
 from honed.run.passes.base import Gathered, Loaded, Merged
+from honed.run.warmup import Warmup
 
 BARRIERS = ()
 _FILE = "reference.npz"
-
-
-class Runs(Protocol):
-    """The part of a Step that gives outputs."""
-
-    def run(self, feed: Any) -> Any: ...
-
-    def outputs(self, raw: Any) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +81,7 @@ def merge(gathered: Gathered[Part]) -> Merged:
 
 
 def _outputs_of(
-    step: Runs, feeds: Sequence[Any], inputs: InputSet, rows: int
+    step: Step | Warmup, feeds: Sequence[Any], inputs: InputSet, rows: int
 ) -> tuple[dict[str, Any], Any]:
     """The outputs and masks of the first `rows` sequences, padded to one length."""
     outputs: list[dict[str, Any]] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from honed.run.needs import INPUTS, load_inputs
 from honed.run.passes.base import Gathered, Loaded, Merged
 from honed.statistics import adjust, sample, window
 from honed.workers.seat import Seat
-from honed.workloads.base import Sampling, Work, load_workload
+from honed.workloads.base import Sampling, Timeline, Work, load_workload
 
 NEEDS = (INPUTS,)
 BARRIERS = ("start",)
@@ -30,24 +30,19 @@ _WHOLE_TURN = 64  # batches: as many as lengths are drawn for; files of texts ma
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """When each call of this instance began and ended, and which input it took (None: in turn).
+    """When each call of this instance began and ended, and how the process got there."""
 
-    `phases_ns` are the durations of the parts of each call, by name.
-    """
-
-    began_ns: tuple[int, ...]
-    ended_ns: tuple[int, ...]
-    fed: tuple[int, ...] | None
+    timeline: Timeline
     cpu_s: float
     warmup_s: float
     settled: bool
     skips_padding: bool
-    phases_ns: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
-    def inputs_of_calls(self, inputs: int) -> list[int]:
-        if self.fed is not None:
-            return list(self.fed)
-        return [call % inputs for call in range(len(self.began_ns))]
+    def inputs_of_calls(self, inputs: int) -> Sequence[int]:
+        """Which input each call took."""
+        if self.timeline.fed is not None:
+            return self.timeline.fed
+        return [call % inputs for call in range(len(self.timeline.began_ns))]
 
 
 def work(loaded: Loaded) -> Part:
@@ -70,20 +65,17 @@ def work(loaded: Loaded) -> Part:
         cpu_s.append(time.process_time())
         loaded.on_phase(Phase.MEASURED)
     return Part(
-        began_ns=tuple(timeline.began_ns),
-        ended_ns=tuple(timeline.ended_ns),
-        fed=None if timeline.fed is None else tuple(timeline.fed),
+        timeline,
         cpu_s=cpu_s[1] - cpu_s[0],
         warmup_s=loaded.warmup.elapsed_s,
         settled=loaded.warmup.settled,
         skips_padding=bool(loaded.step.read_back().get("skips_padding")),
-        phases_ns={name: tuple(ns) for name, ns in timeline.phases_ns.items()},
     )
 
 
 def merge(gathered: Gathered[Part]) -> Merged:
     case, parts = gathered.case, gathered.parts
-    cut = window.cut([(p.began_ns, p.ended_ns) for p in parts])
+    cut = window.cut([(p.timeline.began_ns, p.timeline.ended_ns) for p in parts])
     inputs = load_inputs(gathered.prepared)
     fed = [part.inputs_of_calls(len(inputs.batches)) for part in parts]
     factors = _factors(cut, fed, inputs)
@@ -166,17 +158,14 @@ def _bound(case: Case, seats: Sequence[Seat], machine: Mapping[str, Any]) -> flo
 
 def _phases(cut: window.Cut, parts: Sequence[Part]) -> dict[str, Latency] | None:
     """The times of each part of a call, of the calls inside the common window."""
-    names = list(parts[0].phases_ns)
-    if not names:
-        return None
     latencies = {}
-    for name in names:
+    for name in parts[0].timeline.phases_ns:
         kept = tuple(
-            tuple(part.phases_ns[name][place] / 1e9 for place in places)
+            tuple(part.timeline.phases_ns[name][place] / 1e9 for place in places)
             for part, places in zip(parts, cut.places, strict=True)
         )
         latencies[name] = sample.latency(Samples(kept, cut.samples.completed_s))
-    return latencies
+    return latencies or None
 
 
 def _unix_s(monotonic_ns: int) -> float:
