@@ -5,12 +5,13 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from honed.backends._torch import TensorStep, load_with_head
-from honed.backends.base import Batch, LoadRequest, refuse_gpu
-from honed.knob import AVAILABLE, Availability, Value
+from honed.backends.base import Batch, LoadRequest, installed, refuse_gpu
+from honed.knob import Availability, Value
 
 # (module in its precision, one feed) -> the optimised module
 Optimise = Callable[[Any, tuple[Any, ...]], Any]
@@ -23,11 +24,18 @@ def installed_apart(
 ) -> Availability:
     """Whether every module of `modules` (module -> package) can be imported; else the command that
     makes an environment of `requirements`."""
-    missing = [package for module, package in modules.items() if find_spec(module) is None]
-    if not missing:
-        return AVAILABLE
+    found = installed(modules, engine)
     how = f"honed env create {engine} {shlex.join(requirements)}; then python={engine}"
-    return Availability(False, f"{' and '.join(missing)} not installed", how, tuple(missing))
+    return found if found.ok else replace(found, how=how)
+
+
+def artifact(_: LoadRequest) -> Mapping[str, Any] | None:
+    """None: the module is optimised in memory when it is first called."""
+    return None
+
+
+def build(_: LoadRequest, __: Path) -> None:
+    """Nothing to build."""
 
 
 class PluginStep(TensorStep):
@@ -63,20 +71,17 @@ class PluginStep(TensorStep):
         return self._feed
 
     def read_back(self) -> Mapping[str, Value | None]:
-        proofs = self._proofs(self._module, self._optimised, self._operators())
-        return {**super().read_back(), **proofs}
-
-    def close(self) -> None:
-        super().close()
-        self._optimised = self._module = None
-
-    def _operators(self) -> Counter[str]:
-        """How often each operator ran in one call, by the profiler's names."""
+        """With the proofs, which get the operators of one call by the profiler's names."""
         from torch.profiler import ProfilerActivity, profile
 
         with profile(activities=[ProfilerActivity.CPU]) as profiled:
             self.run(self._feed)
-        return Counter(event.name for event in profiled.events())
+        ran = Counter(event.name for event in profiled.events())
+        return {**super().read_back(), **self._proofs(self._module, self._optimised, ran)}
+
+    def close(self) -> None:
+        super().close()
+        self._optimised = self._module = None
 
 
 def precision_of(module: Any) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from honed.backends.base import Batch, LoadRequest, Outputs
+from honed.backends.base import Batch, LoadRequest, Outputs, Step
 from honed.knob import Value
 from honed.models.heads import input_names, output_names
 
@@ -38,13 +38,11 @@ def example_inputs(request: LoadRequest) -> tuple[Any, ...]:
     return tuple(torch.from_numpy(batch[name]).to(request.case.device) for name in names)
 
 
-class TensorStep:
+class TensorStep(Step):
     """A Step that calls torch: feeds are tuples of tensors in order, and so are raw outputs.
 
     `call` takes a feed and returns the outputs; a subclass may set it later.
     """
-
-    weights_bytes: int
 
     def __init__(self, request: LoadRequest) -> None:
         checkpoint = request.checkpoint
@@ -70,13 +68,6 @@ class TensorStep:
 
     def outputs(self, raw: Any) -> Outputs:
         return {n: t.float().cpu().numpy() for n, t in zip(self.output_names, raw, strict=True)}
-
-    def tensor_peak_bytes(self, feed: Any) -> int | None:  # noqa: ARG002
-        """Unknown, unless a subclass knows that torch's allocator serves every tensor."""
-        return None
-
-    def device_memory(self, feed: Any) -> Mapping[str, int]:  # noqa: ARG002
-        return {}
 
     def read_back(self) -> Mapping[str, Value | None]:
         import torch

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -91,7 +92,8 @@ class LoadRequest:
 
 
 class Step(Protocol):
-    """A loaded model that can be called. Only `run` is timed."""
+    """A loaded model that can be called. Only `run` is timed. A class of a backend that inherits
+    from this one need not define what its engine cannot report."""
 
     weights_bytes: int
 
@@ -104,12 +106,14 @@ class Step(Protocol):
     def outputs(self, raw: Any) -> Outputs:
         """What `run` returned, as numpy float arrays under the task's output names."""
 
-    def tensor_peak_bytes(self, feed: Any) -> int | None:
+    def tensor_peak_bytes(self, feed: Any) -> int | None:  # noqa: ARG002
         """The peak of one call by the engine's own allocator: weights, inputs and all tensors
         alive at once. None if the engine cannot report it."""
+        return None
 
-    def device_memory(self, feed: Any) -> Mapping[str, int]:
+    def device_memory(self, feed: Any) -> Mapping[str, int]:  # noqa: ARG002
         """`allocated_peak_bytes` and `reserved_peak_bytes` of one call on a GPU; else empty."""
+        return {}
 
     def read_back(self) -> Mapping[str, Value | None]:
         """The settings in force, by the engine's own report: `threads`, `precision`, and each knob
@@ -315,13 +319,19 @@ def refuse_values(case: Case, knobs: Sequence[Knob]) -> None:
             raise UnsupportedError(f"{knob.name}={value}: {availability.why}", availability.how)
 
 
+def precision_of_most(products: Iterable[str]) -> str | None:
+    """The precision of most matrix products, given that of each. None if most run in fp32 but a
+    narrower product ran too."""
+    counts = Counter(products)
+    if not counts:
+        return None
+    most = counts.most_common(1)[0][0]
+    return None if most == "fp32" and len(counts) > 1 else most
+
+
 def about_model(request: LoadRequest, artifact_format: int) -> dict[str, Any]:
     """The part of an artifact's content that every exporter shares. An exporter raises
     `artifact_format` when it writes the same model in another way."""
-    checkpoint = request.checkpoint
-    return {
-        "format": artifact_format,
-        "checkpoint": checkpoint.key,
-        "task": checkpoint.task,
-        "pooling": checkpoint.pooling,
-    }
+    model = request.checkpoint
+    return {"format": artifact_format, "checkpoint": model.key, "task": model.task,
+            "pooling": model.pooling}  # fmt: skip

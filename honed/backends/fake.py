@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from honed.backends.base import Batch, LoadRequest, Outputs, Traits, refuse
+from honed.backends.base import Batch, LoadRequest, Outputs, Step, Traits, refuse
 from honed.case import Case
 from honed.errors import OutOfMemoryError
 from honed.knob import AVAILABLE, Availability, Knob, Span, Value
@@ -22,18 +22,12 @@ TRAITS = Traits(hidden=True, calibrated=("int8",), steps=tuple(StepKind))
 
 LATENCY = Knob("fake.latency_us", "how long a call takes", Span(0, 10_000_000))
 ALLOCATE = Knob("fake.allocate_kib", "memory that a call allocates and frees", Span(0, 2**24))
-FAIL = Knob(
-    "fake.fail",
-    "how it fails",
-    (
-        "raise", "crash", "hang", "hang-load", "oom", "memory-error", "kill",
-        "diverge", "not-finite", "lie", "print",
-    ),
-)  # fmt: skip
+FAIL = Knob("fake.fail", "how it fails",
+            ("raise", "crash", "hang", "hang-load", "oom", "memory-error", "kill", "diverge",
+             "not-finite", "lie", "print"))  # fmt: skip
 NOISE = Knob("fake.noise_percent", "error of its outputs, relative to their size", Span(0, 1000))
-BUILD = Knob(
-    "fake.build", "whether it builds an artifact first, and how that ends", ("ok", "raise", "kill")
-)
+BUILD = Knob("fake.build", "whether it builds an artifact first, and how that ends",
+             ("ok", "raise", "kill"))  # fmt: skip
 KNOBS = (LATENCY, ALLOCATE, FAIL, NOISE, BUILD)
 
 _WIDTH = 16  # of the vectors that it returns
@@ -82,7 +76,7 @@ def load(request: LoadRequest, artifact: Path | None) -> FakeStep:
     return FakeStep(request)
 
 
-class FakeStep:
+class FakeStep(Step):
     """Waits for `fake.latency_us`, then hashes ids into vectors."""
 
     def __init__(self, request: LoadRequest) -> None:
@@ -123,9 +117,6 @@ class FakeStep:
     def tensor_peak_bytes(self, feed: Any) -> int | None:
         inputs = sum(int(a.nbytes) for a in feed.values())
         return self.weights_bytes + inputs + self.allocate_bytes
-
-    def device_memory(self, feed: Any) -> Mapping[str, int]:  # noqa: ARG002
-        return {}
 
     def read_back(self) -> Mapping[str, Value | None]:
         return {

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from honed.backends._plugin import PluginStep, installed_apart, precision_of
+from honed.backends._plugin import artifact as artifact
+from honed.backends._plugin import build as build
 from honed.backends.base import LoadRequest, Step, Traits, refuse
 from honed.case import Case
 from honed.knob import Availability, Knob, Value
@@ -18,19 +20,12 @@ EXTRA = "torch"
 REFERENCE = "torch"
 PRECISIONS = ("fp32", "bf16")
 # It is built for one release of torch, which works with transformers 4 only.
-_ENVIRONMENT = (
-    "torch==2.8.0",
-    "intel-extension-for-pytorch==2.8.0",
-    "transformers>=4.56,<5",
-    "setuptools",
-)
+_ENVIRONMENT = ("torch==2.8.0", "intel-extension-for-pytorch==2.8.0", "transformers>=4.56,<5",
+                "setuptools")  # fmt: skip
 TRAITS = Traits(environment=_ENVIRONMENT, thread_pool="openmp")
 
-MODE = Knob(
-    name="ipex.mode",
-    help="how the optimised module runs: eagerly, or traced and frozen",
-    values=("eager", "torchscript"),
-)
+MODE = Knob("ipex.mode", "how the optimised module runs: eagerly, or traced and frozen",
+            ("eager", "torchscript"))  # fmt: skip
 KNOBS = (MODE,)
 
 
@@ -53,47 +48,28 @@ def start() -> None:
     from transformers import AutoModel  # noqa: F401
 
 
-def artifact(_: LoadRequest) -> Mapping[str, Any] | None:
-    """None: the module is optimised in memory."""
-    return None
-
-
-def build(_: LoadRequest, __: Path) -> None:
-    """Nothing to build."""
-
-
 def load(request: LoadRequest, _: Path | None) -> Step:
     traced = request.case.get(MODE.name) == "torchscript"
 
     def optimise(module: Any, feed: tuple[Any, ...]) -> Any:
-        optimised = _optimised(module)
-        return _traced(optimised, feed) if traced else optimised
+        import intel_extension_for_pytorch as ipex
+        import torch
+
+        dtype = next(module.parameters()).dtype
+        optimised = ipex.optimize(module, dtype=dtype, inplace=True)
+        if not traced:
+            return optimised
+        return torch.jit.freeze(torch.jit.trace(optimised, feed, check_trace=False, strict=False))
 
     return PluginStep(request, optimise, _proofs)
-
-
-def _optimised(module: Any) -> Any:
-    import intel_extension_for_pytorch as ipex
-
-    return ipex.optimize(module, dtype=next(module.parameters()).dtype, inplace=True)
-
-
-def _traced(module: Any, feed: tuple[Any, ...]) -> Any:
-    import torch
-
-    return torch.jit.freeze(torch.jit.trace(module, feed, check_trace=False, strict=False))
 
 
 def _proofs(module: Any, call: Any, ran: Counter[str]) -> Mapping[str, Value | None]:
     """Precision is proven only if operators of the extension ran in a call."""
     import torch
 
-    operators = sum(
-        n for name, n in ran.items() if name.startswith(("torch_ipex::", "ipex_prepack::"))
-    )
+    starts = ("torch_ipex::", "ipex_prepack::")
+    operators = sum(n for name, n in ran.items() if name.startswith(starts))
     mode = "torchscript" if isinstance(call, torch.jit.ScriptModule) else "eager"
-    return {
-        "precision": precision_of(module) if operators else None,
-        "ipex_operators": operators,
-        MODE.name: mode,
-    }
+    precision = precision_of(module) if operators else None
+    return {"precision": precision, "ipex_operators": operators, MODE.name: mode}

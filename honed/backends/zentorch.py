@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from honed.backends._plugin import PluginStep, installed_apart, precision_of
+from honed.backends._plugin import artifact as artifact
+from honed.backends._plugin import build as build
 from honed.backends.base import LoadRequest, Step, Traits, refuse
 from honed.case import Case
 from honed.knob import Availability, Value
@@ -41,15 +43,6 @@ def start() -> None:
     from transformers import AutoModel  # noqa: F401
 
 
-def artifact(_: LoadRequest) -> Mapping[str, Any] | None:
-    """None: the module is compiled when it is first called."""
-    return None
-
-
-def build(_: LoadRequest, __: Path) -> None:
-    """Nothing to build."""
-
-
 def load(request: LoadRequest, _: Path | None) -> Step:
     return PluginStep(request, _compiled, _proofs)
 
@@ -63,7 +56,5 @@ def _compiled(module: Any, _: tuple[Any, ...]) -> Any:
 def _proofs(module: Any, _: Any, ran: Counter[str]) -> Mapping[str, Value | None]:
     """Precision is proven only if operators of the plug-in ran in a call."""
     operators = sum(n for name, n in ran.items() if name.startswith("zentorch::"))
-    return {
-        "precision": precision_of(module) if operators else None,
-        "zentorch_operators": operators,
-    }
+    precision = precision_of(module) if operators else None
+    return {"precision": precision, "zentorch_operators": operators}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from honed.backends import openvino
-from honed.backends.base import Calibration, LoadRequest
+from honed.backends.base import Calibration, LoadRequest, precision_of_most
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.knob import Availability
@@ -90,7 +91,8 @@ def test_bf16_shares_the_graph_of_fp32_and_int8_does_not() -> None:
 def test_the_precision_is_what_the_products_run_in(
     products: dict[str, int], precision: str | None
 ) -> None:
-    assert openvino._precision_of(openvino.Counter(products)) == precision
+    types = (openvino._TYPES[kind] for kind in Counter(products).elements())
+    assert precision_of_most(types) == precision
 
 
 @pytest.mark.engine

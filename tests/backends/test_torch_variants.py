@@ -11,7 +11,8 @@ import pytest
 
 from honed import discovery
 from honed.backends import torch as backend
-from honed.backends.torch import inductor, products, variants
+from honed.backends.base import precision_of_most
+from honed.backends.torch import inductor, variants
 from honed.backends.torch.precisions import fp16, int8_static
 from honed.case import Case
 from honed.errors import UnsupportedError
@@ -124,7 +125,7 @@ def test_static_int8_is_always_frozen() -> None:
 def test_the_precision_is_that_of_most_products(
     counts: dict[str, int], precision: str | None
 ) -> None:
-    assert products.precision_of(Counter(counts)) == precision
+    assert precision_of_most(Counter(counts).elements()) == precision
 
 
 def test_graphs_that_differ_prove_nothing() -> None:

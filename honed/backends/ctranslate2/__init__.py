@@ -7,15 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from honed.backends.base import (
-    Batch,
-    LoadRequest,
-    Outputs,
-    Traits,
-    installed,
-    refuse,
-    refuse_gpu,
-)
+from honed.backends import base
+from honed.backends.base import Batch, LoadRequest, Outputs, Step, Traits
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.instruments import threads
@@ -42,7 +35,7 @@ _HEAD_FILE = "head.npz"
 
 
 def available() -> Availability:
-    return installed({"ctranslate2": "ctranslate2", "torch": "torch"}, EXTRA)
+    return base.installed({"ctranslate2": "ctranslate2", "torch": "torch"}, EXTRA)
 
 
 def versions() -> Mapping[str, str]:
@@ -53,8 +46,8 @@ def check(case: Case) -> None:
     if case.precision == "bf16":
         # Its float types below float32 are for GPUs: its CPU code has no product for them.
         raise UnsupportedError("CTranslate2 has no bf16 on any CPU", "precision=fp32 or int8")
-    refuse(case, "ctranslate2", PRECISIONS)
-    refuse_gpu(case, "CTranslate2")
+    base.refuse(case, "ctranslate2", PRECISIONS)
+    base.refuse_gpu(case, "CTranslate2")
     if case.task not in ("auto", *TASKS):
         raise _no_task(case.task)
 
@@ -72,13 +65,8 @@ def start() -> None:
 def artifact(request: LoadRequest) -> Mapping[str, Any]:
     checkpoint = request.checkpoint
     _check_model(checkpoint)
-    return {
-        "format": 1,
-        "checkpoint": checkpoint.key,
-        "task": checkpoint.task,
-        "precision": request.case.precision,
-        **versions(),
-    }
+    return {"format": 1, "checkpoint": checkpoint.key, "task": checkpoint.task,
+            "precision": request.case.precision, **versions()}  # fmt: skip
 
 
 def _check_model(checkpoint: Checkpoint) -> None:
@@ -110,7 +98,7 @@ def load(request: LoadRequest, artifact: Path | None) -> CTranslate2Step:
     return CTranslate2Step(request, artifact)
 
 
-class CTranslate2Step:
+class CTranslate2Step(Step):
     """One encoder. Pooling, or the last layer of a classifier, runs in numpy as part of a call."""
 
     def __init__(self, request: LoadRequest, artifact: Path) -> None:
@@ -180,13 +168,6 @@ class CTranslate2Step:
 
     def outputs(self, raw: Any) -> Outputs:
         return {self._name: raw}
-
-    def tensor_peak_bytes(self, feed: Any) -> int | None:  # noqa: ARG002
-        """Unknown: Python cannot read how much the allocator holds."""
-        return None
-
-    def device_memory(self, feed: Any) -> Mapping[str, int]:  # noqa: ARG002
-        return {}
 
     def read_back(self) -> Mapping[str, Value | None]:
         precisions = {v: k for k, v in _COMPUTE_TYPES.items()}

@@ -17,16 +17,10 @@ Tensors = Mapping[str, Any]  # name -> float32 numpy array
 
 # activation in the configuration -> CTranslate2's Activation; "gelu" is the exact one.
 _ACTIVATIONS = {
-    "gelu": "GELU",
-    "gelu_python": "GELU",
-    "gelu_fast": "GELUTanh",
-    "gelu_new": "GELUTanh",
-    "gelu_pytorch_tanh": "GELUTanh",
-    "quick_gelu": "GELUSigmoid",
-    "relu": "RELU",
-    "silu": "SWISH",
+    "gelu": "GELU", "gelu_python": "GELU", "gelu_fast": "GELUTanh", "gelu_new": "GELUTanh",
+    "gelu_pytorch_tanh": "GELUTanh", "quick_gelu": "GELUSigmoid", "relu": "RELU", "silu": "SWISH",
     "swish": "SWISH",
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,27 +45,15 @@ class _Names:
 _BERT = _Names()
 _ROBERTA = _Names(pooled=("classifier.dense", "Tanh", "classifier.out_proj"))
 _DISTILBERT = _Names(
-    layer="transformer.layer.{}.",
-    query="attention.q_lin",
-    key="attention.k_lin",
-    value="attention.v_lin",
-    attended="attention.out_lin",
-    attended_norm="sa_layer_norm",
-    up="ffn.lin1",
-    down="ffn.lin2",
-    norm="output_layer_norm",
-    layers="n_layers",
-    heads="n_heads",
-    activation="activation",
-    pooled=("pre_classifier", "RELU", "classifier"),
-)
+    layer="transformer.layer.{}.", query="attention.q_lin", key="attention.k_lin",
+    value="attention.v_lin", attended="attention.out_lin", attended_norm="sa_layer_norm",
+    up="ffn.lin1", down="ffn.lin2", norm="output_layer_norm", layers="n_layers", heads="n_heads",
+    activation="activation", pooled=("pre_classifier", "RELU", "classifier"),
+)  # fmt: skip
 _FAMILIES = {
-    "bert": _BERT,
-    "camembert": _ROBERTA,
-    "distilbert": _DISTILBERT,
-    "roberta": _ROBERTA,
+    "bert": _BERT, "camembert": _ROBERTA, "distilbert": _DISTILBERT, "roberta": _ROBERTA,
     "xlm-roberta": _ROBERTA,
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +68,24 @@ class Converted:
 def convert(checkpoint: Checkpoint) -> Converted:
     from ctranslate2.specs import common_spec, transformer_spec
 
+    from honed.models.torch.module import load_module
+
     names = _FAMILIES[checkpoint.model_type]
-    config, tensors, head = _tensors(checkpoint)
+    module = load_module(checkpoint)
+    config = module.config
+    # The tensors of the body without prefix; and those of the whole model, by either name.
+    tensors = {name: t.numpy() for name, t in module.base_model.state_dict().items()}
+    head = {name: t.numpy() for name, t in module.state_dict().items()} | tensors
+    activation = getattr(config, names.activation)
+    if activation not in _ACTIVATIONS:
+        raise UnsupportedError(f"CTranslate2 has no {activation} activation", "backend=torch")
     segments = tensors.get("embeddings.token_type_embeddings.weight")
     two_segments = segments is not None and len(segments) > 1
     encoder = transformer_spec.TransformerEncoderSpec(
         getattr(config, names.layers),
         getattr(config, names.heads),
         pre_norm=False,
-        activation=_activation(getattr(config, names.activation)),
+        activation=common_spec.Activation[_ACTIVATIONS[activation]],
         layernorm_embedding=True,
         num_source_embeddings=2 if two_segments else 1,
         embeddings_merge=common_spec.EmbeddingsMerge.ADD,
@@ -116,24 +107,6 @@ def weights_bytes(converted: Converted) -> int:
     variables = converted.spec.variables().values()
     head = sum(int(array.nbytes) for array in converted.head.values())
     return head + sum(int(v.num_bytes()) for v in variables if not isinstance(v, str))
-
-
-def _tensors(checkpoint: Checkpoint) -> tuple[Any, Tensors, Tensors]:
-    """The configuration, the tensors of the body without prefix, and all tensors by any name."""
-    from honed.models.torch.module import load_module
-
-    module = load_module(checkpoint)
-    body = {name: t.numpy() for name, t in module.base_model.state_dict().items()}
-    every = {name: t.numpy() for name, t in module.state_dict().items()}
-    return module.config, body, every | body
-
-
-def _activation(name: str) -> Any:
-    from ctranslate2.specs import common_spec
-
-    if name not in _ACTIVATIONS:
-        raise UnsupportedError(f"CTranslate2 has no {name} activation", "backend=torch")
-    return common_spec.Activation[_ACTIVATIONS[name]]
 
 
 def _with_pooler(encoder: Any, task: str, names: _Names, head: Tensors) -> Any:

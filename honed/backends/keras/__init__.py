@@ -28,8 +28,6 @@ REFERENCE = "torch"
 PRECISIONS = ("fp32", "bf16", "int8")
 TRAITS = Traits(expert_rank=9, packages=("intel-tensorflow",))  # slow to load and to trace
 
-_MODULES = {"keras_hub": "keras-hub", "safetensors": "safetensors", "torch": "torch"}
-
 
 def _mode_available(mode: Value) -> Availability:
     engine = "jax" if mode == "jax" else "tensorflow"
@@ -37,31 +35,25 @@ def _mode_available(mode: Value) -> Availability:
 
 
 def _mode_spawn(mode: Value) -> SpawnEffect:
-    if mode == "jax":
-        return SpawnEffect({"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"})
-    return SpawnEffect({"KERAS_BACKEND": "tensorflow"})
+    jax = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    return SpawnEffect(jax if mode == "jax" else {"KERAS_BACKEND": "tensorflow"})
 
 
 MODE = Knob(
-    name="keras.mode",
-    help="TensorFlow eagerly (as unset), its graph, its XLA compiler, or the model under jax.jit",
-    values=("eager", "graph", "xla", "jax"),
-    phase="spawn",
-    available_value=_mode_available,
-    spawn=_mode_spawn,
-)
+    "keras.mode",
+    "TensorFlow eagerly (as unset), its graph, its XLA compiler, or the model under jax.jit",
+    ("eager", "graph", "xla", "jax"), "spawn", available_value=_mode_available, spawn=_mode_spawn,
+)  # fmt: skip
 ONEDNN = Knob(
-    name="keras.onednn",
-    help="whether TensorFlow uses oneDNN's kernels",
-    values=("on", "off"),
-    phase="spawn",
+    "keras.onednn", "whether TensorFlow uses oneDNN's kernels", ("on", "off"), "spawn",
     spawn=lambda value: SpawnEffect({"TF_ENABLE_ONEDNN_OPTS": "1" if value == "on" else "0"}),
-)
+)  # fmt: skip
 KNOBS = (MODE, ONEDNN)
 
 
 def available() -> Availability:
-    return installed(_MODULES, EXTRA)
+    modules = {"keras_hub": "keras-hub", "safetensors": "safetensors", "torch": "torch"}
+    return installed(modules, EXTRA)
 
 
 def versions() -> Mapping[str, str]:
@@ -97,12 +89,8 @@ def artifact(request: LoadRequest) -> Mapping[str, Any]:
     do not belong in the measured process."""
     checkpoint = request.checkpoint
     family_of(checkpoint)
-    return {
-        "format": 1,
-        "checkpoint": checkpoint.key,
-        "task": checkpoint.task,
-        "precision": request.case.precision,
-    }
+    return {"format": 1, "checkpoint": checkpoint.key, "task": checkpoint.task,
+            "precision": request.case.precision}  # fmt: skip
 
 
 def build(request: LoadRequest, folder: Path) -> None:

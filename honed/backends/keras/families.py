@@ -43,91 +43,49 @@ class Family:
 _BERT = Layout(
     blocks="encoder.layer",
     layers={
-        "query": "attention.self.query",
-        "key": "attention.self.key",
-        "value": "attention.self.value",
-        "attention_output": "attention.output.dense",
-        "attention_norm": "attention.output.LayerNorm",
-        "intermediate": "intermediate.dense",
-        "output": "output.dense",
-        "output_norm": "output.LayerNorm",
+        "query": "attention.self.query", "key": "attention.self.key",
+        "value": "attention.self.value", "attention_output": "attention.output.dense",
+        "attention_norm": "attention.output.LayerNorm", "intermediate": "intermediate.dense",
+        "output": "output.dense", "output_norm": "output.LayerNorm",
     },
     sizes={
-        "num_layers": "num_hidden_layers",
-        "num_heads": "num_attention_heads",
-        "hidden_dim": "hidden_size",
-        "intermediate_dim": "intermediate_size",
+        "num_layers": "num_hidden_layers", "num_heads": "num_attention_heads",
+        "hidden_dim": "hidden_size", "intermediate_dim": "intermediate_size",
     },
-)
+)  # fmt: skip
 _DISTILBERT = Layout(
     blocks="transformer.layer",
     layers={
-        "query": "attention.q_lin",
-        "key": "attention.k_lin",
-        "value": "attention.v_lin",
-        "attention_output": "attention.out_lin",
-        "attention_norm": "sa_layer_norm",
-        "intermediate": "ffn.lin1",
-        "output": "ffn.lin2",
-        "output_norm": "output_layer_norm",
+        "query": "attention.q_lin", "key": "attention.k_lin", "value": "attention.v_lin",
+        "attention_output": "attention.out_lin", "attention_norm": "sa_layer_norm",
+        "intermediate": "ffn.lin1", "output": "ffn.lin2", "output_norm": "output_layer_norm",
     },
-    sizes={
-        "num_layers": "n_layers",
-        "num_heads": "n_heads",
-        "hidden_dim": "dim",
-        "intermediate_dim": "hidden_dim",
-    },
-)
+    sizes={"num_layers": "n_layers", "num_heads": "n_heads", "hidden_dim": "dim",
+           "intermediate_dim": "hidden_dim"},
+)  # fmt: skip
 
 _TWO_LAYERS = "classifier.dense", "tanh", "classifier.out_proj"
+_WORDS = {"vocabulary_size": "vocab_size"}
 FAMILIES: Mapping[str, Family] = {
-    "bert": Family(
-        "BertBackbone",
-        ("bert.pooler.dense", "tanh", "classifier"),
-        _BERT,
-        segments=True,
-        sizes={"vocabulary_size": "vocab_size", "num_segments": "type_vocab_size"},
-    ),
-    "roberta": Family(
-        "RobertaBackbone", _TWO_LAYERS, _BERT, offset=True, sizes={"vocabulary_size": "vocab_size"}
-    ),
-    "xlm-roberta": Family(
-        "XLMRobertaBackbone",
-        _TWO_LAYERS,
-        _BERT,
-        offset=True,
-        sizes={"vocabulary_size": "vocab_size"},
-    ),
-    "distilbert": Family(
-        "DistilBertBackbone",
-        ("pre_classifier", "relu", "classifier"),
-        _DISTILBERT,
-        sizes={"vocabulary_size": "vocab_size"},
-    ),
-    "electra": Family(
-        "ElectraBackbone",
-        ("classifier.dense", "gelu", "classifier.out_proj"),
-        _BERT,
-        segments=True,
-        sizes={
-            "vocab_size": "vocab_size",
-            "embedding_dim": "embedding_size",
-            "num_segments": "type_vocab_size",
-        },
-    ),
-}
+    "bert": Family("BertBackbone", ("bert.pooler.dense", "tanh", "classifier"), _BERT,
+                   segments=True, sizes={**_WORDS, "num_segments": "type_vocab_size"}),
+    "roberta": Family("RobertaBackbone", _TWO_LAYERS, _BERT, offset=True, sizes=_WORDS),
+    "xlm-roberta": Family("XLMRobertaBackbone", _TWO_LAYERS, _BERT, offset=True, sizes=_WORDS),
+    "distilbert": Family("DistilBertBackbone", ("pre_classifier", "relu", "classifier"),
+                         _DISTILBERT, sizes=_WORDS),
+    "electra": Family("ElectraBackbone", ("classifier.dense", "gelu", "classifier.out_proj"),
+                      _BERT, segments=True,
+                      sizes={"vocab_size": "vocab_size", "embedding_dim": "embedding_size",
+                             "num_segments": "type_vocab_size"}),
+}  # fmt: skip
 
 # transformers' activation -> Keras' name, and whether it is the tanh approximation. keras-hub's
 # classes have a fixed activation, which may differ from the checkpoint's.
 ACTIVATIONS: Mapping[str, tuple[str, bool]] = {
-    "gelu": ("gelu", False),
-    "gelu_new": ("gelu", True),
-    "gelu_fast": ("gelu", True),
-    "gelu_pytorch_tanh": ("gelu", True),
-    "relu": ("relu", False),
-    "silu": ("silu", False),
+    "gelu": ("gelu", False), "gelu_new": ("gelu", True), "gelu_fast": ("gelu", True),
+    "gelu_pytorch_tanh": ("gelu", True), "relu": ("relu", False), "silu": ("silu", False),
     "swish": ("silu", False),
-}
+}  # fmt: skip
 
 
 def family_of(checkpoint: Checkpoint) -> Family:
@@ -151,9 +109,8 @@ def family_of(checkpoint: Checkpoint) -> Family:
         not family.segments and config.get("type_vocab_size", 0) > 1 and "token types",
     ):
         if unsupported:
-            raise UnsupportedError(
-                f"keras-hub's {family.backbone} has no {unsupported}", "backend=torch"
-            )
+            what = f"keras-hub's {family.backbone} has no {unsupported}"
+            raise UnsupportedError(what, "backend=torch")
     return family
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from honed.backends.keras.carry import FILE
 from honed.backends.keras.families import ACTIVATIONS, activation, family_of, sizes
 from honed.models.checkpoint import Checkpoint
+from honed.models.evaluation.labels import Labels
 from honed.models.tasks import FEATURES
 
 # precision -> Keras' dtype policy when weights are loaded. Keras then quantises to int8 itself.
@@ -35,27 +36,17 @@ def network(checkpoint: Checkpoint, precision: str, folder: Path) -> Any:
         _, between, _ = family.head
         size = tokens.shape[-1]
         layers["head.hidden"] = keras.layers.Dense(size, activation=_gelu(between), dtype=policy)
-        layers["head.last"] = keras.layers.Dense(_labels(checkpoint), dtype=policy)
+        layers["head.last"] = keras.layers.Dense(Labels.of(checkpoint.config).count, dtype=policy)
         output = layers["head.last"](layers["head.hidden"](tokens[:, 0]))
     # The model holds only layers that the output depends on, so no unused pooler.
     model = keras.Model(backbone.input, output)
     _assign(model, layers, folder / FILE, precision)
     if precision == "int8":
-        _quantise(model)
+        # Kernels and embeddings are quantised now, activations in each call; the rest stays fp32.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns of every kind of layer without an int8 form
+            model.quantize("int8")
     return model
-
-
-def _quantise(model: Any) -> None:
-    """Quantise kernels and embeddings now, activations in each call; the rest stays fp32."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns of every kind of layer without an int8 form
-        model.quantize("int8")
-
-
-def _labels(checkpoint: Checkpoint) -> int:
-    config = checkpoint.config
-    named = config.get("id2label")
-    return len(named) if named else int(config.get("num_labels", 2))
 
 
 def _gelu(name: str) -> Any:

@@ -10,17 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from honed.backends.base import Batch, LoadRequest, Outputs
+from honed.backends.base import Batch, LoadRequest, Outputs, Step
 from honed.backends.keras.network import network
 from honed.errors import UnsupportedError
 from honed.knob import Value
 from honed.models.heads import output_names
 
-_INPUTS = {
-    "token_ids": "input_ids",
-    "padding_mask": "attention_mask",
-    "segment_ids": "token_type_ids",
-}
+_INPUTS = {"token_ids": "input_ids", "padding_mask": "attention_mask",
+           "segment_ids": "token_type_ids"}  # fmt: skip
 
 
 def step_for(request: LoadRequest, folder: Path) -> KerasStep:
@@ -38,7 +35,7 @@ def step_for(request: LoadRequest, folder: Path) -> KerasStep:
     return (JaxStep if mode == "jax" else TensorFlowStep)(request, folder, mode)
 
 
-class KerasStep:
+class KerasStep(Step):
     """What both engines share. Feeds are dicts of int32 tensors, the raw output is one tensor."""
 
     def __init__(self, request: LoadRequest, folder: Path, mode: str) -> None:
@@ -75,31 +72,19 @@ class KerasStep:
     def outputs(self, raw: Any) -> Outputs:
         return {self.output_name: np.asarray(raw).astype(np.float32)}
 
-    def tensor_peak_bytes(self, feed: Any) -> int | None:  # noqa: ARG002
-        """Unknown: neither engine reports its CPU allocator's use."""
-        return None
-
-    def device_memory(self, feed: Any) -> Mapping[str, int]:  # noqa: ARG002
-        return {}
-
     def read_back(self) -> Mapping[str, Value | None]:
         return {"precision": self._precision(), "device": "cpu", **self.read_back_engine()}
 
     def _precision(self) -> str | None:
         """The type of the kernels of all matrix products; None if they differ."""
-        kernels = {
-            str(k.dtype) for k in map(_kernel, self.model._flatten_layers()) if k is not None
-        }
+        # As they are stored: the property `kernel` of a quantised layer makes a new one.
+        stored = (getattr(layer, "_kernel", None) for layer in self.model._flatten_layers())
+        kernels = {str(kernel.dtype) for kernel in stored if kernel is not None}
         precisions = {"float32": "fp32", "bfloat16": "bf16", "int8": "int8"}
         return precisions.get(kernels.pop()) if len(kernels) == 1 else None
 
     def close(self) -> None:
         del self._call, self.model
-
-
-def _kernel(layer: Any) -> Any:
-    """The kernel as it is stored; the property `kernel` of a quantised layer makes a new one."""
-    return getattr(layer, "_kernel", None)
 
 
 class TensorFlowStep(KerasStep):
@@ -209,16 +194,11 @@ class JaxStep(KerasStep):
 
     def read_back_engine(self) -> Mapping[str, Value | None]:
         jitted = getattr(self._call, "_cache_size", lambda: 0)() > 0
-        mode = "jax" if jitted else None
-        return {"turns": True, "threads": _pool_threads(), "keras.mode": mode}
+        # The threads of XLA's pool have this name.
+        tasks = Path("/proc/self/task").glob("*/comm")
+        threads = [task.read_text().strip() for task in tasks].count("tf_XLAEigen")
+        return {"turns": True, "threads": threads or None, "keras.mode": "jax" if jitted else None}
 
     def close(self) -> None:
         del self._weights
         super().close()
-
-
-def _pool_threads() -> int | None:
-    """The threads of XLA's pool, which it names "tf_XLAEigen"."""
-    tasks = Path("/proc/self/task")
-    names = [(task / "comm").read_text().strip() for task in tasks.glob("*")]
-    return names.count("tf_XLAEigen") or None

@@ -76,16 +76,15 @@ def check(case: Case) -> None:
 def _check_rounding(case: Case) -> None:
     """Raise UnsupportedError for a knob of a way of rounding that the Case does not use."""
     if case.get(rounding.INT8.name) is not None and case.precision != "int8":
-        raise UnsupportedError(
-            f"{rounding.INT8.name} has no meaning in {case.precision}", "precision=int8"
-        )
+        what = f"{rounding.INT8.name} has no meaning in {case.precision}"
+        raise UnsupportedError(what, "precision=int8")
     way = _way(case)
     usable = _KNOBS_OF[way] if way else ()
     for knob in {knob.name: knob for knobs in _KNOBS_OF.values() for knob in knobs}.values():
         if case.get(knob.name) is not None and knob not in usable:
-            raise UnsupportedError(
-                f"{knob.name} has no meaning with {_described(case, way)}", _hint_for(knob)
-            )
+            is_int8 = case.precision == "int8"
+            used = f"{rounding.INT8.name}={way}" if is_int8 else f"precision={case.precision}"
+            raise UnsupportedError(f"{knob.name} has no meaning with {used}", _hint_for(knob))
 
 
 def _way(case: Case) -> str | None:
@@ -93,14 +92,6 @@ def _way(case: Case) -> str | None:
     if case.precision == "int8":
         return str(case.get(rounding.INT8.name) or "dynamic")
     return "int4" if case.precision == "int4" else None
-
-
-def _described(case: Case, way: str | None) -> str:
-    return (
-        f"{rounding.INT8.name}={way}"
-        if case.precision == "int8"
-        else f"precision={case.precision}"
-    )
 
 
 def _hint_for(knob: Knob) -> str:
@@ -115,12 +106,8 @@ def start() -> None:
 
 
 def artifact(request: LoadRequest) -> Mapping[str, Any]:
-    return {
-        **about_model(request, 3),
-        "precision": request.case.precision,
-        **_recipe(request),
-        **versions(),
-    }
+    precision = {"precision": request.case.precision}
+    return {**about_model(request, 3), **precision, **_recipe(request), **versions()}
 
 
 def _recipe(request: LoadRequest) -> dict[str, Any]:

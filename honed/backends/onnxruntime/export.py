@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 from honed.backends._torch import example_inputs, load_with_head
@@ -33,7 +31,8 @@ def write(request: LoadRequest, work: Path) -> Path:
     outs = list(output_names(checkpoint.task, checkpoint.pooling))
     path = work / "exported.onnx"
     axes = {n: {0: "batch", 1: "length"} for n in [*names, *outs]}
-    with torch.no_grad(), _quiet():
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         try:
             torch.onnx.export(
                 module, example, str(path), dynamo=False, opset_version=_OPSET,
@@ -48,10 +47,3 @@ def write(request: LoadRequest, work: Path) -> Path:
                 dynamic_shapes=tuple({0: batch, 1: length} for _ in names),
             )  # fmt: skip
     return path
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

@@ -10,26 +10,20 @@ from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.knob import Knob, Value
 
-FUSION = Knob(
-    name="onnxruntime.fusion",
-    help="ONNX Runtime's transformer fusions (attention, GELU, layer norms) on the graph",
-    values=("on", "off"),
-)
+FUSION = Knob("onnxruntime.fusion",
+              "ONNX Runtime's transformer fusions (attention, GELU, layer norms) on the graph",
+              ("on", "off"))  # fmt: skip
 ATTENTION = Knob(
-    name="onnxruntime.attention",
-    help="attention as one operator with its projections (merged) or after them (split), or plain",
-    values=("merged", "split", "plain"),
+    "onnxruntime.attention",
+    "attention as one operator with its projections (merged) or after them (split), or plain",
+    ("merged", "split", "plain"),
 )
-GELU = Knob(
-    name="onnxruntime.gelu",
-    help="GELU as the model defines it (erf), or by the cheaper tanh formula",
-    values=("erf", "tanh"),
-)
-NORM = Knob(
-    name="onnxruntime.layer_norm",
-    help="layer norms apart from the sum before them, or joined with it in one operator",
-    values=("apart", "joined"),
-)
+GELU = Knob("onnxruntime.gelu",
+            "GELU as the model defines it (erf), or by the cheaper tanh formula",
+            ("erf", "tanh"))  # fmt: skip
+NORM = Knob("onnxruntime.layer_norm",
+            "layer norms apart from the sum before them, or joined with it in one operator",
+            ("apart", "joined"))  # fmt: skip
 KNOBS = (FUSION, ATTENTION, GELU, NORM)
 # The session's names of the passes by which it would join norms and biases by itself.
 JOINING_NORMS = ["SkipLayerNormFusion", "EmbedLayerNormFusion"]
@@ -37,13 +31,7 @@ _JOINING_BIAS = ["BiasGeluFusion"]
 
 # model_type of a checkpoint -> model_type whose patterns the optimizer looks for. Graphs of other
 # models are not fused.
-_TYPES = {
-    "bert": "bert",
-    "roberta": "bert",
-    "xlm-roberta": "bert",
-    "distilbert": "bert",
-    "electra": "bert",
-}
+_TYPES = dict.fromkeys(("bert", "roberta", "xlm-roberta", "distilbert", "electra"), "bert")
 
 
 def check(case: Case) -> None:
@@ -69,12 +57,8 @@ def about(request: LoadRequest, *, rounded: bool) -> dict[str, Value]:
     }
     if not known and case.get(FUSION.name) is None:
         return {"fusion": "off", **shared}
-    return {
-        "fusion": "on",
-        "attention": case.get(ATTENTION.name) or "split",
-        "gelu": case.get(GELU.name) or "erf",
-        **shared,
-    }
+    return {"fusion": "on", "attention": case.get(ATTENTION.name) or "split",
+            "gelu": case.get(GELU.name) or "erf", **shared}  # fmt: skip
 
 
 def disabled(recipe: Mapping[str, Value]) -> list[str]:
@@ -92,10 +76,8 @@ def write(
 
     config, kind = request.checkpoint.config, _TYPES.get(request.checkpoint.model_type)
     if kind is None:
-        raise UnsupportedError(
-            f"ONNX Runtime has no fusions for {request.checkpoint.model_type}",
-            f"{FUSION.name}=off",
-        )
+        what = f"ONNX Runtime has no fusions for {request.checkpoint.model_type}"
+        raise UnsupportedError(what, f"{FUSION.name}=off")
     options = FusionOptions(kind)
     options.enable_attention = recipe["attention"] != "plain"
     options.use_multi_head_attention = recipe["attention"] == "split"

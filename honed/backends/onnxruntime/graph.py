@@ -52,12 +52,9 @@ def settle(graph: Path, work: Path, disabled: list[str]) -> Path:
     options.log_severity_level = 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.optimized_model_filepath = str(path)
-    options.add_session_config_entry(
-        "session.optimized_model_external_initializers_file_name", "settled.bin"
-    )
-    options.add_session_config_entry(
-        "session.optimized_model_external_initializers_min_size_in_bytes", str(_SMALL_BYTES)
-    )
+    weights = "session.optimized_model_external_initializers_"
+    options.add_session_config_entry(f"{weights}file_name", "settled.bin")
+    options.add_session_config_entry(f"{weights}min_size_in_bytes", str(_SMALL_BYTES))
     # With prepacking, packed weights would be written beside the plain ones.
     options.add_session_config_entry("session.disable_prepacking", "1")
     ort.InferenceSession(
@@ -118,16 +115,12 @@ def _products(nodes: list[Any], constants: set[str]) -> Iterator[str]:
         if kind in _MOVED_ONLY and node.input[0] in constants:
             constants = constants | set(node.output)
         if kind in _WEIGHT_AT:
-            by_weights = _weight(node) in constants
-            yield f"{_arithmetic(node)} {'linear' if by_weights else 'attention'}"
+            arithmetic = "int8" if kind in _INTEGER else "fp32"
+            if kind == "MatMulNBits":
+                arithmetic = f"int{_attribute(node, 'bits')}"
+            yield f"{arithmetic} {'linear' if _weight(node) in constants else 'attention'}"
         if kind in _ATTENTION:
             yield from ("fp32 attention", "fp32 attention")  # the two products inside it
-
-
-def _arithmetic(node: Any) -> str:
-    if node.op_type == "MatMulNBits":
-        return f"int{_attribute(node, 'bits')}"
-    return "int8" if node.op_type in _INTEGER else "fp32"
 
 
 def _attribute(node: Any, name: str) -> int | None:

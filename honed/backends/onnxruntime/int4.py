@@ -8,16 +8,10 @@ from pathlib import Path
 from honed.backends.base import LoadRequest
 from honed.knob import Knob, Value
 
-BLOCK = Knob(
-    name="onnxruntime.block_size",
-    help="4-bit weights that share a scale",
-    values=(16, 32, 64, 128),
-)
-COMPUTE = Knob(
-    name="onnxruntime.block_compute",
-    help="round activations that meet 4-bit weights to int8 per block, or keep them fp32",
-    values=("int8", "fp32"),
-)
+BLOCK = Knob("onnxruntime.block_size", "4-bit weights that share a scale", (16, 32, 64, 128))
+COMPUTE = Knob("onnxruntime.block_compute",
+               "round activations that meet 4-bit weights to int8 per block, or keep them fp32",
+               ("int8", "fp32"))  # fmt: skip
 KNOBS = (BLOCK, COMPUTE)
 
 # The operator's accuracy_level for the narrowest type to which it may round activations.
@@ -29,10 +23,8 @@ _BLOCK = 32
 
 def about(request: LoadRequest) -> dict[str, Value]:
     case = request.case
-    return {
-        BLOCK.name: case.get(BLOCK.name) or _BLOCK,
-        COMPUTE.name: case.get(COMPUTE.name) or "int8",
-    }
+    return {BLOCK.name: case.get(BLOCK.name) or _BLOCK,
+            COMPUTE.name: case.get(COMPUTE.name) or "int8"}  # fmt: skip
 
 
 def write(request: LoadRequest, graph: Path, work: Path) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,9 @@ from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.knob import Knob, Value
 
-PRODUCTS = Knob(
-    name="onnxruntime.int8_products",
-    help="int8 for the products with weights only, or also for those inside attention",
-    values=("linear", "all"),
-)
+PRODUCTS = Knob("onnxruntime.int8_products",
+                "int8 for the products with weights only, or also for those inside attention",
+                ("linear", "all"))  # fmt: skip
 KNOBS = (PRODUCTS,)
 _BIAS_AT = 6  # where a MatMulIntegerToFloat takes its bias
 
@@ -26,10 +23,8 @@ def check(case: Case) -> None:
     """Raise UnsupportedError for int8 products inside a fused attention, where they stay fp32."""
     fused = case.get(fuse.ATTENTION.name) not in (None, "plain")
     if fused and case.get(PRODUCTS.name) == "all":
-        raise UnsupportedError(
-            f"{PRODUCTS.name}=all needs attention in separate operators",
-            f"{fuse.ATTENTION.name}=plain",
-        )
+        what = f"{PRODUCTS.name}=all needs attention in separate operators"
+        raise UnsupportedError(what, f"{fuse.ATTENTION.name}=plain")
 
 
 def about(request: LoadRequest) -> dict[str, Value]:
@@ -111,11 +106,10 @@ def join_biases(graph: Path) -> Path:
 def _reader(batches: tuple[Batch, ...]) -> Any:
     from onnxruntime.quantization import CalibrationDataReader
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]  # the base class is untyped
-        def __init__(self) -> None:
-            self.left: Iterator[Batch] = iter(batches)
+    left = iter(batches)
 
+    class Reader(CalibrationDataReader):  # type: ignore[misc]  # the base class is untyped
         def get_next(self) -> Batch | None:
-            return next(self.left, None)
+            return next(left, None)
 
     return Reader()

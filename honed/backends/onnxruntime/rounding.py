@@ -8,46 +8,30 @@ from typing import Any
 from honed.backends.base import LoadRequest
 from honed.knob import Knob, Value
 
-INT8 = Knob(
-    name="onnxruntime.int8",
-    help="ranges of activations found in each call, or fixed by calibration",
-    values=("dynamic", "static"),
-)
-SIGN = Knob(
-    name="onnxruntime.weight_sign",
-    help="int8 weights with a sign (what VNNI multiplies), or without",
-    values=("signed", "unsigned"),
-)
-SCALE = Knob(
-    name="onnxruntime.weight_scale",
-    help="one scale of the int8 weights per output channel, or per matrix",
-    values=("channel", "tensor"),
-)
-RANGE = Knob(
-    name="onnxruntime.weight_range",
-    help="all 8 bits of the int8 weights, or 7: pairs of products overflow without VNNI",
-    values=("full", "reduced"),
-)
-EMBEDDING = Knob(
-    name="onnxruntime.embedding",
-    help="embedding tables rounded to int8 as well, or kept fp32",
-    values=("int8", "fp32"),
-)
+INT8 = Knob("onnxruntime.int8",
+            "ranges of activations found in each call, or fixed by calibration",
+            ("dynamic", "static"))  # fmt: skip
+SIGN = Knob("onnxruntime.weight_sign",
+            "int8 weights with a sign (what VNNI multiplies), or without",
+            ("signed", "unsigned"))  # fmt: skip
+SCALE = Knob("onnxruntime.weight_scale",
+             "one scale of the int8 weights per output channel, or per matrix",
+             ("channel", "tensor"))  # fmt: skip
+RANGE = Knob("onnxruntime.weight_range",
+             "all 8 bits of the int8 weights, or 7: pairs of products overflow without VNNI",
+             ("full", "reduced"))  # fmt: skip
+EMBEDDING = Knob("onnxruntime.embedding", "embedding tables rounded to int8 as well, or kept fp32",
+                 ("int8", "fp32"))  # fmt: skip
 KNOBS = (SIGN, SCALE, RANGE, EMBEDDING)
-_DEFAULTS: dict[str, Value] = {
-    SIGN.name: "signed",
-    SCALE.name: "channel",
-    RANGE.name: "full",
-    EMBEDDING.name: "int8",
-}
+_DEFAULTS = ("signed", "channel", "full", "int8")  # of KNOBS, in their order
 
 LAYERS = ("MatMul", "Gemm")
 
 
 def about(request: LoadRequest) -> dict[str, Value]:
     """Each choice, with the default where the Case leaves it open."""
-    case = request.case
-    return {name: case.get(name) or default for name, default in _DEFAULTS.items()}
+    defaults = zip(KNOBS, _DEFAULTS, strict=True)
+    return {knob.name: request.case.get(knob.name) or default for knob, default in defaults}
 
 
 def arguments(request: LoadRequest) -> dict[str, Any]:

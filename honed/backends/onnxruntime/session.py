@@ -10,63 +10,42 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from honed.backends.base import Batch, LoadRequest, Outputs
+from honed.backends.base import Batch, LoadRequest, Outputs, Step
 from honed.backends.onnxruntime import fuse, int4, int8_static, rounding
 from honed.backends.onnxruntime.export import OUTPUT_PREFIX
 from honed.backends.onnxruntime.graph import FACTS_FILE, GRAPH_FILE
 from honed.knob import Knob, Value
 
-GRAPH = Knob(
-    name="onnxruntime.graph_level",
-    help="how much the session itself rewrites the graph",
-    values=("off", "basic", "extended", "layout", "all"),
-)
-EXECUTION = Knob(
-    name="onnxruntime.execution",
-    help="operators one after the other on all threads, or in parallel on one thread each",
-    values=("sequential", "parallel"),
-)
-ARENA = Knob(
-    name="onnxruntime.arena",
-    help="tensors from memory that the session keeps, or from the allocator in each call",
-    values=("on", "off"),
-)
-PATTERN = Knob(
-    name="onnxruntime.memory_pattern",
-    help="allocate a call's tensors in one block, planned from the last call of that shape",
-    values=("on", "off"),
-)
-BLOCKS = Knob(
-    name="onnxruntime.dynamic_block_base",
-    help="cut loops into parts per thread, so that a slow core delays less; 0: equal parts",
-    values=(0, 1, 2, 4, 8, 16),
-    scale="log2",
-)
-SPINNING = Knob(
-    name="onnxruntime.spinning",
-    help="whether threads spin or sleep while they wait for the next operator",
-    values=("on", "off"),
-)
-DENORMALS = Knob(
-    name="onnxruntime.denormals",
-    help="keep numbers that are too small for full precision, or treat them as zero",
-    values=("kept", "zero"),
-)
-PREPACKING = Knob(
-    name="onnxruntime.prepacking",
-    help="copy weights into the kernels' layout once, or in each call",
-    values=("on", "off"),
-)
+GRAPH = Knob("onnxruntime.graph_level", "how much the session itself rewrites the graph",
+             ("off", "basic", "extended", "layout", "all"))  # fmt: skip
+EXECUTION = Knob("onnxruntime.execution",
+                 "operators one after the other on all threads, or in parallel on one thread each",
+                 ("sequential", "parallel"))  # fmt: skip
+ARENA = Knob("onnxruntime.arena",
+             "tensors from memory that the session keeps, or from the allocator in each call",
+             ("on", "off"))  # fmt: skip
+PATTERN = Knob("onnxruntime.memory_pattern",
+               "allocate a call's tensors in one block, planned from the last call of that shape",
+               ("on", "off"))  # fmt: skip
+BLOCKS = Knob("onnxruntime.dynamic_block_base",
+              "cut loops into parts per thread, so that a slow core delays less; 0: equal parts",
+              (0, 1, 2, 4, 8, 16), scale="log2")  # fmt: skip
+SPINNING = Knob("onnxruntime.spinning",
+                "whether threads spin or sleep while they wait for the next operator",
+                ("on", "off"))  # fmt: skip
+DENORMALS = Knob("onnxruntime.denormals",
+                 "keep numbers that are too small for full precision, or treat them as zero",
+                 ("kept", "zero"))  # fmt: skip
+PREPACKING = Knob("onnxruntime.prepacking",
+                  "copy weights into the kernels' layout once, or in each call",
+                  ("on", "off"))  # fmt: skip
 KNOBS = (GRAPH, EXECUTION, ARENA, PATTERN, BLOCKS, SPINNING, DENORMALS, PREPACKING)
 
 # The session's names for the levels, in its GraphOptimizationLevel.
 _LEVELS = {
-    "off": "ORT_DISABLE_ALL",
-    "basic": "ORT_ENABLE_BASIC",
-    "extended": "ORT_ENABLE_EXTENDED",
-    "layout": "ORT_ENABLE_LAYOUT",
-    "all": "ORT_ENABLE_ALL",
-}
+    "off": "ORT_DISABLE_ALL", "basic": "ORT_ENABLE_BASIC", "extended": "ORT_ENABLE_EXTENDED",
+    "layout": "ORT_ENABLE_LAYOUT", "all": "ORT_ENABLE_ALL",
+}  # fmt: skip
 _EXECUTIONS = {"sequential": "ORT_SEQUENTIAL", "parallel": "ORT_PARALLEL"}
 _ATTRIBUTES = {ARENA.name: "enable_cpu_mem_arena", PATTERN.name: "enable_mem_pattern"}
 # Knob -> the session's configuration key, and the words for its values; the first is the default.
@@ -78,7 +57,7 @@ _ENTRIES: Mapping[str, tuple[str, Mapping[str, str]]] = {
 _BLOCKS_KEY = "session.dynamic_block_base"
 
 
-class OnnxStep:
+class OnnxStep(Step):
     """Feeds are dicts of arrays, raw outputs a list of arrays."""
 
     def __init__(self, request: LoadRequest, artifact: Path) -> None:
@@ -104,13 +83,6 @@ class OnnxStep:
 
     def outputs(self, raw: Any) -> Outputs:
         return dict(zip(self.output_names, raw, strict=True))
-
-    def tensor_peak_bytes(self, feed: Any) -> int | None:  # noqa: ARG002
-        """Unknown: the Python interface does not report the arena's use."""
-        return None
-
-    def device_memory(self, feed: Any) -> Mapping[str, int]:  # noqa: ARG002
-        return {}
 
     def read_back(self) -> Mapping[str, Value | None]:
         return {

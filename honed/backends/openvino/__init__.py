@@ -7,17 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from honed.backends.base import (
-    Batch,
-    LoadRequest,
-    Outputs,
-    Traits,
-    about_model,
-    installed,
-    refuse,
-    refuse_gpu,
-    refuse_values,
-)
+from honed.backends import base
+from honed.backends.base import Batch, LoadRequest, Outputs, Step, Traits
 from honed.backends.openvino._package import PRELOAD_ENVIRONMENT as _PRELOAD_ENVIRONMENT
 from honed.backends.openvino._package import import_openvino
 from honed.case import Case
@@ -45,28 +36,14 @@ def _has_siblings(value: Value) -> Availability:
     return Availability(False, "no core here runs two threads", "openvino.hyper_threading=off")
 
 
-STREAMS = Knob(
-    name="openvino.streams",
-    help="requests that it can compute in parallel; the threads are divided among them",
-    values=Span(1, 64),
-    scale="log2",
-)
-HYPER_THREADING = Knob(
-    name="openvino.hyper_threading",
-    help="whether it may use both threads of a core",
-    values=("on", "off"),
-    available_value=_has_siblings,
-)
-PINNING = Knob(
-    name="openvino.pinning",
-    help="whether it pins its threads to cores",
-    values=("on", "off"),
-)
-HINT = Knob(
-    name="openvino.hint",
-    help="what it chooses the number of streams for, if that is not given",
-    values=("latency", "throughput"),
-)
+STREAMS = Knob("openvino.streams",
+               "requests that it can compute in parallel; the threads are divided among them",
+               Span(1, 64), scale="log2")  # fmt: skip
+HYPER_THREADING = Knob("openvino.hyper_threading", "whether it may use both threads of a core",
+                       ("on", "off"), available_value=_has_siblings)  # fmt: skip
+PINNING = Knob("openvino.pinning", "whether it pins its threads to cores", ("on", "off"))
+HINT = Knob("openvino.hint", "what it chooses the number of streams for, if that is not given",
+            ("latency", "throughput"))  # fmt: skip
 KNOBS = (STREAMS, HYPER_THREADING, PINNING, HINT)
 
 _GRAPH_FILE = "model.xml"
@@ -81,7 +58,7 @@ _PRODUCTS = ("FullyConnected", "MatMul")
 
 def available() -> Availability:
     modules = {"openvino": "openvino", "nncf": "nncf", "torch": "torch"}
-    return installed(modules, EXTRA)
+    return base.installed(modules, EXTRA)
 
 
 def versions() -> Mapping[str, str]:
@@ -89,9 +66,9 @@ def versions() -> Mapping[str, str]:
 
 
 def check(case: Case) -> None:
-    refuse(case, "openvino", PRECISIONS)
-    refuse_gpu(case, "OpenVINO")
-    refuse_values(case, KNOBS)
+    base.refuse(case, "openvino", PRECISIONS)
+    base.refuse_gpu(case, "OpenVINO")
+    base.refuse_values(case, KNOBS)
 
 
 def start() -> None:
@@ -100,7 +77,7 @@ def start() -> None:
 
 def artifact(request: LoadRequest) -> Mapping[str, Any]:
     return {
-        **about_model(request, 3),
+        **base.about_model(request, 3),
         # bf16 shares the graph of fp32: the plugin rounds the weights when it compiles.
         "graph": "fp32" if request.case.precision == "bf16" else request.case.precision,
         "calibration": request.calibration_key if request.case.precision == "int8" else None,
@@ -119,7 +96,7 @@ def load(request: LoadRequest, artifact: Path | None) -> OpenvinoStep:
     return OpenvinoStep(request, artifact)
 
 
-class OpenvinoStep:
+class OpenvinoStep(Step):
     """One infer request. Feeds are tuples of tensors that share memory with numpy arrays."""
 
     def __init__(self, request: LoadRequest, artifact: Path) -> None:
@@ -133,7 +110,8 @@ class OpenvinoStep:
                 "precision=fp32 or int8",
             )
         model = core.read_model(str(artifact / _GRAPH_FILE))
-        self.weights_bytes = _constant_bytes(model)
+        constants = (op for op in model.get_ops() if op.get_type_name() == "Constant")
+        self.weights_bytes = sum(int(op.get_byte_size()) for op in constants)
         self.input_names = [i.get_any_name() for i in model.inputs]
         self.output_names = [o.get_any_name() for o in model.outputs]
         self._tensor = ov.Tensor
@@ -155,20 +133,15 @@ class OpenvinoStep:
     def outputs(self, raw: Any) -> Outputs:
         return {name: raw[index] for index, name in enumerate(self.output_names)}
 
-    def tensor_peak_bytes(self, feed: Any) -> int | None:  # noqa: ARG002
-        """Unknown: the plugin does not report its memory."""
-        return None
-
-    def device_memory(self, feed: Any) -> Mapping[str, int]:  # noqa: ARG002
-        return {}
-
     def read_back(self) -> Mapping[str, Value | None]:
         read = self.compiled.get_property
         graph = self.compiled.get_runtime_model()
-        products = _products(graph)
+        # The types that the products run in, and their kernels, whose names hold the instructions.
+        products = Counter(_facts_of_products(graph, "runtimePrecision"))
+        kernels = sorted(set(_facts_of_products(graph, "primitiveType")))
         return {
             "threads": int(read("INFERENCE_NUM_THREADS")),
-            "precision": _precision_of(products),
+            "precision": base.precision_of_most(_TYPES.get(k, k) for k in products.elements()),
             "device": "cpu" if read("EXECUTION_DEVICES") == ["CPU"] else None,
             STREAMS.name: int(read("NUM_STREAMS")),
             HYPER_THREADING.name: _on_off(read("ENABLE_HYPER_THREADING")),
@@ -176,7 +149,7 @@ class OpenvinoStep:
             HINT.name: str(read("PERFORMANCE_HINT")).lower(),
             "calibration": self._calibration,
             "products": ", ".join(f"{n} {kind}" for kind, n in products.most_common()),
-            "kernels": ", ".join(_kernels(graph)),
+            "kernels": ", ".join(kernels),
         }
 
     def close(self) -> None:
@@ -212,36 +185,9 @@ def _on_off(value: Any) -> str:
     return "on" if value else "off"
 
 
-def _products(graph: Any) -> Counter[str]:
-    """The types that the matrix products of the compiled graph run in, by the plugin's names."""
-    return Counter(_facts_of_products(graph, "runtimePrecision"))
-
-
-def _kernels(graph: Any) -> list[str]:
-    """The implementations of the products, with the instruction set in their names."""
-    return sorted(set(_facts_of_products(graph, "primitiveType")))
-
-
 def _facts_of_products(graph: Any, fact: str) -> Iterator[str]:
     """One runtime fact of each matrix product."""
     for node in graph.get_ops():
         facts = node.get_rt_info()
         if facts["layerType"].astype(str) in _PRODUCTS:
             yield facts[fact].astype(str)
-
-
-def _precision_of(products: Counter[str]) -> str | None:
-    """The precision of most products. None if that is fp32 but a narrower product ran too."""
-    counts: Counter[str] = Counter()
-    for kind, count in products.items():
-        counts[_TYPES.get(kind, kind)] += count
-    if not counts:
-        return None
-    most = counts.most_common(1)[0][0]
-    return None if most == "fp32" and len(counts) > 1 else most
-
-
-def _constant_bytes(model: Any) -> int:
-    return sum(
-        int(op.get_byte_size()) for op in model.get_ops() if op.get_type_name() == "Constant"
-    )

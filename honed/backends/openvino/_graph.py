@@ -61,13 +61,9 @@ def _quantise(model: Any, request: LoadRequest) -> Any:
     """Round weights and activations to int8, with ranges from calibration batches."""
     import nncf
 
-    batches = request.calibration_batches
-    return nncf.quantize(
-        model,
-        nncf.Dataset(list(batches)),
-        subset_size=len(batches),
-        model_type=nncf.ModelType.TRANSFORMER,
-    )
+    batches, kind = list(request.calibration_batches), nncf.ModelType.TRANSFORMER
+    dataset = nncf.Dataset(batches)
+    return nncf.quantize(model, dataset, subset_size=len(batches), model_type=kind)
 
 
 def _compress(model: Any) -> Any:
@@ -78,22 +74,15 @@ def _compress(model: Any) -> Any:
     """
     import nncf
 
-    return nncf.compress_weights(
-        model,
-        mode=nncf.CompressWeightsMode.INT4_ASYM,
-        group_size=_group_size(model),
-        ratio=1.0,
-    )
+    mode = nncf.CompressWeightsMode.INT4_ASYM
+    return nncf.compress_weights(model, mode=mode, group_size=_group_size(model), ratio=1.0)
 
 
 def _group_size(model: Any) -> int:
     """The largest group up to _GROUP that divides every row of weights; -1 (whole rows) if that is
     below 16."""
-    rows = {
-        op.input_value(1).get_node().get_output_shape(0)[-1]
-        for op in model.get_ops()
-        if op.get_type_name() == "MatMul"
-        and op.input_value(1).get_node().get_type_name() == "Constant"
-    }
+    products = (op for op in model.get_ops() if op.get_type_name() == "MatMul")
+    seconds = (op.input_value(1).get_node() for op in products)
+    rows = {n.get_output_shape(0)[-1] for n in seconds if n.get_type_name() == "Constant"}
     group = math.gcd(_GROUP, *rows)
     return group if group >= 16 else -1

@@ -29,11 +29,8 @@ TRAITS = Traits(
     calibrated=("int8",),
 )
 
-ATTENTION = Knob(
-    name="torch.attention",
-    help="attention in separate operators (eager) or fused (sdpa)",
-    values=("eager", "sdpa"),
-)
+ATTENTION = Knob("torch.attention", "attention in separate operators (eager) or fused (sdpa)",
+                 ("eager", "sdpa"))  # fmt: skip
 KNOBS = (*variants.KNOBS, ATTENTION, *inductor.KNOBS, packed.PACKED, BUCKETS)
 
 

@@ -13,11 +13,10 @@ from honed.models.checkpoint import Checkpoint
 from honed.models.tasks import FEATURES
 
 BUCKETS = Knob(
-    name="torch.buckets",
-    help="pad lengths up to a multiple of this, batches to a power of two; cut the outputs back",
-    values=(8, 16, 32, 64, 128),
-    scale="log2",
-)
+    "torch.buckets",
+    "pad lengths up to a multiple of this, batches to a power of two; cut the outputs back",
+    (8, 16, 32, 64, 128), scale="log2",
+)  # fmt: skip
 _PER_TOKEN = ("token-classification", "question-answering", "masked-lm", "causal-lm")
 
 
@@ -56,9 +55,8 @@ def cut(outputs: Sequence[Any], real: tuple[int, int], *, per_token: bool) -> tu
 
 def per_token(checkpoint: Checkpoint) -> bool:
     """Whether outputs have a length axis."""
-    return checkpoint.task in _PER_TOKEN or (
-        checkpoint.task == FEATURES and checkpoint.pooling == "none"
-    )
+    unpooled = checkpoint.task == FEATURES and checkpoint.pooling == "none"
+    return checkpoint.task in _PER_TOKEN or unpooled
 
 
 def multiple_of(feed: Feed, multiple: Value | None, longest: int | None) -> Value | None:

@@ -14,16 +14,12 @@ from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.knob import AVAILABLE, Availability, Knob, Value
 
-FREEZING = Knob(
-    name="torch.freezing",
-    help="Inductor treats the weights as constants and lays them out for its kernels",
-    values=("on", "off"),
-)
-MAX_AUTOTUNE = Knob(
-    name="torch.max_autotune",
-    help="Inductor tries several kernels for each matrix product and keeps the fastest",
-    values=("on", "off"),
-)
+FREEZING = Knob("torch.freezing",
+                "Inductor treats the weights as constants and lays them out for its kernels",
+                ("on", "off"))  # fmt: skip
+MAX_AUTOTUNE = Knob("torch.max_autotune",
+                    "Inductor tries several kernels for each matrix product and keeps the fastest",
+                    ("on", "off"))  # fmt: skip
 KNOBS = (FREEZING, MAX_AUTOTUNE)
 MODES = ("compile", "aoti")
 
@@ -55,11 +51,8 @@ def check(case: Case) -> None:
 
 def settings(case: Case) -> dict[str, bool]:
     """The options of Inductor that the Case sets, by Inductor's names."""
-    options = {
-        option: case.get(name) == "on"
-        for name, option in _OPTIONS.items()
-        if case.get(name) is not None
-    }
+    asked = {option: case.get(name) for name, option in _OPTIONS.items()}
+    options = {option: value == "on" for option, value in asked.items() if value is not None}
     if case.get("torch.int8") == "static":
         options["freezing"] = True  # int8 kernels need weights that are laid out as constants
     return options

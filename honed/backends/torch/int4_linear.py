@@ -41,14 +41,12 @@ def quantise(module: Any) -> Any:
     """Replace every linear layer of `module` whose shape the kernel takes."""
     for parent in list(module.modules()):
         for name, child in parent.named_children():
-            if type(child) is torch.nn.Linear and _fits(child):
+            fits = type(child) is torch.nn.Linear and not (
+                child.in_features % _GROUP or child.out_features % _ROWS
+            )
+            if fits:
                 setattr(parent, name, Int4Linear(child))
     return module
-
-
-def _fits(linear: Any) -> bool:
-    outputs, inputs = linear.weight.shape
-    return bool(inputs % _GROUP == 0 and outputs % _ROWS == 0)
 
 
 def _coded(weight: Any) -> tuple[Any, Any]:

@@ -30,7 +30,5 @@ def cuda_peak(run: Callable[[Any], Any], feed: Any) -> dict[str, int]:
 
     torch.cuda.reset_peak_memory_stats()
     run(feed)
-    return {
-        "allocated_peak_bytes": torch.cuda.max_memory_allocated(),
-        "reserved_peak_bytes": torch.cuda.max_memory_reserved(),
-    }
+    return {"allocated_peak_bytes": torch.cuda.max_memory_allocated(),
+            "reserved_peak_bytes": torch.cuda.max_memory_reserved()}  # fmt: skip

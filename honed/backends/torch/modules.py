@@ -37,22 +37,16 @@ def facts(module: Any) -> Mapping[str, Any]:
     cast = "weights" if dtypes == {torch.bfloat16} else None
     if isinstance(module, Autocast):
         cast = "autocast"
+    kind = torch.ao.nn.quantized.dynamic.Linear
+    dynamic = any(isinstance(part, kind) for part in module.modules())
+    static = "static" if hasattr(module, "quantised_tensors") else None
     return {
         "weights_bytes": parameters + sum(int(t.numel() * t.element_size()) for t in integers),
         "torch.attention": _attention_of(module),
         "torch.packed": "on" if packed.is_packed(module) else "off",
         "torch.bf16": cast,
-        "torch.int8": _int8_of(module),
+        "torch.int8": "dynamic" if dynamic else static,
     }
-
-
-def _int8_of(module: Any) -> str | None:
-    import torch
-
-    kind = torch.ao.nn.quantized.dynamic.Linear
-    if any(isinstance(part, kind) for part in module.modules()):
-        return "dynamic"
-    return "static" if hasattr(module, "quantised_tensors") else None
 
 
 def _attention_of(module: Any) -> str | None:

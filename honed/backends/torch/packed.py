@@ -9,11 +9,9 @@ from honed.errors import UnsupportedError
 from honed.knob import Knob
 from honed.models.checkpoint import Checkpoint
 
-PACKED = Knob(
-    name="torch.packed",
-    help="compute the real tokens of a batch only, attention one sequence at a time",
-    values=("on", "off"),
-)
+PACKED = Knob("torch.packed",
+              "compute the real tokens of a batch only, attention one sequence at a time",
+              ("on", "off"))  # fmt: skip
 
 
 def asked(case: Case) -> bool:
@@ -31,9 +29,8 @@ def check(case: Case) -> None:
     if case.get("torch.attention") == "eager":
         raise UnsupportedError("packing needs fused attention", "torch.attention=sdpa")
     if case.get("torch.buckets") is not None:
-        raise UnsupportedError(
-            "packing removes the padding that buckets add", "unset torch.buckets"
-        )
+        what = "packing removes the padding that buckets add"
+        raise UnsupportedError(what, "unset torch.buckets")
 
 
 def register() -> str:
@@ -55,7 +52,9 @@ def pack(module: Any, checkpoint: Checkpoint) -> Any:
             "unset torch.packed",
         )
     body = module.base_model
-    packed = Packed(body, _first_position(checkpoint))
+    rows = checkpoint.config.get("max_position_embeddings")
+    first = rows - checkpoint.max_positions if rows and checkpoint.max_positions else 0
+    packed = Packed(body, first)
     if body is module:
         return packed
     setattr(module, module.base_model_prefix, packed)
@@ -64,8 +63,3 @@ def pack(module: Any, checkpoint: Checkpoint) -> Any:
 
 def is_packed(module: Any) -> bool:
     return any(type(part).__name__ == "Packed" for part in module.modules())
-
-
-def _first_position(checkpoint: Checkpoint) -> int:
-    rows = checkpoint.config.get("max_position_embeddings")
-    return rows - checkpoint.max_positions if rows and checkpoint.max_positions else 0

@@ -14,21 +14,13 @@ from typing import Any
 # of integer ones follows from the name, that of the others from the types of their inputs.
 _BY_TYPE = {"addmm", "mm", "_linear_pointwise", "_mkl_linear", "_addmm_activation"}
 _BY_NAME = {
-    "linear_dynamic": "int8",
-    "qlinear_pointwise": "int8",
-    "_weight_int8pack_mm": "int8",
-    "_weight_int4pack_mm_for_cpu": "int4",
-    "_weight_int4pack_mm": "int4",
-    "_int_mm": "int8",
-}
+    "linear_dynamic": "int8", "qlinear_pointwise": "int8", "_weight_int8pack_mm": "int8",
+    "_weight_int4pack_mm_for_cpu": "int4", "_weight_int4pack_mm": "int4", "_int_mm": "int8",
+}  # fmt: skip
 _TYPES = {
-    "float": "fp32",
-    "float32": "fp32",
-    "c10::BFloat16": "bf16",
-    "bfloat16": "bf16",
-    "c10::Half": "fp16",
-    "float16": "fp16",
-}
+    "float": "fp32", "float32": "fp32", "c10::BFloat16": "bf16", "bfloat16": "bf16",
+    "c10::Half": "fp16", "float16": "fp16",
+}  # fmt: skip
 
 
 def of_call(call: Callable[[], Any]) -> Counter[str]:
@@ -54,14 +46,6 @@ def of_graph(graph: Any) -> Counter[str]:
         if kind:
             counts[kind] += 1
     return counts
-
-
-def precision_of(counts: Counter[str]) -> str | None:
-    """The precision of most products. None if that is fp32 but a narrower product ran too."""
-    if not counts:
-        return None
-    most = counts.most_common(1)[0][0]
-    return None if most == "fp32" and len(counts) > 1 else most
 
 
 def _operator(name: str) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from honed.backends._torch import TensorStep
-from honed.backends.base import Batch, LoadRequest
-from honed.backends.torch import buckets, memory, products, variants
+from honed.backends.base import Batch, LoadRequest, precision_of_most
+from honed.backends.torch import buckets, memory, variants
 from honed.backends.torch.buckets import BUCKETS, Feed
 from honed.backends.torch.packed import PACKED
 from honed.knob import Value
@@ -64,7 +64,7 @@ class TorchStep(TensorStep):
         return {
             **super().read_back(),
             "inter_op_threads": torch.get_num_interop_threads(),
-            "precision": products.precision_of(counts),
+            "precision": precision_of_most(counts.elements()),
             "products": ", ".join(f"{n} {kind}" for kind, n in counts.most_common()) or None,
             "device": "cuda" if self._feed[0].is_cuda else "cpu",
             "calibration": self._calibration,

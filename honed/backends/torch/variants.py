@@ -21,33 +21,22 @@ def _mode(name: Value) -> Mode:
     return mode
 
 
-def _mode_available(value: Value) -> Availability:
-    return _mode(value).available()
-
-
 def _int8_available(value: Value) -> Availability:
     from honed.backends.torch.precisions import int8_static
 
     return int8_static.available() if value == "static" else AVAILABLE
 
 
-MODE = Knob(
-    name="torch.mode",
-    help="how the module runs: eagerly (as unset), compiled here or ahead of time, or traced",
-    values=discovery.names(_MODES),
-    available_value=_mode_available,
-)
-BF16 = Knob(
-    name="torch.bf16",
-    help="bf16 weights (as unset), or fp32 weights that are cast for each product",
-    values=("weights", "autocast"),
-)
-INT8 = Knob(
-    name="torch.int8",
-    help="ranges of activations found in each call (as unset), or beforehand by calibration",
-    values=("dynamic", "static"),
-    available_value=_int8_available,
-)
+MODE = Knob("torch.mode",
+            "how the module runs: eagerly (as unset), compiled here or ahead of time, or traced",
+            discovery.names(_MODES),
+            available_value=lambda mode: _mode(mode).available())  # fmt: skip
+BF16 = Knob("torch.bf16",
+            "bf16 weights (as unset), or fp32 weights that are cast for each product",
+            ("weights", "autocast"))  # fmt: skip
+INT8 = Knob("torch.int8",
+            "ranges of activations found in each call (as unset), or beforehand by calibration",
+            ("dynamic", "static"), available_value=_int8_available)  # fmt: skip
 KNOBS = (MODE, BF16, INT8)
 _KINDS = {"bf16": BF16, "int8": INT8}  # precision -> the knob that chooses its kind
 
@@ -92,12 +81,10 @@ def _other_kind(case: Case, mode: str) -> str:
     knob = _KINDS.get(case.precision)
     if knob is None or not isinstance(knob.values, tuple):
         return ""
-    kinds = [
-        kind
-        for kind in knob.values
-        if mode in precision_of(case.replace(knobs={knob.name: kind})).modes
-    ]
-    return f", or {knob.name}={kinds[0]}" if kinds else ""
+    for kind in knob.values:
+        if mode in precision_of(case.replace(knobs={knob.name: kind})).modes:
+            return f", or {knob.name}={kind}"
+    return ""
 
 
 def artifact(request: LoadRequest) -> dict[str, object] | None:
@@ -105,10 +92,7 @@ def artifact(request: LoadRequest) -> dict[str, object] | None:
     parts = (precision_of(request.case).artifact(request), mode_of(request.case).artifact(request))
     if parts == (None, None):
         return None
-    joined: dict[str, object] = {"precision": precision_name(request.case)}
-    for part in parts:
-        joined |= part or {}
-    return joined
+    return {"precision": precision_name(request.case), **(parts[0] or {}), **(parts[1] or {})}
 
 
 def build(request: LoadRequest, folder: Path) -> None:

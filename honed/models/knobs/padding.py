@@ -17,13 +17,9 @@ PADDING = Knob(
     "sequences of similar length share a batch",
     POLICIES,
 )
-BUCKET_TOKENS = Knob(
-    "bucket_tokens",
-    "buckets are multiples of this; unset: 16, 32, 64, 128, ...",
-    Span(1, 8192),
-    scale="log2",
-    beside={PADDING.name: ("buckets", "sorted")},
-)
+BUCKET_TOKENS = Knob("bucket_tokens", "buckets are multiples of this; unset: 16, 32, 64, 128, ...",
+                     Span(1, 8192), scale="log2",
+                     beside={PADDING.name: ("buckets", "sorted")})  # fmt: skip
 KNOBS = (PADDING, BUCKET_TOKENS)
 
 _FIRST_BUCKET = 16

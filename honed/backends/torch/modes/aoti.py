@@ -19,12 +19,9 @@ _FACTS = "aoti.json"
 
 
 def _artifact(request: LoadRequest) -> Mapping[str, Any]:
-    return {
-        "mode": "aoti",
-        "attention": request.case.get("torch.attention"),
-        "device": request.case.device,
-        **inductor.settings(request.case),
-    }
+    case = request.case
+    return {"mode": "aoti", "attention": case.get("torch.attention"), "device": case.device,
+            **inductor.settings(case)}  # fmt: skip
 
 
 def _build(request: LoadRequest, module: Any, folder: Path) -> None:
@@ -37,11 +34,8 @@ def _build(request: LoadRequest, module: Any, folder: Path) -> None:
         torch._inductor.aoti_compile_and_package(
             program, package_path=str(folder / _PACKAGE), inductor_configs=options
         )
-    facts = {
-        "module": modules.facts(module),
-        "inductor": inductor.read_back(graphs),
-        "products": inductor.largest(graphs),
-    }
+    facts = {"module": modules.facts(module), "inductor": inductor.read_back(graphs),
+             "products": inductor.largest(graphs)}  # fmt: skip
     (folder / _FACTS).write_text(json.dumps(facts))
 
 

@@ -31,29 +31,16 @@ class Runner(Protocol):
         """The mode in force, and the knobs that belong to it."""
 
 
-def _available() -> Availability:
-    return AVAILABLE
-
-
-def _no_artifact(_: LoadRequest) -> Mapping[str, Any] | None:
-    """None: the runner is made from the module where it runs."""
-    return None
-
-
-def _no_build(_: LoadRequest, __: Any, ___: Path) -> None:
-    """Nothing to build."""
-
-
 @dataclass(frozen=True, slots=True)
 class Mode:
     """One mode of the torch backend.
 
     `runner` gets a function that loads the module, and the artifact's folder if there is one.
     `artifact` is what decides the content of the compiled artifact, and `build` compiles a module
-    into a folder.
+    into a folder; by default there is none, and the runner is made from the module where it runs.
     """
 
     runner: Callable[[LoadRequest, Callable[[], Any], Path | None], Runner]
-    available: Callable[[], Availability] = _available
-    artifact: Callable[[LoadRequest], Mapping[str, Any] | None] = _no_artifact
-    build: Callable[[LoadRequest, Any, Path], None] = _no_build
+    available: Callable[[], Availability] = lambda: AVAILABLE
+    artifact: Callable[[LoadRequest], Mapping[str, Any] | None] = lambda _: None
+    build: Callable[[LoadRequest, Any, Path], None] = lambda _, __, ___: None

@@ -2,18 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from honed.backends.torch.precisions.base import Precision, in_type
 
-from honed.backends.base import LoadRequest
-from honed.backends.torch import modules
-from honed.backends.torch.precisions.base import Precision
-
-
-def _module(request: LoadRequest, _: Path | None) -> Any:
-    import torch
-
-    return modules.wrapped(request).to(torch.bfloat16).to(request.case.device)
-
-
-PRECISION = Precision(_module)
+PRECISION = Precision(in_type("bfloat16"))

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-from honed.backends.base import LoadRequest
-from honed.backends.torch import modules
-from honed.backends.torch.precisions.base import Precision
+from honed.backends.torch.precisions.base import Precision, in_type
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.machine.facts import cpu_flags
@@ -24,10 +19,4 @@ def _check(case: Case) -> None:
         )
 
 
-def _module(request: LoadRequest, _: Path | None) -> Any:
-    import torch
-
-    return modules.wrapped(request).to(torch.float16).to(request.case.device)
-
-
-PRECISION = Precision(_module, check=_check)
+PRECISION = Precision(in_type("float16"), check=_check)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from honed.backends.torch import modules
-from honed.backends.torch.precisions.base import Precision
+from honed.backends.torch.precisions.base import Precision, in_type
 
-PRECISION = Precision(lambda request, _: modules.wrapped(request).to(request.case.device))
+PRECISION = Precision(in_type("float32"))

@@ -31,12 +31,8 @@ def _check(case: Case) -> None:
 
 
 def _artifact(request: LoadRequest) -> Mapping[str, Any]:
-    return {
-        "quantised": "static",
-        "attention": request.case.get("torch.attention"),
-        "calibration": request.calibration_key,
-        **package_versions(("torchao",)),
-    }
+    return {"quantised": "static", "attention": request.case.get("torch.attention"),
+            "calibration": request.calibration_key, **package_versions(("torchao",))}  # fmt: skip
 
 
 def _build(request: LoadRequest, folder: Path) -> None:
@@ -65,12 +61,8 @@ def _build(request: LoadRequest, folder: Path) -> None:
 def _drop_unused(graph: Any) -> None:
     """Remove the fp32 weights that int8 ones have replaced."""
     used = {node.target for node in graph.graph.nodes if node.op == "get_attr"}
-    named = [
-        *graph.named_parameters(remove_duplicate=False),
-        *graph.named_buffers(remove_duplicate=False),
-    ]
-    for name, _ in named:
-        if name not in used:
+    for tensors in (graph.named_parameters, graph.named_buffers):
+        for name in [n for n, _ in tensors(remove_duplicate=False) if n not in used]:
             owner, _, last = name.rpartition(".")
             delattr(graph.get_submodule(owner), last)
 
@@ -87,11 +79,4 @@ def _module(_: LoadRequest, folder: Path | None) -> Any:
 
 
 # The quantised model is a graph, and only Inductor has kernels for it.
-PRECISION = Precision(
-    _module,
-    modes=("compile", "aoti"),
-    devices=("cpu",),
-    check=_check,
-    artifact=_artifact,
-    build=_build,
-)
+PRECISION = Precision(_module, ("compile", "aoti"), ("cpu",), _check, _artifact, _build)
