@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from functools import cache
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from honed.errors import UnsupportedError
 from honed.report.style import GRID, INK, MUTED, PAPER, SCALE
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
 
 LABEL_PX = 19  # height of the line of text above a row
 
@@ -90,7 +87,7 @@ def template() -> Any:
     )  # fmt: skip
 
 
-def figure(traces: list[Any], height: int, **layout: Any) -> Figure:
+def figure(traces: list[Any], height: int, **layout: Any) -> Any:
     """A figure of `traces` in the report's look; `layout` is what differs from the template."""
     return objects().Figure(traces, {"template": template(), "height": height, **layout})
 

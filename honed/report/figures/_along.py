@@ -5,18 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from honed.measures import MEASURES
+from honed.measures import MEASURES, Measure
 from honed.record import Record
-from honed.report.evidence import (
-    Evidence,
-    Point,
-    Reading,
-    latency,
-    pool,
-    short_unit,
-    shown,
-    throughput,
-)
+from honed.report.evidence import Evidence, Point, pool, short_unit, shown
 from honed.report.figures.base import Picture, titled
 from honed.report.findings import fastest, listed, reference, times, winners
 from honed.report.panels.lines import Lines, Series
@@ -26,7 +17,7 @@ from honed.show.rows import SUBJECT
 
 MOST_LINES = 12  # more lines cannot be followed, whatever their hues and marks
 _SPLIT_LAST = ("precision", "backend")
-_MEASURES = ("latency", "throughput")
+_LATENCY, _THROUGHPUT = MEASURES["latency"], MEASURES["throughput"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +40,22 @@ class Along:
         words = self.at.format(x)
         return words.removesuffix("s") if x == "1" else words
 
+    def pictures(self, evidence: Evidence) -> Iterator[Picture]:
+        """One for each question and, where there are too many lines, for each shape or knob."""
+        for chart in charts(evidence, self):
+            panels = []
+            for measure in (_LATENCY, _THROUGHPUT):
+                series = tuple(line.series(measure) for line in chart.lines)
+                panels.append(Lines(measure.axis, self.x_title, series, short_unit(measure)))
+            notes = ["Bars: 95 % intervals; of several runs of the same setting, the median and "
+                     "range."]  # fmt: skip
+            if left := chart.left_out:
+                settings = f"{left} setting{'s' * (left > 1)}"
+                notes.append(f"{settings} with one {self.name} only: in the table.")
+            finding = sentence(evidence, self, chart)
+            title = titled(self.title, chart.where)
+            yield Picture(title, finding, tuple(panels), chart.records, tuple(notes))
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -62,7 +69,8 @@ class Line:
     def records(self) -> list[Record]:
         return [r for same in self.by_x.values() for r in same]
 
-    def series(self, read: Reading) -> Series:
+    def series(self, measure: Measure) -> Series:
+        read = shown(measure)
         points = (pool(records, read, x) for x, records in sorted(self.by_x.items()))
         return Series(self.label, self.style, tuple(p for p in points if p is not None))
 
@@ -78,28 +86,6 @@ class Chart:
     @property
     def records(self) -> tuple[Record, ...]:
         return tuple(r for line in self.lines for r in line.records)
-
-
-def pictures(evidence: Evidence, along: Along) -> Iterator[Picture]:
-    """One for each question and, where there are too many lines, for each shape or knob."""
-    for chart in charts(evidence, along):
-        panels = []
-        for measure in map(MEASURES.__getitem__, _MEASURES):
-            series = tuple(line.series(shown(measure)) for line in chart.lines)
-            panels.append(Lines(measure.axis, along.x_title, series, short_unit(measure)))
-        notes = [
-            "Bars: 95 % intervals; of several runs of the same setting, the median and range."
-        ]
-        if left := chart.left_out:
-            notes.append(f"{left} setting{'s' * (left > 1)} with one {along.name} only: in the "
-                         "table.")  # fmt: skip
-        yield Picture(
-            titled(along.title, chart.where),
-            sentence(evidence, along, chart),
-            tuple(panels),
-            chart.records,
-            tuple(notes),
-        )
 
 
 def charts(evidence: Evidence, along: Along) -> Iterator[Chart]:
@@ -192,9 +178,9 @@ def sentence(evidence: Evidence, along: Along, chart: Chart) -> str:
     points: dict[float, dict[str, Point]] = {}
     rates: dict[str, Point] = {}
     for line in chart.lines:
-        for p in line.series(latency).points:
+        for p in line.series(_LATENCY).points:
             points.setdefault(p.x, {})[line.label] = p
-        for p in line.series(throughput).points:
+        for p in line.series(_THROUGHPUT).points:
             place = f"at {along.spoken(f'{p.x:g}')}"
             rates[f"by {line.label} {place}" if len(chart.lines) > 1 else place] = p
     default = reference(evidence, {s.label: s.records for s in chart.lines}, along.key)
@@ -203,7 +189,7 @@ def sentence(evidence: Evidence, along: Along, chart: Chart) -> str:
         rate = plain(rates[best[0]].value)
         near = f", not surely more than {listed(best[1:], 'or', 3)}" if len(best) > 1 else ""
         parts.append(f"Most throughput: {rate} sequences/s {best[0]}{near}.")
-    if grown := growth(chart, latency):
+    if grown := _growth(chart):
         low, high, ratios = grown
         reach = along.spoken(f"{low:g} to {high:g}")
         if max(ratios) < 1:
@@ -213,11 +199,11 @@ def sentence(evidence: Evidence, along: Along, chart: Chart) -> str:
     return " ".join(filter(None, parts)) or "No ok record to compare."
 
 
-def growth(chart: Chart, read: Reading) -> tuple[float, float, list[float]] | None:
-    """The widest reach of x that most lines share, and each line's last value over its first."""
+def _growth(chart: Chart) -> tuple[float, float, list[float]] | None:
+    """The widest reach of x that most lines share, and each line's last latency over its first."""
     ratios: dict[tuple[float, float], list[float]] = {}
     for line in chart.lines:
-        ok = [p for p in line.series(read).points if p.ok]
+        ok = [p for p in line.series(_LATENCY).points if p.ok]
         if len(ok) > 1:
             ratios.setdefault((ok[0].x, ok[-1].x), []).append(ok[-1].value / ok[0].value)
     if not ratios:

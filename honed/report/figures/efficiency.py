@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from honed.report.evidence import Evidence, Point, throughput
+from honed.measures import MEASURES
+from honed.report.evidence import Evidence, Point
 from honed.report.figures import _along, cores, instances
 from honed.report.figures.base import Picture, titled
 from honed.report.panels.lines import Level, Lines, Series
@@ -37,7 +38,7 @@ def pictures(evidence: Evidence) -> Iterator[Picture]:
 def _shares(line: _along.Line) -> tuple[Point, ...]:
     """Percent of the first point's throughput per unit, with the widest ends that both intervals
     allow."""
-    points = line.series(throughput).points
+    points = line.series(MEASURES["throughput"]).points
     shares = []
     for p in points:
         first, more = points[0], p.x / points[0].x

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from honed.report.evidence import Evidence
-from honed.report.figures import _along
+from honed.report.figures._along import Along
 from honed.report.figures.base import Picture
 
 ORDER = 50
-ON_MORE = _along.Along(
-    "instances",
-    "Instances, each on cores of its own",
-    "number of instances",
-    "{} instances",
-    "instances",
+ON_MORE = Along("instances", "Instances, each on cores of its own", "number of instances",
+                "{} instances", "instances")  # fmt: skip
+_SHARED = replace(
+    ON_MORE, title="Instances that share the cores out", tied=("threads",), apart=("cores",)
 )
-_SHARED = _along.Along(
-    "instances", "Instances that share the cores out", "number of instances", "{} instances",
-    "instances",
-    tied=("threads",), apart=("cores",),
-)  # fmt: skip
 
 
 def pictures(evidence: Evidence) -> Iterator[Picture]:
-    yield from _along.pictures(evidence, ON_MORE)
-    yield from _along.pictures(evidence, _SHARED)
+    yield from ON_MORE.pictures(evidence)
+    yield from _SHARED.pictures(evidence)

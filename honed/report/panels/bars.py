@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from honed.report.browser import LABEL_PX, figure, objects, row_labels, rows_axis
 from honed.report.evidence import Point
-from honed.report.panels.base import PAGE_IN, Legend, errors, hover, value_text
+from honed.report.panels.base import PAGE_IN, Figure, Legend, errors, hover, value_text
 from honed.report.paper import dress_rows
 from honed.report.style import INK, Style
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
 
 _BAR_PX, _GAP_PX = 13, 9
 _PX_PER_IN = 100

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from honed.report.browser import escaped
 from honed.report.evidence import Point
 from honed.report.style import Style
 from honed.show.numbers import measured
 
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
-
 Legend = Sequence[tuple[str, Style]]
+Figure = Any  # plotly.graph_objects.Figure
 PAGE_IN = 7.2  # a panel as wide as the page
 HALF_PAGE_IN = PAGE_IN / 2
 
@@ -52,12 +50,8 @@ class Solid(Protocol):
 
 def value_text(point: Point, unit: str) -> str:
     """`45.23 ±0.12 ms`, with the status where it is not ok."""
-    parts = [
-        measured(point.value, point.ends),
-        unit,
-        "" if point.ok else f"({point.status})",
-    ]
-    return " ".join(filter(None, parts))
+    status = "" if point.ok else f"({point.status})"
+    return " ".join(filter(None, [measured(point.value, point.ends), unit, status]))
 
 
 def errors(point: Point) -> tuple[float, float]:

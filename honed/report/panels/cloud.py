@@ -5,16 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from honed.report.browser import figure, marks, objects
-from honed.report.panels.base import PAGE_IN, Legend
+from honed.report.panels.base import PAGE_IN, Figure, Legend
 from honed.report.panels.ticks import Scale, scale_for
 from honed.report.paper import dress
 from honed.report.style import CROSS, PAPER, Style
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
 
 FAILED = "no result"
 _FAILED_STYLE = Style(6, CROSS)

@@ -5,16 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from honed.report.browser import escaped, figure, objects
-from honed.report.panels.base import PAGE_IN, Legend
+from honed.report.panels.base import PAGE_IN, Figure, Legend
 from honed.report.paper import dress
 from honed.report.style import INK, MUTED, PAPER, SCALE
 from honed.show.numbers import plain
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
 
 _CELL_PX = 40
 _WHITE_FROM = 0.8  # from this shade on, white text is easier to read than ink

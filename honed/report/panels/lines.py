@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from honed.report.browser import escaped, figure, marks, objects
 from honed.report.evidence import Point
-from honed.report.panels.base import HALF_PAGE_IN, Legend, errors, hover
+from honed.report.panels.base import HALF_PAGE_IN, Figure, Legend, errors, hover
 from honed.report.panels.ticks import Scale, scale_for
 from honed.report.paper import dress
 from honed.report.style import MUTED, PAPER, Style
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
 
 
 @dataclass(frozen=True, slots=True)

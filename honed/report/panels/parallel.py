@@ -7,15 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from honed.report.browser import escaped, figure, objects
-from honed.report.panels.base import PAGE_IN, Legend
+from honed.report.panels.base import PAGE_IN, Figure, Legend
 from honed.report.paper import dress_rows
 from honed.report.style import GRID, INK, PAPER, Style
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
 
 _RAIL_PX = 66
 _ROOM = 44  # characters that stand side by side on a telephone

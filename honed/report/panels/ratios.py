@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from honed.record import Interval
 from honed.report.browser import LABEL_PX, escaped, figure, marks, objects, row_labels, rows_axis
-from honed.report.panels.base import PAGE_IN, Legend
+from honed.report.panels.base import PAGE_IN, Figure, Legend
 from honed.report.paper import dress_rows
 from honed.report.style import INK, MUTED, PAPER, Style
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
 
 _ROW_PX = 40
 

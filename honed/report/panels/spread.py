@@ -5,16 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from honed.report.browser import LABEL_PX, figure, objects, row_labels, rows_axis
-from honed.report.panels.base import PAGE_IN, Legend
+from honed.report.panels.base import PAGE_IN, Figure, Legend
 from honed.report.paper import dress_rows
 from honed.report.style import INK, Style
 from honed.show.numbers import plain
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
 
 MOST_DOTS = 240  # of one row; more dots only blacken it and make the page heavy
 _ROW_PX = 58
