@@ -20,7 +20,7 @@ from rich.console import Console
 
 from honed.case import Case
 from honed.errors import StoreError, UsageError
-from honed.show.table import records_table
+from honed.show.table import RecordsTable
 from honed.store import open_store
 
 TESTS = Path(__file__).parent
@@ -116,7 +116,7 @@ def test_a_store_of_an_older_honed_opens_with_all_its_records(old_store):
 def test_a_store_of_an_older_honed_shows_the_same(old_store):
     console = Console(width=200, color_system=None, record=True, file=io.StringIO())
     with open_store(str(old_store)) as store:
-        console.print(records_table(store.list()))
+        console.print(RecordsTable(store.list()))
     expected = (TESTS / "data" / "store_dfbf1d0.txt").read_text("utf-8")
     shown = console.export_text()
     assert [s.rstrip() for s in shown.splitlines()] == [s.rstrip() for s in expected.splitlines()]

@@ -79,9 +79,9 @@ class Costs:
         from rich.console import Console
         from rich.text import Text
 
-        from honed.show.table import records_table
+        from honed.show.table import RecordsTable
 
         console = Console()
-        console.print(records_table(records, self.columns()))
+        console.print(RecordsTable(records, self.columns()))
         for note in self.notes(records):
             console.print(Text(note, "cyan" if note.startswith("cheapest") else "dim"))

@@ -17,14 +17,9 @@ from honed.models.families import family_of
 FORMS = "a model is a checkpoint folder (./path), a hub id (owner/name) or a named shape"
 
 _TOKENIZER_FILES = (
-    "tokenizer.json",
-    "vocab.txt",
-    "vocab.json",
-    "spiece.model",
-    "spm.model",
-    "sentencepiece.bpe.model",
-    "tokenizer.model",
-)
+    "tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "spm.model",
+    "sentencepiece.bpe.model", "tokenizer.model",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.errors import UsageError
+from honed.models.texts import json_lines, read_utf8
 
 _KEY = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?")
 _EXAMPLE = 'like {"16": 40, "17-32": 25}, or a record of honed run --json'
@@ -28,21 +29,17 @@ def read_histogram(path: Path) -> Weights:
     A key such as "65-128", which records write when there are many lengths, spreads its count
     evenly over the lengths in it.
     """
-    try:
-        text = path.read_text("utf-8-sig")
-    except OSError as error:
-        raise UsageError(
-            f"cannot read lengths={path}: {error.strerror}", "check the path"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8", _EXAMPLE) from error
+    text = read_utf8(path, "lengths")
     kind = path.suffix.lower()
     if kind == ".csv":
         counts = _from_csv(path, text)
     elif kind == ".jsonl":
         counts = _from_lines(path, text)
     else:
-        counts = _counts(path, _parsed(path, text))
+        try:
+            counts = _counts(path, json.loads(text))
+        except ValueError as error:
+            raise UsageError(f"{path}: not valid JSON: {error}", _EXAMPLE) from error
     weights = _spread(path, counts)
     if not weights:
         raise UsageError(f"{path} counts no sequence", _EXAMPLE)
@@ -58,13 +55,6 @@ def quantiles(weights: Mapping[int, float], shares: NDArray[np.float64]) -> NDAr
     return chosen
 
 
-def _parsed(where: Path | str, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"{where}: not valid JSON: {error}", _EXAMPLE) from error
-
-
 def _counts(where: Path | str, value: Any) -> dict[str, Any]:
     """The counts in a plain histogram, in an `inputs` section, or in a record that has one."""
     if isinstance(value, dict):
@@ -76,11 +66,8 @@ def _counts(where: Path | str, value: Any) -> dict[str, Any]:
 
 
 def _from_lines(path: Path, text: str) -> dict[str, Any]:
-    histograms = [
-        _counts(f"{path}, line {number}", _parsed(f"{path}, line {number}", line))
-        for number, line in enumerate(text.split("\n"), 1)
-        if line.strip()
-    ]
+    lines = json_lines(path, text, "a record of honed run --json")
+    histograms = [_counts(where, record) for where, record in lines]
     if not histograms:
         raise UsageError(f"{path} is empty", _EXAMPLE)
     if any(histogram != histograms[0] for histogram in histograms):

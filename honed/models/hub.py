@@ -7,8 +7,6 @@ from pathlib import Path
 from honed.errors import ModelError, UnsupportedError
 from honed.models.presets import PRESETS
 
-_NO_HUB = "huggingface_hub is not installed, so hub ids cannot be used"
-_INSTALL = "pip install 'honed[torch]', or give a checkpoint folder"
 _TEXT = ["*.json", "*.txt", "*.model"]
 # Where hub repositories keep exports of the weights. honed exports from the weights itself.
 _EXPORTS = ["onnx/*", "openvino/*", "*/onnx/*", "coreml/*"]
@@ -42,17 +40,17 @@ def _fetch(repo_id: str, patterns: list[str]) -> Path:
         import huggingface_hub
         from huggingface_hub import constants, errors
     except ImportError as error:
-        raise UnsupportedError(_NO_HUB, _INSTALL) from error
+        raise UnsupportedError(
+            "huggingface_hub is not installed, so hub ids cannot be used",
+            "pip install 'honed[torch]', or give a checkpoint folder",
+        ) from error
     folder_hint = "or give a checkpoint folder: model=./path"
     try:
-        return Path(
-            huggingface_hub.snapshot_download(
-                repo_id,
-                allow_patterns=patterns,
-                ignore_patterns=_EXPORTS,
-                cache_dir=constants.HF_HUB_CACHE,
-            )
-        )
+        folder = huggingface_hub.snapshot_download(
+            repo_id, allow_patterns=patterns, ignore_patterns=_EXPORTS,
+            cache_dir=constants.HF_HUB_CACHE,
+        )  # fmt: skip
+        return Path(folder)
     except errors.GatedRepoError as error:
         raise ModelError(
             f"{repo_id} is gated on the hub",

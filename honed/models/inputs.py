@@ -20,14 +20,7 @@ from honed.record import InputFacts
 Ids = NDArray[np.int64]  # [batch, length]
 
 _EXACT_LENGTHS = 32
-_SPECIAL_KEYS = (
-    "pad_token_id",
-    "bos_token_id",
-    "eos_token_id",
-    "cls_token_id",
-    "sep_token_id",
-    "mask_token_id",
-)
+_SPECIAL_KEYS = tuple(f"{kind}_token_id" for kind in ("pad", "bos", "eos", "cls", "sep", "mask"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +97,10 @@ class InputSet:
         """For the record. Many different lengths are counted in buckets such as "65-128"."""
         cells = sum(batch["input_ids"].size for batch in self.batches)
         counts = Counter(self.lengths)
-        if len(counts) <= _EXACT_LENGTHS:
-            histogram = {str(length): counts[length] for length in sorted(counts)}
-        else:
-            histogram = _buckets(counts)
-        return InputFacts(
-            source=self.source,
-            sequences=len(self.lengths),
-            length_histogram=histogram,
-            padding_share=1 - sum(self.lengths) / cells if cells else 0.0,
-        )
+        exact = {str(length): counts[length] for length in sorted(counts)}
+        histogram = exact if len(counts) <= _EXACT_LENGTHS else _buckets(counts)
+        padding_share = 1 - sum(self.lengths) / cells if cells else 0.0
+        return InputFacts(self.source, len(self.lengths), histogram, padding_share)
 
 
 def check_length(checkpoint: Checkpoint, sequence_length: int) -> None:
@@ -134,16 +121,10 @@ def random_inputs(
     check_length(checkpoint, sequence_length)
     ordinary = _ordinary_ids(checkpoint)
     random = np.random.default_rng(seed)
-    names = input_names(checkpoint)
     made: list[dict[str, Ids]] = []
     for _ in range(batches):
         ids = random.choice(ordinary, (batch_size, sequence_length))
-        arrays = {
-            "input_ids": ids,
-            "attention_mask": np.ones_like(ids),
-            "token_type_ids": np.zeros_like(ids),
-        }
-        made.append({name: arrays[name] for name in names})
+        made.append(_batch(checkpoint, ids, np.ones_like(ids), np.zeros_like(ids)))
     lengths = (sequence_length,) * (batch_size * batches)
     return InputSet(tuple(made), lengths, "random ids")
 
@@ -165,12 +146,9 @@ def drawn_inputs(
 
 
 def tokenised_inputs(
-    checkpoint: Checkpoint,
-    texts: Sequence[str],
-    batch_size: int,
-    sequence_length: int,
+    checkpoint: Checkpoint, texts: Sequence[str], batch_size: int, sequence_length: int,
     padding: Padding | None = None,
-) -> InputSet:
+) -> InputSet:  # fmt: skip
     """The texts, cut at `sequence_length`. By default they keep their order, and every batch is as
     wide as its longest text.
 
@@ -207,6 +185,11 @@ def padded_batch(
         ids[place, :length] = encoded.ids[row]
         mask[place, :length] = 1
         segments[place, :length] = encoded.segments[row]
+    return _batch(checkpoint, ids, mask, segments)
+
+
+def _batch(checkpoint: Checkpoint, ids: Ids, mask: Ids, segments: Ids) -> dict[str, Ids]:
+    """The inputs that the model takes."""
     arrays = {"input_ids": ids, "attention_mask": mask, "token_type_ids": segments}
     return {name: arrays[name] for name in input_names(checkpoint)}
 

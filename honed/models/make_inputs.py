@@ -8,15 +8,12 @@ from typing import Any
 
 from honed import length_spec
 from honed.case import Case
+from honed.models.calibration import SEED
 from honed.models.checkpoint import Checkpoint
 from honed.models.draw_lengths import batches_for, drawn, longest
 from honed.models.histogram import read_histogram
 from honed.models.inputs import InputSet, drawn_inputs, random_inputs, tokenised_inputs
 from honed.models.knobs.padding import KNOBS, Padding
-
-# Far from the small numbers that people use as a Case's seed.
-_CALIBRATION_SEED = 0x0CA11B
-_PADDING_KEYS = tuple(knob.name for knob in KNOBS)
 
 
 def padding_of(case: Case) -> Padding:
@@ -26,7 +23,7 @@ def padding_of(case: Case) -> Padding:
 
 def about(case: Case) -> dict[str, Any]:
     """The part of the inputs' cache key that lengths and padding decide; empty without them."""
-    facts: dict[str, Any] = {k: case.get(k) for k in _PADDING_KEYS if case.get(k) is not None}
+    facts: dict[str, Any] = {k.name: v for k in KNOBS if (v := case.get(k.name)) is not None}
     if facts:
         facts["seed"] = case.seed
     if case.lengths is not None:
@@ -59,11 +56,10 @@ def calibration(case: Case, checkpoint: Checkpoint, sequences: int) -> InputSet:
 
     They do not depend on the Case's batch size or padding.
     """
-    seed = _CALIBRATION_SEED
     if case.lengths is None:
-        return random_inputs(checkpoint, 1, case.sequence_length, seed, batches=sequences)
-    lengths = drawn(case.lengths, sequences, case.sequence_length, seed)
-    return drawn_inputs(checkpoint, lengths, 1, Padding(seed=seed), _source(case))
+        return random_inputs(checkpoint, 1, case.sequence_length, SEED, batches=sequences)
+    lengths = drawn(case.lengths, sequences, case.sequence_length, SEED)
+    return drawn_inputs(checkpoint, lengths, 1, Padding(seed=SEED), _source(case))
 
 
 def _source(case: Case) -> str:

@@ -27,10 +27,17 @@ def locate(request: ModelRequest) -> Checkpoint | None:
         key = artifacts.content_key(_about(shape, request.seed, task))
         folder = artifacts.find("weights", key)
         return inspect(folder, request, "preset") if folder else None
-    _check_hub_id(request.model)
+    near = did_you_mean(request.model, presets.known_names())
+    unknown = ModelError(
+        f"no model is called {request.model!r}",
+        f"{near} {FORMS}: {', '.join(presets.PRESETS)}".strip(),
+    )
+    if not re.fullmatch(r"[\w][\w.-]*(/[\w][\w.-]*)?", request.model, re.ASCII):
+        raise unknown
     cached = hub.find(request.model)
     if cached is None:
-        _refuse_misspelt(request.model)
+        if near and "/" not in request.model:
+            raise unknown  # one word close to a named shape is misspelt, so no download is tried
         return None
     try:
         return inspect(cached, request, "hub")
@@ -69,31 +76,10 @@ def _as_folder(model: str) -> Path | None:
     return None
 
 
-def _check_hub_id(model: str) -> None:
-    if not re.fullmatch(r"[\w][\w.-]*(/[\w][\w.-]*)?", model, re.ASCII):
-        raise ModelError(f"no model is called {model!r}", _unknown_hint(model))
-
-
-def _refuse_misspelt(model: str) -> None:
-    """A single word close to a named shape is a misspelling, so no download is tried."""
-    if "/" not in model and did_you_mean(model, presets.known_names()):
-        raise ModelError(f"no model is called {model!r}", _unknown_hint(model))
-
-
-def _unknown_hint(model: str) -> str:
-    near = did_you_mean(model, presets.known_names())
-    return f"{near} {FORMS}: {', '.join(presets.PRESETS)}".strip()
-
-
 def _about(shape: presets.Preset, seed: int, task: str) -> dict[str, Any]:
     """Everything that decides the random weights."""
-    return {
-        "model": shape.name,
-        "config": dict(shape.config),
-        "seed": seed,
-        "task": task,
-        "format": _FORMAT,
-    }
+    return {"model": shape.name, "config": dict(shape.config), "seed": seed, "task": task,
+            "format": _FORMAT}  # fmt: skip
 
 
 def _preset_task(shape: presets.Preset, task: str) -> str:

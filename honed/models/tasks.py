@@ -15,13 +15,10 @@ from honed.models.weights import read_json
 _HEADS = {
     "ForSequenceClassification": "sequence-classification",
     "ForTokenClassification": "token-classification",
-    "ForQuestionAnswering": "question-answering",
-    "ForMaskedLM": "masked-lm",
-    "ForCausalLM": "causal-lm",
-    "LMHeadModel": "causal-lm",
-    "ForPreTraining": FEATURES,
-    "Model": FEATURES,
-}
+    "ForQuestionAnswering": "question-answering", "ForMaskedLM": "masked-lm",
+    "ForCausalLM": "causal-lm", "LMHeadModel": "causal-lm",
+    "ForPreTraining": FEATURES, "Model": FEATURES,
+}  # fmt: skip
 
 
 def head_of(folder: Path, config: Mapping[str, Any]) -> str:
@@ -45,15 +42,10 @@ def resolve_task(asked: str, head: str, folder: Path, config: Mapping[str, Any])
     if asked in ("auto", head, FEATURES):
         return head if asked == "auto" else asked
     architecture = str((config.get("architectures") or ["Model"])[0])
-    if asked == "masked-lm" and (
-        architecture.endswith("ForMaskedLM")
-        or (
-            architecture.endswith("ForPreTraining")
-            and family_of(str(config.get("model_type"))).pretraining_fills_masks
-        )
-    ):
-        return asked
-    if asked == "causal-lm" and architecture.endswith(("ForCausalLM", "LMHeadModel")):
+    ends = {"masked-lm": ("ForMaskedLM",), "causal-lm": ("ForCausalLM", "LMHeadModel")}
+    if family_of(str(config.get("model_type"))).pretraining_fills_masks:
+        ends["masked-lm"] = ("ForMaskedLM", "ForPreTraining")
+    if architecture.endswith(ends.get(asked, ())):
         return asked
     raise ModelError(
         f"{folder} is a {architecture}: for task={asked} its head would be random weights",

@@ -21,9 +21,8 @@ def read_texts(path: Path, field: str) -> list[str]:
     """
     kind = path.suffix.lower()
     if kind not in _KINDS:
-        raise UsageError(
-            f"honed reads no {kind or 'such'} files: {path}", f"use {', '.join(_KINDS)}"
-        )
+        what = f"honed reads no {kind or 'such'} files: {path}"
+        raise UsageError(what, f"use {', '.join(_KINDS)}")
     content = read_utf8(path, "inputs")
     if kind == ".txt":
         texts: Iterator[str] = iter(content.splitlines())
@@ -64,9 +63,8 @@ def json_lines(path: Path, content: str, example: str) -> Iterator[tuple[str, di
         try:
             value = json.loads(line)
         except ValueError as error:
-            raise UsageError(
-                f"{where}: not valid JSON: {error}", "write one object per line"
-            ) from error
+            what = f"{where}: not valid JSON: {error}"
+            raise UsageError(what, "write one object per line") from error
         if not isinstance(value, dict):
             raise UsageError(f"{where}: not an object", f"like {example}")
         yield where, value

@@ -8,44 +8,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-VOCAB_SIZE = 1000
-HIDDEN_SIZE = 16
-MAX_POSITIONS = 512
+_WORDS, _HIDDEN = 1000, 16
 
 
 def write_tiny(folder: Path, seed: int) -> None:
     """Write config.json and model.safetensors; the same seed gives the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = {
-        "model_type": "tiny",
-        "architectures": ["TinyModel"],
-        "vocab_size": VOCAB_SIZE,
-        "hidden_size": HIDDEN_SIZE,
-        "max_position_embeddings": MAX_POSITIONS,
-    }
+    config = {"model_type": "tiny", "architectures": ["TinyModel"], "vocab_size": _WORDS,
+              "hidden_size": _HIDDEN, "max_position_embeddings": 512}  # fmt: skip
     (folder / "config.json").write_text(json.dumps(config, indent=1))
     random = np.random.default_rng(seed)
-    write_safetensors(
-        folder / "model.safetensors",
-        {
-            "embedding.weight": _normal(random, VOCAB_SIZE, HIDDEN_SIZE),
-            "projection.weight": _normal(random, HIDDEN_SIZE, HIDDEN_SIZE),
-            "projection.bias": _normal(random, HIDDEN_SIZE),
-        },
-    )
-
-
-def read_tiny(folder: Path) -> dict[str, NDArray[np.float32]]:
-    """The tensors of a checkpoint that `write_tiny` wrote."""
-    content = (folder / "model.safetensors").read_bytes()
-    data_start = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:data_start])
-    tensors = {}
-    for name, tensor in header.items():
-        begin, end = tensor["data_offsets"]
-        flat = np.frombuffer(content[data_start + begin : data_start + end], np.float32)
-        tensors[name] = flat.reshape(tensor["shape"])
-    return tensors
+    shapes = {"embedding.weight": (_WORDS, _HIDDEN), "projection.weight": (_HIDDEN, _HIDDEN),
+              "projection.bias": (_HIDDEN,)}  # fmt: skip
+    tensors = {name: random.standard_normal(s, np.float32) for name, s in shapes.items()}
+    write_safetensors(folder / "model.safetensors", tensors)
 
 
 def write_safetensors(path: Path, tensors: dict[str, NDArray[np.float32]]) -> None:
@@ -58,7 +34,3 @@ def write_safetensors(path: Path, tensors: dict[str, NDArray[np.float32]]) -> No
     text += b" " * (-len(text) % 8)  # the data starts on a multiple of eight
     data = b"".join(np.ascontiguousarray(t, "<f4").tobytes() for t in tensors.values())
     path.write_bytes(len(text).to_bytes(8, "little") + text + data)
-
-
-def _normal(random: np.random.Generator, *shape: int) -> NDArray[np.float32]:
-    return random.standard_normal(shape, np.float32)

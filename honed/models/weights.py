@@ -43,14 +43,11 @@ def weight_files(folder: Path) -> tuple[WeightFile, ...]:
 
     Files are looked for in the order in which transformers does.
     """
-    for single, index in (
-        ("model.safetensors", "model.safetensors.index.json"),
-        ("pytorch_model.bin", "pytorch_model.bin.index.json"),
-    ):
-        if (folder / single).exists():
-            return (_checked(folder / single),)
-        if (folder / index).exists():
-            return tuple(_checked(path) for path in _shards(folder / index))
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (folder / name).exists():
+            return (_checked(folder / name),)
+        if (index := folder / f"{name}.index.json").exists():
+            return tuple(_checked(path) for path in _shards(index))
     raise MissingWeightsError(
         f"{folder} has no weights",
         "it needs model.safetensors or pytorch_model.bin, or one of them in shards with its "
@@ -80,9 +77,12 @@ def content_key(folder: Path, files: Iterable[WeightFile]) -> str:
 
     Hashes of weight files are remembered by path, size and time of change.
     """
-    known = _read_digests()
-    fresh = {}
-    parts = {}
+    try:
+        known = json.loads(_digests_path().read_bytes())
+    except (OSError, ValueError):  # not written yet, or broken: the files are hashed again
+        known = {}
+    known = known if isinstance(known, dict) else {}
+    fresh, parts = {}, {}
     for file in files:
         path = str(file.path.resolve())
         status = file.path.stat()
@@ -214,14 +214,6 @@ def _digest(file: WeightFile) -> str:
 
 def _digests_path() -> Path:
     return artifacts.root() / "digests.json"
-
-
-def _read_digests() -> dict[str, list[Any]]:
-    try:
-        known = json.loads(_digests_path().read_bytes())
-    except (OSError, ValueError):  # not written yet, or broken: the files are hashed again
-        return {}
-    return known if isinstance(known, dict) else {}
 
 
 def _write_digests(digests: dict[str, list[Any]]) -> None:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from honed.record import Record
     from honed.show.rows import Extra
-    from honed.store import Store
     from honed.study import StudyFacts
 
 
 def select(
-    store: str | None = None,
-    where: Sequence[str] = (),
-    sweep: str | None = None,
+    store: str | None = None, where: Sequence[str] = (), sweep: str | None = None,
     also: Sequence[str] = (),
-) -> list[Record]:
+) -> list[Record]:  # fmt: skip
     """The stored records that meet all conditions, the newest last; StoreError when there is none.
 
     `also`: ids of more records. An older store keeps the last measurement of a study outside the
@@ -32,9 +30,9 @@ def select(
         if sweep is not None:
             conditions.append(f"sweep={opened.sweep(sweep).id}")
         records = {r.id: r for r in opened.list(limit=None, where=conditions)}
-        for id in also:
-            if id not in records and (record := _stored(opened, id)) is not None:
-                records[id] = record
+        for id in [id for id in also if id not in records]:
+            with suppress(StoreError):
+                records[id] = opened.get(id)
         if records:
             return list(records.values())
         if conditions:
@@ -45,23 +43,10 @@ def select(
         raise StoreError(f"no records in {opened} yet", "honed run model=NAME makes one")
 
 
-def _stored(store: Store, id: str) -> Record | None:
-    from honed.errors import StoreError
-
-    try:
-        return store.get(id)
-    except StoreError:
-        return None
-
-
 def make(
-    records: Sequence[Record],
-    out: Path,
-    png: Path | None = None,
-    *,
-    study: StudyFacts | None = None,
-    extra: Extra | None = None,
-) -> Iterator[Path]:
+    records: Sequence[Record], out: Path, png: Path | None = None, *,
+    study: StudyFacts | None = None, extra: Extra | None = None,
+) -> Iterator[Path]:  # fmt: skip
     """Write the page, and each picture as PNG into the folder `png`; yields the written paths.
 
     `study`: the tuning study to draw. `extra`: more columns and sentences.

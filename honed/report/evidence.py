@@ -109,10 +109,7 @@ class Evidence:
         """The measured records grouped by question, each group named by what distinguishes it."""
         differing = self.varying(self.records, SUBJECT)
         groups = self.groups(self.measured, SUBJECT)
-        return [
-            (self.label(records[0], differing) if differing else "", records)
-            for _, records in groups
-        ]
+        return [(self.label(rs[0], differing) if differing else "", rs) for _, rs in groups]
 
     def varying(
         self, records: Sequence[Record], among: Sequence[str] = (), without: Iterable[str] = ()

@@ -49,11 +49,9 @@ def listed(words: Sequence[str], joint: str = "and", most: int = 4) -> str:
 
 
 def fastest(
-    points: Mapping[float, Mapping[str, Point]],
-    axis: str,
-    at: Callable[[str], str],
+    points: Mapping[float, Mapping[str, Point]], axis: str, at: Callable[[str], str],
     against: str | None,
-) -> str:
+) -> str:  # fmt: skip
     """Over every x with a choice: one winner throughout, or the winner at each x; "" without a
     choice.
 
@@ -78,8 +76,6 @@ def fastest(
         finding += f", not surely ahead of {listed(rivals)}"
     if against is None or against == label or against in rivals:
         return f"{finding}."
-    ratios = [
-        by[against].value / by[label].value
-        for by in choices.values() if against in by and label in by
-    ]  # fmt: skip
+    both = [by for by in choices.values() if against in by and label in by]
+    ratios = [by[against].value / by[label].value for by in both]
     return f"{finding}: {times(ratios)} as fast as {against}." if ratios else f"{finding}."

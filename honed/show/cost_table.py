@@ -36,13 +36,12 @@ def cost_notes(
     """What the costs assume, which records have no price, which is the cheapest record, and how
     many cores it leaves idle."""
     costs = [c for r in records if (c := cost(r, known)) is not None]
-    machines = dict.fromkeys(
-        f"{c.entry.name}: {c.price}" if c.entry.name else str(c.price) for c in costs
-    )
+    named = [(c.entry.name, str(c.price)) for c in costs]
+    machines = dict.fromkeys(": ".join(filter(None, parts)) for parts in named)
     notes = [f"{ASSUMPTION} ({'; '.join(machines)})"] if machines else []
     unpriced = sum(r.metrics is not None and cost(r, known) is None for r in records)
     if unpriced:
-        notes.append(f"no price fits the machine of {_records(unpriced)}")
+        notes.append(f"no price fits the machine of {unpriced} record{'s' * (unpriced != 1)}")
     return notes + _choice(cheapest(records, known, limits), records)
 
 
@@ -66,9 +65,8 @@ def _choice(choice: Choice, records: Sequence[Record]) -> list[str]:
                 f"it leaves {idle} of {choice.cost.cores} cores idle, which are paid for: more "
                 "threads or instances may cost less"
             )
-    unknown = [
-        limit for limit in choice.limits if any(r.ok and limit.value(r) is None for r in records)
-    ]
+    ok = [r for r in records if r.ok]
+    unknown = [limit for limit in choice.limits if any(limit.value(r) is None for r in ok)]
     if unknown:
         names = ", ".join(dict.fromkeys(limit.name for limit in unknown))
         notes.append(f"some records have too few calls for {names}: raise min_samples")
@@ -81,7 +79,3 @@ def _nearest(choice: Choice) -> str:
     failed = [limit for limit in choice.limits if not limit.met(choice.nearest)]
     has = ", ".join(f"{limit.name} {plain(limit.value(choice.nearest), 4)}" for limit in failed)
     return f"; nearest: {choice.nearest.id[:8]} with {has}"
-
-
-def _records(count: int) -> str:
-    return f"{count} record{'s' if count != 1 else ''}"

@@ -37,21 +37,17 @@ def record_details(record: Record) -> RenderableType:
         "machine": _machine(record.machine),
     }
     parts: list[RenderableType] = [_heading(record)]
-    if record.error is not None:
-        parts.append(
-            Text.assemble(status(record.status, record.error.kind), ": ", record.error.message)
-        )
-        if record.error.hint:
-            parts.append(Text(f"  {record.error.hint}", style="dim"))
+    if (error := record.error) is not None:
+        parts.append(Text.assemble(status(record.status, error.kind), ": ", error.message))
+        if error.hint:
+            parts.append(Text(f"  {error.hint}", style="dim"))
     for name, rows in sections.items():
         if rows:
             parts += [Text(), Text(name, style="bold"), Padding(_grid(rows), (0, 0, 0, 2))]
     if record.doubts:
+        texts = [Text(f"{d.kind}: {d.message}", style="yellow") for d in record.doubts]
         parts += [Text(), Text("doubts", style="bold")]
-        parts += [
-            Padding(Text(f"{d.kind}: {d.message}", style="yellow"), (0, 0, 0, 2))
-            for d in record.doubts
-        ]
+        parts += [Padding(text, (0, 0, 0, 2)) for text in texts]
     return Group(*parts)
 
 
@@ -118,9 +114,7 @@ def _speed(record: Record) -> list[Row]:
     if metrics is None:
         return []
     rate = metrics.throughput_per_s
-    rows: list[Row] = [
-        ("throughput", f"{measured(rate.value, rate.ci95)} sequences/s"),
-    ]
+    rows: list[Row] = [("throughput", f"{measured(rate.value, rate.ci95)} sequences/s")]
     tokens_per_s, useful_per_s = metrics.tokens_per_s, metrics.useful_tokens_per_s
     if tokens_per_s is not None:
         rows.append(("tokens", f"{plain(tokens_per_s)} /s"))
@@ -179,13 +173,10 @@ def _fidelity(record: Record) -> list[Row]:
         return []
     low = fidelity.cosine_min < fidelity.tolerance
     least = f"{cosine(fidelity.cosine_min)} (at least {fidelity.tolerance:g})"
-    rows: list[Row] = [
-        ("against", fidelity.reference),
-        ("least cosine", Text(least, "red" if low else "")),
-    ]
-    difference = _NOT_FINITE
-    if fidelity.max_abs_diff is not None:
-        difference = f"{fidelity.max_abs_diff:.3g}"
+    rows: list[Row] = [("against", fidelity.reference)]
+    rows.append(("least cosine", Text(least, "red" if low else "")))
+    largest = fidelity.max_abs_diff
+    difference = _NOT_FINITE if largest is None else f"{largest:.3g}"
     if fidelity.relative_diff:
         difference += f" ({100 * fidelity.relative_diff:.2g}% of the largest value)"
     rows.append(("largest difference", difference))

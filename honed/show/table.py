@@ -12,15 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from honed.record import Record
-from honed.show.columns import (
-    ALWAYS,
-    COLUMNS,
-    Column,
-    key_columns,
-    measure_columns,
-    settings_column,
-    varies,
-)
+from honed.show import columns
+from honed.show.columns import ALWAYS, COLUMNS, Column, varies
 from honed.show.group_messages import folded, listed
 from honed.show.say import status, word
 
@@ -30,18 +23,13 @@ _SETTINGS_WIDTH = 18  # the least width of the only column that wraps
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def records_table(records: Sequence[Record], extra: Sequence[Column] = ()) -> RecordsTable:
-    """A row for each record, with `extra` columns beside the measures; failures and doubts are
-    explained below."""
-    return RecordsTable(tuple(records), extra)
-
-
 class RecordsTable:
-    """A rich renderable: it chooses its columns when it is printed, by the width it gets."""
+    """A row for each record, with `extra` columns beside the measures; failures and doubts are
+    explained below. A rich renderable: it chooses its columns by the width that it gets."""
 
     def __init__(self, records: Sequence[Record], extra: Sequence[Column] = ()) -> None:
         self._records = records
-        self._measures = (*measure_columns(records), *extra)
+        self._measures = (*columns.measure_columns(records), *extra)
         self._extra = extra
         self._folded = folded([d.message for r in records for d in r.doubts])
         self._footnotes = list(dict.fromkeys(self._folded.values()))
@@ -66,7 +54,7 @@ class RecordsTable:
 
     def _fitting(self, console: Console, options: ConsoleOptions) -> tuple[Table, set[str]]:
         """The table with the most columns that fits, and the names of its columns."""
-        chosen = [self._id(), *key_columns(self._records), *self._measures]
+        chosen = [self._id(), *columns.key_columns(self._records), *self._measures]
         chosen.append(self._status())
         while (worst := max(chosen, key=lambda c: c.rank)).rank >= _DISPENSABLE:
             table = self._flat(chosen)
@@ -77,10 +65,10 @@ class RecordsTable:
         if _least_width(console, options, table) <= options.max_width:
             return table, {c.name for c in chosen}
         stacks = self._stacks()
-        table = self._stacked(stacks)
+        table = self._table(stacks, " ")
         while len(stacks) > 3 and _least_width(console, options, table) > options.max_width:
             stacks.remove(max(stacks, key=lambda stack: stack[0].rank))
-            table = self._stacked(stacks)
+            table = self._table(stacks, " ")
         varying = {k for k in ALWAYS if varies(k, self._records)}
         return table, varying | {c.name for stack in stacks for c in stack}
 
@@ -97,7 +85,7 @@ class RecordsTable:
         accuracy = (at["accuracy"],) if "accuracy" in at else ()
         return [
             (self._id(), self._status()),
-            (settings_column(self._records),),
+            (columns.settings_column(self._records),),
             (at["latency"], at["latency_p99"]),
             (at["throughput"], *(self._extra or (tokens,))),
             (at["flops"], at["bound_share"]),
@@ -106,9 +94,6 @@ class RecordsTable:
 
     def _flat(self, chosen: Sequence[Column]) -> Table:
         return self._table([(column,) for column in chosen], "\n")
-
-    def _stacked(self, stacks: Sequence[tuple[Column, ...]]) -> Table:
-        return self._table(stacks, " ")
 
     def _table(self, stacks: Sequence[tuple[Column, ...]], seam: str) -> Table:
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
@@ -120,14 +105,13 @@ class RecordsTable:
             ]
             header = Text("\n".join(c.header.replace("\n", seam) for c in stack))
             wraps = stack[0].name == "settings"
+            widest = max(line.cell_len for text in (header, *cells) for line in text.split("\n"))
             table.add_column(
-                header,
-                justify="left" if stack[0].left else "right",
+                header, justify="left" if stack[0].left else "right", no_wrap=not wraps,
                 vertical="bottom" if seam == "\n" else "top",
-                no_wrap=not wraps,
                 # Without a least width rich cuts off numbers to make the table fit.
-                min_width=_SETTINGS_WIDTH if wraps else _widest([header, *cells]),
-            )
+                min_width=_SETTINGS_WIDTH if wraps else widest,
+            )  # fmt: skip
             columns_of_cells.append(cells)
         for row in zip(*columns_of_cells, strict=True):
             table.add_row(*row)
@@ -157,10 +141,6 @@ class RecordsTable:
                 line.append(f" → {hint}", "dim")
             line.justify = "left"
             yield line
-
-
-def _widest(texts: Sequence[Text]) -> int:
-    return max(line.cell_len for text in texts for line in text.split("\n"))
 
 
 def _superscript(number: int) -> str:

@@ -9,7 +9,7 @@ from honed.record import Accuracy, Doubt, Error, Fidelity
 from honed.show.columns import COLUMNS, varying
 from honed.show.details import record_details
 from honed.show.numbers import NONE
-from honed.show.table import records_table
+from honed.show.table import RecordsTable
 
 
 def drawn(renderable, width=100):
@@ -27,7 +27,7 @@ def best(column, records):
 
 @pytest.mark.parametrize("width", [60, 80, 100, 140, 200])
 def test_nothing_is_cut_off_at_any_width(width):
-    text = drawn(records_table(sweep_records()), width)
+    text = drawn(RecordsTable(sweep_records()), width)
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= width
     for record in sweep_records():
@@ -39,14 +39,14 @@ def test_nothing_is_cut_off_at_any_width(width):
 
 @pytest.mark.parametrize("width", [80, 100])
 def test_narrow_terminals_keep_what_matters(width):
-    text = drawn(records_table(sweep_records()), width)
+    text = drawn(RecordsTable(sweep_records()), width)
     for words in ("p50", "p99", "seq/s", "peak", "cosine", "onnxruntime int8", "batch_size=8"):
         assert words in text
     assert "too narrow for p90 ms: honed show ID" in text
 
 
 def test_wide_terminals_show_all_in_a_line_each():
-    text = drawn(records_table(sweep_records()), 200)
+    text = drawn(RecordsTable(sweep_records()), 200)
     id = next(r.id[:8] for r in sweep_records() if r.case["precision"] == "bf16")
     line = next(row for row in text.splitlines() if row.startswith(id))
     assert line.split() == [
@@ -59,7 +59,7 @@ def test_wide_terminals_show_all_in_a_line_each():
 
 def test_what_all_rows_share_moves_to_the_heading():
     records = [make_record({"threads": n}, p50_s=0.05 / n, seed=n) for n in (1, 2)]
-    assert drawn(records_table(records), 100).splitlines()[0].split() == [
+    assert drawn(RecordsTable(records), 100).splitlines()[0].split() == [
         "bert-base-uncased",
         "torch",
         "fp32",
@@ -74,13 +74,13 @@ def test_only_keys_that_vary_have_a_column():
 
 
 def test_missing_values_are_dashes():
-    text = drawn(records_table([failed_record("oom", "killed"), make_record()]), 200)
+    text = drawn(RecordsTable([failed_record("oom", "killed"), make_record()]), 200)
     row = next(line for line in text.splitlines() if "oom" in line)
     assert row.split()[-10:] == [NONE] * 9 + ["oom"]
 
 
 def test_failures_are_explained_below_with_what_to_do():
-    text = drawn(records_table([failed_record("oom", "killed at 16 GiB", "batch_size=8")]), 100)
+    text = drawn(RecordsTable([failed_record("oom", "killed at 16 GiB", "batch_size=8")]), 100)
     assert "oom: killed at 16 GiB → batch_size=8" in text
 
 
@@ -91,7 +91,7 @@ def test_doubts_are_footnotes_said_once():
         make_record(seed=2, doubts=(other, doubt)),
         make_record(seed=3),
     ]
-    text = drawn(records_table(records), 140)
+    text = drawn(RecordsTable(records), 140)
     assert text.count("others were busy") == 1
     assert "¹ others were busy" in text
     assert "ok¹" in text
@@ -99,7 +99,7 @@ def test_doubts_are_footnotes_said_once():
 
 
 def test_markup_in_messages_is_text():
-    text = drawn(records_table([failed_record("crashed", "[bold]no[/bold] [/x]", "[red]")]), 100)
+    text = drawn(RecordsTable([failed_record("crashed", "[bold]no[/bold] [/x]", "[red]")]), 100)
     assert "[bold]no[/bold] [/x] → [red]" in text
 
 
@@ -107,7 +107,7 @@ def test_statuses_have_their_colours():
     statuses = {"ok": "green", "unproven": "yellow", "diverged": "red", "oom": "red"}
     console = Console(width=120, color_system="truecolor", force_terminal=True, record=True,
                       file=io.StringIO())  # fmt: skip
-    console.print(records_table([make_record(status=s, seed=i) for i, s in enumerate(statuses)]))
+    console.print(RecordsTable([make_record(status=s, seed=i) for i, s in enumerate(statuses)]))
     text = console.export_text(styles=True)
     for name, code in (("ok", 32), ("unproven", 33), ("diverged", 31), ("oom", 31)):
         assert f"\x1b[{code}m{name}" in text
@@ -132,20 +132,20 @@ def test_only_ok_rows_can_be_the_best():
 
 def test_ids_grow_until_they_differ():
     records = [make_record(id="aaaabbbbcc"), make_record(id="aaaabbbbcd", seed=1)]
-    text = drawn(records_table(records), 140)
+    text = drawn(RecordsTable(records), 140)
     assert "aaaabbbbcc" in text
     assert "aaaabbbbcd" in text
 
 
 def test_models_are_called_by_their_own_names():
     records = [make_record({"model": m}) for m in ("/data/my-encoder/", "org/other")]
-    text = drawn(records_table(records), 200)
+    text = drawn(RecordsTable(records), 200)
     assert "my-encoder" in text
     assert "/data" not in text
 
 
 def test_no_records():
-    assert drawn(records_table([])).strip() == "no records"
+    assert drawn(RecordsTable([])).strip() == "no records"
 
 
 def test_details_have_every_section():
@@ -203,9 +203,9 @@ JUDGED = Accuracy("spearman", 0.9300, 0.9123, 0.0177, (0.004, 0.031), 0.01, 60, 
 @pytest.mark.parametrize("width", [80, 140])
 def test_accuracy_has_a_column_where_something_was_evaluated(width):
     judged = replace(make_record(), accuracy=JUDGED)
-    text = drawn(records_table([judged, make_record({"precision": "int8"})]), width)
+    text = drawn(RecordsTable([judged, make_record({"precision": "int8"})]), width)
     assert "0.912 (-1.8%)" in text
-    assert "accuracy" not in drawn(records_table([make_record()]), width)
+    assert "accuracy" not in drawn(RecordsTable([make_record()]), width)
 
 
 def test_details_tell_the_accuracy_and_what_was_allowed():

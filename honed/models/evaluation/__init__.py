@@ -1,1 +1,1 @@
-"""TODO."""
+"""Accuracy: labelled examples, and the batches on which settings are judged."""

@@ -81,9 +81,8 @@ def from_examples(
     facts = examples.items, examples.truth, examples.groups
     if words:
         facts = _words_within_the_cut(examples, encoded)
-    return _batched(
-        checkpoint, encoded, Truths(examples.kind, examples.metric, source, *facts), batch_size
-    )
+    truths = Truths(examples.kind, examples.metric, source, *facts)
+    return _batched(checkpoint, encoded, truths, batch_size)
 
 
 def from_texts(

@@ -115,10 +115,8 @@ def _sequences(file: _File, checkpoint: Checkpoint) -> Examples:
 
 def _features(file: _File, checkpoint: Checkpoint) -> Examples:
     if checkpoint.pooling == "none":
-        raise UsageError(
-            "without pooling there is no single vector per text to compare",
-            "add pooling=mean",
-        )
+        what = "without pooling there is no single vector per text to compare"
+        raise UsageError(what, "add pooling=mean")
     if "query" in file.first.data:
         return _ranked(file, alone=False)
     if file.first.has(_SECOND) is None:
@@ -131,13 +129,14 @@ def _features(file: _File, checkpoint: Checkpoint) -> Examples:
 
 def _labelled(file: _File, checkpoint: Checkpoint) -> Examples:
     labels = Labels.of(checkpoint.config)
-    sequences = [_one_or_two(row) for row in file.rows]
+    sequences: list[Sequence_] = []
     truth = []
     for row in file.rows:
+        first = row.text(_FIRST)
+        sequences.append((first, row.text(_SECOND)) if row.has(_SECOND) else first)
         if "label" not in row.data:
-            raise UsageError(
-                f"{row.where}: there is no label", f"it has {', '.join(row.data) or 'nothing'}"
-            )
+            has = f"it has {', '.join(row.data) or 'nothing'}"
+            raise UsageError(f"{row.where}: there is no label", has)
         truth.append(labels.index(row.data["label"], row.where))
     _varied(file, truth, labels)
     places = range(len(sequences))
@@ -154,11 +153,6 @@ def _varied(file: _File, truth: Sequence[int], labels: Labels) -> None:
             f"{file.path}: every example is {name!r}, so always answering it is perfect",
             "add examples of another label",
         )
-
-
-def _one_or_two(row: Row) -> Sequence_:
-    first = row.text(_FIRST)
-    return (first, row.text(_SECOND)) if row.has(_SECOND) else first
 
 
 def _tokens(file: _File, checkpoint: Checkpoint) -> Examples:
@@ -240,14 +234,11 @@ def _candidates(row: Row, pool: Sequence[str]) -> dict[str, float]:
     if row.has(_POSITIVE):
         relevances |= dict.fromkeys(row.texts(_POSITIVE), 1.0)
     if len(relevances) < 2:
-        raise UsageError(
-            f"{row.where}: {len(relevances)} candidates cannot be ranked", "give negatives too"
-        )
+        what = f"{row.where}: {len(relevances)} candidates cannot be ranked"
+        raise UsageError(what, "give negatives too")
     if len(set(relevances.values())) == 1 and next(iter(relevances.values())) > 0:
-        raise UsageError(
-            f"{row.where}: every candidate is relevant, so any order is right",
-            "give negatives too",
-        )
+        what = f"{row.where}: every candidate is relevant, so any order is right"
+        raise UsageError(what, "give negatives too")
     return relevances
 
 
@@ -269,10 +260,8 @@ class _Collected:
         self.groups.append(group)
 
     def compare(self, texts: tuple[str, str], truth: float, group: int, *, alone: bool) -> None:
-        if alone:
-            self.know((self.add(texts), 0), truth, group)
-        else:
-            self.know((self.add(texts[0]), self.add(texts[1])), truth, group)
+        item = (self.add(texts), 0) if alone else (self.add(texts[0]), self.add(texts[1]))
+        self.know(item, truth, group)
 
     def examples(self, kind: Kind, metric: str) -> Examples:
         parts = tuple(self.items), tuple(self.truth), tuple(self.groups)

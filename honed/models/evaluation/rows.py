@@ -33,9 +33,8 @@ class Row:
         value = self._value(names)
         texts = [value] if isinstance(value, str) else value
         if not isinstance(texts, list) or not all(isinstance(t, str) for t in texts):
-            raise UsageError(
-                f"{self.where}: {self.has(names)} is not a list of texts", 'like ["a text"]'
-            )
+            what = f"{self.where}: {self.has(names)} is not a list of texts"
+            raise UsageError(what, 'like ["a text"]')
         return texts
 
     def number(self, names: Sequence[str]) -> float:

@@ -57,10 +57,5 @@ def encoder_sizes(
     hidden: int, layers: int, heads: int, intermediate: int, **more: Any
 ) -> dict[str, Any]:
     """The four sizes of an encoder in the words that most configurations use."""
-    return {
-        "hidden_size": hidden,
-        "num_hidden_layers": layers,
-        "num_attention_heads": heads,
-        "intermediate_size": intermediate,
-        **more,
-    }
+    return {"hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": heads,
+            "intermediate_size": intermediate, **more}  # fmt: skip

@@ -9,12 +9,10 @@ from honed.models.products import Call, flops_without_pooler
 
 
 def _flops(call: Call) -> int:
-    sizes = {
-        "hidden_size": call.config["dim"],
-        "num_hidden_layers": call.config["n_layers"],
-        "intermediate_size": call.config["hidden_dim"],
-    }
-    return flops_without_pooler(replace(call, config={**call.config, **sizes}))
+    config = call.config
+    sizes = {"hidden_size": config["dim"], "num_hidden_layers": config["n_layers"],
+             "intermediate_size": config["hidden_dim"]}  # fmt: skip
+    return flops_without_pooler(replace(call, config={**config, **sizes}))
 
 
 _BASE = {

@@ -14,12 +14,7 @@ FAMILY = Family(
     flops=flops_without_pooler,
     segments=2,
     presets=(
-        Preset(
-            "electra-small",
-            "electra",
-            {**bert(256, 12, 4), "embedding_size": 128},
-            "ELECTRA small, the discriminator, 14 M parameters",
-            aliases=("electra",),
-        ),
+        Preset("electra-small", "electra", {**bert(256, 12, 4), "embedding_size": 128},
+               "ELECTRA small, the discriminator, 14 M parameters", aliases=("electra",)),
     ),
-)
+)  # fmt: skip

@@ -11,12 +11,9 @@ import numpy as np
 from honed.knob import Knob, Span, Value
 
 POLICIES = ("longest", "buckets", "sorted", "max")
-PADDING = Knob(
-    "padding",
-    "how wide a batch is: its longest sequence, the next bucket, or sequence_length; sorted: "
-    "sequences of similar length share a batch",
-    POLICIES,
-)
+PADDING = Knob("padding",
+               "how wide a batch is: its longest sequence, the next bucket, or sequence_length; "
+               "sorted: sequences of similar length share a batch", POLICIES)  # fmt: skip
 BUCKET_TOKENS = Knob("bucket_tokens", "buckets are multiples of this; unset: 16, 32, 64, 128, ...",
                      Span(1, 8192), scale="log2",
                      beside={PADDING.name: ("buckets", "sorted")})  # fmt: skip

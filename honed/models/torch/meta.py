@@ -10,12 +10,9 @@ from honed.models.torch.module import auto_class, configuration, explained, fram
 
 
 def meta_module(
-    model: Checkpoint | Preset,
-    task: str | None = None,
-    *,
-    dtype: str = "float32",
+    model: Checkpoint | Preset, task: str | None = None, *, dtype: str = "float32",
     attention: str | None = None,
-) -> Any:
+) -> Any:  # fmt: skip
     """The module that `load_module` would give, in eval mode, with its tensors on "meta".
 
     The weights are neither read nor made: a preset needs no checkpoint on disk. Tied weights are
@@ -24,17 +21,14 @@ def meta_module(
     """
     if task is None:
         task = model.task if isinstance(model, Checkpoint) else model.default_task
-    options = {} if attention is None else {"attn_implementation": attention}
+    options: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
+    if isinstance(model, Checkpoint) and model.own_code:
+        options["trust_remote_code"] = True
     with frameworks() as (torch, transformers), explained(model, attention):
         config = configuration(transformers, model)
         with torch.device("meta"):
             module = auto_class(transformers, task).from_config(
-                config, dtype=getattr(torch, dtype), **_trust(model), **options
+                config, dtype=getattr(torch, dtype), **options
             )
     module.config.use_cache = False
     return module.eval()
-
-
-def _trust(model: Checkpoint | Preset) -> dict[str, bool]:
-    own_code = isinstance(model, Checkpoint) and model.own_code
-    return {"trust_remote_code": True} if own_code else {}

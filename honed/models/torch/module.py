@@ -12,14 +12,12 @@ from honed.models.checkpoint import Checkpoint
 from honed.models.presets import Preset
 from honed.models.tasks import FEATURES
 
-_AUTO_CLASSES = {
-    FEATURES: "AutoModel",
-    "sequence-classification": "AutoModelForSequenceClassification",
-    "token-classification": "AutoModelForTokenClassification",
-    "question-answering": "AutoModelForQuestionAnswering",
-    "masked-lm": "AutoModelForMaskedLM",
-    "causal-lm": "AutoModelForCausalLM",
-}
+_HEADS = {
+    FEATURES: "", "sequence-classification": "ForSequenceClassification",
+    "token-classification": "ForTokenClassification",
+    "question-answering": "ForQuestionAnswering", "masked-lm": "ForMaskedLM",
+    "causal-lm": "ForCausalLM",
+}  # fmt: skip
 
 
 def load_module(
@@ -39,14 +37,10 @@ def load_module(
         # the meta device from the mapped file, but it also ties weights and rebuilds buffers.
         with explained(checkpoint, attention):
             module, report = auto.from_pretrained(
-                checkpoint.folder,
-                dtype=getattr(torch, dtype),
-                local_files_only=True,
-                trust_remote_code=checkpoint.own_code,
-                weights_only=True,
-                output_loading_info=True,
-                **options,
-            )
+                checkpoint.folder, dtype=getattr(torch, dtype), local_files_only=True,
+                trust_remote_code=checkpoint.own_code, weights_only=True,
+                output_loading_info=True, **options,
+            )  # fmt: skip
         _check_complete(checkpoint, module, report)
         module.config.use_cache = False  # a single pass never reads cached keys and values
         return module.eval()
@@ -98,7 +92,7 @@ def import_transformers() -> Any:
 
 def auto_class(transformers: Any, task: str) -> Any:
     """The transformers class that builds models for this task."""
-    return getattr(transformers, _AUTO_CLASSES[task])
+    return getattr(transformers, f"AutoModel{_HEADS[task]}")
 
 
 def configuration(transformers: Any, model: Checkpoint | Preset) -> Any:

@@ -57,14 +57,12 @@ def shapes(evidence: Evidence, least: int = 2, most_rows: int = MOST_ROWS) -> It
         for groups in kept:
             first = groups[0][1][0]
             where = [subject, evidence.label(first, differing) if differing else ""]
-            notes = [f"{left} more shape{'s' * (left > 1)}: in the lines and in the table."]
+            more = f"{left} more shape{'s' * (left > 1)}: in the lines and in the table."
+            notes = [more] if left else []
             if cut := max(0, len(groups) - most_rows):
                 notes.append(f"The {most_rows} fastest; {cut} slower settings are in the table.")
-            yield Shape(
-                ", ".join(filter(None, where)),
-                _rows(evidence, groups, most_rows),
-                tuple(notes if left else notes[1:]),
-            )
+            rows = _rows(evidence, groups, most_rows)
+            yield Shape(", ".join(filter(None, where)), rows, tuple(notes))
 
 
 def _rows(

@@ -73,8 +73,7 @@ def stages(study: StudyFacts) -> Mapping[str, Style]:
 
 
 def records_of(evidence: Evidence, candidates: Sequence[Candidate]) -> tuple[Record, ...]:
-    ids = dict.fromkeys(id for c in candidates for id in c.records)
-    return tuple(evidence.by_id[id] for id in ids if id in evidence.by_id)
+    return evidence.stored(dict.fromkeys(id for c in candidates for id in c.records))
 
 
 def best(candidates: Sequence[Candidate], goal: Goal) -> Candidate | None:
@@ -90,8 +89,5 @@ def left_out(study: StudyFacts) -> str:
     """`2 without a result, 1 over a limit`; empty if there are none."""
     failed = sum(not t.ok for t in study.ended)
     over = sum(t.ok and not t.feasible for t in study.ended)
-    parts = [
-        f"{failed} without a result" if failed else "",
-        f"{over} over a limit" if over else "",
-    ]
-    return ", ".join(filter(None, parts))
+    parts = {"without a result": failed, "over a limit": over}
+    return ", ".join(f"{count} {what}" for what, count in parts.items() if count)

@@ -73,9 +73,8 @@ class Figure(Protocol):
 
 def all_pictures(evidence: Evidence) -> Iterator[tuple[str, Picture]]:
     """Every figure's pictures, each with a unique name: `batch_size`, `batch_size-2`, …"""
-    modules = {
-        name: cast(Figure, discovery.load(PACKAGE, name)) for name in discovery.names(PACKAGE)
-    }
+    names = discovery.names(PACKAGE)
+    modules = {name: cast(Figure, discovery.load(PACKAGE, name)) for name in names}
     for name, figure in sorted(modules.items(), key=lambda item: item[1].ORDER):
         for number, picture in enumerate(figure.pictures(evidence), 1):
             yield (name if number == 1 else f"{name}-{number}"), picture

@@ -34,9 +34,8 @@ def _strip(row: SettingRow) -> Strip | None:
     """The calls of all runs together; the 99th percentile is the highest of the records'."""
     import numpy as np
 
-    calls = [
-        s for r in row.records if r.samples for instance in r.samples.latency_s for s in instance
-    ]
+    instances = [each for r in row.records if r.samples for each in r.samples.latency_s]
+    calls = [latency_s for each in instances for latency_s in each]
     if len(calls) < _FEWEST:
         return None
     low, middle, high = (float(q) for q in np.quantile(calls, (0.25, 0.5, 0.75)))

@@ -105,9 +105,7 @@ def _panel(settings: Sequence[_Setting], unbeaten: Sequence[_Setting]) -> Cloud:
     families: dict[str, list[_Setting]] = {}
     for setting in settings:
         families.setdefault(setting.family, []).append(setting)
-    groups = tuple(
-        Group(family, same[0].style, tuple(map(_dot, same))) for family, same in families.items()
-    )
+    groups = tuple(Group(f, same[0].style, tuple(map(_dot, same))) for f, same in families.items())
     line = tuple(sorted((s.latency.value, s.throughput.value) for s in unbeaten))
     trails = (Trail("front", _LINE, line, steps=False),) if len(line) > 1 else ()
     return Cloud(_THROUGHPUT.axis, _LATENCY.axis, groups, trails)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from statistics import median
 
 from honed.measures import MEASURES
-from honed.report.evidence import Evidence, Point, pool, shown
+from honed.report.evidence import Evidence, pool, shown
 from honed.report.figures._settings import SettingRow, Shape, shapes
 from honed.report.figures.base import Picture, titled
 from honed.report.findings import reference
@@ -46,23 +46,17 @@ def pictures(evidence: Evidence) -> Iterator[Picture]:
 
 def _bars(setting: SettingRow) -> tuple[Bar, ...]:
     several = any((r.case.get("instances") or 1) > 1 for r in setting.records)
-    return tuple(
-        Bar(kind, Style(hue), point)
-        for hue, (kind, name) in enumerate(_KINDS.items())
-        if (several or name != "pss_total") and (point := _size(setting, name)) is not None
-    )
-
-
-def _size(setting: SettingRow, name: str) -> Point | None:
-    return pool(setting.records, shown(MEASURES[name]))
+    bars = []
+    for hue, (kind, name) in enumerate(_KINDS.items()):
+        point = pool(setting.records, shown(MEASURES[name]))
+        if point is not None and (several or name != "pss_total"):
+            bars.append(Bar(kind, Style(hue), point))
+    return tuple(bars)
 
 
 def _sentence(evidence: Evidence, shape: Shape) -> str:
-    peaks = {
-        row.label: point.value
-        for row in shape.rows
-        if (point := _size(row, "rss_peak")) is not None and point.ok
-    }
+    points = {r.label: pool(r.records, shown(MEASURES["rss_peak"])) for r in shape.rows}
+    peaks = {label: point.value for label, point in points.items() if point and point.ok}
     if not peaks:
         return "The peak of the process is not known."
     least = min(peaks, key=lambda label: peaks[label])
@@ -71,10 +65,8 @@ def _sentence(evidence: Evidence, shape: Shape) -> str:
         return f"The process needs {size} at its peak."
     default = reference(evidence, {row.label: row.records for row in shape.rows})
     if default not in peaks or default == least:
-        middle = _mib(median(peaks.values()))
-        return (
-            f"{least} needs the least at its peak, {size}; the median of all settings is {middle}."
-        )
+        finding = f"{least} needs the least at its peak, {size}"
+        return f"{finding}; the median of all settings is {_mib(median(peaks.values()))}."
     share = peaks[least] / peaks[default]
     if share > 0.99:
         return f"All need about the same at their peak, {size} or more."

@@ -77,15 +77,12 @@ def _roofs(records: Sequence[Record]) -> tuple[Level, ...]:
             cpus = sum(len(i.get("cpus") or ()) for i in record.effective)
             name = f"{record.case.get('precision')}{f' on {cpus} CPUs' if cpus else ''}"
             bounds[name] = max(bound * _GIGA, bounds.get(name, 0.0))
-    lines: list[tuple[float, list[str]]] = []
+    lines: dict[float, list[str]] = {}
     for name, value in sorted(bounds.items(), key=lambda item: item[1]):
-        if lines and value < _SAME * lines[-1][0]:
-            lines[-1][1].append(name)
-        else:
-            lines.append((value, [name]))
-    return tuple(
-        Level(f"bound of {listed(names, most=3)}: {plain(value)}", value) for value, names in lines
-    )
+        last = max(lines, default=0.0)
+        lines.setdefault(last if value < _SAME * last else value, []).append(name)
+    names_at = {value: listed(names, most=3) for value, names in lines.items()}
+    return tuple(Level(f"bound of {who}: {plain(at)}", at) for at, who in names_at.items())
 
 
 def _series(evidence: Evidence, records: Sequence[Record]) -> tuple[Series, ...]:
@@ -98,12 +95,9 @@ def _series(evidence: Evidence, records: Sequence[Record]) -> tuple[Series, ...]
     differing = evidence.varying(records, without=SUBJECT)
     series = []
     for (label, same_engine), style in zip(groups, styles, strict=True):
-        points = []
-        for _, same in evidence.groups(same_engine, differing):
-            point = pool(same, _reached, _intensity(same[0]) or 0.0)
-            if point is not None:
-                points.append(point)
-        series.append(Series(label, style, tuple(points)))
+        settings = (same for _, same in evidence.groups(same_engine, differing))
+        points = (pool(same, _reached, _intensity(same[0]) or 0.0) for same in settings)
+        series.append(Series(label, style, tuple(p for p in points if p is not None)))
     return tuple(series)
 
 

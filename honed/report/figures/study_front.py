@@ -27,13 +27,11 @@ def pictures(evidence: Evidence) -> Iterator[Picture]:
     best = front(study.candidates)
     pairs = list(itertools.combinations(range(len(study.goals)), 2))[:_MOST]
     yield Picture(
-        titled("Pareto front", study.name),
-        _sentence(study, best, feasible),
+        titled("Pareto front", study.name), _sentence(study, best, feasible),
         tuple(_panel(study, best, pair) for pair in pairs),
         _study.records_of(evidence, study.candidates),
-        ("A dot is a setting, the median of its trials. Hollow: over a limit.",),
-        marked=False,
-    )
+        ("A dot is a setting, the median of its trials. Hollow: over a limit.",), marked=False,
+    )  # fmt: skip
 
 
 def _panel(study: StudyFacts, best: Sequence[Candidate], pair: tuple[int, int]) -> Cloud:

@@ -43,9 +43,8 @@ def _panel(study: StudyFacts, index: int) -> Cloud:
         for stage, style in _study.stages(study).items()
     )  # fmt: skip
     steps = best_so_far([d for g in groups for d in g.dots], goal.better == "less")
-    failed = tuple(
-        (float(t.number), _study.trial_hover(t, study.goals)) for t in study.ended if not t.ok
-    )
+    dead = [t for t in study.ended if not t.ok]
+    failed = tuple((float(t.number), _study.trial_hover(t, study.goals)) for t in dead)
     trails = (Trail("best so far", _TRAIL, steps),) if steps else ()
     return Cloud(goal.title, "trial", groups, trails, failed, whole_x=True)
 

@@ -21,11 +21,9 @@ ORDER = 5
 _MOST_RAILS = 7
 _FEWEST = 5  # settings; fewer are easier to read in the table
 _KINDS = (
-    ("the rest", Style(6, 0), 1.0),
-    ("over a limit", Style(3, 2), 1.0),
-    ("best quarter", Style(0, 0), 2.0),
-    ("the best", Style(1, 0), 3.5),
-)
+    ("the rest", Style(6, 0), 1.0), ("over a limit", Style(3, 2), 1.0),
+    ("best quarter", Style(0, 0), 2.0), ("the best", Style(1, 0), 3.5),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,13 +48,10 @@ def pictures(evidence: Evidence) -> Iterator[Picture]:
     if left := len(varying) - len(keys):
         notes.append(f"The {len(keys)} keys that mattered most; {left} more were searched.")
     yield Picture(
-        titled("Settings as lines", study.name),
-        _sentence(kinds, keys),
-        (_panel(study, kinds, keys),),
-        _study.records_of(evidence, study.candidates),
-        tuple(notes),
-        marked=False,
-    )
+        titled("Settings as lines", study.name), _sentence(kinds, keys),
+        (_panel(study, kinds, keys),), _study.records_of(evidence, study.candidates),
+        tuple(notes), marked=False,
+    )  # fmt: skip
 
 
 def _varying(study: StudyFacts, tried: Sequence[_Tried]) -> dict[str, int]:
@@ -103,9 +98,7 @@ def _panel(study: StudyFacts, kinds: Mapping[str, list[_Tried]], keys: Sequence[
         places[key] = {v: (i + 0.5) / len(values) for i, v in enumerate(values)}
     results = sorted(t.candidate.values[0] for t in tried)
     scale = scale_for(results)
-    ticks = scale.ticks or [
-        results[0] + (results[-1] - results[0]) * i / 4 for i in range(5)
-    ]  # fmt: skip
+    ticks = scale.ticks or [results[0] + (results[-1] - results[0]) * i / 4 for i in range(5)]
     result_ticks = {plain(tick, 2 if scale.log else 3): scale.share(tick) for tick in ticks}
 
     def way(of: _Tried) -> Way:
@@ -117,12 +110,9 @@ def _panel(study: StudyFacts, kinds: Mapping[str, list[_Tried]], keys: Sequence[
         Rail(key, tuple((x, _study.value_text(v)) for v, x in places[key].items())) for key in keys
     ]
     rails.append(Rail(goal.title, tuple((x, text) for text, x in result_ticks.items())))
-    bundles = tuple(
-        Bundle(label, style, tuple(map(way, kinds[label])), width)
-        for label, style, width in _KINDS
-        if kinds[label]
-    )
-    return Parallel(f"From the setting to the {goal.name}", tuple(rails), bundles)
+    bundles = (Bundle(kind, style, tuple(map(way, kinds[kind])), w) for kind, style, w in _KINDS)
+    title = f"From the setting to the {goal.name}"
+    return Parallel(title, tuple(rails), tuple(b for b in bundles if b.ways))
 
 
 def _sentence(kinds: Mapping[str, list[_Tried]], keys: Sequence[str]) -> str:

@@ -49,9 +49,6 @@ class _Search:
     def are_numbers(self, pair: Pair) -> bool:
         return all(isinstance(v, int | float | None) for key in pair for v in self.tried[key])
 
-    def with_both(self, pair: Pair) -> list[tuple[Candidate, Values]]:
-        return [(c, v) for c, v in self.candidates if all(key in v for key in pair)]
-
     def cell(self, wanted: Values) -> Cell | None:
         """The best candidate with the values; without one, a trial that shows why."""
         goals = self.study.goals
@@ -87,19 +84,15 @@ def _picture(evidence: Evidence, search: _Search, pair: Pair) -> Picture:
         for (i, column), (j, row) in itertools.product(enumerate(columns), enumerate(rows))
         if (cell := search.cell({x: column, y: row})) is not None
     }
-    grid = Grid(
-        (x, tuple(map(_study.value_text, columns))),
-        (y, tuple(map(_study.value_text, rows))),
-        cells,
-        goal.better == "less",
-    )
+    words = [tuple(map(_study.value_text, values)) for values in (columns, rows)]
+    grid = Grid((x, words[0]), (y, words[1]), cells, goal.better == "less")
     solid = search.are_numbers(pair) and Surface.is_drawable(grid)
     heading = f"Two settings at a time, {_named(x)} by {_named(y)}"
     return Picture(
         titled(heading, search.study.name),
         _sentence(search, grid, pair),
         (Heat(goal.title, grid),),
-        _study.records_of(evidence, [c for c, _ in search.with_both(pair)]),
+        _study.records_of(evidence, [c for c, v in search.candidates if x in v and y in v]),
         ("A cell: the best result with both values, whatever the other settings are; blank: not "
          "tried; a cross: no result, or over a limit. Deep colours are good, in logarithmic "
          "steps.",),

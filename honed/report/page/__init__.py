@@ -13,14 +13,7 @@ from typing import TYPE_CHECKING, Any
 from honed.errors import UnsupportedError
 from honed.report.evidence import Evidence
 from honed.report.figures.base import Picture, all_pictures
-from honed.report.page.contents import (
-    doubts,
-    failures,
-    heading,
-    machines,
-    status_counts,
-    title,
-)
+from honed.report.page import contents
 from honed.report.style import DARK
 from honed.show.rows import Extra, rows
 
@@ -34,21 +27,14 @@ def page(evidence: Evidence, extra: Extra | None = None) -> str:
     library = templates()
     pictures = list(all_pictures(evidence))
     return library.get_template("page.html.j2").render(
-        title=title(evidence),
-        heading=heading(evidence),
-        records=evidence.records,
-        pictures=pictures,
-        notes=extra.notes,
-        status_counts=status_counts(evidence),
-        table=rows(evidence.records, extra=extra.columns),
-        failures=failures(evidence),
-        doubts=doubts(evidence),
-        machines=machines(evidence),
-        data=_data(pictures),
-        style=_file("style.css"),
-        plotly=_plotly() if pictures else "",
+        title=contents.title(evidence), heading=contents.heading(evidence),
+        records=evidence.records, pictures=pictures, notes=extra.notes,
+        status_counts=contents.status_counts(evidence),
+        table=rows(evidence.records, extra=extra.columns), failures=contents.failures(evidence),
+        doubts=contents.doubts(evidence), machines=contents.machines(evidence),
+        data=_data(pictures), style=_file("style.css"), plotly=_plotly() if pictures else "",
         script=_file("page.js"),
-    )
+    )  # fmt: skip
 
 
 @cache
@@ -72,10 +58,8 @@ def _data(pictures: list[tuple[str, Picture]]) -> dict[str, Any]:
     """All that page.js draws. The template is the same in every figure and is stored once."""
     data: dict[str, Any] = {"dark": DARK, "template": {}, "pictures": []}
     for name, picture in pictures:
-        signs = [
-            {"colour": style.colour, "symbol": style.symbol(), "dash": style.dash}
-            for _, style in picture.legend()
-        ]
+        styles = [style for _, style in picture.legend()]
+        signs = [{"colour": s.colour, "symbol": s.symbol(), "dash": s.dash} for s in styles]
         panels = [panel.plotly().to_plotly_json() for panel in picture.all_panels()]
         for panel in panels:
             data["template"] = panel["layout"].pop("template")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +79,7 @@ def machines(evidence: Evidence) -> list[tuple[str, list[tuple[str, str]]]]:
         groups.setdefault(machine_name(record), []).append(record)
     return [
         (name, [(label, text) for label, read in _FACTS.items()
-                if (text := " | ".join(_unique(map(read, records))))])
+                if (text := " | ".join(dict.fromkeys(filter(None, map(read, records)))))])
         for name, records in groups.items()
     ]  # fmt: skip
 
@@ -91,12 +91,7 @@ def counted(number: int, noun: str) -> str:
 def _reason(record: Record) -> str:
     if record.error is None:
         return "no reason was recorded"
-    hint = f" → {record.error.hint}" if record.error.hint else ""
-    return record.error.message + hint
-
-
-def _unique(texts: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(filter(None, texts)))
+    return " → ".join(filter(None, [record.error.message, record.error.hint]))
 
 
 def _fact(key: str) -> Callable[[Record], str]:
@@ -132,20 +127,12 @@ def _topology(record: Record) -> str:
 
 
 _FACTS: Mapping[str, Callable[[Record], str]] = {
-    "cpu": _fact("cpu"),
-    "topology": _topology,
-    "instructions": _fact("flags"),
+    "cpu": _fact("cpu"), "topology": _topology, "instructions": _fact("flags"),
     "memory": _memory,
     "limits": lambda r: "; ".join(
-        f"{k} {word(v)}" for k, v in (_limits(r).get("why") or {}).items()
-    ),
-    "container": _fact("container"),
-    "virtual": _fact("virtualised"),
-    "governor": _fact("governor"),
-    "turbo": _fact("turbo"),
-    "huge pages": _fact("thp"),
-    "kernel": _fact("kernel"),
-    "python": _fact("python"),
-    "packages": _fact("packages"),
+        f"{k} {word(v)}" for k, v in (_limits(r).get("why") or {}).items()),
+    "container": _fact("container"), "virtual": _fact("virtualised"),
+    "governor": _fact("governor"), "turbo": _fact("turbo"), "huge pages": _fact("thp"),
+    "kernel": _fact("kernel"), "python": _fact("python"), "packages": _fact("packages"),
     "honed": lambda r: r.honed,
-}
+}  # fmt: skip

@@ -50,7 +50,7 @@ class Bars:
     def plotly(self) -> Figure:
         traces, labels = [], []
         for row, top in self._tops(LABEL_PX):
-            value = "" if self._is_grouped() else self._text(row.bars[0])
+            value = "" if self._is_grouped() else value_text(row.bars[0].point, self.unit)
             labels += row_labels(top, row.label, value)
             traces += [
                 self._trace(row, bar, top + LABEL_PX + (index + 0.5) * _BAR_PX)
@@ -83,7 +83,7 @@ class Bars:
             reach = [[end] for end in errors(point)]
             axes.errorbar(point.value, middle, xerr=reach, color=INK, capsize=2, elinewidth=0.9)
         if not self._is_grouped():
-            axes.annotate(self._text(bar), (point.high, middle), (4, 0),
+            axes.annotate(value_text(point, self.unit), (point.high, middle), (4, 0),
                           va="center", textcoords="offset points", fontsize=7,
                           color=INK)  # fmt: skip
 
@@ -101,9 +101,6 @@ class Bars:
             error_x={"arrayminus": [below], "array": [above]} if point.ends else None,
             hovertext=[hover(label, point, self.unit)], meta=bar.kind,
         )  # fmt: skip
-
-    def _text(self, bar: Bar) -> str:
-        return value_text(bar.point, self.unit)
 
     def _is_grouped(self) -> bool:
         return any(len(row.bars) > 1 for row in self.rows)

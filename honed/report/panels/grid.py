@@ -36,24 +36,26 @@ class Grid:
     cells: Mapping[tuple[int, int], Cell]
     less: bool
 
-    def shade(self, cell: Cell | None) -> float | None:
+    def shade(self, cell: Cell) -> float | None:
         """The place of a value between the worst (0) and the best (1), by its logarithm."""
-        if cell is None or cell.value is None:
+        if cell.value is None:
             return None
-        known = [
-            math.log(max(c.value, 1e-300)) for c in self.cells.values() if c.value is not None
-        ]
-        low, high = min(known), max(known)
-        at = (math.log(max(cell.value, 1e-300)) - low) / (high - low) if high > low else 1.0
-        return 1 - at if self.less and high > low else at
+        values = [c.value for c in self.cells.values() if c.value is not None]
+        low, high, at = (
+            math.log(max(value, 1e-300)) for value in (min(values), max(values), cell.value)
+        )
+        if high == low:
+            return 1.0
+        share = (at - low) / (high - low)
+        return 1 - share if self.less else share
+
+    def rows(self) -> list[list[Cell]]:
+        """The cells row by row; those that were not tried are empty."""
+        return [[self.cells.get((i, j), Cell(None)) for i in range(len(self.x[1]))]
+                for j in range(len(self.y[1]))]  # fmt: skip
 
     def shades(self) -> list[list[float | None]]:
-        return [[self.shade(self.cells.get((i, j))) for i in range(len(self.x[1]))]
-                for j in range(len(self.y[1]))]  # fmt: skip
-
-    def values(self) -> list[list[float | None]]:
-        return [[self.cells.get((i, j), Cell(None)).value for i in range(len(self.x[1]))]
-                for j in range(len(self.y[1]))]  # fmt: skip
+        return [[self.shade(cell) for cell in row] for row in self.rows()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +74,7 @@ class Heat:
 
     def plotly(self) -> Figure:
         (across, columns), (up, rows) = self.grid.x, self.grid.y
-        cells = self.grid.cells
-        texts = [
-            [cells.get((i, j), Cell(None)).text for i in range(len(columns))]
-            for j in range(len(rows))
-        ]
+        texts = [[cell.text for cell in row] for row in self.grid.rows()]
         return figure(
             [objects().Heatmap(z=self.grid.shades(), text=texts)], _CELL_PX * len(rows) + 70,
             xaxis={**_named_axis(across, columns), "range": [-0.5, len(columns) - 0.5],
@@ -84,7 +82,7 @@ class Heat:
             yaxis={**_named_axis(up, rows), "range": [-0.5, len(rows) - 0.5], "showgrid": False},
             annotations=[
                 {"x": i, "y": j, "text": _word(cell), "font": {"color": self._ink(cell)}}
-                for (i, j), cell in cells.items()
+                for (i, j), cell in self.grid.cells.items()
             ],
         )  # fmt: skip
 
@@ -122,7 +120,8 @@ class Surface:
 
     def plotly(self) -> Figure:
         known = [(*at, c) for at, c in self.grid.cells.items() if c.value is not None]
-        surface = objects().Surface(z=self.grid.values(), surfacecolor=self.grid.shades())
+        heights = [[cell.value for cell in row] for row in self.grid.rows()]
+        surface = objects().Surface(z=heights, surfacecolor=self.grid.shades())
         dots = objects().Scatter3d(
             x=[i for i, _, _ in known], y=[j for _, j, _ in known],
             z=[c.value for _, _, c in known], text=[c.text for _, _, c in known],

@@ -93,15 +93,12 @@ class Lines:
         points, style = series.points, series.style
         below, above = zip(*(errors(p) for p in points), strict=True)
         return objects().Scatter(
-            mode="lines+markers" if self.joined else "markers",
-            x=[p.x for p in points],
-            y=[p.value for p in points],
-            error_y={"arrayminus": below, "array": above},
+            mode="lines+markers" if self.joined else "markers", x=[p.x for p in points],
+            y=[p.value for p in points], error_y={"arrayminus": below, "array": above},
             marker=marks(style.colour, [style.symbol(p.status) for p in points]),
             line={"color": style.colour, "dash": style.dash},
-            text=[hover(series.label, p, self.unit) for p in points],
-            meta=series.label,
-        )
+            text=[hover(series.label, p, self.unit) for p in points], meta=series.label,
+        )  # fmt: skip
 
     def _x_scale(self) -> Scale:
         values = sorted({p.x for s in self.series for p in s.points})
