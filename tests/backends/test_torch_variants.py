@@ -83,9 +83,9 @@ def test_fp16_needs_instructions_for_it(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_no_compiler_no_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    assert not variants._mode_available("compile").ok
-    assert not variants._mode_available("aoti").ok
-    assert variants._mode_available("torchscript").ok
+    assert not variants._mode("compile").available().ok
+    assert not variants._mode("aoti").available().ok
+    assert variants._mode("torchscript").available().ok
     with pytest.raises(UnsupportedError, match="no-such-compiler") as refused:
         backend.check(case(mode="compile"))
     assert "apt-get install g++" in refused.value.hint

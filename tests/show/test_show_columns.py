@@ -12,7 +12,7 @@ from rich.console import Console
 from honed.record import InputFacts
 from honed.show.columns import COLUMNS, measure_columns
 from honed.show.details import record_details
-from honed.show.table import records_table
+from honed.show.table import RecordsTable
 
 USEFUL, PADDING = COLUMNS["useful_tokens"], COLUMNS["padding_share"]
 FACTS = InputFacts("random ids, lengths uniform(8,512)", 256, {"9-16": 4, "8": 2}, 0.424)
@@ -43,7 +43,7 @@ def test_padding_has_columns_only_where_inputs_are_padded():
 @pytest.mark.parametrize(("width", "found"), [(220, ("pad-", "42%")), (90, ("useful",))])
 def test_tables_of_any_width_show_the_speed_without_padding(width, found):
     console = Console(width=width, color_system=None, record=True, file=io.StringIO())
-    console.print(records_table([padded(), make_record()]))
+    console.print(RecordsTable([padded(), make_record()]))
     text = console.export_text()
     for words in ("1,234", *found):
         assert words in text
