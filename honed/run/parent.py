@@ -11,7 +11,7 @@ from pathlib import Path
 
 from honed.backends.base import load_backend, traits
 from honed.case import Case
-from honed.errors import HonedError, UnsupportedError, UsageError
+from honed.errors import HonedError, NotInstalledError, UsageError
 from honed.instruments.barrier import Barrier
 from honed.knobs import applicable_knobs
 from honed.machine import limits, thread_variables
@@ -89,7 +89,7 @@ def _measured(case: Case, on_phase: OnPhase) -> Record:
     backend.check(case)
     elsewhere = case.python and interpreter.examine(case.python, case.backend)
     if not elsewhere and not (availability := backend.available()).ok:
-        raise UnsupportedError(f"{case.backend}: {availability.why}", availability.how)
+        raise NotInstalledError(f"{case.backend}: {availability.why}", availability.how)
     prepared = prepare.ready(case) or _prepare(case, on_phase)
     with system.changed(case.knobs, allowed=case.allow_system_changes):
         record = _run(case, places, prepared, on_phase)
