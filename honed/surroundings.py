@@ -12,6 +12,7 @@ import os
 import pwd
 import sys
 import tempfile
+import warnings
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import TextIO
@@ -29,6 +30,8 @@ def settle() -> str:
     Returns what `find_home` has to tell the user.
     """
     _open_closed_streams()
+    if not sys.warnoptions:  # warnings of libraries are for those who write code with them
+        warnings.simplefilter("ignore")
     codecs.register_error("honed", _spelled)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
