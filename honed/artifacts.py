@@ -151,7 +151,8 @@ def explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        in_cache = str(error.filename or "").startswith(str(root()))
+        place = str(error.filename or "")  # or a folder that the cache would lie in
+        in_cache = bool(place) and (place.startswith(str(root())) or Path(place) in root().parents)
         if error.errno not in _FULL and not in_cache:
             raise  # the build failed on a file outside the cache
         raise HonedError(
