@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,15 @@ from honed.errors import ModelError, UnsupportedError
 from honed.models.checkpoint import Checkpoint
 
 Text = str | tuple[str, ...]
+_LINES_SHOWN = 8
+
+
+class TokenlessError(ModelError):
+    """Texts of which the tokenizer leaves nothing. `texts` are those texts."""
+
+    def __init__(self, message: str, hint: str, texts: tuple[Text, ...]) -> None:
+        super().__init__(message, hint)
+        self.texts = texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +54,7 @@ def encode(
     except Exception as error:  # tokenizer files are user input, in many formats
         raise _unusable(checkpoint, error) from error
     ids = encoded["input_ids"]
+    _refuse_tokenless(checkpoint, [text for text, row in zip(texts, ids, strict=True) if not row])
     segments = encoded.get("token_type_ids") or [[0] * len(row) for row in ids]
     largest = max(max(row, default=0) for row in ids)
     if largest >= checkpoint.vocab_size:
@@ -52,6 +64,35 @@ def encode(
             "do the tokenizer and the weights belong together?",
         )
     return Encoded(ids, segments, int(tokenizer.pad_token_id or 0), owners)
+
+
+def _refuse_tokenless(checkpoint: Checkpoint, texts: Sequence[Text]) -> None:
+    """No engine can run a sequence of length 0, so none is counted."""
+    if texts:
+        raise TokenlessError(
+            f"the tokenizer in {checkpoint.folder} makes no token of the text {texts[0]!a}",
+            "remove the text from the file",
+            tuple(texts),
+        )
+
+
+@contextmanager
+def tokenless_named(
+    path: Path, lines: Callable[[], Iterable[tuple[int, Set[str]]]]
+) -> Iterator[None]:
+    """Inside the block, an error about tokenless texts names their lines in the file at `path`.
+
+    `lines` gives the texts of the file, with the number of the line that holds them.
+    """
+    try:
+        yield
+    except TokenlessError as error:
+        wanted = [{text} if isinstance(text, str) else set(text) for text in error.texts]
+        numbers = [number for number, texts in lines() if any(each <= texts for each in wanted)]
+        shown = ", ".join(map(str, numbers[:_LINES_SHOWN]))
+        more = f" and {len(numbers) - _LINES_SHOWN} more" if len(numbers) > _LINES_SHOWN else ""
+        where = f"{path}, line{'s' if len(numbers) > 1 else ''} {shown}{more}"
+        raise ModelError(f"{where}: {error.message}", error.hint) from error
 
 
 def _tokenizer(checkpoint: Checkpoint) -> Any:

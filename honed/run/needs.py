@@ -22,7 +22,8 @@ from honed.models import make_inputs
 from honed.models.calibration import SEQUENCES, random_calibration, text_calibration
 from honed.models.draw_lengths import drawn
 from honed.models.inputs import Ids, InputSet
-from honed.models.texts import read_texts
+from honed.models.texts import numbered_texts, read_texts
+from honed.models.tokenizer import tokenless_named
 from honed.phase import Phase
 from honed.run.job import Prepared
 
@@ -104,8 +105,10 @@ def _make_inputs(case: Case, prepared: Prepared, folder: Path) -> None:
     elif case.inputs is None:
         inputs = make_inputs.random_ids(case, prepared.model, batches)
     else:
-        texts = read_texts(Path(case.inputs), case.inputs_field)
-        inputs = make_inputs.from_texts(case, prepared.model, texts)
+        path = Path(case.inputs)
+        numbered = numbered_texts(path, case.inputs_field)
+        with tokenless_named(path, lambda: ((n, {text}) for n, text in numbered)):
+            inputs = make_inputs.from_texts(case, prepared.model, [text for _, text in numbered])
     inputs.save(folder / _FILE)
 
 

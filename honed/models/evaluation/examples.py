@@ -15,6 +15,7 @@ from honed.models.checkpoint import Checkpoint
 from honed.models.evaluation.labels import Labels
 from honed.models.evaluation.rows import Row, number_of, rows_of
 from honed.models.tasks import FEATURES
+from honed.models.texts import refuse_unreadable
 
 Kind = Literal["labels", "words", "pairs", "scores"]
 Sequence_ = str | tuple[str, ...]
@@ -172,6 +173,8 @@ def _tokens(file: _File, checkpoint: Checkpoint) -> Examples:
             )
         if not all(isinstance(w, str) and w.strip() for w in words):
             raise UsageError(f"{row.where}: a token is not a text", 'like ["Ada", "wrote"]')
+        for word in words:
+            refuse_unreadable(word, row.where)
         place = collected.add(tuple(words))
         for position, tag in enumerate(tags):
             collected.know((place, position), labels.index(tag, row.where), group)

@@ -25,7 +25,9 @@ from honed.models.calibration import other_texts
 from honed.models.evaluation import evaluation_set
 from honed.models.evaluation.evaluation_set import EvaluationSet
 from honed.models.evaluation.examples import read_examples
+from honed.models.evaluation.rows import texts_by_line
 from honed.models.texts import read_texts
+from honed.models.tokenizer import tokenless_named
 from honed.phase import Phase
 from honed.plain import from_plain, to_plain
 from honed.record import Doubt
@@ -109,7 +111,10 @@ def _make_examples(case: Case, prepared: Prepared, folder: Path) -> None:
     if case.eval is not None:
         path = Path(case.eval)
         examples = read_examples(path, checkpoint, case.eval_metric)
-        evaluation = evaluation_set.from_examples(checkpoint, examples, size, longest, path.name)
+        with tokenless_named(path, lambda: texts_by_line(path)):
+            evaluation = evaluation_set.from_examples(
+                checkpoint, examples, size, longest, path.name
+            )
     elif case.inputs is None:
         evaluation = evaluation_set.from_random_ids(checkpoint, size, longest)
     else:
