@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.errors import ModelError, UnsupportedError
+from honed.models import weights
 from honed.models.checkpoint import Checkpoint
 
 Text = str | tuple[str, ...]
@@ -48,7 +49,8 @@ def encode(
     """
     tokenizer = _tokenizer(checkpoint)
     try:
-        given = [list(t) if words else t for t in texts]
+        given = [list(t) if words else _as_read(checkpoint, t) for t in texts]
+        longest = min(longest, checkpoint.reading.longest or longest)
         encoded = tokenizer(given, truncation=True, max_length=longest, is_split_into_words=words)
         owners = [encoded.word_ids(index) for index in range(len(texts))] if words else []
     except Exception as error:  # tokenizer files are user input, in many formats
@@ -64,6 +66,24 @@ def encode(
             "do the tokenizer and the weights belong together?",
         )
     return Encoded(ids, segments, int(tokenizer.pad_token_id or 0), owners)
+
+
+def _as_read(checkpoint: Checkpoint, text: Text) -> Text:
+    """The text behind the model's default prompt, if it has one."""
+    prompt = checkpoint.reading.prompt
+    return prompt + text if prompt and isinstance(text, str) else text
+
+
+def _lower_case(tokenizer: Any) -> None:
+    """Lower case before everything else, as sentence-transformers does."""
+    from tokenizers import normalizers
+
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:  # a tokenizer in Python
+        tokenizer.do_lower_case = True
+        return
+    steps = [normalizers.Lowercase(), *([backend.normalizer] if backend.normalizer else [])]
+    backend.normalizer = normalizers.Sequence(steps)
 
 
 def _refuse_tokenless(checkpoint: Checkpoint, texts: Sequence[Text]) -> None:
@@ -96,6 +116,8 @@ def tokenless_named(
 
 
 def _tokenizer(checkpoint: Checkpoint) -> Any:
+    for path in checkpoint.folder.iterdir():
+        weights.refuse_dangling(path)
     if not checkpoint.has_tokenizer:
         raise ModelError(
             f"{checkpoint.folder} has no tokenizer, so it cannot read texts",
@@ -108,9 +130,12 @@ def _tokenizer(checkpoint: Checkpoint) -> Any:
             f"{error.name} is not installed, which tokenises texts", "pip install 'honed[torch]'"
         ) from error
     try:
-        return AutoTokenizer.from_pretrained(
+        tokenizer = AutoTokenizer.from_pretrained(
             checkpoint.folder, local_files_only=True, trust_remote_code=checkpoint.own_code
         )
+        if checkpoint.reading.lower_case:
+            _lower_case(tokenizer)
+        return tokenizer
     except Exception as error:  # tokenizer files are user input, in many formats
         raise _unusable(checkpoint, error) from error
 

@@ -193,6 +193,24 @@ def test_saved_and_cut_sets_hold_the_same_rows(rows, lengths, keep, tmp_path_fac
     assert masks == list(head.lengths)
 
 
+def test_texts_are_read_as_sentence_transformers_reads_them(hand_made, vocabulary):
+    folder = vocabulary(hand_made())
+    cased = {"tokenizer_class": "BertTokenizer", "do_lower_case": False}
+    (folder / "tokenizer_config.json").write_text(json.dumps(cased))
+    texts = ["THE CAT", "the dog sat on the mat"]
+    plain = tokenised_inputs(at(folder), texts, 2, 16)
+    assert (plain.batches[0]["input_ids"][0] == 1).any()  # [UNK]
+    settings = {"do_lower_case": True, "max_seq_length": 6}
+    (folder / "sentence_bert_config.json").write_text(json.dumps(settings))
+    prompt = {"prompts": {"q": "on mat "}, "default_prompt_name": "q"}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(prompt))
+    read = tokenised_inputs(at(folder), texts, 2, 16)
+    words = ["[CLS]", "on", "mat", "the", "cat", "[SEP]"]
+    known = (folder / "vocab.txt").read_text().split("\n")
+    assert [known[i] for i in read.batches[0]["input_ids"][0]] == words
+    assert read.lengths == (6, 6)
+
+
 def write(path, content):
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
