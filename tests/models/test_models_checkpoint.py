@@ -275,10 +275,30 @@ class TestPooling:
         ({"model_type": "gpt2", "max_position_embeddings": None, "n_positions": 1024}, None),
         ({"model_type": "bert", "max_position_embeddings": 512}, 512),
         ({"model_type": "t5", "max_position_embeddings": -1}, None),
+        ({"model_type": "t5", "n_positions": 512, "max_position_embeddings": 64}, None),
+        ({"model_type": "deberta-v2", "position_biased_input": False}, None),
+        ({"model_type": "deberta-v2", "position_biased_input": True}, 64),
+        ({"model_type": "deberta", "position_biased_input": False}, None),
+        ({"model_type": "deberta"}, 64),
+        ({"model_type": "xlnet"}, None),
+        ({"model_type": "esm", "pad_token_id": 1, "max_position_embeddings": 66}, 64),
+        ({"model_type": "esm", "position_embedding_type": "rotary"}, None),
+        ({"model_type": "luke", "pad_token_id": 1, "max_position_embeddings": 66}, 64),
+        ({"model_type": "lilt", "pad_token_id": 1, "max_position_embeddings": 66}, 64),
+        ({"model_type": "markuplm", "pad_token_id": 0, "max_position_embeddings": 66}, 65),
     ],
 )
 def test_how_far_positions_reach(hand_made, config, limit):
     assert at(hand_made(**config)).max_positions == limit
+
+
+def test_an_encoder_decoder_is_refused_by_its_name_and_its_encoder_is_not(hand_made):
+    whole = hand_made("whole", architectures=["T5Model"], is_encoder_decoder=True)
+    raised = refused(whole)
+    assert "is a T5Model, an encoder-decoder" in raised.message
+    assert "T5EncoderModel" in raised.hint
+    half = hand_made("half", architectures=["T5EncoderModel"], is_encoder_decoder=True)
+    assert at(half).task == "feature-extraction"
 
 
 class TestKey:
