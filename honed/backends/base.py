@@ -333,5 +333,7 @@ def about_model(request: LoadRequest, artifact_format: int) -> dict[str, Any]:
     """The part of an artifact's content that every exporter shares. An exporter raises
     `artifact_format` when it writes the same model in another way."""
     model = request.checkpoint
+    # Code of the model's own only where it is true, so that other artifacts keep their names.
+    own_code = {"own_code": True} if model.own_code else {}
     return {"format": artifact_format, "checkpoint": model.key, "task": model.task,
-            "pooling": model.pooling}  # fmt: skip
+            "pooling": model.pooling, **own_code}  # fmt: skip

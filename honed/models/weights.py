@@ -44,15 +44,28 @@ def weight_files(folder: Path) -> tuple[WeightFile, ...]:
     Files are looked for in the order in which transformers does.
     """
     for name in ("model.safetensors", "pytorch_model.bin"):
-        if (folder / name).exists():
-            return (_checked(folder / name),)
-        if (index := folder / f"{name}.index.json").exists():
+        single, index = folder / name, folder / f"{name}.index.json"
+        refuse_dangling(single)
+        refuse_dangling(index)
+        if single.exists():
+            return (_checked(single),)
+        if index.exists():
             return tuple(_checked(path) for path in _shards(index))
     raise MissingWeightsError(
         f"{folder} has no weights",
         "it needs model.safetensors or pytorch_model.bin, or one of them in shards with its "
         "index.json",
     )
+
+
+def refuse_dangling(path: Path) -> None:
+    """MissingWeightsError if the path is a link to something that does not exist."""
+    if path.is_symlink() and not path.exists():
+        raise MissingWeightsError(
+            f"{path} is a link to {path.readlink()}, which does not exist",
+            "copy the folder with what its links point to (cp -rL), or download the model again "
+            "(hf download OWNER/NAME)",
+        )
 
 
 def read_json(path: Path) -> Any:
@@ -130,6 +143,8 @@ def _shards(index: Path) -> list[Path]:
             f"{index} names a file outside its folder: {outside[0]}",
             "do not trust this checkpoint: shards belong beside their index",
         )
+    for name in names:
+        refuse_dangling(index.parent / name)
     missing = [name for name in names if not (index.parent / name).exists()]
     if missing:
         raise MissingWeightsError(
