@@ -67,7 +67,7 @@ def _counts(where: Path | str, value: Any) -> dict[str, Any]:
 
 def _from_lines(path: Path, text: str) -> dict[str, Any]:
     lines = json_lines(path, text, "a record of honed run --json")
-    histograms = [_counts(where, record) for where, record in lines]
+    histograms = [_counts(f"{path}, line {number}", record) for number, record in lines]
     if not histograms:
         raise UsageError(f"{path} is empty", _EXAMPLE)
     if any(histogram != histograms[0] for histogram in histograms):
