@@ -30,6 +30,7 @@ def test_the_files_are_the_values() -> None:
     words = {variants.precision_name(case(p)) for p in backend.PRECISIONS}
     words |= {variants.precision_name(case("bf16", bf16="autocast"))}
     words |= {variants.precision_name(case("int8", int8="static"))}
+    words |= {variants.precision_name(case("int8", int8="per_row"))}
     assert words == files
 
 
