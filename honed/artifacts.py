@@ -52,12 +52,12 @@ def root() -> Path:
 
 def max_bytes() -> int:
     """`$HONED_CACHE_MAX_GIB`, 20 GiB by default."""
-    asked = os.environ.get("HONED_CACHE_MAX_GIB", str(_DEFAULT_MAX_GIB))
+    text = os.environ.get("HONED_CACHE_MAX_GIB", str(_DEFAULT_MAX_GIB))
     try:
-        return int(float(asked) * 2**30)
+        return int(float(text) * 2**30)
     except (ValueError, OverflowError) as error:
         raise UsageError(
-            f"HONED_CACHE_MAX_GIB={asked} is not a number", "HONED_CACHE_MAX_GIB=20"
+            f"HONED_CACHE_MAX_GIB={text} is not a number", "HONED_CACHE_MAX_GIB=20"
         ) from error
 
 

@@ -50,9 +50,9 @@ def names(package: str) -> tuple[str, ...]:
     """The variants in `package` (a dotted name): its files and folders, except base and private
     ones."""
     folder = _folder(package)
-    found = {p.stem for p in folder.glob("*.py")}
-    found |= {p.parent.name for p in folder.glob("*/__init__.py")}
-    return tuple(sorted(n for n in found if n not in _NOT_VARIANTS and not n.startswith("_")))
+    stems = {p.stem for p in folder.glob("*.py")}
+    stems |= {p.parent.name for p in folder.glob("*/__init__.py")}
+    return tuple(sorted(n for n in stems if n not in _NOT_VARIANTS and not n.startswith("_")))
 
 
 def load(

@@ -109,22 +109,22 @@ def _called(words: str, name: str, inside: str) -> Lengths:
     return _checked(Lengths(name, first, second))  # type: ignore[arg-type]
 
 
-def _checked(asked: Lengths) -> Lengths:
-    first, second = asked.first, asked.second
+def _checked(lengths: Lengths) -> Lengths:
+    first, second = lengths.first, lengths.second
     if not (math.isfinite(first) and math.isfinite(second)):
-        raise UsageError(f"lengths={asked} is not finite", HOW)
-    if asked.kind == "uniform":
+        raise UsageError(f"lengths={lengths} is not finite", HOW)
+    if lengths.kind == "uniform":
         if not (1 <= first <= second and first.is_integer() and second.is_integer()):
             raise UsageError(
-                f"lengths={asked} needs two whole numbers, the lesser first",
+                f"lengths={lengths} needs two whole numbers, the lesser first",
                 "lengths=8..512",
             )
-        return asked
+        return lengths
     if first < 1 or second <= 0:
-        raise UsageError(f"lengths={asked} needs a mean of 1 or more and a spread over 0", HOW)
-    if asked.kind == "normal" and first < _BELOW_ONE_SDS * second:
+        raise UsageError(f"lengths={lengths} needs a mean of 1 or more and a spread over 0", HOW)
+    if lengths.kind == "normal" and first < _BELOW_ONE_SDS * second:
         raise UsageError(
-            f"lengths={asked} would give lengths below 1",
+            f"lengths={lengths} would give lengths below 1",
             f"lengths=lognormal({first:.12g},{second:.12g})",
         )
-    return asked
+    return lengths

@@ -103,10 +103,10 @@ class Store:
     def get(self, id: str) -> Record:
         """The record with this id, or the only one whose id begins with it."""
         exact, near = _RECORDS.c.id == id, _RECORDS.c.id.startswith(id, autoescape=True)
-        found = self._rows(sa.select(_RECORDS.c.id).where(exact)) or (
+        rows = self._rows(sa.select(_RECORDS.c.id).where(exact)) or (
             self._rows(sa.select(_RECORDS.c.id).where(near).limit(6)) if id else []
         )
-        ids = [row.id for row in found]
+        ids = [row.id for row in rows]
         if not ids:
             known = [row.id for row in self._rows(sa.select(_RECORDS.c.id))]
             raise StoreError(
@@ -119,9 +119,9 @@ class Store:
 
     def newest(self) -> Record:
         """The record stored last."""
-        if not (found := self.list(limit=1)):
+        if not (records := self.list(limit=1)):
             raise self._nothing_yet()
-        return found[0]
+        return records[0]
 
     def list(
         self,
@@ -159,8 +159,8 @@ class Store:
         query = sa.select(_RECORDS.c.case_id).where(_RECORDS.c.status.in_(_FINAL)).distinct()
         if sweep is not None:
             query = query.where(_RECORDS.c.sweep == sweep)
-        found = {row.case_id for row in self._rows(query)}
-        return found if case_ids is None else found & set(case_ids)
+        ids = {row.case_id for row in self._rows(query)}
+        return ids if case_ids is None else ids & set(case_ids)
 
     def add_sweep(self, cases: Sequence[Case], varying: Sequence[str] = ()) -> str:
         """Store the Cases that are about to run; returns the sweep's id."""
@@ -177,13 +177,13 @@ class Store:
     def sweep(self, id: str) -> StoredSweep:
         """The sweep with this id, the only one whose id begins with it, or the "last"."""
         known = list(self._sweeps())
-        found = known[:1] if id == "last" else [s for s in known if id and s.id.startswith(id)]
-        if len(found) != 1:
-            problem = "several sweeps begin with" if found else "no sweep is called"
+        sweeps = known[:1] if id == "last" else [s for s in known if id and s.id.startswith(id)]
+        if len(sweeps) != 1:
+            problem = "several sweeps begin with" if sweeps else "no sweep is called"
             names = ", ".join(["last", *(s.id for s in known[:8])])
             hint = f"known: {names}" if known else "honed run model=NAME batch_size=1,8 makes one"
             raise StoreError(f"{problem} {id!r} in {self}", hint)
-        return found[0]
+        return sweeps[0]
 
     def find_sweep(self, cases: Sequence[Case]) -> str | None:
         """The latest sweep over exactly these Cases, in any order."""
@@ -247,12 +247,12 @@ class Store:
 
     def _bodies(self, ids: Sequence[str]) -> Records:
         """The records of `ids`, in this order; read in portions, as SQL limits a list's length."""
-        found = {}
+        bodies = {}
         for start in range(0, len(ids), 500):
             some = ids[start : start + 500]
             query = sa.select(_RECORDS.c.id, _RECORDS.c.body).where(_RECORDS.c.id.in_(some))
-            found.update({row.id: row.body for row in self._rows(query)})
-        return [Record.from_json(json.loads(found[id])) for id in ids if id in found]
+            bodies.update({row.id: row.body for row in self._rows(query)})
+        return [Record.from_json(json.loads(bodies[id])) for id in ids if id in bodies]
 
     def _sweeps(self) -> Iterator[StoredSweep]:
         for row in self._rows(sa.select(_SWEEPS).order_by(_SWEEPS.c.stored_ns.desc())):

@@ -19,6 +19,10 @@ from honed.case import Case
 from honed.models.checkpoint import Checkpoint, ModelRequest
 from honed.models.inputs import random_inputs
 from honed.models.obtain import materialise
+from honed.phase import ignore_phase
+from honed.run import prepare
+from honed.run.job import Job
+from honed.workers.process import Desk
 
 _MOST_AT_ONCE = 128  # steps; the oldest is closed first. The whole suite loads about 90.
 
@@ -81,6 +85,14 @@ def loaded(backend: str, **changes: Any) -> Loaded:
 def close_all() -> None:
     while _loaded:
         _loaded.popitem()[1].step.close()
+
+
+def prepare_here(case: Case) -> None:
+    """Make the model, the inputs and the reference of a Case in this process.
+
+    A measurement then finds them, and needs no process of its own that imports torch for them.
+    """
+    prepare.work(Job("prepare", case), Desk(ignore_phase))
 
 
 def outputs(step: Any, batch: Mapping[str, Any]) -> dict[str, Any]:

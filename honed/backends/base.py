@@ -52,13 +52,11 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
-    """What a backend needs to load a model: the Case, and the checkpoint with "auto" resolved.
+    """What a backend needs to load a step: the Case, and the checkpoint with "auto" resolved.
 
-    `threads` is None where the engine chooses for itself. `calibration` is given for the
-    precisions that the backend's traits name as calibrated.
-
-    `model` is None for a kernel alone; `checkpoint` then raises UnsupportedError, so that an
-    engine that only loads models refuses by itself.
+    `model` is None for a kernel alone. `threads` is None where the engine chooses for itself.
+    `calibration` is given for the precisions that the backend's traits name as calibrated. `step`
+    is one of the kinds that the traits name.
     """
 
     case: Case
@@ -69,10 +67,8 @@ class LoadRequest:
 
     @property
     def checkpoint(self) -> Checkpoint:
-        if self.model is None:
-            raise UnsupportedError(
-                f"{self.case.backend} runs whole models, not a {self.step} alone", "backend=..."
-            )
+        """The model of a step that has one."""
+        assert self.model is not None, f"a {self.step} step has no model"
         return self.model
 
     @property
@@ -169,6 +165,8 @@ class Traits:
     # Words by which its int8 gives a text one output whatever else its batch holds; empty if its
     # int8 always does, or never.
     neighbour_free: str = ""
+    # The kinds of steps that it can load.
+    steps: tuple[StepKind, ...] = (StepKind.FORWARD,)
 
 
 class Backend(Protocol):
@@ -290,6 +288,16 @@ def refuse(case: Case, backend: str, precisions: Sequence[str]) -> None:
         raise UnsupportedError(
             f"{backend} has no {case.precision} here", f"precision={','.join(precisions)}"
         )
+
+
+def refuse_step(case: Case, kind: StepKind) -> None:
+    """Raise UnsupportedError if the Case's backend cannot load the kind of step that the Case's
+    workload needs."""
+    if kind in traits(case.backend).steps:
+        return
+    able = [name for name in survey_backends().listed if kind in traits(name).steps]
+    hint = f"backend={','.join(able)}" if able else f"choose another workload than {case.workload}"
+    raise UnsupportedError(f"{case.backend} has no {kind} step", hint)
 
 
 def refuse_gpu(case: Case, engine: str) -> None:

@@ -12,12 +12,13 @@ from honed.backends.base import Batch, LoadRequest, Outputs, Traits, refuse
 from honed.case import Case
 from honed.errors import OutOfMemoryError
 from honed.knob import AVAILABLE, Availability, Knob, Span, Value
+from honed.step import StepKind
 
 HELP = "a fake, for tests and demonstrations of honed itself"
 EXTRA = "fake"
 REFERENCE = "fake"
 PRECISIONS = ("fp32", "bf16", "int8")
-TRAITS = Traits(hidden=True, calibrated=("int8",))
+TRAITS = Traits(hidden=True, calibrated=("int8",), steps=tuple(StepKind))
 
 LATENCY = Knob("fake.latency_us", "how long a call takes", Span(0, 10_000_000))
 ALLOCATE = Knob("fake.allocate_kib", "memory that a call allocates and frees", Span(0, 2**24))

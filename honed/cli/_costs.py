@@ -52,8 +52,8 @@ class Costs:
         if self.known:
             from honed.show.cost import cost
 
-            found = cost(record, self.known)
-            plain["cost"] = None if found is None else found.to_json()
+            priced = cost(record, self.known)
+            plain["cost"] = None if priced is None else priced.to_json()
         return plain
 
     def columns(self) -> tuple[Column, ...]:

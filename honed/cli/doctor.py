@@ -41,25 +41,25 @@ def _engines() -> list[dict[str, Any]]:
     from honed.backends.base import survey_backends
 
     survey = survey_backends()
-    found = [_engine(name, backend) for name, backend in survey.listed.items()]
+    working = [_engine(name, backend) for name, backend in survey.listed.items()]
     nothing = {"available": False, "help": "", "precisions": [], "versions": {}}
     broken = [
         {"name": name, **nothing, "why": error.message, "how": error.hint}
         for name, error in survey.broken.items()
     ]
-    return sorted(found + broken, key=lambda engine: str(engine["name"]))
+    return sorted(working + broken, key=lambda engine: str(engine["name"]))
 
 
 def _engine(name: str, backend: Backend) -> dict[str, Any]:
-    here = backend.available()
+    availability = backend.available()
     return {
         "name": name,
-        "available": here.ok,
+        "available": availability.ok,
         "help": backend.HELP,
         "precisions": list(backend.PRECISIONS),
         "versions": dict(backend.versions()),
-        "why": here.why,
-        "how": here.how,
+        "why": availability.why,
+        "how": availability.how,
     }
 
 
@@ -81,9 +81,9 @@ def _print_machine(console: Any, diagnosis: Diagnosis) -> None:
     why = "; ".join(f"{k} {v}" for k, v in diagnosis.limits["why"].items())
     console.print(f"  effective: {diagnosis.effective_cpus} CPUs ({why})", highlight=False)
     console.print(f"  instructions: {' '.join(facts['flags'])}", highlight=False)
-    told = [f"{p.name} {p.native_by}" for p in diagnosis.precisions if p.native_by]
-    if told:
-        console.print(f"  native: {', '.join(told)}", highlight=False)
+    native = [f"{p.name} {p.native_by}" for p in diagnosis.precisions if p.native_by]
+    if native:
+        console.print(f"  native: {', '.join(native)}", highlight=False)
     for state in diagnosis.precisions:
         if state.why:
             console.print(f"  [yellow]{state.name} is emulated[/]: {state.why}", highlight=False)
@@ -106,8 +106,8 @@ def _print_engines(console: Any) -> None:
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     for engine in _engines():
         mark = "[green]yes[/]" if engine["available"] else "[red]no[/]"
-        told = engine["help"] if engine["available"] else f"{engine['why']}: {engine['how']}"
-        table.add_row("", mark, engine["name"], " ".join(engine["precisions"]), Text(told))
+        about = engine["help"] if engine["available"] else f"{engine['why']}: {engine['how']}"
+        table.add_row("", mark, engine["name"], " ".join(engine["precisions"]), Text(about))
     console.print("\n[bold]Engines[/]")
     console.print(table)
 
@@ -117,14 +117,16 @@ def _print_environments(console: Any) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    found = _environments()
-    if not found:
+    environments = _environments()
+    if not environments:
         return
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    for entry in found:
+    for entry in environments:
         mark = "[green]yes[/]" if entry["works"] else "[red]no[/]"
-        asked = Text(" ".join(entry["requirements"]))
-        table.add_row("", mark, f"python={entry['name']}", f"Python {entry['python']}", asked)
+        requirements = Text(" ".join(entry["requirements"]))
+        table.add_row(
+            "", mark, f"python={entry['name']}", f"Python {entry['python']}", requirements
+        )
     console.print("\n[bold]Environments[/]")
     console.print(table)
 
@@ -141,15 +143,15 @@ def _print_knobs(console: Any, diagnosis: Diagnosis) -> None:
     for knob in diagnosis.knobs:
         some = knob.available and knob.why
         mark = "[yellow]part[/]" if some else "[green]yes[/]" if knob.available else "[red]no[/]"
-        told = Text(knob.help)
+        about = Text(knob.help)
         values = ", ".join(v if ok else f"({v})" for v, ok in knob.values.items())
         if values:
-            told.append(f": {values}", style="dim")
+            about.append(f": {values}", style="dim")
         if knob.why:
-            told.append(f"\n{knob.why}", style="yellow")
+            about.append(f"\n{knob.why}", style="yellow")
         if knob.how:
-            told.append(f"\n{knob.how}", style="bold")
+            about.append(f"\n{knob.how}", style="bold")
         now = "" if knob.state is None else as_typed(knob.state)
-        table.add_row(mark, knob.name, now, told)
+        table.add_row(mark, knob.name, now, about)
     console.print("\n[bold]Knobs[/] (values in brackets are not available here)")
     console.print(table)

@@ -78,12 +78,12 @@ def list_(
     """List the environments: Python, requested packages, size and folder."""
     from honed import environments
 
-    found = environments.entries()
+    entries = environments.entries()
     if as_json:
-        for entry in found:
+        for entry in entries:
             print(json.dumps(described(entry) | {"size_bytes": entry.size_bytes}))
         return
-    if not found:
+    if not entries:
         print("no environments yet: honed env create NAME PACKAGE...")
         return
     from rich.console import Console
@@ -91,7 +91,7 @@ def list_(
 
     table = Table("name", "python", "packages", "MiB", "folder", box=None, pad_edge=False)
     table.columns[3].justify = "right"
-    for entry in found:
+    for entry in entries:
         size = f"{entry.size_bytes / 2**20:.0f}"
         table.add_row(entry.name, _python(entry), _versions(entry), size, str(entry.folder))
     Console().print(table)
@@ -155,7 +155,9 @@ def _python(entry: Environment) -> str:
 def _versions(entry: Environment) -> str:
     """The installed versions of the packages that the user asked for."""
     there = entry.packages()
-    asked = [re.split(r"[^A-Za-z0-9_.-]", w, maxsplit=1)[0].lower() for w in entry.requirements]
-    names = [name.replace("_", "-") for name in asked]
+    requested = [
+        re.split(r"[^A-Za-z0-9_.-]", w, maxsplit=1)[0].lower() for w in entry.requirements
+    ]
+    names = [name.replace("_", "-") for name in requested]
     known = [f"{name} {there[name]}" for name in names if name in there]
     return ", ".join(known) or " ".join(Path(w).name for w in entry.requirements)

@@ -55,17 +55,17 @@ def columns(records: Sequence[Record]) -> dict[str, type]:
 
     `metrics.latency_s.ci95` becomes `metrics.latency_s.ci95_low` and `…_high`.
     """
-    found: dict[str, type] = dict(_declared(Record, ""))
-    found |= {f"case.{f.name}": _scalar(str(f.type).partition(" ")[0]) for f in CORE_FIELDS}
+    types: dict[str, type] = dict(_declared(Record, ""))
+    types |= {f"case.{f.name}": _scalar(str(f.type).partition(" ")[0]) for f in CORE_FIELDS}
     extra: dict[str, set[type]] = {}
     for record in records:
         for name, value in flatten(record).items():
-            if name not in found and value is not None:
+            if name not in types and value is not None:
                 extra.setdefault(name, set()).add(type(value))
     for name in sorted(extra):
         kinds = extra[name]
-        found[name] = kinds.pop() if len(kinds) == 1 else float if kinds <= {int, float} else str
-    return found
+        types[name] = kinds.pop() if len(kinds) == 1 else float if kinds <= {int, float} else str
+    return types
 
 
 def flatten(record: Record) -> Row:

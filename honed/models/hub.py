@@ -1,4 +1,4 @@
-"""The Hugging Face hub: its cache on this machine, and downloads into it."""
+"""The Hugging Face hub: what its cache on this machine holds, and downloads into the cache."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _EXPORTS = ["onnx/*", "openvino/*", "*/onnx/*", "coreml/*"]
 
 
 def find(repo_id: str) -> Path | None:
-    """The snapshot folder in the local cache, without asking the network."""
+    """The snapshot folder in the local cache. The network is not used."""
     try:
         from huggingface_hub import constants, try_to_load_from_cache
         from huggingface_hub.errors import HFValidationError
@@ -29,7 +29,7 @@ def find(repo_id: str) -> Path | None:
 
 
 def download(repo_id: str, *, with_code: bool) -> Path:
-    """Fetch configuration, tokenizer and weights (safetensors if there are any)."""
+    """Download configuration, tokenizer and weights: safetensors, or .bin where there are none."""
     text = [*_TEXT, "*.py"] if with_code else _TEXT
     folder = _fetch(repo_id, [*text, "*.safetensors"])
     if not any(folder.glob("*.safetensors")):
@@ -69,7 +69,7 @@ def _fetch(repo_id: str, patterns: list[str]) -> Path:
             f"{repo_id} is not on this machine and the hub cannot be reached",
             f"check the network and HF_HUB_OFFLINE, {folder_hint}",
         ) from error
-    except Exception as error:  # a full disk, a lost connection: each HTTP library has its own
+    except Exception as error:  # a full disk, a lost connection: HTTP libraries differ in these
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"{repo_id} could not be downloaded: {first}", f"try again, {folder_hint}"

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from honed.errors import UsageError
 
@@ -23,7 +24,7 @@ def read_texts(path: Path, field: str) -> list[str]:
         raise UsageError(
             f"honed reads no {kind or 'such'} files: {path}", f"use {', '.join(_KINDS)}"
         )
-    content = _decoded(path)
+    content = read_utf8(path, "inputs")
     if kind == ".txt":
         texts: Iterator[str] = iter(content.splitlines())
     elif kind == ".jsonl":
@@ -36,12 +37,13 @@ def read_texts(path: Path, field: str) -> list[str]:
     return filled
 
 
-def _decoded(path: Path) -> str:
+def read_utf8(path: Path, key: str) -> str:
+    """The file's text. `key` is the setting that named the file, for messages."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UsageError(
-            f"cannot read {path}: {error.strerror}", "check the path of inputs="
+            f"cannot read {path}: {error.strerror}", f"check the path of {key}="
         ) from error
     try:
         return content.decode("utf-8-sig")
@@ -52,25 +54,30 @@ def _decoded(path: Path) -> str:
         ) from error
 
 
-def _from_jsonl(path: Path, content: str, field: str) -> Iterator[str]:
+def json_lines(path: Path, content: str, example: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The object in each line that is not blank, with words that name the line in messages."""
     # Split at line feeds only, because JSON strings may hold other line separators.
     for number, line in enumerate(content.split("\n"), 1):
         if not line.strip():
             continue
+        where = f"{path}, line {number}"
         try:
             value = json.loads(line)
         except ValueError as error:
             raise UsageError(
-                f"{path}, line {number}: not valid JSON: {error}", "one object per line"
+                f"{where}: not valid JSON: {error}", "write one object per line"
             ) from error
         if not isinstance(value, dict):
-            raise UsageError(f"{path}, line {number}: not an object", f'like {{"{field}": "..."}}')
+            raise UsageError(f"{where}: not an object", f"like {example}")
+        yield where, value
+
+
+def _from_jsonl(path: Path, content: str, field: str) -> Iterator[str]:
+    for where, value in json_lines(path, content, f'{{"{field}": "..."}}'):
         if field not in value:
-            raise _no_field(f"{path}, line {number}", field, list(value))
+            raise _no_field(where, field, list(value))
         if not isinstance(value[field], str):
-            raise UsageError(
-                f"{path}, line {number}: {field} is not a text", _fields_hint(list(value))
-            )
+            raise UsageError(f"{where}: {field} is not a text", _fields_hint(list(value)))
         yield value[field]
 
 

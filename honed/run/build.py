@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from honed import artifacts
-from honed.backends.base import Calibration, LoadRequest, load_backend
+from honed.backends.base import Calibration, LoadRequest, load_backend, refuse_step
 from honed.errors import HonedError, OutOfMemoryError
 from honed.phase import OnPhase, Phase
 from honed.run.job import Job
@@ -47,6 +47,7 @@ class Built:
 def request_of(job: Job) -> LoadRequest:
     """What a backend is asked for; the same in the build's process and in the measured one."""
     step = load_workload(job.case.workload).STEP
+    refuse_step(job.case, step)
     request = LoadRequest(job.case, job.prepared.model, job.seat.threads, step=step)
     batches = load_calibration(job.prepared)
     if batches is None:

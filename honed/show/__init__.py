@@ -1,1 +1,1 @@
-"""TODO."""
+"""Tables of records for terminals and Markdown, and what records cost."""

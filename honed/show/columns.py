@@ -108,7 +108,7 @@ def measure_columns(records: Sequence[Record]) -> tuple[Column, ...]:
 
 
 def _any_has(measure: Measure, records: Sequence[Record]) -> bool:
-    return any((found := measure.interval(r)) and found.value != 0 for r in records)
+    return any((interval := measure.interval(r)) and interval.value != 0 for r in records)
 
 
 def _key_column(key: str, records: Sequence[Record]) -> Column:
@@ -128,16 +128,16 @@ def _value(record: Record, key: str) -> str:
 
 def _measure_column(measure: Measure) -> Column:
     def read(record: Record) -> str:
-        found = measure.interval(record)
-        if found is None or found.value is None:
+        interval = measure.interval(record)
+        if interval is None or interval.value is None:
             return NONE
         if measure.name in _OWN_TEXTS:
             return _OWN_TEXTS[measure.name](record)
-        return _text(measure, record, found, found.value)
+        return _text(measure, record, interval, interval.value)
 
     def ends(record: Record) -> Ends | None:
-        found = measure.interval(record)
-        return found.ci95 if found else None
+        interval = measure.interval(record)
+        return interval.ci95 if interval else None
 
     has_interval = measure.unit in ("s", "sequences/s")
     return Column(
@@ -146,7 +146,7 @@ def _measure_column(measure: Measure) -> Column:
     )  # fmt: skip
 
 
-def _text(measure: Measure, record: Record, found: Interval, value: float) -> str:
+def _text(measure: Measure, record: Record, interval: Interval, value: float) -> str:
     factor = UNITS[measure.unit].factor
     if measure.at_least:  # a percentile has as many decimals as the median of the same row
         median = MEASURES["latency"].interval(record)
@@ -159,14 +159,14 @@ def _text(measure: Measure, record: Record, found: Interval, value: float) -> st
         case "share":
             return f"{value:.0%}"
         case _:
-            return measured(value, found.ci95, factor)
+            return measured(value, interval.ci95, factor)
 
 
 def _accuracy(record: Record) -> str:
-    found = record.accuracy
-    if found is None or found.value is None or found.drop is None:
+    accuracy = record.accuracy
+    if accuracy is None or accuracy.value is None or accuracy.drop is None:
         return plain(None)
-    return f"{found.value:.3f} ({-found.drop:+.1%})"
+    return f"{accuracy.value:.3f} ({-accuracy.drop:+.1%})"
 
 
 # Measures whose cells their unit alone does not decide.

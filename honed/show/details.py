@@ -20,6 +20,7 @@ from honed.show.say import cosine, status, word
 _ALWAYS = ("model", "backend", "precision", "batch_size", "sequence_length")
 _BAR = 28
 _GIB = 2**30
+_NOT_FINITE = "outputs are not finite"
 Row = tuple[str | Text, ...]
 
 
@@ -113,44 +114,45 @@ def _effective_word(value: Any) -> str:
 
 
 def _speed(record: Record) -> list[Row]:
-    found = record.metrics
-    if found is None:
+    metrics = record.metrics
+    if metrics is None:
         return []
-    rate = found.throughput_per_s
+    rate = metrics.throughput_per_s
     rows: list[Row] = [
         ("throughput", f"{measured(rate.value, rate.ci95)} sequences/s"),
     ]
-    tokens_per_s, useful_per_s = found.tokens_per_s, found.useful_tokens_per_s
+    tokens_per_s, useful_per_s = metrics.tokens_per_s, metrics.useful_tokens_per_s
     if tokens_per_s is not None:
         rows.append(("tokens", f"{plain(tokens_per_s)} /s"))
         if useful_per_s is not None and useful_per_s < tokens_per_s:
             rows.append(("without padding", f"{plain(useful_per_s)} /s"))
-    if found.flops_per_s is not None:
-        bound = found.bound_flops_per_s
-        share = f", {found.flops_per_s / bound:.0%} of {plain(bound / 1e9)}" if bound else ""
-        rows.append(("arithmetic", f"{plain(found.flops_per_s / 1e9)} GFLOP/s{share}"))
-    before = [("import", found.import_s), ("build", found.build_s), ("load", found.load_s)]
-    before += [("first call", found.first_call_s), ("warm-up", found.warmup_s)]
+    if metrics.flops_per_s is not None:
+        bound = metrics.bound_flops_per_s
+        share = f", {metrics.flops_per_s / bound:.0%} of {plain(bound / 1e9)}" if bound else ""
+        rows.append(("arithmetic", f"{plain(metrics.flops_per_s / 1e9)} GFLOP/s{share}"))
+    before = [("import", metrics.import_s), ("build", metrics.build_s), ("load", metrics.load_s)]
+    before += [("first call", metrics.first_call_s), ("warm-up", metrics.warmup_s)]
     rows.append(("beforehand", ", ".join(f"{n} {seconds(s)}" for n, s in before if s)))
-    rows.append(("measured", f"{found.samples} calls in {seconds(found.window_s)}"))
+    rows.append(("measured", f"{metrics.samples} calls in {seconds(metrics.window_s)}"))
     return rows
 
 
-def _inputs(found: InputFacts) -> list[Row]:
-    ends = [int(end) for key in found.length_histogram for end in key.split("-")]
-    rows: list[Row] = [("fed", f"{found.sequences} sequences: {found.source}")]
+def _inputs(inputs: InputFacts) -> list[Row]:
+    ends = [int(end) for key in inputs.length_histogram for end in key.split("-")]
+    rows: list[Row] = [("fed", f"{inputs.sequences} sequences: {inputs.source}")]
     if len(set(ends)) > 1:
         rows.append(("lengths", f"{min(ends)} to {max(ends)} tokens"))
-    if found.padding_share:
-        rows.append(("padding", f"{found.padding_share:.1%} of the tokens"))
+    if inputs.padding_share:
+        rows.append(("padding", f"{inputs.padding_share:.1%} of the tokens"))
     return rows
 
 
-def _latency(found: Latency) -> list[Row]:
+def _latency(latency_s: Latency) -> list[Row]:
+    intervals = {"p50": latency_s.ci95, "p90": latency_s.p90_ci95, "p99": latency_s.p99_ci95}
     rows: list[Row] = []
     for name in ("min", "p50", "p90", "p95", "p99", "max", "mean", "stdev"):
-        ends = {"p50": found.ci95, "p90": found.p90_ci95, "p99": found.p99_ci95}.get(name)
-        value: float | None = getattr(found, name)
+        ends = intervals.get(name)
+        value: float | None = getattr(latency_s, name)
         between = f"95 % in {plain(ends[0] * 1e3, 4)} … {plain(ends[1] * 1e3, 4)}" if ends else ""
         note = "too few calls to tell" if value is None else between
         shown = NONE if value is None else f"{plain(value * 1e3, 4)} ms"
@@ -158,8 +160,8 @@ def _latency(found: Latency) -> list[Row]:
     return rows
 
 
-def _memory(found: Memory) -> list[Row]:
-    sizes = [(f.name, getattr(found, f.name)) for f in dataclasses.fields(Memory)]
+def _memory(memory: Memory) -> list[Row]:
+    sizes = [(f.name, getattr(memory, f.name)) for f in dataclasses.fields(Memory)]
     known = [(name, size) for name, size in sizes if size is not None]
     largest = max((size for _, size in known), default=0)
     rows: list[Row] = []
@@ -172,50 +174,51 @@ def _memory(found: Memory) -> list[Row]:
 
 
 def _fidelity(record: Record) -> list[Row]:
-    found = record.fidelity
-    if found is None:
+    fidelity = record.fidelity
+    if fidelity is None:
         return []
-    low = found.cosine_min < found.tolerance
+    low = fidelity.cosine_min < fidelity.tolerance
+    least = f"{cosine(fidelity.cosine_min)} (at least {fidelity.tolerance:g})"
     rows: list[Row] = [
-        ("against", found.reference),
-        ("least cosine", Text(
-            f"{cosine(found.cosine_min)} (at least {found.tolerance:g})", "red" if low else ""
-        )),
-    ]  # fmt: skip
-    diff = "outputs are not finite" if found.max_abs_diff is None else f"{found.max_abs_diff:.3g}"
-    share = (
-        f" ({100 * found.relative_diff:.2g}% of the largest value)" if found.relative_diff else ""
-    )
-    rows.append(("largest difference", diff + share))
-    if found.top1_agreement is not None:
-        rows.append(("same first choice", f"{found.top1_agreement:.1%}"))
+        ("against", fidelity.reference),
+        ("least cosine", Text(least, "red" if low else "")),
+    ]
+    difference = _NOT_FINITE
+    if fidelity.max_abs_diff is not None:
+        difference = f"{fidelity.max_abs_diff:.3g}"
+    if fidelity.relative_diff:
+        difference += f" ({100 * fidelity.relative_diff:.2g}% of the largest value)"
+    rows.append(("largest difference", difference))
+    if fidelity.top1_agreement is not None:
+        rows.append(("same first choice", f"{fidelity.top1_agreement:.1%}"))
     return rows
 
 
 def _accuracy(record: Record) -> list[Row]:
-    found = record.accuracy
-    if found is None:
+    accuracy = record.accuracy
+    if accuracy is None:
         return []
-    value = "outputs are not finite" if found.value is None else f"{found.value:.4f}"
+    value = _NOT_FINITE if accuracy.value is None else f"{accuracy.value:.4f}"
     rows: list[Row] = [
-        (found.metric, f"{value} (fp32 {found.reference:.4f})"),
-        ("judged on", f"{found.examples} examples: {found.source}"),
+        (accuracy.metric, f"{value} (fp32 {accuracy.reference:.4f})"),
+        ("judged on", f"{accuracy.examples} examples: {accuracy.source}"),
     ]
-    if found.drop is not None:
-        ends = found.drop_ci95
-        between = f", 95 % in {ends[0]:.2%} … {ends[1]:.2%}" if ends else ""
-        closed = found.allowed is not None and found.drop > found.allowed
-        allowed = "" if found.allowed is None else f" (at most {found.allowed:.2%})"
-        rows.append(("drop", Text(f"{found.drop:.2%}{allowed}{between}", "red" if closed else "")))
+    if accuracy.drop is not None:
+        ends, allowed = accuracy.drop_ci95, accuracy.allowed
+        text = f"{accuracy.drop:.2%}"
+        text += "" if allowed is None else f" (at most {allowed:.2%})"
+        text += f", 95 % in {ends[0]:.2%} … {ends[1]:.2%}" if ends else ""
+        exceeded = allowed is not None and accuracy.drop > allowed
+        rows.append(("drop", Text(text, "red" if exceeded else "")))
     return rows
 
 
-def _machine(found: Mapping[str, Any]) -> list[Row]:
+def _machine(machine: Mapping[str, Any]) -> list[Row]:
     """The most important facts; the JSON has all of them."""
     rows: list[Row] = []
     for key in ("cpu", "flags", "container", "kernel", "python", "packages"):
-        if found.get(key):
-            rows.append((key, _effective_word(found[key])))
-    if memory := found.get("memory_bytes"):
+        if machine.get(key):
+            rows.append((key, _effective_word(machine[key])))
+    if memory := machine.get("memory_bytes"):
         rows.append(("memory", f"{memory / _GIB:.1f} GiB"))
     return rows

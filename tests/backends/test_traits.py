@@ -15,10 +15,14 @@ from honed.backends.base import (
     engine_packages,
     load_backend,
     memory_words,
+    refuse_step,
     survey_backends,
     traits,
 )
+from honed.case import Case
 from honed.discovery import BrokenFileError
+from honed.errors import UnsupportedError
+from honed.step import StepKind
 
 FAKE = Path(str(discovery.__file__)).parent / "backends/fake.py"
 
@@ -41,7 +45,7 @@ def put(tmp_path: Path, room: str, change: tuple[str, str]) -> None:
     (tmp_path / room / "newcomer.py").write_text(text.replace(*change))
 
 
-DECLARED = 'TRAITS = Traits(hidden=True, calibrated=("int8",))'
+DECLARED = 'TRAITS = Traits(hidden=True, calibrated=("int8",), steps=tuple(StepKind))'
 
 
 @pytest.mark.parametrize(
@@ -82,6 +86,14 @@ def test_hidden_backends_are_in_no_list() -> None:
     assert "fake" in survey_backends().working
     assert "fake" not in survey_backends().listed
     assert "fake" not in engine_packages()
+
+
+def test_a_kind_of_step_that_a_backend_lacks_is_refused() -> None:
+    refuse_step(Case(model="m", backend="fake"), StepKind.TRAINING)
+    refuse_step(Case(model="m", backend="torch"), StepKind.FORWARD)
+    with pytest.raises(UnsupportedError, match="onnxruntime has no kernel step") as refused:
+        refuse_step(Case(model="m", backend="onnxruntime"), StepKind.KERNEL)
+    assert refused.value.hint
 
 
 def test_engines_with_one_reference_are_comparable() -> None:

@@ -64,8 +64,8 @@ def test_a_setting_that_drifts_with_its_neighbours_is_not_recommended(
 ) -> None:
     words = ["tune", *FAKE, "study=s", "precision=int8", "batch_size=4", rule, "trials=3",
              "threads=1", "instances=1", "fake.drift_percent=40,0", "budget=20s"]  # fmt: skip
-    for key in (*MACHINE, *(f"fake.{name}" for name in ("fail", "build", "noise_percent",
-                                                        "latency_us", "allocate_kib"))):  # fmt: skip
+    for key in (*MACHINE, "fake.fail", "fake.build", "fake.noise_percent", "fake.latency_us",
+                "fake.allocate_kib"):  # fmt: skip
         words.append(f"{key}=null")
     done = CliRunner().invoke(app, [*words, "--json"])
     *trials, last = [json.loads(line) for line in done.stdout.splitlines() if line[:1] == "{"]

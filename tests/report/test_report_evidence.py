@@ -25,7 +25,7 @@ def test_what_varies_is_named_in_words():
     assert labels(knob) == ["as it comes", "allocator jemalloc", "2 cores"]
 
 
-def test_how_hard_was_measured_tells_nothing_apart():
+def test_duration_and_seed_distinguish_no_settings():
     records = [make_record({"duration_s": d, "seed": s}, seed=s) for d, s in ((1.0, 1), (9.0, 2))]
     assert labels(records) == ["as it comes"]
 
@@ -48,14 +48,14 @@ def test_equal_folder_names_are_different_models():
     assert list(evidence.model_names.values()) == ["x/bert", "y/bert"]
 
 
-def test_one_record_keeps_its_interval():
+def test_a_point_of_one_record_has_the_interval_of_the_record():
     one = make_record(p50_s=0.05)
     point = pool([one], latency)
     assert point.value == one.metrics.latency_s.p50 * 1e3
     assert point.ends == tuple(end * 1e3 for end in one.metrics.latency_s.ci95)
 
 
-def test_several_runs_are_a_median_and_the_ends_of_all():
+def test_a_point_of_several_runs_has_their_median_and_range():
     runs = [record({}, p50_s) for p50_s in (0.05, 0.06, 0.09)]
     point = pool(runs, latency, x=8)
     assert point.value == runs[1].metrics.latency_s.p50 * 1e3
@@ -72,10 +72,10 @@ def test_several_runs_are_a_median_and_the_ends_of_all():
         (["diverged", "unproven"], "diverged"),
     ],
 )
-def test_the_worst_status_of_the_runs_counts(statuses, worst):
+def test_a_point_has_the_worst_status_of_its_runs(statuses, worst):
     runs = [make_record(status=s, seed=i) for i, s in enumerate(statuses)]
     assert pool(runs, latency).status == worst
 
 
-def test_nothing_measured_is_no_point():
+def test_records_without_metrics_make_no_point():
     assert pool([make_record(metrics=None)], latency) is None

@@ -1,4 +1,4 @@
-"""Every figure that is found: the contract first, then what each says."""
+"""The contract of every figure first, then the findings of each."""
 
 import json
 
@@ -35,14 +35,14 @@ def found():
     return dict(all_pictures(Evidence(tuple(records), study(records))))
 
 
-def test_every_figure_has_something_to_say_for_all_sweeps(found):
+def test_every_figure_draws_something_of_these_records(found):
     # A study for latency and throughput has its own front in the place of the records'.
     names = {name.split("-")[0] for name in (*found, *pictures(everything()))}
     assert names == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_figure_says_what_is_seen_and_names_its_records(found, name):
+def test_a_figure_has_a_finding_and_names_its_records(found, name):
     ids = {r.id for r in everything()}
     picture = found.get(name) or pictures(everything())[name]
     assert picture.title
@@ -52,7 +52,7 @@ def test_a_figure_says_what_is_seen_and_names_its_records(found, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_both_drawings_come_from_the_same_data(found, name):
+def test_plotly_and_matplotlib_draw_every_panel(found, name):
     picture = found.get(name) or pictures(everything())[name]
     for panel in picture.all_panels():
         drawn = panel.plotly().to_plotly_json()
@@ -66,7 +66,7 @@ def test_both_drawings_come_from_the_same_data(found, name):
 
 
 @pytest.mark.parametrize("records", [[], [make_record()], [failed_record("oom", "killed")]])
-def test_nothing_varies_nothing_is_compared(records):
+def test_records_that_do_not_differ_are_not_compared(records):
     names = {name.split("-")[0] for name in pictures(records)}
     assert names <= {"memory", "distribution"}
 
@@ -89,7 +89,7 @@ def test_a_diverged_record_is_drawn_marked_and_never_wins():
     assert any("diverged" in note for note in picture.all_notes())
 
 
-def test_where_winners_change_places_are_named():
+def test_the_winner_is_named_at_each_batch_size_where_it_changes():
     records = [
         record({"backend": backend, "batch_size": batch}, p50_s)
         for backend, batch, p50_s in (
@@ -100,7 +100,7 @@ def test_where_winners_change_places_are_named():
     assert "The fastest: torch at batch size 1; openvino at batch size 8." in said
 
 
-def test_what_cannot_be_told_apart_is_said_so():
+def test_a_tie_is_called_not_surely_ahead_and_has_no_ratio():
     records = [
         record({"backend": backend, "batch_size": batch}, p50_s * batch)
         for backend, p50_s in (("torch", 0.05), ("openvino", 0.0500001))
@@ -116,7 +116,7 @@ def test_failed_records_leave_a_shorter_line():
     assert [p.x for p in lines["openvino fp32"].points] == [1, 4]
 
 
-def test_a_setting_at_one_x_only_is_told_of():
+def test_a_note_counts_settings_with_one_x_only():
     records = [*engines((1, 4)), make_record({"batch_size": 4, "threads": 2})]
     notes = pictures(records)["batch_size"].all_notes()
     assert any("1 setting with one batch size only" in note for note in notes)
@@ -146,7 +146,7 @@ def test_cores_and_instances():
     assert list(hollow) == ["circle", "circle", "circle-open"]
 
 
-def test_lines_that_share_different_cores_out_have_different_names():
+def test_lines_for_different_totals_of_cores_have_different_names():
     records = [
         record({"threads": threads, "instances": instances}, 0.3 / threads)
         for cores in (2, 4)

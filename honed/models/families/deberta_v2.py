@@ -31,36 +31,20 @@ def _relative_attention(call: Call) -> int:
     return table + used * call.batch * product(call.length, hidden, rows)
 
 
+_V3_SMALL = encoder_sizes(
+    768, 6, 12, 3072, vocab_size=128_100, max_position_embeddings=512,
+    type_vocab_size=0, layer_norm_eps=1e-7, pad_token_id=0, relative_attention=True,
+    max_relative_positions=-1, position_buckets=256, position_biased_input=False,
+    pos_att_type=["p2c", "c2p"], share_att_key=True, norm_rel_ebd="layer_norm",
+    pooler_hidden_size=768, pooler_hidden_act="gelu", pooler_dropout=0,
+)  # fmt: skip
+
 FAMILY = Family(
     model_types=("deberta-v2",),
     flops=_flops,
     presets=(
-        Preset(
-            "deberta-v3-small",
-            "deberta-v2",
-            encoder_sizes(
-                768,
-                6,
-                12,
-                3072,
-                vocab_size=128_100,
-                max_position_embeddings=512,
-                type_vocab_size=0,
-                layer_norm_eps=1e-7,
-                pad_token_id=0,
-                relative_attention=True,
-                max_relative_positions=-1,
-                position_buckets=256,
-                position_biased_input=False,
-                pos_att_type=["p2c", "c2p"],
-                share_att_key=True,
-                norm_rel_ebd="layer_norm",
-                pooler_hidden_size=768,
-                pooler_hidden_act="gelu",
-                pooler_dropout=0,
-            ),
-            "DeBERTa-v3 small, 141 M parameters (98 M of them embeddings)",
-            aliases=("deberta-v3",),
-        ),
+        Preset("deberta-v3-small", "deberta-v2", _V3_SMALL,
+               "DeBERTa-v3 small, 141 M parameters (98 M of them embeddings)",
+               aliases=("deberta-v3",)),
     ),
-)
+)  # fmt: skip

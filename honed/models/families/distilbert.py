@@ -17,25 +17,16 @@ def _flops(call: Call) -> int:
     return flops_without_pooler(replace(call, config={**call.config, **sizes}))
 
 
+_BASE = {
+    "vocab_size": 30522, "max_position_embeddings": 512, "sinusoidal_pos_embds": False,
+    "n_layers": 6, "n_heads": 12, "dim": 768, "hidden_dim": 3072, "pad_token_id": 0,
+}  # fmt: skip
+
 FAMILY = Family(
     model_types=("distilbert",),
     flops=_flops,
     presets=(
-        Preset(
-            "distilbert-base-uncased",
-            "distilbert",
-            {
-                "vocab_size": 30522,
-                "max_position_embeddings": 512,
-                "sinusoidal_pos_embds": False,
-                "n_layers": 6,
-                "n_heads": 12,
-                "dim": 768,
-                "hidden_dim": 3072,
-                "pad_token_id": 0,
-            },
-            "DistilBERT, 66 M parameters",
-            aliases=("distilbert", "distilbert-base"),
-        ),
+        Preset("distilbert-base-uncased", "distilbert", _BASE,
+               "DistilBERT, 66 M parameters", aliases=("distilbert", "distilbert-base")),
     ),
-)
+)  # fmt: skip

@@ -19,17 +19,10 @@ def _preset(name: str, sizes: tuple[int, int, int], parameters: str) -> Preset:
     """`sizes`: hidden, layers, heads. Embeddings and the language head are not tied."""
     hidden, layers, heads = sizes
     config = encoder_sizes(
-        hidden,
-        layers,
-        heads,
-        4 * hidden,
-        num_key_value_heads=heads,
-        vocab_size=10_000,
-        max_position_embeddings=2048,
-        rms_norm_eps=1e-5,
-        tie_word_embeddings=False,
+        hidden, layers, heads, 4 * hidden, num_key_value_heads=heads, vocab_size=10_000,
+        max_position_embeddings=2048, rms_norm_eps=1e-5, tie_word_embeddings=False,
         pad_token_id=0,  # sequence classification in batches needs to know it
-    )
+    )  # fmt: skip
     help = f"decoder, {layers} layers of {hidden}, {parameters} parameters"
     return Preset(f"lm-{name}", "llama", config, help, "causal-lm", "none")
 

@@ -22,38 +22,20 @@ def _head(call: Call) -> int:
     return product(rows, call.hidden, call.hidden) + product(rows, call.hidden, call.labels)
 
 
+_BASE = encoder_sizes(
+    768, 22, 12, 1152, vocab_size=50_368, max_position_embeddings=8192,
+    norm_eps=1e-5, norm_bias=False, attention_bias=False, mlp_bias=False,
+    local_attention=128, global_attn_every_n_layers=3, global_rope_theta=160_000.0,
+    local_rope_theta=10_000.0, classifier_pooling="mean", decoder_bias=True,
+    pad_token_id=50_283, bos_token_id=50_281, cls_token_id=50_281,
+    eos_token_id=50_282, sep_token_id=50_282,
+)  # fmt: skip
+
 FAMILY = Family(
     model_types=("modernbert",),
     flops=_flops,
     presets=(
-        Preset(
-            "modernbert-base",
-            "modernbert",
-            encoder_sizes(
-                768,
-                22,
-                12,
-                1152,
-                vocab_size=50_368,
-                max_position_embeddings=8192,
-                norm_eps=1e-5,
-                norm_bias=False,
-                attention_bias=False,
-                mlp_bias=False,
-                local_attention=128,
-                global_attn_every_n_layers=3,
-                global_rope_theta=160_000.0,
-                local_rope_theta=10_000.0,
-                classifier_pooling="mean",
-                decoder_bias=True,
-                pad_token_id=50_283,
-                bos_token_id=50_281,
-                cls_token_id=50_281,
-                eos_token_id=50_282,
-                sep_token_id=50_282,
-            ),
-            "ModernBERT base, 149 M parameters",
-            aliases=("modernbert",),
-        ),
+        Preset("modernbert-base", "modernbert", _BASE,
+               "ModernBERT base, 149 M parameters", aliases=("modernbert",)),
     ),
-)
+)  # fmt: skip

@@ -1,1 +1,1 @@
-"""Figures: one file each, found by its name. See base.py for what a file gives."""
+"""Figures: one file each, discovered by its name. base.py shows what a file defines."""

@@ -15,7 +15,7 @@ MOST_ROWS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SettingRow:
     """One setting: a label of what distinguishes it in this picture, and its records."""
 
     label: str
@@ -28,7 +28,7 @@ class Shape:
     """The settings of one subject at one batch size and length, the fastest first."""
 
     where: str
-    rows: tuple[Row, ...]
+    rows: tuple[SettingRow, ...]
     notes: tuple[str, ...]
 
     @property
@@ -69,7 +69,7 @@ def shapes(evidence: Evidence, least: int = 2, most_rows: int = MOST_ROWS) -> It
 
 def _rows(
     evidence: Evidence, groups: Sequence[tuple[str, list[Record]]], most: int
-) -> tuple[Row, ...]:
+) -> tuple[SettingRow, ...]:
     """The fastest settings, as many as a picture has room for."""
 
     def speed(group: tuple[str, list[Record]]) -> float:
@@ -79,7 +79,7 @@ def _rows(
     fastest = sorted(groups, key=speed)[:most]
     styles = paint(evidence, [records[0] for _, records in fastest], apart=False)
     return tuple(
-        Row(label, style, tuple(records))
+        SettingRow(label, style, tuple(records))
         for (label, records), style in zip(fastest, styles, strict=True)
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from honed.report.evidence import Evidence, latency, pool
-from honed.report.figures._settings import Row, shapes
+from honed.report.figures._settings import SettingRow, shapes
 from honed.report.figures.base import Picture, titled
 from honed.report.panels.spread import Spread, Strip, thin
 from honed.show.numbers import plain
@@ -30,11 +30,13 @@ def pictures(evidence: Evidence) -> Iterator[Picture]:
         )  # fmt: skip
 
 
-def _strip(row: Row) -> Strip | None:
+def _strip(row: SettingRow) -> Strip | None:
     """The calls of all runs together; the 99th percentile is the highest of the records'."""
     import numpy as np
 
-    calls = [s for r in row.records if r.samples for own in r.samples.latency_s for s in own]
+    calls = [
+        s for r in row.records if r.samples for instance in r.samples.latency_s for s in instance
+    ]
     if len(calls) < _FEWEST:
         return None
     low, middle, high = (float(q) for q in np.quantile(calls, (0.25, 0.5, 0.75)))

@@ -7,8 +7,7 @@ from statistics import median
 
 from honed.measures import MEASURES
 from honed.report.evidence import Evidence, Point, pool, shown
-from honed.report.figures._settings import Row as Setting
-from honed.report.figures._settings import Shape, shapes
+from honed.report.figures._settings import SettingRow, Shape, shapes
 from honed.report.figures.base import Picture, titled
 from honed.report.findings import reference
 from honed.report.panels.bars import Bar, Bars, Row
@@ -45,7 +44,7 @@ def pictures(evidence: Evidence) -> Iterator[Picture]:
         )  # fmt: skip
 
 
-def _bars(setting: Setting) -> tuple[Bar, ...]:
+def _bars(setting: SettingRow) -> tuple[Bar, ...]:
     several = any((r.case.get("instances") or 1) > 1 for r in setting.records)
     return tuple(
         Bar(kind, Style(hue), point)
@@ -54,7 +53,7 @@ def _bars(setting: Setting) -> tuple[Bar, ...]:
     )
 
 
-def _size(setting: Setting, name: str) -> Point | None:
+def _size(setting: SettingRow, name: str) -> Point | None:
     return pool(setting.records, shown(MEASURES[name]))
 
 

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 def page(evidence: Evidence, extra: Extra | None = None) -> str:
     """The whole file."""
     extra = extra or Extra()
-    templates = _templates()
+    library = templates()
     pictures = list(all_pictures(evidence))
-    return templates.get_template("page.html.j2").render(
+    return library.get_template("page.html.j2").render(
         title=title(evidence),
         heading=heading(evidence),
         records=evidence.records,
@@ -52,19 +52,20 @@ def page(evidence: Evidence, extra: Extra | None = None) -> str:
 
 
 @cache
-def _templates() -> Environment:
+def templates() -> Environment:
+    """The templates in this folder; every value that they insert is escaped."""
     try:
         from jinja2 import Environment, FunctionLoader, StrictUndefined
     except ImportError as error:
         raise UnsupportedError(
             "the page needs jinja2, which is not installed", "pip install 'honed[pictures]'"
         ) from error
-    templates = Environment(
+    environment = Environment(
         loader=FunctionLoader(_file), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    templates.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    return templates
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    return environment
 
 
 def _data(pictures: list[tuple[str, Picture]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-// Draws the pictures in the colours of the hour, switches lines, sorts the table.
+// Draws the pictures in light or dark colours, switches lines, sorts the table.
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
@@ -8,12 +8,12 @@
   let printing = print.matches;
   document.documentElement.classList.toggle("printing", printing);
 
-  // Without WebGL there is no space to draw in, and Plotly would send the reader to the network.
+  // Without WebGL Plotly would show a link to the network in the place of a surface.
   const canvas = document.createElement("canvas");
   const space = canvas.getContext("webgl2") || canvas.getContext("webgl");
   document.querySelectorAll("figure.solid").forEach((figure) => { figure.hidden = !space; });
 
-  // Figures come in the light colours; each has one dark partner.
+  // Figures are made in light colours; each colour has one dark partner.
   const coloured = (value) => {
     if (printing || !dark.matches) return structuredClone(value);
     return JSON.parse(JSON.stringify(value), (_, v) => (typeof v === "string" && data.dark[v]) || v);
@@ -28,10 +28,10 @@
     const off = hidden(picture);
     picture.panels.forEach((panel, index) => {
       const box = document.getElementById(`${picture.name}--${index}`);
-      if (!box.clientWidth) return; // in space, and on paper
+      if (!box.clientWidth) return; // a surface, on paper or without WebGL
       const { data: traces, layout } = coloured(panel);
       layout.template = coloured(data.template);
-      // A finger that scrolls the page must not be caught by a form that turns.
+      // A finger that scrolls the page must not turn a surface.
       if (layout.scene && matchMedia("(pointer: coarse)").matches) layout.scene.dragmode = false;
       for (const trace of traces) trace.visible = !off.has(trace.meta);
       layout.width = box.clientWidth;
@@ -41,7 +41,7 @@
     drawn.add(picture);
   };
 
-  // The legend's signs: a bit of the line with its mark, in the colours that are shown.
+  // The signs of the legend: a piece of the line with its mark, in the colours of the screen.
   const signs = (picture) => {
     const found = coloured(picture.signs);
     document.querySelectorAll(`#${picture.name} svg.sign`).forEach((svg) => {
@@ -90,7 +90,7 @@
     });
   }
 
-  // One picture a frame: the page can be read and scrolled from the first on.
+  // One picture a frame, so that the page can be read and scrolled after the first.
   const next = (index) => {
     if (index === data.pictures.length) {
       document.body.dataset.drawn = "all";
@@ -115,7 +115,7 @@
       head.parentElement.querySelectorAll("th").forEach((th) => th.setAttribute("aria-sort", "none"));
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
       const rows = [...body.rows].map((row) => [value(row, column), row]);
-      // What is not known goes last, whichever way.
+      // Missing values go last in both directions.
       rows.sort(([a], [b]) => (missing(a) - missing(b)) || (down ? compare(b, a) : compare(a, b)));
       body.append(...rows.map(([, row]) => row));
     });
