@@ -42,7 +42,8 @@ def work(loaded: Loaded) -> Part | None:
     checkpoint = loaded.job.prepared.checkpoint
     configured = checkpoint.config.get("pad_token_id")
     padding_id = neighbours.find_padding_id(batches, configured or 0)
-    least = neighbours.least_cosine(batches, padding_id, call)
+    count = neighbours.texts_for(loaded.case.precision)
+    least = neighbours.least_cosine(batches, padding_id, call, count)
     return None if least is None else Part(least)
 
 
