@@ -26,7 +26,10 @@ TASKS = (
     "masked-lm",
     "causal-lm",
 )
-METRICS = ("auto", "accuracy", "f1", "spearman", "ndcg", "rank_overlap")
+METRICS = (
+    "auto", "accuracy", "f1", "micro_f1", "macro_f1", "exact_match", "spearman", "ndcg",
+    "rank_overlap",
+)  # fmt: skip
 POOLINGS = ("auto", "mean", "cls", "none")
 DEVICES = ("cpu", "cuda")
 
