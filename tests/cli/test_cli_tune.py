@@ -60,23 +60,23 @@ def test_finds_the_faster_fake_and_runs_from_it(store: str) -> None:
 
 @pytest.mark.parametrize(
     ("rule", "status"),
-    [("max_neighbour_drift=1%", "diverged"), ("limit=neighbour_cosine_min>=0.99", "ok")],
+    [("max_neighbour_drift=0.01%", "diverged"), ("limit=neighbour_cosine_min>=0.9999", "ok")],
 )
 def test_a_setting_that_drifts_with_its_neighbours_is_not_recommended(
     store: str, rule: str, status: str
 ) -> None:
     words = ["tune", *FAKE, "study=s", "precision=int8", "batch_size=4", rule, "trials=4",
-             "threads=1", "instances=1", "fake.drift_percent=0,40", "budget=20s"]  # fmt: skip
+             "threads=1", "instances=1", "fake.drift_percent=0,10", "budget=20s"]  # fmt: skip
     for key in (*MACHINE, "fake.fail", "fake.build", "fake.noise_percent", "fake.latency_us",
                 "fake.allocate_kib"):  # fmt: skip
         words.append(f"{key}=null")
     done = CliRunner().invoke(app, [*words, "--json"])
     assert done.exit_code == 0, done.output
     *trials, last = [json.loads(line) for line in done.stdout.splitlines() if line[:1] == "{"]
-    drifting = [trial for trial in trials if trial["point"].get("fake.drift_percent") == 40]
+    drifting = [trial for trial in trials if trial["point"].get("fake.drift_percent") == 10]
     assert {trial["status"] for trial in drifting} == {status}
     for trial in drifting:
-        assert status == "diverged" or trial["violations"]["neighbour_cosine_min>=0.99"] > 0
+        assert status == "diverged" or trial["violations"]["neighbour_cosine_min>=0.9999"] > 0
     assert last["point"].get("fake.drift_percent", 0) == 0
 
 
