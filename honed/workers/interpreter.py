@@ -11,7 +11,7 @@ from pathlib import Path
 
 from honed import environments
 from honed.environments.installer import OLDEST
-from honed.errors import UnsupportedError
+from honed.errors import NotInstalledError, UnsupportedError
 from honed.plain import from_plain
 from honed.workers import probe
 from honed.workers.start import source_folder
@@ -64,7 +64,7 @@ def _lacking(word: str, what: str, needs: Sequence[str], how: str) -> Unsupporte
         how = (
             f"honed env add {word} {packages}" if by_name else f"{word} -m pip install {packages}"
         )
-    return UnsupportedError(f"python={word}: {what}", how)
+    return NotInstalledError(f"python={word}: {what}", how)
 
 
 def _probe(word: str, path: str, backend: str) -> _Probed:
