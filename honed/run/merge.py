@@ -60,6 +60,9 @@ def record(
         for field in _FIELDS
         if (value := getattr(of_pass, field)) is not None
     }
+    least = [m.neighbour_cosine_min for m in merged.values() if m.neighbour_cosine_min is not None]
+    if least and "fidelity" in filled:
+        filled["fidelity"] = replace(filled["fidelity"], neighbour_cosine_min=min(least))
     recorded = {n: to_plain(m.recorded) for n, m in merged.items() if m.recorded is not None}
     return Record(
         **_identity(case),

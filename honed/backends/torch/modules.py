@@ -37,16 +37,26 @@ def facts(module: Any) -> Mapping[str, Any]:
     cast = "weights" if dtypes == {torch.bfloat16} else None
     if isinstance(module, Autocast):
         cast = "autocast"
-    kind = torch.ao.nn.quantized.dynamic.Linear
-    dynamic = any(isinstance(part, kind) for part in module.modules())
-    static = "static" if hasattr(module, "quantised_tensors") else None
     return {
         "weights_bytes": parameters + sum(int(t.numel() * t.element_size()) for t in integers),
         "torch.attention": _attention_of(module),
         "torch.packed": "on" if packed.is_packed(module) else "off",
         "torch.bf16": cast,
-        "torch.int8": "dynamic" if dynamic else static,
+        "torch.int8": _int8_of(module),
     }
+
+
+def _int8_of(module: Any) -> str | None:
+    import torch
+
+    from honed.backends.torch.per_row_linear import PerRowLinear
+
+    kinds = {torch.ao.nn.quantized.dynamic.Linear: "dynamic", PerRowLinear: "per_row"}
+    for part in module.modules():
+        for kind, name in kinds.items():
+            if isinstance(part, kind):
+                return name
+    return "static" if hasattr(module, "quantised_tensors") else None
 
 
 def _attention_of(module: Any) -> str | None:

@@ -35,8 +35,8 @@ BF16 = Knob("torch.bf16",
             "bf16 weights (as unset), or fp32 weights that are cast for each product",
             ("weights", "autocast"))  # fmt: skip
 INT8 = Knob("torch.int8",
-            "ranges of activations found in each call (as unset), or beforehand by calibration",
-            ("dynamic", "static"), available_value=_int8_available)  # fmt: skip
+            "ranges of activations: of each call (as unset), from calibration, or of each token",
+            ("dynamic", "static", "per_row"), available_value=_int8_available)  # fmt: skip
 KNOBS = (MODE, BF16, INT8)
 _KINDS = {"bf16": BF16, "int8": INT8}  # precision -> the knob that chooses its kind
 
