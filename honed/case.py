@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from honed import length_spec
-from honed.errors import UsageError, did_you_mean
+from honed.errors import UsageError, nearest
 from honed.knob import Value
 
 PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int4")
@@ -199,11 +199,7 @@ def check_value(spec: dataclasses.Field[Any], value: Any) -> None:
             f"{name}={value!r} is not {_ARTICLES[expected]}", f"help: {limits['help']}"
         )
     if "values" in limits and value not in limits["values"]:
-        known = ", ".join(limits["values"])
-        raise UsageError(
-            f"{name}={value} is not known",
-            f"{did_you_mean(value, limits['values'])} known: {known}".strip(),
-        )
+        raise UsageError(f"{name}={value} is not known", nearest(value, limits["values"]))
     if "at_least" in limits and value < limits["at_least"]:
         raise UsageError(f"{name}={value} is too small", f"use {limits['at_least']} or more")
     if "below" in limits and value >= limits["below"]:

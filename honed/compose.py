@@ -16,7 +16,7 @@ from honed import length_spec
 from honed.backends.base import backend_names, load_backend
 from honed.case import CORE_FIELDS, CORE_KEYS, Case, check_value
 from honed.errors import UsageError, did_you_mean
-from honed.knob import Span, Value
+from honed.knob import Value, unknown_value
 from honed.knobs import all_knobs, belongs, owner_of
 from honed.models.draw_lengths import longest
 from honed.units import share
@@ -184,9 +184,7 @@ def _checked(key: str, value: Choice) -> Choice:
         return value
     if isinstance(value, bool) and knob.allows("on" if value else "off"):
         return "on" if value else "off"  # YAML reads on and off as truth values
-    values = () if isinstance(knob.values, Span) else (str(v) for v in knob.values)
-    near = did_you_mean(str(value), values)
-    raise UsageError(f"{key}={value} is not known", f"{near} known: {knob.choices}".strip())
+    raise unknown_value(knob, value)
 
 
 def _core_value(key: str, value: Choice) -> Choice:
@@ -276,7 +274,6 @@ def _longest(lengths: str) -> int:
     tokens = longest(lengths)
     if tokens is None:
         raise UsageError(
-            f"lengths={lengths} has no longest one",
-            "add sequence_length=512: longer ones are cut",
+            f"lengths={lengths} has no longest one", "add sequence_length=512: longer ones are cut"
         )
     return tokens

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from honed.errors import HonedError, UsageError, did_you_mean
+from honed.errors import HonedError, UsageError, nearest
 
 _NOT_VARIANTS = {"base", "__init__"}
 
@@ -63,11 +63,9 @@ def load(
     BrokenFileError if the file cannot be imported, lacks a name of `protocol` or fails `check`.
     """
     if name not in names(package):
-        known = survey(package, protocol, check).listed
-        near = did_you_mean(name, names(package))
-        raise UsageError(
-            f"no {_noun(package)} is called {name!r}", f"{near} known: {', '.join(known)}".strip()
-        )
+        listed = ", ".join(survey(package, protocol, check).listed)
+        hint = nearest(name, names(package), listed)
+        raise UsageError(f"no {_noun(package)} is called {name!r}", hint)
     try:
         module = importlib.import_module(f"{package}.{name}")
     except Exception as error:  # a file from anywhere may raise anything

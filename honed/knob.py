@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from honed.errors import UsageError, nearest
 from honed.values import as_typed
 
 Value = bool | int | float | str
@@ -129,3 +130,11 @@ class Knob:
         if isinstance(self.values, Span):
             return str(self.values)
         return ", ".join(map(as_typed, self.values))
+
+
+def unknown_value(knob: Knob, value: object) -> UsageError:
+    """The error for a value that the knob does not allow, with the nearest ones."""
+    words = () if isinstance(knob.values, Span) else tuple(map(str, knob.values))
+    return UsageError(
+        f"{knob.name}={value} is not known", nearest(str(value), words, knob.choices)
+    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from honed.case import CORE_KEYS
-from honed.errors import UsageError, did_you_mean
+from honed.errors import UsageError, did_you_mean, nearest
 from honed.record import STATUSES
 from honed.values import as_typed
 
@@ -95,10 +95,7 @@ def _condition(text: str) -> Condition:
 def _check(condition: Condition) -> None:
     key, sign, value = condition.key, condition.sign, condition.value
     if key == "status" and value not in STATUSES:
-        known = ", ".join(STATUSES)
-        raise UsageError(
-            f"status={value} is not known", f"{did_you_mean(value, STATUSES)} known: {known}"
-        )
+        raise UsageError(f"status={value} is not known", nearest(value, STATUSES))
     if sign not in ("=", "!=") and not condition.of_column:
         try:
             float(value)

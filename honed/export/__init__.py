@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from honed.case import CORE_FIELDS
-from honed.errors import StoreError, UnsupportedError, UsageError, did_you_mean
+from honed.errors import StoreError, UnsupportedError, UsageError, nearest
 from honed.export import pyperf
 from honed.files import write_whole
 from honed.record import Record
@@ -44,10 +44,7 @@ def export(records: Sequence[Record], format: str, target: str | Path | IO[Any])
 def check_format(format: str) -> None:
     """UsageError for a format that is not known."""
     if format not in FORMATS:
-        near = did_you_mean(format, FORMATS)
-        raise UsageError(
-            f"no format is called {format!r}", f"{near} known: {', '.join(FORMATS)}".strip()
-        )
+        raise UsageError(f"no format is called {format!r}", nearest(format, FORMATS))
 
 
 def columns(records: Sequence[Record]) -> dict[str, type]:

@@ -17,6 +17,7 @@ from honed.knob import Knob, Span
 from honed.knobs import all_knobs
 from honed.machine import facts, limits, placement, topology
 from honed.machine.isa import isa_ratio
+from honed.machine.spawn import in_force
 from honed.models.checkpoint import ModelRequest
 from honed.models.obtain import locate
 from honed.tune.policy import POLICY
@@ -169,9 +170,4 @@ def _values(knob: Knob) -> tuple[Choice, ...]:
 
 def _value_when_unset(knob: Knob) -> Choice:
     """The value that a worker gets by default; searching it again would repeat the default."""
-    if knob.of != "machine" or knob.phase != "spawn":
-        return None
-    try:
-        return knob.read_back()
-    except OSError:  # a kernel that does not show it
-        return None
+    return in_force(knob) if knob.of == "machine" and knob.phase == "spawn" else None

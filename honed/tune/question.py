@@ -14,7 +14,7 @@ from honed import units
 from honed.backends.base import comparable_backends
 from honed.case import CORE_KEYS, Case
 from honed.compose import Choice, key_choices
-from honed.errors import UsageError, did_you_mean
+from honed.errors import UsageError, did_you_mean, nearest
 from honed.knobs import all_knobs, belongs
 from honed.measures import MEASURES, OBJECTIVES, Limit, Measure, parse_limit
 from honed.tune.policy import POLICY
@@ -116,9 +116,7 @@ def parse_objectives(text: str) -> tuple[str, ...]:
     names = tuple(n.strip() for n in text.split(",") if n.strip())
     for name in names:
         if name not in OBJECTIVES:
-            near = did_you_mean(name, OBJECTIVES)
-            hint = f"{near} known: {', '.join(OBJECTIVES)}".strip()
-            raise UsageError(f"no objective is called {name!r}", hint)
+            raise UsageError(f"no objective is called {name!r}", nearest(name, OBJECTIVES))
     if not names or len(set(names)) < len(names):
         raise UsageError(
             f"objective={text} names no objective, or one twice", "objective=latency,throughput"
@@ -194,8 +192,7 @@ def _study_name(base: Case, objectives: Sequence[str]) -> str:
 
 def _sampler(text: str) -> str:
     if text not in SAMPLERS:
-        known = f"{did_you_mean(text, SAMPLERS)} known: {', '.join(SAMPLERS)}"
-        raise UsageError(f"no sampler is called {text!r}", known.strip())
+        raise UsageError(f"no sampler is called {text!r}", nearest(text, SAMPLERS))
     return text
 
 
