@@ -15,6 +15,7 @@ from honed.knob import Value
 from honed.knobs import applicable_knobs
 from honed.machine import affinity, spawn
 from honed.models.knobs import padding
+from honed.plain import to_plain
 from honed.run.needs import INPUTS
 from honed.run.passes.base import Gathered, Loaded, Merged
 from honed.workers.seat import Seat
@@ -43,14 +44,9 @@ class Part:
     @property
     def effective(self) -> dict[str, Any]:
         """As the Record keeps it: one flat mapping."""
-        return {
-            "cpus": list(self.cpus),
-            "nodes": list(self.nodes) if self.nodes else None,
-            "threads_running": self.threads_running,
-            "threads_runnable_mean": self.threads_runnable_mean,
-            "cpus_ran_on": list(self.cpus_ran_on),
-            **self.read_back,
-        }
+        plain: dict[str, Any] = to_plain(self)
+        read_back = plain.pop("read_back")
+        return {**plain, "nodes": plain["nodes"] or None, **read_back}
 
 
 def work(loaded: Loaded) -> Part:
@@ -60,19 +56,12 @@ def work(loaded: Loaded) -> Part:
         burst, running = burst_of(step, loaded.feeds[0], of_engine)
         if not of_engine.get("turns") or running <= (seat.threads or running):
             break
+    of_inputs = padding.read_back(loaded.inputs.batches, case.knobs, case.sequence_length)
     return Part(
-        cpus=tuple(affinity.allowed_cpus()),
-        nodes=seat.nodes or None,
-        threads_running=running,
-        threads_runnable_mean=round(burst.runnable_mean, 2),
-        cpus_ran_on=threads.cpus_ran_on(burst.ran()),
-        read_back={
-            **spawn.read_back(case.knobs),
-            **of_engine,
-            **loaded.backend.versions(),
-            **padding.read_back(loaded.inputs.batches, case.knobs, case.sequence_length),
-        },
-    )
+        affinity.allowed_cpus(), seat.nodes or None, running, round(burst.runnable_mean, 2),
+        threads.cpus_ran_on(burst.ran()),
+        {**spawn.read_back(case.knobs), **of_engine, **loaded.backend.versions(), **of_inputs},
+    )  # fmt: skip
 
 
 def burst_of(step: Step, feed: Any, of_engine: Mapping[str, Any]) -> tuple[threads.Burst, int]:
