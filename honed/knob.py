@@ -125,6 +125,13 @@ class Knob:
             return value in self.values
         return any(value == v and type(value) is type(v) for v in self.values)
 
+    def values_here(self) -> tuple[Value, ...]:
+        """The values that can be used on this machine; none of a Span."""
+        if isinstance(self.values, Span) or not self.available().ok:
+            return ()
+        check = self.available_value
+        return tuple(v for v in self.values if check is None or check(v).ok)
+
     @property
     def choices(self) -> str:
         if isinstance(self.values, Span):

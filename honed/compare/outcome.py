@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from honed.experiment.draw import Failure, Metric
 from honed.measures import MEASURES
+from honed.plain import to_plain
 from honed.record import Doubt, Interval
 from honed.statistics.paired import Estimate, Judgement, Kind
 
@@ -94,11 +95,7 @@ class Comparison:
         contrast, null if there are several."""
         only = self.contrasts[0] if len(self.contrasts) == 1 else None
         head = {"verdict": self.verdict, "ratio": only and dataclasses.asdict(only.ratio)}
-        body = dataclasses.asdict(dataclasses.replace(self, sides=()))
-        body["sides"] = [
-            {**{f.name: getattr(s, f.name) for f in dataclasses.fields(s)}, "case": dict(s.case)}
-            for s in self.sides
-        ]
+        body: dict[str, Any] = to_plain(self)
         return head | body
 
 
@@ -122,13 +119,6 @@ def contrast(
     sides: tuple[str, str], judgement: Judgement, metric: Metric, factor: float
 ) -> Contrast:
     """`factor`: how many times the trials so far would probably decide; infinite if none would."""
-    side, against = sides
     undecided = judgement.kind == "undecided" and math.isfinite(factor)
-    return Contrast(
-        side=side,
-        against=against,
-        verdict=judgement.kind,
-        ratio=ratio(judgement.estimate, metric),
-        blocks=judgement.estimate.count,
-        budget_factor=max(factor, 1.0) if undecided else None,
-    )
+    more, estimate = max(factor, 1.0) if undecided else None, judgement.estimate
+    return Contrast(*sides, judgement.kind, ratio(estimate, metric), estimate.count, more)

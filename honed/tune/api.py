@@ -138,7 +138,8 @@ def _is_given_more(question: Question, stored: Outcome) -> bool:
     if stored.ended == "interrupted":
         return True
     if stored.ended == "budget":
-        return question.budget_s is not None and stored.elapsed_s < 0.9 * question.budget_s
+        budget_s = question.budget_s
+        return budget_s is not None and stored.elapsed_s < POLICY.resume_share * budget_s
     more_trials = question.trials is not None and stored.trials < question.trials
     return stored.ended == "trials" and more_trials
 

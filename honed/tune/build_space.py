@@ -13,7 +13,7 @@ from honed.backends.base import UNLIKELY_RANK, comparable_backends, load_backend
 from honed.case import PRECISIONS, Case
 from honed.compose import Choice
 from honed.errors import HonedError
-from honed.knob import AVAILABLE, Knob, Span
+from honed.knob import Knob, Span
 from honed.knobs import all_knobs
 from honed.machine import facts, limits, placement, topology
 from honed.machine.isa import isa_ratio
@@ -149,8 +149,7 @@ def _values(knob: Knob) -> tuple[Choice, ...]:
     if not isinstance(knob.values, Span):
         # What a worker has when the knob is unset: searching it again would repeat the default.
         unset = in_force(knob) if knob.of == "machine" and knob.phase == "spawn" else None
-        available = knob.available_value or (lambda _: AVAILABLE)
-        return tuple(v for v in knob.values if v != unset and available(v).ok)
+        return tuple(value for value in knob.values_here() if value != unset)
     low, high = knob.values.low, knob.values.high
     if knob.scale == "nominal":
         return ()

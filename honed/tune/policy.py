@@ -26,6 +26,8 @@ class Policy:
     per_core: int = 2
     # Settings that a profile keeps for the next study to begin with.
     profile_settings: int = 5
+    # A study that ended by its budget goes on only if it is given 10 % more than it has used.
+    resume_share: float = 0.9
     # Trials of `--again`: the default, the best few of the earlier study, and one or two more.
     again_trials: int = 8
 
@@ -91,6 +93,9 @@ class Policy:
     whole_record_s: float = 8.0
     # Importances, and writing the outcome.
     writing_s: float = 4.0
+    # At most a quarter of the confirmation for the last record: an interval is worth more. Its
+    # calls take a quarter of the time that is then left; the rest is starting and the memory pass.
+    last_share: float = 0.25
     # The time that is assumed for a process of a setting that has not been measured.
     unknown_process_s: float = 10.0
 
@@ -114,6 +119,8 @@ class Policy:
 
     # --- The proof --------------------------------------------------------------------------
 
+    # A round is planned 5 % longer than its processes took so far.
+    round_margin: float = 1.05
     # Ten rounds of two blocks give an interval of one or two hundredths.
     proof_rounds: int = 10
     # Blocks are begun while there is time for one and a half.

@@ -15,6 +15,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from honed.experiment.policy import SEARCH
 from honed.record import Interval, Record
 from honed.study import Candidate, Earned, Ended, Outcome, Setting, candidates
 from honed.tune.confirm.earned import earned_by_key
@@ -69,7 +70,7 @@ def begin(context: StudyContext, best: Setting) -> Confirmation:
     needed_s = context.confirmation_s(context.study.trials())
     left_s = min(context.left_s, max(needed_s, context.elapsed_s))
     last_s = POLICY.writing_s + POLICY.whole_record_s + context.process_s(best)
-    last_s = min(last_s, left_s / 4)  # an interval is worth more than one whole record
+    last_s = min(last_s, POLICY.last_share * left_s)
     return Confirmation(context, context.lab.clock_s() + left_s - last_s)
 
 
@@ -104,6 +105,7 @@ def _whole_record(context: StudyContext, setting: Setting) -> Record | None:
     if left_s < context.process_s(setting):
         return None
     if not math.isinf(left_s):
-        case = case.replace(duration_s=min(case.duration_s, max(0.7, left_s / 4)))
+        calls_s = max(SEARCH.duration_s, POLICY.last_share * left_s)
+        case = case.replace(duration_s=min(case.duration_s, calls_s))
     record = context.measure(case, Guard(clock_s, clock_s() + left_s))
     return record if record.ok else None

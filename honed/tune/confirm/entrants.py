@@ -50,6 +50,7 @@ def race_s(work: Confirmation, winner: Setting) -> float:
     """The time of the race: its share, and what the proof leaves over when it has as many whole
     rounds (of two blocks) as fit into the rest."""
     share_s = POLICY.race_share * work.left_s
-    round_s = 2.1 * (work.process_s(work.default) + work.process_s(winner))
+    block_s = work.process_s(work.default) + work.process_s(winner)
+    round_s = POLICY.round_margin * 2 * block_s
     rounds = math.floor((work.left_s - share_s) / round_s) if round_s > 0 else 0
     return work.left_s - rounds * round_s if rounds else share_s
