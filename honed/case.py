@@ -18,14 +18,9 @@ from honed.knob import Value
 PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int4")
 FEATURES = "feature-extraction"
 TASKS = (
-    "auto",
-    FEATURES,
-    "sequence-classification",
-    "token-classification",
-    "question-answering",
-    "masked-lm",
-    "causal-lm",
-)
+    "auto", FEATURES, "sequence-classification", "token-classification", "question-answering",
+    "masked-lm", "causal-lm",
+)  # fmt: skip
 METRICS = ("auto", "accuracy", "f1", "spearman", "ndcg", "rank_overlap")
 POOLINGS = ("auto", "mean", "cls", "none")
 DEVICES = ("cpu", "cuda")
@@ -89,9 +84,8 @@ class Case:
         for spec in CORE_FIELDS:
             check_value(spec, getattr(self, spec.name))
         if self.eval_metric != "auto" and self.eval is None:
-            raise UsageError(
-                f"eval_metric={self.eval_metric} needs examples", "add eval=FILE.jsonl"
-            )
+            message = f"eval_metric={self.eval_metric} needs examples"
+            raise UsageError(message, "add eval=FILE.jsonl")
         if self.total_batch is not None:
             object.__setattr__(self, "batch_size", self._share(self.total_batch))
         if self.lengths is not None:
@@ -208,12 +202,8 @@ def check_value(spec: dataclasses.Field[Any], value: Any) -> None:
         raise UsageError(f"{name}={value} is too small", f"use more than {limits['above']}")
 
 
-_ARTICLES = {
-    "str": "a word",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-}
+_ARTICLES = {"str": "a word", "int": "a whole number", "float": "a number",
+             "bool": "true or false"}  # fmt: skip
 
 
 def _is_a(value: Any, expected: str) -> bool:

@@ -17,13 +17,9 @@ from honed.values import as_typed
 COLUMNS = ("status", "sweep", "honed", "case_id", "created", "id")
 
 _OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
-    "!=": operator.ne,
-    ">=": operator.ge,
-    "<=": operator.le,
-    "=": operator.eq,
-    ">": operator.gt,
-    "<": operator.lt,
-}
+    "!=": operator.ne, ">=": operator.ge, "<=": operator.le,
+    "=": operator.eq, ">": operator.gt, "<": operator.lt,
+}  # fmt: skip
 _CONDITION = re.compile(r"\s*([\w.-]+)\s*(!=|>=|<=|=|>|<)\s*(.*?)\s*", re.DOTALL)
 _AND = re.compile(r"\s+and\s+(?=[\w.-]+\s*(?:!=|>=|<=|=|>|<))")  # a value may hold an "and"
 
@@ -100,9 +96,8 @@ def _check(condition: Condition) -> None:
         try:
             float(value)
         except ValueError:
-            raise UsageError(
-                f"{key}{sign}{value}: {value!r} is no number", f"{key}={value} or {key}!={value}"
-            ) from None
+            message = f"{key}{sign}{value}: {value!r} is no number"
+            raise UsageError(message, f"{key}={value} or {key}!={value}") from None
 
 
 def _comparable(value: object) -> str:

@@ -42,9 +42,8 @@ def scale(
             sys.stderr.write(f"\r\x1b[K{text}")
             sys.stderr.flush()
 
-    def on_progress(progress: ScaleProgress) -> None:
-        left = f"{duration(progress.left_s)} left"
-        show(f"block {progress.block} · {progress.label} · {left}")
+    def on_progress(at: ScaleProgress) -> None:
+        show(f"block {at.block} · {at.label} · {duration(at.left_s)} left")
 
     options = ScaleOptions(seconds(budget), share(resolution), on_progress)
     with open_store(store) as opened:

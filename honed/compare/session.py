@@ -186,11 +186,12 @@ class Session:
 
     def _side(self, label: str, differs: Mapping[str, str]) -> ComparedSide:
         pooled = self.blocks.pooled(label)
-        of_processes = (
-            (pooled.value, pooled.cosine_min, pooled.records) if pooled else (None, None, ())
-        )
         case, trials = self.cases[label].to_json(), len(self.blocks.draws(label))
-        return ComparedSide(label, case, differs, trials, *of_processes)
+        if pooled is None:
+            return ComparedSide(label, case, differs, trials, None, None, ())
+        return ComparedSide(
+            label, case, differs, trials, pooled.value, pooled.cosine_min, pooled.records
+        )
 
     def _drift(self) -> list[Doubt]:
         """The sentinel's doubts, from the mean of the readings before and after each trial."""
