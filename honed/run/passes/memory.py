@@ -68,7 +68,7 @@ def merge(gathered: Gathered[Part]) -> Merged:
     loads, parts = gathered.loads, gathered.parts
     shares = [part.pss_bytes for part in parts]
     known = [share for share in shares if share is not None]
-    peaks = {
+    peaks: dict[str, Any] = {
         name: _largest(getattr(part, name) for part in parts)
         for name in (field.name for field in fields(Part))
         if name != "pss_bytes"
