@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from honed.experiment.draw import Failure, Metric
 from honed.measures import MEASURES
-from honed.plain import to_plain
 from honed.record import Doubt, Interval
 from honed.statistics.paired import Estimate, Judgement, Kind
 
@@ -95,7 +94,11 @@ class Comparison:
         contrast, null if there are several."""
         only = self.contrasts[0] if len(self.contrasts) == 1 else None
         head = {"verdict": self.verdict, "ratio": only and dataclasses.asdict(only.ratio)}
-        body: dict[str, Any] = to_plain(self)
+        body = dataclasses.asdict(dataclasses.replace(self, sides=()))
+        body["sides"] = [
+            {**{f.name: getattr(s, f.name) for f in dataclasses.fields(s)}, "case": dict(s.case)}
+            for s in self.sides
+        ]
         return head | body
 
 
