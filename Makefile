@@ -14,10 +14,10 @@ demo: $(STAMP)  ## engines and precisions on a real checkpoint, then the best se
 
 test: $(STAMP)  ## everything that CI checks
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 fast: $(STAMP)  ## the tests that load no engine
-	$(BIN)/python -m pytest -m "not engine"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not engine"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

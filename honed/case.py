@@ -21,7 +21,10 @@ TASKS = (
     "auto", FEATURES, "sequence-classification", "token-classification", "question-answering",
     "masked-lm", "causal-lm",
 )  # fmt: skip
-METRICS = ("auto", "accuracy", "f1", "spearman", "ndcg", "rank_overlap")
+METRICS = (
+    "auto", "accuracy", "f1", "micro_f1", "macro_f1", "exact_match", "spearman", "ndcg",
+    "rank_overlap",
+)  # fmt: skip
 POOLINGS = ("auto", "mean", "cls", "none")
 DEVICES = ("cpu", "cuda")
 

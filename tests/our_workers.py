@@ -1,7 +1,7 @@
 """The worker processes of this test run, and of no other honed on the machine.
 
-A worker inherits HONED_CACHE, which is a folder of this test run alone (see conftest.py).
-Parentage would not do: an orphan is a child of init.
+A worker inherits HONED_TESTS_PROCESS, the number of this test process (see conftest.py). Parentage
+would not do: an orphan is a child of init.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 def our_workers() -> list[str]:
     """The command lines of every running worker that this test run has started."""
-    mark = f"HONED_CACHE={os.environ['HONED_CACHE']}".encode()
+    mark = f"HONED_TESTS_PROCESS={os.environ['HONED_TESTS_PROCESS']}\0".encode()
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:

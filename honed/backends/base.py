@@ -324,4 +324,6 @@ def about_model(request: LoadRequest, artifact_format: int) -> dict[str, Any]:
         "checkpoint": checkpoint.key,
         "task": checkpoint.task,
         "pooling": checkpoint.pooling,
+        # Only where it is true, so that the names of other artifacts stay as they were.
+        **({"own_code": True} if checkpoint.own_code else {}),
     }

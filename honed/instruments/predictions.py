@@ -15,12 +15,17 @@ Answer = npt.NDArray[Any]  # whole numbers: choices; one float: a score; more: v
 Items = Sequence[tuple[int, int]]
 
 
-def answers(outputs: Mapping[str, Any], mask: Any) -> list[Answer]:
+def answers(outputs: Mapping[str, Any], mask: Any, *, several: bool = False) -> list[Answer]:
     """The answer of each sequence of the batch, without its padding.
+
+    `several`: a sequence may have several labels, so there is an answer for each label: twice its
+    place, and one more where its probability is above one half.
 
     embedding [hidden] and last_hidden_state [length, hidden] stay; logits become the choice, one
     or one per token, or stay the score where there is one only; spans become their two ends.
     """
+    if several:
+        return [_decisions(np.asarray(row, np.float32)) for row in np.asarray(outputs["logits"])]
     real = np.asarray(mask).astype(bool)
     by_output: list[list[Answer]] = []
     for name in sorted(outputs, reverse=True):  # start_logits before end_logits
@@ -38,6 +43,10 @@ def _answer(name: str, row: Answer, real: npt.NDArray[np.bool_]) -> Answer:
     if row.ndim == 2 and len(row) == len(real):
         row = row[real]
     return _choice(row) if name == "logits" else row
+
+
+def _decisions(row: Answer) -> Answer:
+    return 2 * np.arange(row.size) + (row > 0) if np.isfinite(row).all() else _LOST
 
 
 _LOST = np.array([np.nan], np.float32)

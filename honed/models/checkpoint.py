@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from honed import artifacts
 from honed.case import Case
 from honed.errors import ModelError
-from honed.models import remote_code, tasks, weights
+from honed.models import hub, remote_code, sentences, tasks, weights
 from honed.models.families import family_of
+from honed.models.sentences import Reading
 
 FORMS = "a model is a checkpoint folder (./path), a hub id (owner/name) or a named shape"
 
@@ -25,6 +27,7 @@ _TOKENIZER_FILES = (
     "sentencepiece.bpe.model",
     "tokenizer.model",
 )
+_TEXT_SUFFIXES = (".json", ".txt", ".model", ".tiktoken", ".vocab", ".bpe", ".py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,9 @@ class ModelRequest:
 class Checkpoint:
     """A folder that passed every check that needs no framework.
 
-    `key` names its content. `source` is "folder", "preset" or "hub". `task` and `pooling` are
-    never "auto". `own_code` is true where Python code in the folder runs, as the user allowed.
+    `key` names what it computes, `text_key` how it turns texts into tokens. `source` is "folder",
+    "preset" or "hub". `task` and `pooling` are never "auto". `own_code` is true where Python code
+    in the folder runs, as the user allowed.
     """
 
     folder: Path
@@ -61,6 +65,8 @@ class Checkpoint:
     weights_bytes: int
     has_tokenizer: bool
     own_code: bool = False
+    text_key: str = ""
+    reading: Reading = field(default_factory=Reading)
 
     @property
     def model_type(self) -> str:
@@ -72,34 +78,50 @@ def inspect(folder: Path, request: ModelRequest, source: str = "folder") -> Chec
 
     Every check that needs no framework is made here, in the order in which a person would look.
     """
+    root, folder = folder, sentences.transformer_folder(folder)
     config = _config(folder)
     own_code = remote_code.runs_own_code(folder, config, trusted=request.trust_remote_code)
     files = weights.weight_files(folder)
     random_weights = _random_weights_facts(folder)
-    head = str(random_weights["task"]) if random_weights else tasks.head_of(folder, config)
+    head = str(random_weights["task"]) if random_weights else tasks.head_of(root, config)
     task = tasks.resolve_task(request.task, head, folder, config)
+    if task == tasks.FEATURES and request.pooling == "auto":
+        sentences.refuse_modules(root)
+    reading = sentences.reading_of(root) if task == tasks.FEATURES else Reading()
     return Checkpoint(
         folder=folder,
         key=folder.name if random_weights else weights.content_key(folder, files),
         source="preset" if random_weights else source,
         config=config,
         task=task,
-        pooling=tasks.resolve_pooling(request.pooling, task, folder),
+        pooling=tasks.resolve_pooling(request.pooling, task, root),
         max_positions=_max_positions(config),
         vocab_size=int(config["vocab_size"]),
         weights_bytes=sum(file.parameter_bytes for file in files),
         has_tokenizer=any((folder / name).is_file() for name in _TOKENIZER_FILES),
         own_code=own_code,
+        text_key=_text_key(folder, reading),
+        reading=reading,
     )
+
+
+def _text_key(folder: Path, reading: Reading) -> str:
+    """A hash of every small file beside the weights: tokenizers come in many formats, and their
+    settings stand in several files."""
+    digests = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.iterdir())
+        if path.suffix in _TEXT_SUFFIXES and path.is_file() and path.name != "honed.json"
+    }
+    return artifacts.content_key({"files": digests, "reading": asdict(reading)})
 
 
 def _config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
+    weights.refuse_dangling(path)
     if not path.exists():
-        nested = sorted(p.parent for p in folder.glob("*/config.json") if p.is_file())
-        near = [p for p in nested if p.name != "1_Pooling"]
-        hint = f"did you mean model={near[0]}?" if near else FORMS
-        raise ModelError(f"{folder} is not a checkpoint folder: it has no config.json", hint)
+        why = "it has no config.json"
+        raise ModelError(f"{folder} is not a checkpoint folder: {why}", _hint_without(folder))
     config = weights.read_json(path)
     if not isinstance(config, dict) or not isinstance(config.get("vocab_size"), int):
         raise ModelError(
@@ -107,6 +129,17 @@ def _config(folder: Path) -> dict[str, Any]:
             "give a checkpoint of a text model that transformers can load",
         )
     return config
+
+
+def _hint_without(folder: Path) -> str:
+    """What to type instead of a folder that has no config.json."""
+    if repository := hub.repository_of(folder):
+        return f"it is the hub cache's folder of {repository}: give model={repository}"
+    if cached := sorted(filter(None, map(hub.repository_of, folder.glob("models--*")))):
+        return f"it is a hub cache: give one of its models, such as model={cached[0]}"
+    nested = sorted(p.parent for p in folder.glob("*/config.json") if p.is_file())
+    near = [p for p in nested if p.name != "1_Pooling"]
+    return f"did you mean model={near[0]}?" if near else FORMS
 
 
 def _random_weights_facts(folder: Path) -> Mapping[str, Any] | None:
@@ -120,10 +153,13 @@ def _random_weights_facts(folder: Path) -> Mapping[str, Any] | None:
 
 def _max_positions(config: Mapping[str, Any]) -> int | None:
     """The longest sequence that has position embeddings; None where nothing limits it."""
+    family = family_of(str(config.get("model_type")))
+    if not family.limits_positions(config):
+        return None
     rows = config.get("max_position_embeddings", config.get("n_positions"))
     if not isinstance(rows, int) or rows <= 0:
         return None
-    if family_of(str(config.get("model_type"))).positions_after_padding:
+    if family.positions_after_padding:
         padding = config.get("pad_token_id")
         return rows - (1 if padding is None else int(padding)) - 1
     return rows

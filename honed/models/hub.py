@@ -28,6 +28,14 @@ def find(repo_id: str) -> Path | None:
     return Path(path).parent if isinstance(path, str) else None
 
 
+def repository_of(folder: Path) -> str | None:
+    """The hub id of a model's folder in a hub cache, or of the folder of its snapshots."""
+    root = folder.parent if folder.name == "snapshots" else folder
+    if not root.name.startswith("models--") or not (root / "snapshots").is_dir():
+        return None
+    return root.name.removeprefix("models--").replace("--", "/", 1)
+
+
 def download(repo_id: str, *, with_code: bool) -> Path:
     """Download configuration, tokenizer and weights: safetensors, or .bin where there are none."""
     text = [*_TEXT, "*.py"] if with_code else _TEXT

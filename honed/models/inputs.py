@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,6 +126,17 @@ def check_length(checkpoint: Checkpoint, sequence_length: int) -> None:
             f"{checkpoint.folder.name} ({checkpoint.model_type})",
             f"use sequence_length={limit} or less",
         )
+
+
+def about_random_ids(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What the model decides of random ids: which ids there are, and the inputs that hold them."""
+    return {
+        "vocab_size": checkpoint.vocab_size,
+        "model_type": checkpoint.model_type,
+        "names": input_names(checkpoint),
+        "special": {key: checkpoint.config.get(key) for key in _SPECIAL_KEYS},
+        "positions": checkpoint.max_positions,
+    }
 
 
 def random_inputs(

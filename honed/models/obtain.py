@@ -64,6 +64,7 @@ def _as_folder(model: str) -> Path | None:
         raise ModelError(f"{model} is a file", f"give its folder: model={path.parent}")
     if path.is_dir() and ("/" in model or (path / "config.json").exists()):
         return path.resolve()
+    weights.refuse_dangling(path)
     if model.startswith((".", "/", "~")):
         raise ModelError(f"there is no folder {model}", FORMS)
     return None

@@ -34,10 +34,27 @@ def head_of(folder: Path, config: Mapping[str, Any]) -> str:
             f"{folder} is a {name}, and honed has no task for it",
             f"honed runs architectures that end in {', '.join(_HEADS)}",
         )
+    if head == FEATURES and config.get("is_encoder_decoder") and not is_encoder_half(config):
+        raise ModelError(
+            f"{folder} is a {name}, an encoder-decoder, and honed runs encoders or decoders",
+            "save its encoder alone, for example T5EncoderModel.from_pretrained(FOLDER)"
+            ".save_pretrained(OTHER)",
+        )
     # Embedding models often keep the name of the language model that they were trained from.
     if head in ("masked-lm", "causal-lm") and (folder / "modules.json").is_file():
         return FEATURES
     return head
+
+
+def is_encoder_half(config: Mapping[str, Any]) -> bool:
+    """Whether the weights are the encoder of an encoder-decoder, such as T5EncoderModel."""
+    return str((config.get("architectures") or [""])[0]).endswith("EncoderModel")
+
+
+def is_multi_label(task: str, config: Mapping[str, Any]) -> bool:
+    """Whether a classifier decides each label by itself, so that a text may have several."""
+    kind = config.get("problem_type")
+    return task == "sequence-classification" and kind == "multi_label_classification"
 
 
 def resolve_task(asked: str, head: str, folder: Path, config: Mapping[str, Any]) -> str:

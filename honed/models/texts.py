@@ -19,22 +19,49 @@ def read_texts(path: Path, field: str) -> list[str]:
 
     `field` is the key or column that holds the text; .txt files have none.
     """
+    return [text for _, text in numbered_texts(path, field)]
+
+
+def numbered_texts(path: Path, field: str) -> list[tuple[int, str]]:
+    """The texts of `read_texts`, each with the number of the line that it ends in."""
     kind = path.suffix.lower()
     if kind not in _KINDS:
         raise UsageError(
             f"honed reads no {kind or 'such'} files: {path}", f"use {', '.join(_KINDS)}"
         )
     content = read_utf8(path, "inputs")
+    if "\0" in content:
+        line = content.count("\n", 0, content.index("\0")) + 1
+        raise UsageError(
+            f"{path}, line {line}: the file holds a NUL character",
+            "remove it; if the file is UTF-16, convert it: iconv -f UTF-16 -t UTF-8",
+        )
+    texts: Iterator[tuple[int, str]]
     if kind == ".txt":
-        texts: Iterator[str] = iter(content.splitlines())
+        # Only LF and CRLF end a line: a text may hold U+2028, U+0085 or a form feed.
+        lines = content.split("\n")
+        texts = iter([(n, line.removesuffix("\r")) for n, line in enumerate(lines, 1)])
     elif kind == ".jsonl":
         texts = _from_jsonl(path, content, field)
     else:
         texts = _from_table(path, content, field, "\t" if kind == ".tsv" else ",")
-    filled = [text for text in texts if text.strip()]
+    filled = [(number, text) for number, text in texts if text.strip()]
     if not filled:
         raise UsageError(f"{path} holds no text", "put one text per line into it")
+    for number, text in filled:
+        refuse_unreadable(text, f"{path}, line {number}")
     return filled
+
+
+def refuse_unreadable(text: str, where: str) -> None:
+    """UsageError for a text that no tokenizer can read."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"{where}: the text holds half of a surrogate pair ({text[error.start]!a})",
+            "the text was cut inside a character: remove that half, or replace it by \\ufffd",
+        ) from error
 
 
 def read_utf8(path: Path, key: str) -> str:
@@ -54,8 +81,8 @@ def read_utf8(path: Path, key: str) -> str:
         ) from error
 
 
-def json_lines(path: Path, content: str, example: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The object in each line that is not blank, with words that name the line in messages."""
+def json_lines(path: Path, content: str, example: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The object in each line that is not blank, with the number of the line."""
     # Split at line feeds only, because JSON strings may hold other line separators.
     for number, line in enumerate(content.split("\n"), 1):
         if not line.strip():
@@ -69,20 +96,24 @@ def json_lines(path: Path, content: str, example: str) -> Iterator[tuple[str, di
             ) from error
         if not isinstance(value, dict):
             raise UsageError(f"{where}: not an object", f"like {example}")
-        yield where, value
+        yield number, value
 
 
-def _from_jsonl(path: Path, content: str, field: str) -> Iterator[str]:
-    for where, value in json_lines(path, content, f'{{"{field}": "..."}}'):
+def _from_jsonl(path: Path, content: str, field: str) -> Iterator[tuple[int, str]]:
+    for number, value in json_lines(path, content, f'{{"{field}": "..."}}'):
+        where = f"{path}, line {number}"
         if field not in value:
             raise _no_field(where, field, list(value))
         if not isinstance(value[field], str):
             raise UsageError(f"{where}: {field} is not a text", _fields_hint(list(value)))
-        yield value[field]
+        yield number, value[field]
 
 
-def _from_table(path: Path, content: str, field: str, delimiter: str) -> Iterator[str]:
-    reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter)
+def _from_table(path: Path, content: str, field: str, delimiter: str) -> Iterator[tuple[int, str]]:
+    # `strict` refuses a quote without its partner, which would join the rows up to the next quote.
+    # io.StringIO with newline="\n" ends lines at LF only.
+    lines = io.StringIO(content, newline="\n")
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
         columns = next(reader, [])
         if field not in columns:
@@ -97,10 +128,11 @@ def _from_table(path: Path, content: str, field: str, delimiter: str) -> Iterato
                     f"{column + 1}",
                     "quote texts that hold line breaks or separators",
                 )
-            yield row[column]
+            yield reader.line_num, row[column]
     except csv.Error as error:
         raise UsageError(
-            f"{path}, line {reader.line_num}: {error}", "check the quotes around that line"
+            f"{path}, line {reader.line_num}: {error}",
+            "check the quotes around that line, or write the texts as .jsonl",
         ) from error
 
 

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from honed.errors import ModelError, UnsupportedError
+from honed.models import weights
 from honed.models.checkpoint import Checkpoint
 
 Text = str | tuple[str, ...]
+_LINES_SHOWN = 8
+
+
+class TokenlessError(ModelError):
+    """Texts of which the tokenizer leaves nothing. `texts` are those texts."""
+
+    def __init__(self, message: str, hint: str, texts: tuple[Text, ...]) -> None:
+        super().__init__(message, hint)
+        self.texts = texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +49,14 @@ def encode(
     """
     tokenizer = _tokenizer(checkpoint)
     try:
-        given = [list(t) if words else t for t in texts]
+        given = [list(t) if words else _as_read(checkpoint, t) for t in texts]
+        longest = min(longest, checkpoint.reading.longest or longest)
         encoded = tokenizer(given, truncation=True, max_length=longest, is_split_into_words=words)
         owners = [encoded.word_ids(index) for index in range(len(texts))] if words else []
     except Exception as error:  # tokenizer files are user input, in many formats
         raise _unusable(checkpoint, error) from error
     ids = encoded["input_ids"]
+    _refuse_tokenless(checkpoint, [text for text, row in zip(texts, ids, strict=True) if not row])
     segments = encoded.get("token_type_ids") or [[0] * len(row) for row in ids]
     largest = max(max(row, default=0) for row in ids)
     if largest >= checkpoint.vocab_size:
@@ -54,7 +68,56 @@ def encode(
     return Encoded(ids, segments, int(tokenizer.pad_token_id or 0), owners)
 
 
+def _as_read(checkpoint: Checkpoint, text: Text) -> Text:
+    """The text behind the model's default prompt, if it has one."""
+    prompt = checkpoint.reading.prompt
+    return prompt + text if prompt and isinstance(text, str) else text
+
+
+def _lower_case(tokenizer: Any) -> None:
+    """Lower case before everything else, as sentence-transformers does."""
+    from tokenizers import normalizers
+
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:  # a tokenizer in Python
+        tokenizer.do_lower_case = True
+        return
+    steps = [normalizers.Lowercase(), *([backend.normalizer] if backend.normalizer else [])]
+    backend.normalizer = normalizers.Sequence(steps)
+
+
+def _refuse_tokenless(checkpoint: Checkpoint, texts: Sequence[Text]) -> None:
+    """No engine can run a sequence of length 0, so none is counted."""
+    if texts:
+        raise TokenlessError(
+            f"the tokenizer in {checkpoint.folder} makes no token of the text {texts[0]!a}",
+            "remove the text from the file",
+            tuple(texts),
+        )
+
+
+@contextmanager
+def tokenless_named(
+    path: Path, lines: Callable[[], Iterable[tuple[int, Set[str]]]]
+) -> Iterator[None]:
+    """Inside the block, an error about tokenless texts names their lines in the file at `path`.
+
+    `lines` gives the texts of the file, with the number of the line that holds them.
+    """
+    try:
+        yield
+    except TokenlessError as error:
+        wanted = [{text} if isinstance(text, str) else set(text) for text in error.texts]
+        numbers = [number for number, texts in lines() if any(each <= texts for each in wanted)]
+        shown = ", ".join(map(str, numbers[:_LINES_SHOWN]))
+        more = f" and {len(numbers) - _LINES_SHOWN} more" if len(numbers) > _LINES_SHOWN else ""
+        where = f"{path}, line{'s' if len(numbers) > 1 else ''} {shown}{more}"
+        raise ModelError(f"{where}: {error.message}", error.hint) from error
+
+
 def _tokenizer(checkpoint: Checkpoint) -> Any:
+    for path in checkpoint.folder.iterdir():
+        weights.refuse_dangling(path)
     if not checkpoint.has_tokenizer:
         raise ModelError(
             f"{checkpoint.folder} has no tokenizer, so it cannot read texts",
@@ -67,9 +130,12 @@ def _tokenizer(checkpoint: Checkpoint) -> Any:
             f"{error.name} is not installed, which tokenises texts", "pip install 'honed[torch]'"
         ) from error
     try:
-        return AutoTokenizer.from_pretrained(
+        tokenizer = AutoTokenizer.from_pretrained(
             checkpoint.folder, local_files_only=True, trust_remote_code=checkpoint.own_code
         )
+        if checkpoint.reading.lower_case:
+            _lower_case(tokenizer)
+        return tokenizer
     except Exception as error:  # tokenizer files are user input, in many formats
         raise _unusable(checkpoint, error) from error
 

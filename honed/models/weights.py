@@ -47,6 +47,8 @@ def weight_files(folder: Path) -> tuple[WeightFile, ...]:
         ("model.safetensors", "model.safetensors.index.json"),
         ("pytorch_model.bin", "pytorch_model.bin.index.json"),
     ):
+        refuse_dangling(folder / single)
+        refuse_dangling(folder / index)
         if (folder / single).exists():
             return (_checked(folder / single),)
         if (folder / index).exists():
@@ -56,6 +58,16 @@ def weight_files(folder: Path) -> tuple[WeightFile, ...]:
         "it needs model.safetensors or pytorch_model.bin, or one of them in shards with its "
         "index.json",
     )
+
+
+def refuse_dangling(path: Path) -> None:
+    """MissingWeightsError if the path is a link to something that does not exist."""
+    if path.is_symlink() and not path.exists():
+        raise MissingWeightsError(
+            f"{path} is a link to {path.readlink()}, which does not exist",
+            "copy the folder with what its links point to (cp -rL), or download the model again "
+            "(hf download OWNER/NAME)",
+        )
 
 
 def read_json(path: Path) -> Any:
@@ -130,6 +142,8 @@ def _shards(index: Path) -> list[Path]:
             f"{index} names a file outside its folder: {outside[0]}",
             "do not trust this checkpoint: shards belong beside their index",
         )
+    for name in names:
+        refuse_dangling(index.parent / name)
     missing = [name for name in names if not (index.parent / name).exists()]
     if missing:
         raise MissingWeightsError(

@@ -18,11 +18,15 @@ from honed import artifacts
 from honed.backends.base import LoadRequest, Step, load_backend, traits
 from honed.case import Case
 from honed.errors import ModelError
+from honed.machine.facts import package_versions
 from honed.models import make_inputs
 from honed.models.calibration import SEQUENCES, random_calibration, text_calibration
+from honed.models.checkpoint import Checkpoint
 from honed.models.draw_lengths import drawn
-from honed.models.inputs import Ids, InputSet
-from honed.models.texts import read_texts
+from honed.models.heads import input_names
+from honed.models.inputs import Ids, InputSet, about_random_ids
+from honed.models.texts import numbered_texts, read_texts
+from honed.models.tokenizer import tokenless_named
 from honed.phase import Phase
 from honed.run.job import Prepared
 
@@ -64,6 +68,29 @@ def about_reference(case: Case) -> dict[str, str]:
     return {"by": name, **load_backend(name).versions()}
 
 
+def about_texts(path: str, field: str, checkpoint: Checkpoint) -> dict[str, Any]:
+    """Everything that decides the tokens of a file's texts, but their lengths."""
+    try:
+        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise ModelError(
+            f"cannot read inputs={path}: {error.strerror}", "give a .txt, .jsonl or .csv"
+        ) from None
+    return {
+        "texts": digest,
+        "kind": Path(path).suffix.lower(),
+        "field": field,
+        "names": input_names(checkpoint),
+        **about_tokenizer(checkpoint),
+    }
+
+
+def about_tokenizer(checkpoint: Checkpoint) -> dict[str, Any]:
+    versions = package_versions(("tokenizers", "transformers"))
+    own_code = {"own_code": True} if checkpoint.own_code else {}
+    return {"tokenizer": checkpoint.text_key, "tokenized_by": versions, **own_code}
+
+
 def load_inputs(prepared: Prepared) -> InputSet:
     return InputSet.load(INPUTS.folder(prepared) / _FILE)
 
@@ -76,7 +103,7 @@ def load_calibration(prepared: Prepared) -> InputSet | None:
 
 def about_inputs(case: Case, prepared: Prepared) -> dict[str, Any]:
     about: dict[str, Any] = {
-        "format": 1,
+        "format": 2,
         "batch_size": case.batch_size,
         "sequence_length": case.sequence_length,
     } | make_inputs.about(case)
@@ -84,17 +111,9 @@ def about_inputs(case: Case, prepared: Prepared) -> dict[str, Any]:
         return about | {"seed": case.seed, "values": "none"}
     checkpoint = prepared.model
     if case.inputs is None:
-        return about | {"seed": case.seed, "vocab_size": checkpoint.vocab_size,
-                        "model_type": checkpoint.config.get("model_type")}  # fmt: skip
-    path = Path(case.inputs)
-    try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ModelError(
-            f"cannot read inputs={case.inputs}: {error.strerror}", "give a .txt, .jsonl or .csv"
-        ) from None
-    return about | {"texts": digest, "kind": path.suffix, "field": case.inputs_field,
-                    "checkpoint": checkpoint.key}  # fmt: skip
+        return about | {"seed": case.seed} | about_random_ids(checkpoint)
+    texts = about_texts(case.inputs, case.inputs_field, checkpoint)
+    return about | texts | {"checkpoint": checkpoint.key}
 
 
 def _make_inputs(case: Case, prepared: Prepared, folder: Path) -> None:
@@ -104,8 +123,10 @@ def _make_inputs(case: Case, prepared: Prepared, folder: Path) -> None:
     elif case.inputs is None:
         inputs = make_inputs.random_ids(case, prepared.model, batches)
     else:
-        texts = read_texts(Path(case.inputs), case.inputs_field)
-        inputs = make_inputs.from_texts(case, prepared.model, texts)
+        path = Path(case.inputs)
+        numbered = numbered_texts(path, case.inputs_field)
+        with tokenless_named(path, lambda: ((n, {text}) for n, text in numbered)):
+            inputs = make_inputs.from_texts(case, prepared.model, [text for _, text in numbered])
     inputs.save(folder / _FILE)
 
 
@@ -127,14 +148,14 @@ def _about_calibration(case: Case, prepared: Prepared) -> dict[str, Any] | None:
     """Only precisions whose quantiser takes its ranges from data are calibrated."""
     if prepared.model is None or case.precision not in traits(case.backend).calibrated:
         return None
-    about: dict[str, Any] = {"format": 2, "checkpoint": prepared.model.key}
+    about: dict[str, Any] = {"format": 3, "checkpoint": prepared.model.key}
+    about |= about_random_ids(prepared.model)  # they are added where there are too few texts
     if case.lengths is not None:
         lengths = make_inputs.about(case)["lengths"]
         return about | {"lengths": lengths, "longest": case.sequence_length}
     if case.inputs is None:
         return about
-    digest = hashlib.sha256(Path(case.inputs).read_bytes()).hexdigest()
-    return about | {"texts": digest, "field": case.inputs_field}
+    return about | about_texts(case.inputs, case.inputs_field, prepared.model)
 
 
 def _make_calibration(case: Case, prepared: Prepared, folder: Path) -> None:

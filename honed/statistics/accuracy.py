@@ -134,6 +134,35 @@ def rank_overlap(reference: Floats, answers: Floats) -> float:
     return len(first & second) / count
 
 
+def _set(answers: Floats) -> set[float]:
+    """Of answers for each label (see `predictions.answers`), those that say yes."""
+    return set(answers[answers % 2 == 1].tolist())
+
+
+def exact_match(truth: Floats, answers: Floats) -> float:
+    """1 if the sequence has these labels and no other."""
+    return float(_set(truth) == _set(answers))
+
+
+def micro_f1(truth: Floats, answers: Floats) -> float:
+    """F1 over all labels of all sequences together."""
+    hits = np.sum((truth % 2 == 1) & (truth == answers))
+    both = np.sum(truth % 2 == 1) + np.sum(answers % 2 == 1)
+    return float(2 * hits / both) if both else 0.0
+
+
+def macro_f1(truth: Floats, answers: Floats) -> float:
+    """The mean over the labels of the F1 of each; 0 for a label that never occurs, as usual."""
+    place = truth // 2
+    labels = np.unique(place)
+    return float(np.mean([_label_f1(truth[place == k], answers[place == k]) for k in labels]))
+
+
+def _label_f1(truth: Floats, answers: Floats) -> float:
+    both = np.sum(truth % 2 == 1) + np.sum(answers % 2 == 1)
+    return 2 * float(np.sum((truth % 2 == 1) & (truth == answers))) / both if both else 0.0
+
+
 def _accuracy(truth: Floats, answers: Floats) -> float:
     return float(np.mean(truth == answers))
 
@@ -145,11 +174,12 @@ def _mean_answer(_: Floats, answers: Floats) -> float:
 
 NAMES = {"ndcg": f"ndcg@{_NDCG_AT}", "rank_overlap": f"rank_overlap@{_NDCG_AT}"}
 _PER_EXAMPLE: Mapping[str, Metric] = {
-    "accuracy": _accuracy, "ndcg": ndcg, "rank_overlap": rank_overlap,
-    "top1_agreement": _mean_answer, "cosine": _mean_answer,
+    "accuracy": _accuracy, "ndcg": ndcg, "rank_overlap": rank_overlap, "exact_match": exact_match,
+    "label_agreement": _mean_answer, "top1_agreement": _mean_answer, "cosine": _mean_answer,
 }  # fmt: skip
 # The words of one sentence resemble each other, so the bootstrap draws whole sentences.
-_POOLED: Mapping[str, Metric] = {"f1": f1, "spearman": spearman, "accuracy": _accuracy}
+_POOLED: Mapping[str, Metric] = {"f1": f1, "spearman": spearman, "accuracy": _accuracy,
+                                "micro_f1": micro_f1, "macro_f1": macro_f1}  # fmt: skip
 
 
 def _places(groups: Sequence[int]) -> list[npt.NDArray[np.intp]]:

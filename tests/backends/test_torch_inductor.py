@@ -25,10 +25,11 @@ def artifact(precision: str = "fp32", **knobs: Any) -> Any:
     return backend.artifact(ask)
 
 
-def judged(step: Any, precision: str, rows: int = 2, length: int = 12) -> str:
+def judged(step: Any, precision: str, rows: int = 2, length: int = 11) -> str:
     """What is wrong with the outputs for a padded batch; empty when nothing is.
 
-    The contract suite has compiled the default shape already.
+    The default shape is one that no other test runs, so a shared step compiles it here: a shape
+    that is compiled again, because torch's global state changed, is compiled without settings.
     """
     model = engine_steps.checkpoint("torch")
     batch = dict(random_inputs(model, rows, length, seed=length).batches[0])

@@ -75,3 +75,10 @@ def test_what_is_not_finite_is_seen(outputs: dict[str, np.ndarray]) -> None:
     found = answers(outputs, MASK)
     assert not finite(found)
     assert agreement([np.zeros(2, int)] * 2, found)[0] == 0
+
+
+def test_each_of_several_labels_is_decided_by_itself() -> None:
+    logits = np.array([[1.0, -2.0, 0.5], [-1.0, -1.0, -1.0], [np.nan, 1.0, 1.0]])
+    found = answers({"logits": logits}, np.ones((3, 4)), several=True)
+    assert [list(answer) for answer in found[:2]] == [[1, 2, 5], [0, 2, 4]]
+    assert not finite(found)

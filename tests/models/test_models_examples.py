@@ -219,3 +219,23 @@ def test_words_are_found_by_their_first_token_and_lost_behind_the_cut(
     assert places[2] > 3  # the long word is several tokens
     assert max(places) < 11
     assert len(made.truths.truth) == len(made.truths.items) == len(made.truths.groups)
+
+
+SEVERAL = {**NAMES, "problem_type": "multi_label_classification"}
+
+
+def test_a_text_may_have_several_labels(tmp_path: Path) -> None:
+    several = of("sequence-classification", SEVERAL)
+    rows = [{"text": f"text {n}", "labels": ["negative", 2] if n % 2 else []} for n in range(12)]
+    found = read_examples(write(tmp_path, rows), several)
+    assert (found.kind, found.metric) == ("several", "micro_f1")
+    assert found.items[:3] == ((0, 0), (0, 1), (0, 2))
+    assert found.truth[:6] == (0, 2, 4, 1, 2, 5)
+    assert found.groups[:4] == (0, 0, 0, 1)
+    assert read_examples(write(tmp_path, rows), several, "exact_match").metric == "exact_match"
+    with pytest.raises(UsageError, match="'no' is not a label"):
+        read_examples(write(tmp_path, [*rows, {"text": "a", "labels": ["no"]}]), several)
+    with pytest.raises(UsageError, match="every example has the same labels"):
+        read_examples(write(tmp_path, [{"text": "a", "labels": [1]}] * 12), several)
+    with pytest.raises(UsageError, match="accuracy cannot be computed"):
+        read_examples(write(tmp_path, rows), several, "accuracy")

@@ -193,6 +193,24 @@ def test_saved_and_cut_sets_hold_the_same_rows(rows, lengths, keep, tmp_path_fac
     assert masks == list(head.lengths)
 
 
+def test_texts_are_read_as_sentence_transformers_reads_them(hand_made, vocabulary):
+    folder = vocabulary(hand_made())
+    cased = {"tokenizer_class": "BertTokenizer", "do_lower_case": False}
+    (folder / "tokenizer_config.json").write_text(json.dumps(cased))
+    texts = ["THE CAT", "the dog sat on the mat"]
+    plain = tokenised_inputs(at(folder), texts, 2, 16)
+    assert (plain.batches[0]["input_ids"][0] == 1).any()  # [UNK]
+    settings = {"do_lower_case": True, "max_seq_length": 6}
+    (folder / "sentence_bert_config.json").write_text(json.dumps(settings))
+    prompt = {"prompts": {"q": "on mat "}, "default_prompt_name": "q"}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(prompt))
+    read = tokenised_inputs(at(folder), texts, 2, 16)
+    words = ["[CLS]", "on", "mat", "the", "cat", "[SEP]"]
+    known = (folder / "vocab.txt").read_text().split("\n")
+    assert [known[i] for i in read.batches[0]["input_ids"][0]] == words
+    assert read.lengths == (6, 6)
+
+
 def write(path, content):
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
@@ -241,6 +259,14 @@ class TestTexts:
             ("t.txt", "\n \n", "holds no text", "one text"),
             ("t.jsonl", "", "holds no text", "one text"),
             ("t.txt", b"ok\nfine\nna\xefve\n", "line 3: not UTF-8", "iconv"),
+            (
+                "t.jsonl",
+                '{"text": "a"}\n{"text": "b \\ud800 c"}',
+                "line 2: the text holds half",
+                "fffd",
+            ),
+            ("t.txt", "one\ntw\0o\n", "line 2: the file holds a NUL", "iconv -f UTF-16"),
+            ("t.csv", 'text\none\n"two\nthree\n', "unexpected end of data", "quotes"),
             ("t.pdf", "x", "honed reads no .pdf files", ".jsonl"),
             ("t", "x", "honed reads no such files", ".txt"),
         ],
@@ -250,6 +276,21 @@ class TestTexts:
             read_texts(write(tmp_path / name, content), "text")
         assert message in raised.value.message
         assert hint in raised.value.hint
+
+    def test_only_line_feeds_end_a_line(self, tmp_path):
+        apart = "\u2028\u2029\x85\x0c\x0b\x1c\x1d\x1e\r"
+        lines = [f"one{character}two" for character in apart]
+        for end in ("\n", "\r\n"):
+            path = write(tmp_path / "t.txt", end.join(lines).encode())
+            assert read_texts(path, "text") == lines
+        path = write(tmp_path / "t.jsonl", "\n".join(json.dumps({"text": t}) for t in lines))
+        assert read_texts(path, "text") == lines
+        path = write(tmp_path / "t.csv", "\n".join(["text", *lines[:-1]]).encode())
+        assert read_texts(path, "text") == lines[:-1]
+
+    def test_whole_surrogate_pairs_are_read(self, tmp_path):
+        path = write(tmp_path / "t.jsonl", '{"text": "\\ud83d\\ude00"}')
+        assert read_texts(path, "text") == ["\U0001f600"]
 
     def test_a_missing_file(self, tmp_path):
         with pytest.raises(UsageError, match="No such file"):

@@ -88,6 +88,29 @@ def test_a_bad_file_is_a_record_that_names_the_line(tmp_path: Path) -> None:
     assert "line 61: there is no score" in record.error.message
 
 
+def test_texts_without_a_token_are_named_by_their_lines(tmp_path: Path) -> None:
+    """A tokenizer that adds no [CLS] and [SEP] leaves nothing of a zero-width space."""
+    model = tmp_path / "model"
+    shutil.copytree(MINILM, model)
+    settings = json.loads((model / "tokenizer.json").read_text())
+    (model / "tokenizer.json").write_text(json.dumps({**settings, "post_processor": None}))
+    kind = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]"}
+    (model / "tokenizer_config.json").write_text(json.dumps(kind))
+    words = [f"number {n}" for n in range(12)]
+    words[1] = words[5] = "\u200b"
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(words))
+    record = run(model=str(model), inputs=str(texts))
+    assert record.error is not None
+    assert f"{texts}, lines 2, 6: the tokenizer" in record.error.message
+    rows = [{"text": word, "text2": "a", "score": n} for n, word in enumerate(words)]
+    judged = tmp_path / "eval.jsonl"
+    judged.write_text("\n".join(json.dumps(row) for row in rows))
+    record = run(model=str(model), eval=str(judged))
+    assert record.error is not None
+    assert f"{judged}, lines 2, 6: the tokenizer" in record.error.message
+
+
 def test_texts_used_for_calibration_are_not_judged(tmp_path: Path) -> None:
     texts = tmp_path / "texts.txt"
     texts.write_text("\n".join(f"number {n}" for n in range(300)))

@@ -146,3 +146,18 @@ def test_a_model_that_knows_nothing_is_a_doubt() -> None:
     (doubt,) = doubts(blind, chance("accuracy", truth))
     assert "always the commonest answer" in doubt.message
     assert chance("f1", truth) is None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_several_labels_are_judged_as_scikit_learn_does(seed):
+    random = np.random.default_rng(seed)
+    truth, reference, value = random.integers(0, 2, (3, 7, 4))
+    codes = [(2 * np.arange(4) + labels).ravel() for labels in (truth, reference, value)]
+    groups = np.repeat(np.arange(7), 4)
+    for metric, expected in (
+        ("micro_f1", oracle.f1_score(truth, value, average="micro", zero_division=0)),
+        ("macro_f1", oracle.f1_score(truth, value, average="macro", zero_division=0)),
+        ("exact_match", oracle.accuracy_score(truth, value)),
+    ):
+        result = judge(metric, Predictions(*codes, groups), None, "")
+        assert result.value == pytest.approx(expected)

@@ -14,9 +14,10 @@ from honed.errors import UsageError
 from honed.models.checkpoint import Checkpoint
 from honed.models.evaluation.labels import Labels
 from honed.models.evaluation.rows import Row, number_of, rows_of
-from honed.models.tasks import FEATURES
+from honed.models.tasks import FEATURES, is_multi_label
+from honed.models.texts import refuse_unreadable
 
-Kind = Literal["labels", "words", "pairs", "scores"]
+Kind = Literal["labels", "several", "words", "pairs", "scores"]
 Sequence_ = str | tuple[str, ...]
 
 # The names that public data sets use for the same field.
@@ -26,6 +27,7 @@ _SCORE = ("score", "similarity", "label")
 _POSITIVE = ("positive", "positives")
 _NEGATIVE = ("negative", "negatives")
 _WORDS = ("tokens", "words")
+_SEVERAL = ("labels", "label")
 _TAGS = ("labels", "tags", "ner_tags")
 _LEAST = 10  # with fewer, one example is more than a tenth of the result
 
@@ -37,6 +39,7 @@ class Examples:
     `truth` holds a value for each of `items`. An item is a pair of numbers, depending on `kind`:
 
     - "labels": (sequence, 0), whose value is the sequence's label;
+    - "several": (sequence, label), whose value tells whether the sequence has the label;
     - "words": (sequence, word), whose value is the word's label;
     - "pairs": (sequence, sequence), whose value is their similarity;
     - "scores": (sequence, 0), whose value is the score of one sequence.
@@ -79,6 +82,7 @@ def read_examples(path: Path, checkpoint: Checkpoint, metric: str = "auto") -> E
 # The metrics for each kind of truth. The first is the default.
 _METRICS: Mapping[str, tuple[str, ...]] = {
     "labels": ("accuracy", "f1"),
+    "several": ("micro_f1", "macro_f1", "exact_match"),
     "words": ("f1", "accuracy"),
     "similarity": ("spearman",),
     "ranking": ("ndcg",),
@@ -108,7 +112,9 @@ class _File:
 
 def _sequences(file: _File, checkpoint: Checkpoint) -> Examples:
     """Labels. A head with a single score is judged by similarities or by rankings instead."""
-    if Labels.of(checkpoint.config).count > 1:
+    if Labels.of(checkpoint.config).count > 1 or is_multi_label(
+        checkpoint.task, checkpoint.config
+    ):
         return _labelled(file, checkpoint)
     return _ranked(file, alone=True) if "query" in file.first.data else _alike(file, alone=True)
 
@@ -131,6 +137,8 @@ def _features(file: _File, checkpoint: Checkpoint) -> Examples:
 
 def _labelled(file: _File, checkpoint: Checkpoint) -> Examples:
     labels = Labels.of(checkpoint.config)
+    if is_multi_label(checkpoint.task, checkpoint.config):
+        return _with_several_labels(file, labels)
     sequences = [_one_or_two(row) for row in file.rows]
     truth = []
     for row in file.rows:
@@ -145,6 +153,26 @@ def _labelled(file: _File, checkpoint: Checkpoint) -> Examples:
         "labels", "labels", tuple(sequences), tuple((p, 0) for p in places), tuple(truth),
         tuple(places),
     )  # fmt: skip
+
+
+def _with_several_labels(file: _File, labels: Labels) -> Examples:
+    """Every label of every sequence is an item; its value is twice its place, and one more where
+    the sequence has it."""
+    items, truth, groups = [], [], []
+    for place, row in enumerate(file.rows):
+        given = row.list_of(_SEVERAL)
+        present = {labels.index(label, row.where) for label in given}
+        for label in range(labels.count):
+            items.append((place, label))
+            truth.append(float(2 * label + (label in present)))
+            groups.append(place)
+    if len(set(truth)) == labels.count:
+        raise UsageError(
+            f"{file.path}: every example has the same labels, so always answering them is perfect",
+            "add examples of other labels",
+        )
+    sequences = tuple(_one_or_two(row) for row in file.rows)
+    return Examples("several", "several", sequences, tuple(items), tuple(truth), tuple(groups))
 
 
 def _varied(file: _File, truth: Sequence[int], labels: Labels) -> None:
@@ -172,6 +200,8 @@ def _tokens(file: _File, checkpoint: Checkpoint) -> Examples:
             )
         if not all(isinstance(w, str) and w.strip() for w in words):
             raise UsageError(f"{row.where}: a token is not a text", 'like ["Ada", "wrote"]')
+        for word in words:
+            refuse_unreadable(word, row.where)
         place = collected.add(tuple(words))
         for position, tag in enumerate(tags):
             collected.know((place, position), labels.index(tag, row.where), group)

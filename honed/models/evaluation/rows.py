@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from honed.errors import UsageError
-from honed.models.texts import json_lines, read_utf8
+from honed.models.texts import json_lines, read_utf8, refuse_unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class Row:
         value = self._value(names)
         if not isinstance(value, str) or not value.strip():
             raise UsageError(f"{self.where}: {self.has(names)} is not a text", 'like "a text"')
+        refuse_unreadable(value, self.where)
         return value
 
     def texts(self, names: Sequence[str]) -> list[str]:
@@ -36,6 +37,12 @@ class Row:
             raise UsageError(
                 f"{self.where}: {self.has(names)} is not a list of texts", 'like ["a text"]'
             )
+        for text in texts:
+            if not text.strip():
+                raise UsageError(
+                    f"{self.where}: {self.has(names)} holds an empty text", "remove it"
+                )
+            refuse_unreadable(text, self.where)
         return texts
 
     def number(self, names: Sequence[str]) -> float:
@@ -60,8 +67,17 @@ def rows_of(path: Path) -> Iterator[Row]:
     if path.suffix.lower() != ".jsonl":
         raise UsageError(f"{path} is not a .jsonl file", "eval=FILE.jsonl: one JSON object a line")
     content = read_utf8(path, "eval")
-    for where, data in json_lines(path, content, '{"text": "...", "label": "..."}'):
-        yield Row(where, data)
+    for number, data in json_lines(path, content, '{"text": "...", "label": "..."}'):
+        yield Row(f"{path}, line {number}", data)
+
+
+def texts_by_line(path: Path) -> Iterator[tuple[int, set[str]]]:
+    """Every text in each line, wherever it stands, with the number of the line."""
+    for number, data in json_lines(path, read_utf8(path, "eval"), "{}"):
+        values = [
+            v for value in data.values() for v in (value if type(value) is list else [value])
+        ]
+        yield number, {value for value in values if isinstance(value, str)}
 
 
 def number_of(value: Any, where: str) -> float:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from honed.models.families.base import Family, Preset, encoder_sizes
 from honed.models.products import Call, flops_without_pooler, product
 
@@ -31,6 +34,11 @@ def _relative_attention(call: Call) -> int:
     return table + used * call.batch * product(call.length, hidden, rows)
 
 
+def adds_positions(config: Mapping[str, Any]) -> bool:
+    """Whether learned positions are added to the words: only they have a longest length."""
+    return bool(config.get("position_biased_input", True))
+
+
 _V3_SMALL = encoder_sizes(
     768, 6, 12, 3072, vocab_size=128_100, max_position_embeddings=512,
     type_vocab_size=0, layer_norm_eps=1e-7, pad_token_id=0, relative_attention=True,
@@ -42,6 +50,7 @@ _V3_SMALL = encoder_sizes(
 FAMILY = Family(
     model_types=("deberta-v2",),
     flops=_flops,
+    limits_positions=adds_positions,
     presets=(
         Preset("deberta-v3-small", "deberta-v2", _V3_SMALL,
                "DeBERTa-v3 small, 141 M parameters (98 M of them embeddings)",

@@ -6,6 +6,7 @@ from typing import Any
 
 from honed.models.checkpoint import Checkpoint
 from honed.models.presets import Preset
+from honed.models.tasks import is_encoder_half
 from honed.models.torch.module import auto_class, configuration, explained, frameworks
 
 
@@ -28,7 +29,8 @@ def meta_module(
     with frameworks() as (torch, transformers), explained(model, attention):
         config = configuration(transformers, model)
         with torch.device("meta"):
-            module = auto_class(transformers, task).from_config(
+            half = is_encoder_half(model.config)
+            module = auto_class(transformers, task, encoder_half=half).from_config(
                 config, dtype=getattr(torch, dtype), **_trust(model), **options
             )
     module.config.use_cache = False

@@ -10,7 +10,7 @@ from typing import Any
 from honed.errors import HonedError, ModelError, OutOfMemoryError, UnsupportedError
 from honed.models.checkpoint import Checkpoint
 from honed.models.presets import Preset
-from honed.models.tasks import FEATURES
+from honed.models.tasks import FEATURES, is_encoder_half
 
 _AUTO_CLASSES = {
     FEATURES: "AutoModel",
@@ -34,7 +34,8 @@ def load_module(
     """
     with frameworks() as (torch, transformers):
         options = {} if attention is None else {"attn_implementation": attention}
-        auto = auto_class(transformers, checkpoint.task)
+        half = is_encoder_half(checkpoint.config)
+        auto = auto_class(transformers, checkpoint.task, encoder_half=half)
         # from_pretrained takes 0.1 s for BERT base. That is 0.08 s more than filling a module on
         # the meta device from the mapped file, but it also ties weights and rebuilds buffers.
         with explained(checkpoint, attention):
@@ -96,8 +97,10 @@ def import_transformers() -> Any:
     return transformers
 
 
-def auto_class(transformers: Any, task: str) -> Any:
+def auto_class(transformers: Any, task: str, *, encoder_half: bool = False) -> Any:
     """The transformers class that builds models for this task."""
+    if encoder_half and task == FEATURES:
+        return transformers.AutoModelForTextEncoding
     return getattr(transformers, _AUTO_CLASSES[task])
 
 

@@ -25,12 +25,23 @@ from honed.models.calibration import other_texts
 from honed.models.evaluation import evaluation_set
 from honed.models.evaluation.evaluation_set import EvaluationSet
 from honed.models.evaluation.examples import read_examples
+from honed.models.evaluation.rows import texts_by_line
+from honed.models.inputs import about_random_ids
+from honed.models.tasks import is_multi_label
 from honed.models.texts import read_texts
+from honed.models.tokenizer import tokenless_named
 from honed.phase import Phase
 from honed.plain import from_plain, to_plain
 from honed.record import Doubt
 from honed.run.job import Prepared
-from honed.run.needs import ROWS_COMPARED, Need, about_reference, reference_step
+from honed.run.needs import (
+    ROWS_COMPARED,
+    Need,
+    about_reference,
+    about_texts,
+    about_tokenizer,
+    reference_step,
+)
 from honed.run.passes.base import Gathered, Loaded, Merged
 from honed.statistics import accuracy
 
@@ -70,33 +81,38 @@ def _about_examples(case: Case, prepared: Prepared) -> dict[str, Any] | None:
 
 def _about_answers(case: Case, prepared: Prepared) -> dict[str, Any] | None:
     about = _about(case, prepared)
-    return None if about is None else {**about, **about_reference(case)}
+    if about is None:
+        return None
+    if case.eval is None and case.inputs is None:
+        about["batch_size"] = _batch_size(case)  # it decides how many random sequences there are
+    return {**about, **about_reference(case)}
 
 
 def _about(case: Case, prepared: Prepared) -> dict[str, Any] | None:
     """What decides both; None where the Case asks for no accuracy."""
     if case.eval is None and case.max_accuracy_drop is None:
         return None
-    return {
-        "format": 1,
-        "checkpoint": prepared.checkpoint.key,
-        "task": prepared.checkpoint.task,
-        "pooling": prepared.checkpoint.pooling,
+    checkpoint = prepared.checkpoint
+    about = {
+        "format": 2,
+        "checkpoint": checkpoint.key,
+        "task": checkpoint.task,
+        "pooling": checkpoint.pooling,
         "longest": case.sequence_length,
         "metric": case.eval_metric,
-        "file": _digest(case.eval, "eval"),
-        "texts": _digest(case.inputs, "inputs") if case.eval is None else None,
-        "field": case.inputs_field,
     }
+    if case.eval is not None:
+        return about | {"file": _digest(case.eval)} | about_tokenizer(checkpoint)
+    if case.inputs is not None:
+        return about | about_texts(case.inputs, case.inputs_field, checkpoint)
+    return about | about_random_ids(checkpoint)
 
 
-def _digest(path: str | None, key: str) -> str | None:
-    if path is None:
-        return None
+def _digest(path: str) -> str:
     try:
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except OSError as error:
-        raise UsageError(f"cannot read {key}={path}: {error.strerror}", f"check {key}=") from None
+        raise UsageError(f"cannot read eval={path}: {error.strerror}", "check eval=") from None
 
 
 def _batch_size(case: Case) -> int:
@@ -109,7 +125,10 @@ def _make_examples(case: Case, prepared: Prepared, folder: Path) -> None:
     if case.eval is not None:
         path = Path(case.eval)
         examples = read_examples(path, checkpoint, case.eval_metric)
-        evaluation = evaluation_set.from_examples(checkpoint, examples, size, longest, path.name)
+        with tokenless_named(path, lambda: texts_by_line(path)):
+            evaluation = evaluation_set.from_examples(
+                checkpoint, examples, size, longest, path.name
+            )
     elif case.inputs is None:
         evaluation = evaluation_set.from_random_ids(checkpoint, size, longest)
     else:
@@ -122,11 +141,14 @@ def _make_examples(case: Case, prepared: Prepared, folder: Path) -> None:
 
 def _make_answers(case: Case, prepared: Prepared, folder: Path) -> None:
     evaluation = EvaluationSet.load(EXAMPLES.folder(prepared))
-    answers = _answers(reference_step(case, prepared), evaluation)
+    several = is_multi_label(prepared.checkpoint.task, prepared.checkpoint.config)
+    answers = _answers(reference_step(case, prepared), evaluation, several)
     metric, kept = "", list[Answer]()
     if evaluation.truths.kind == "outputs":
         metric = _UNLABELLED[predictions.kind_of(answers)]
-    if metric in ("top1_agreement", "cosine"):
+        if several:
+            metric = "label_agreement"
+    if metric in ("top1_agreement", "label_agreement", "cosine"):
         kept, values = answers, [1.0] * len(answers)
     else:
         values = _values(evaluation, answers)
@@ -147,7 +169,8 @@ def work(loaded: Loaded) -> Part | None:
         return None
     loaded.on_phase(Phase.EVALUATING)
     evaluation = EvaluationSet.load(EXAMPLES.folder(prepared))
-    answers = _answers(loaded.step, evaluation)
+    several = is_multi_label(prepared.checkpoint.task, prepared.checkpoint.config)
+    answers = _answers(loaded.step, evaluation, several)
     if not predictions.finite(answers):
         return Part(None)
     if evaluation.truths.kind == "outputs" and predictions.kind_of(answers) != "score":
@@ -182,12 +205,13 @@ def merge(gathered: Gathered[Part]) -> Merged:
     return Merged(accuracy=result, doubts=doubts, diverged=(complaint,) if complaint else ())
 
 
-def _answers(step: Step, evaluation: EvaluationSet) -> list[Answer]:
+def _answers(step: Step, evaluation: EvaluationSet, several: bool) -> list[Answer]:
     """One for each sequence, in the order that the judging knows them by."""
     in_batches: list[Answer] = []
     for batch in evaluation.batches:
         outputs = step.outputs(step.run(step.prepare(batch)))
-        in_batches += predictions.answers(outputs, batch["attention_mask"])
+        mask = batch["attention_mask"]
+        in_batches += predictions.answers(outputs, mask, several=several)
     answers: list[Answer] = [np.empty(0)] * len(in_batches)
     for place, answer in zip(evaluation.order, in_batches, strict=True):
         answers[place] = answer

@@ -47,6 +47,7 @@ def _about(case: Case, prepared: Prepared) -> dict[str, Any]:
         "pooling": prepared.checkpoint.pooling,
         "inputs": inputs_key(case, prepared),
         "rows": ROWS_COMPARED,
+        **({"own_code": True} if prepared.checkpoint.own_code else {}),
         **about_reference(case),
     }
 

@@ -1,0 +1,7 @@
+"""LUKE: RoBERTa with entities. No formula for its FLOPs is written here."""
+
+from __future__ import annotations
+
+from honed.models.families.base import Family
+
+FAMILY = Family(model_types=("luke",), positions_after_padding=True)
