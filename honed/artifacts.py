@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from honed.errors import HonedError, UsageError
-from honed.files import locked, whole
+from honed.files import is_there, locked, whole
+from honed.surroundings import home
 
 _META = "honed.json"
 _DEFAULT_MAX_GIB = 20.0
@@ -46,7 +47,7 @@ def root() -> Path:
     chosen = os.environ.get("HONED_CACHE")
     if chosen:
         return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    base = os.environ.get("XDG_CACHE_HOME") or home() / ".cache"
     return Path(base) / "honed"
 
 
@@ -68,7 +69,7 @@ def content_key(about: Mapping[str, Any]) -> str:
 def find(kind: str, key: str) -> Path | None:
     """The finished artifact, marked as used now; None if it has not been made."""
     path = root() / kind / key
-    if not (path / _META).is_file():
+    if not is_there(path / _META):
         return None
     with contextlib.suppress(OSError):
         os.utime(path / _META)
@@ -86,7 +87,7 @@ def make(kind: str, about: Mapping[str, Any], build: Callable[[Path], None]) -> 
         return path
     limit_bytes = max_bytes()
     folder = root() / kind
-    with _explained(folder):
+    with explained(folder):
         _make(folder, key, about, build)
     prune(limit_bytes, keep=(folder / key,), unused_for_s=_IN_USE_S)
     return folder / key
@@ -144,12 +145,13 @@ def _read(path: Path) -> Artifact:
 
 
 @contextlib.contextmanager
-def _explained(folder: Path) -> Iterator[None]:
+def explained(folder: Path) -> Iterator[None]:
     """Turns a full or unwritable cache into an error that the user can act on."""
     try:
         yield
     except OSError as error:
-        in_cache = str(error.filename or "").startswith(str(root()))
+        place = str(error.filename or "")  # or a folder that the cache would lie in
+        in_cache = bool(place) and (place.startswith(str(root())) or Path(place) in root().parents)
         if error.errno not in _FULL and not in_cache:
             raise  # the build failed on a file outside the cache
         raise HonedError(

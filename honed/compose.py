@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from honed import length_spec
+from honed import length_spec, typed_paths
 from honed.backends.base import backend_names, load_backend
 from honed.case import CORE_FIELDS, CORE_KEYS, Case, check_value
 from honed.errors import UsageError, did_you_mean
@@ -21,7 +21,7 @@ from honed.knob import Value, unknown_value
 from honed.knobs import all_knobs, belongs, owner_of
 from honed.models.draw_lengths import longest
 from honed.units import share
-from honed.values import as_typed
+from honed.values import as_override, as_typed
 from honed.workloads.base import load_workload, workload_names
 
 Choice = Value | None  # None: untouched
@@ -34,6 +34,7 @@ class Sweep:
 
     cases: tuple[Case, ...]
     varying: tuple[str, ...]
+    notices: tuple[str, ...] = ()  # what the words may not have meant
 
 
 def compose(words: Sequence[str], config: Path | None = None) -> Sweep:
@@ -82,7 +83,8 @@ def _sweep(choices: dict[str, list[Choice]], words: Sequence[str]) -> Sweep:
     rows = itertools.product(*choices.values())
     cases = [_case(dict(zip(choices, row, strict=True))) for row in rows]
     varying = tuple(k for k, v in choices.items() if len(v) > 1)
-    return Sweep(tuple(dict.fromkeys(cases)), varying)
+    notices = (typed_paths.comma_notice(key, values) for key, values in choices.items())
+    return Sweep(tuple(dict.fromkeys(cases)), varying, tuple(filter(None, notices)))
 
 
 def _parsed(words: Sequence[str]) -> Iterator[tuple[str, list[Choice]]]:
@@ -94,10 +96,13 @@ def _parsed(words: Sequence[str]) -> Iterator[tuple[str, list[Choice]]]:
         if word.startswith("lengths="):  # Hydra knows no function uniform(8,512)
             yield "lengths", _lengths(word.removeprefix("lengths="))
             continue
+        if (path := typed_paths.existing(word)) is not None:
+            yield path[0], [path[1]]
+            continue
         try:
             override = parser.parse_override(word)
         except HydraException as error:
-            raise _unreadable(word, str(error)) from None
+            raise _unreadable(word, str(error), parser.parse_override) from None
         if override.type is None or override.key_or_group is None or override.package:
             raise _unreadable(word, "only key=value is understood")
         if override.type.name != "CHANGE":
@@ -107,14 +112,27 @@ def _parsed(words: Sequence[str]) -> Iterator[tuple[str, list[Choice]]]:
         yield key, [_plain(key, value) for value in values]
 
 
-def _unreadable(word: str, why: str) -> UsageError:
+def _unreadable(word: str, why: str, parse: Callable[[str], object] | None = None) -> UsageError:
     reason = why.strip().splitlines()[0]
-    hint = "write key=value; put quotes around a value with commas, brackets or equals signs"
+    key, _, value = word.partition("=")
+    hint = "write key=value"
+    if parse is not None and value and _parses(parse, f"{key}={as_override(value)}"):
+        hint = f"write key=value with quotes: {typed_paths.in_shell(key, value)}"
     if "=" not in word:
         hint = f"write key=value, for example model={word}"
     elif word.startswith("sequence_length=") and length_spec.looks_like(word.partition("=")[2]):
         hint = f"lengths={word.partition('=')[2]}"
     return UsageError(f"cannot read {word!r}: {reason}", hint)
+
+
+def _parses(parse: Callable[[str], object], word: str) -> bool:
+    from hydra.errors import HydraException
+
+    try:
+        parse(word)
+    except HydraException:
+        return False
+    return True
 
 
 def _lengths(text: str) -> list[Choice]:

@@ -34,6 +34,10 @@ class UnsupportedError(HonedError):
     status = "unsupported"
 
 
+class NotInstalledError(UnsupportedError):
+    """What the setting needs is not installed; the hint has the command that installs it."""
+
+
 class ModelError(HonedError):
     """The model is missing, corrupt or not allowed."""
 

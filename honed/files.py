@@ -14,6 +14,14 @@ from pathlib import Path
 _POLL_S = 0.5
 
 
+def is_there(path: Path) -> bool:
+    """Whether the file exists; False, too, where this user may not look."""
+    try:
+        return path.is_file()
+    except PermissionError:
+        return False
+
+
 @contextlib.contextmanager
 def locked(
     path: Path,

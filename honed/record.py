@@ -201,6 +201,11 @@ class Record:
     def ok(self) -> bool:
         return self.status == "ok"
 
+    @property
+    def is_lacking(self) -> bool:
+        """Whether the engine, as it is installed, does not have this combination of settings."""
+        return self.error is not None and self.error.kind == "UnsupportedError"
+
     def to_case(self) -> Case:
         """The Case that was asked for, to run again."""
         return Case.from_json(self.case)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-_BARE = re.compile(r"[\w./@+-]+")
+_BARE = re.compile(r"[\w./@+-]+", re.ASCII)
 
 
 def as_typed(value: object) -> str:
@@ -22,7 +22,9 @@ def as_override(value: object) -> str:
     if isinstance(value, float):
         return str(value)
     if isinstance(value, str) and not _BARE.fullmatch(value):
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        # The grammar reads a backslash as an escape only before a quote and at the end.
+        doubled = re.sub(r"(\\+)('|$)", r"\1\1\2", value)
+        escaped = doubled.replace("'", "\\'")
         return f"'{escaped}'"
     return as_typed(value)
 

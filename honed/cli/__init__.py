@@ -7,6 +7,7 @@ imports in turn what it needs only when it runs, so that `honed --help` answers 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -18,7 +19,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from honed import discovery
+from honed import discovery, surroundings
 from honed.errors import HonedError, UsageError
 
 
@@ -73,19 +74,42 @@ def main() -> None:
     """The `honed` command. Exit codes: 0 success; 1 a failure; 2 a wrong word; 130 Ctrl-C."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _as_interrupt)
+    code: int | str | None = 0
     try:
-        app()
+        if notice := surroundings.settle():
+            print(f"honed: {notice}", file=sys.stderr)
+        try:
+            app()
+        except SystemExit as end:
+            code = end.code
+        sys.stdout.flush()  # a full disk is told here, not in a traceback at exit
     except HonedError as error:
+        code = _told(error)
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:  # the reader (head, less) went away
+        _give_up_output()
+        code = 1
+    except OSError as error:
+        if (explained := surroundings.explain(error)) is None:
+            raise
+        _give_up_output()
+        code = _told(explained)
+    sys.exit(code)
+
+
+def _told(error: HonedError) -> int:
+    """Print the error and what to type next; returns the exit code."""
+    with contextlib.suppress(OSError):
         print(f"honed: {error.message}", file=sys.stderr)
         if error.hint:
             print(f"  try: {error.hint}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader (head, less) went away; Python must not flush to the closed pipe at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    return 2 if isinstance(error, UsageError) else 1
+
+
+def _give_up_output() -> None:
+    """Python must not flush to a closed pipe or a full disk at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _as_interrupt(_signal: int, _frame: FrameType | None) -> None:

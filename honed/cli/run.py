@@ -35,6 +35,9 @@ def run(
     allow_system_changes: Annotated[
         bool, typer.Option(help="Let knobs change the whole machine; honed restores it.")
     ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 1 if an engine lacks a combination of a sweep.")
+    ] = False,
     price: PriceOption = None,
     limits: LimitOption = None,
     keys: Annotated[bool, typer.Option("--keys", help="List every setting and stop.")] = False,
@@ -50,6 +53,9 @@ def run(
 
     A comma list, choice() or range() makes a sweep: honed run model=bert-base-uncased
     backend=torch,onnxruntime precision=fp32,int8 batch_size=1,8
+
+    Exit code 0: every Case has a result, or is one of a sweep that its engine does not have; 1: a
+    Case failed; 2: a word was wrong; 130: interrupted.
     """
     if keys:
         _list_keys()
@@ -87,8 +93,23 @@ def run(
         left = len(plan.todo) - len(records) + 1
         print(f"interrupted; {left} to go: honed run --resume", file=sys.stderr)
         raise typer.Exit(130)
-    if any(r.status not in ("ok", "unproven") for r in records):
-        raise typer.Exit(1)
+    raise typer.Exit(_exit_code(records, strict=strict))
+
+
+def _exit_code(records: list[Record], *, strict: bool) -> int:
+    """A sweep may ask for combinations that an engine does not have, if anything was measured."""
+    failed = [r for r in records if r.status not in ("ok", "unproven")]
+    lacking = [r for r in failed if r.is_lacking]
+    if not failed:
+        return 0
+    if len(lacking) < len(failed) or len(lacking) == len(records):
+        return 1
+    print(
+        f"{len(lacking)} of {len(records)} cases are combinations that their engine does not have"
+        + ("" if strict else " (--strict makes this exit code 1)"),
+        file=sys.stderr,
+    )
+    return 1 if strict else 0
 
 
 def _words_of(origin: str | None, words: list[str], store: str | None) -> list[str]:
@@ -121,6 +142,8 @@ def _announce(sweep: Sweep, estimate_s: float, done: int) -> None:
         for index, case in enumerate(sweep.cases, 1):
             settings = {key: case.get(key) for key in sweep.varying}
             print(f"  {index}. {' '.join(typed_words(settings))}", file=sys.stderr)
+    for notice in sweep.notices:
+        print(notice, file=sys.stderr)
 
 
 def _list_keys() -> None:

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from honed.environments.installer import Installer
 from honed.errors import HonedError, UsageError, did_you_mean
-from honed.files import locked, write_whole
+from honed.files import is_there, locked, write_whole
+from honed.surroundings import home
 
 _META = "honed.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
@@ -59,9 +60,9 @@ class Environment:
 
 def root() -> Path:
     """The folder of all environments; unlike the cache, it is never pruned."""
-    home = os.environ.get("HONED_HOME")
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return (Path(home) if home else Path(base) / "honed") / "envs"
+    chosen = os.environ.get("HONED_HOME")
+    base = os.environ.get("XDG_DATA_HOME") or home() / ".local" / "share"
+    return (Path(chosen) if chosen else Path(base) / "honed") / "envs"
 
 
 def create(name: str, requirements: tuple[str, ...], installer: Installer) -> Environment:
@@ -116,7 +117,7 @@ def entries() -> list[Environment]:
 
 def find(name: str) -> Environment | None:
     folder = root() / name
-    return _read(folder) if _NAME.fullmatch(name) and (folder / _META).is_file() else None
+    return _read(folder) if _NAME.fullmatch(name) and is_there(folder / _META) else None
 
 
 def get(name: str) -> Environment:

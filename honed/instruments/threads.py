@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +45,13 @@ class Burst:
     def ran(self) -> tuple[int, ...]:
         """The threads that used more than a twentieth of the time; parked ones did not."""
         return tuple(t for t, s in self.cpu_s.items() if s > _RAN_SHARE * self.wall_s)
+
+    def wanted_to_run(self) -> tuple[int, ...]:
+        """The threads that were runnable for more than a twentieth of the time.
+
+        Unlike `ran`, this does not depend on how loaded the machine is.
+        """
+        return tuple(t for t, s in self.runnable_s.items() if s > _RAN_SHARE * self.wall_s)
 
     @property
     def runnable_mean(self) -> float:
@@ -112,6 +119,27 @@ def cpus_ran_on(threads: Collection[int] | None = None) -> tuple[int, ...]:
         with contextlib.suppress(OSError):
             found.add(int(_stat(tid)[_LAST_CPU]))
     return tuple(sorted(found))
+
+
+def apart(allowed: Sequence[Collection[int]]) -> int:
+    """How many threads can run at the same time, each on a CPU of its own.
+
+    `allowed` holds the CPUs that each thread may run on. The result is the size of a maximum
+    matching of threads to CPUs (Kuhn's augmenting paths).
+    """
+    thread_on: dict[int, int] = {}
+
+    def place(thread: int, tried: set[int]) -> bool:
+        for cpu in allowed[thread]:
+            if cpu in tried:
+                continue
+            tried.add(cpu)
+            if cpu not in thread_on or place(thread_on[cpu], tried):
+                thread_on[cpu] = thread
+                return True
+        return False
+
+    return sum(place(thread, set()) for thread in range(len(allowed)))
 
 
 def _stat(tid: int) -> list[str]:

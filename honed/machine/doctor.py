@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from honed.knob import Knob, Value
 from honed.machine import facts as machine_facts
-from honed.machine import isa
+from honed.machine import isa, thread_variables
 from honed.machine import limits as machine_limits
 from honed.machine.limits import Limits
 from honed.machine.proc import read_text
@@ -80,11 +81,8 @@ def examine(
         topology=facts["topology"],
         limits=limits.to_json(),
         facts=facts,
-        warnings=warnings(facts, limits, root),
-        precisions=tuple(
-            PrecisionState(name, isa.native_by(name, facts["flags"]), isa.emulated(name, facts))
-            for name in isa.NARROW
-        ),
+        warnings=(*warnings(facts, limits, root), *_variables(os.environ)),
+        precisions=precisions(facts),
         knobs=tuple(state_of(knob) for knob in knobs.values()),
     )
 
@@ -126,6 +124,20 @@ def warnings(
         *_about_memory(facts),
         *_about_topology(facts, root),
     )
+
+
+def _variables(environment: Mapping[str, str]) -> tuple[Advice, ...]:
+    """Variables of the shell that move or limit threads: other programs inherit them."""
+    inherited = thread_variables.inherited(environment)
+    if not inherited:
+        return ()
+    assignments = ", ".join(f"{name}={value}" for name, value in inherited.items())
+    message = (
+        f"{assignments}: set in this shell, where they move or limit the threads of engines. "
+        "honed's workers do not inherit them (threads, omp_affinity and omp_wait are honed's "
+        "settings); other programs do"
+    )
+    return (Advice("variables", message, f"unset {' '.join(inherited)}"),)
 
 
 def _about_limits(facts: Mapping[str, Any], limits: Limits) -> Iterator[Advice]:

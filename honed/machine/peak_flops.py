@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from honed import artifacts
+from honed.machine import thread_variables
 from honed.machine.facts import fingerprint
 from honed.machine.isa import isa_ratio
 from honed.machine.topology import format_cpus, parse_cpus
@@ -63,7 +64,7 @@ def _measure_into(folder: Path, cpus: Collection[int]) -> None:
     pools = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     done = subprocess.run(
         [sys.executable, "-P", "-m", "honed.machine.peak_flops", "--cpus", format_cpus(cpus)],
-        env={**os.environ, **dict.fromkeys(pools, threads)},
+        env={**thread_variables.without(os.environ), **dict.fromkeys(pools, threads)},
         capture_output=True,
         check=True,
         timeout=_TIMEOUT_S,

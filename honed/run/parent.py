@@ -11,10 +11,10 @@ from pathlib import Path
 
 from honed.backends.base import load_backend, traits
 from honed.case import Case
-from honed.errors import HonedError, UnsupportedError, UsageError
+from honed.errors import HonedError, NotInstalledError, UsageError
 from honed.instruments.barrier import Barrier
 from honed.knobs import applicable_knobs
-from honed.machine import limits
+from honed.machine import limits, thread_variables
 from honed.machine.interference import Watch
 from honed.machine.knobs import system
 from honed.machine.spawn import fold
@@ -56,14 +56,17 @@ def measure(case: Case, on_phase: OnPhase = ignore_phase) -> Record:
 
 
 def launches(case: Case, places: Sequence[Seat]) -> list[Launch]:
-    """How the worker of each seat starts: the spawn-phase knobs and pools of the asked size."""
+    """How the worker of each seat starts: the spawn-phase knobs and pools of the asked size.
+
+    Variables of the shell that move or limit threads are not inherited.
+    """
     knobs = applicable_knobs(case)
     if case.python is not None:  # which packages are there is for that interpreter to say
         knobs = {
             name: replace(knob, available_value=None) if knob.owner else knob
             for name, knob in knobs.items()
         }
-    spawn = fold(case.knobs, os.environ, knobs)
+    spawn = fold(case.knobs, thread_variables.without(os.environ), knobs)
 
     def launch(seat: Seat) -> Launch:
         variables = () if seat.threads is None else traits(case.backend).thread_variables
@@ -80,7 +83,7 @@ def _measured(case: Case, on_phase: OnPhase) -> Record:
     backend.check(case)
     elsewhere = case.python and interpreter.examine(case.python, case.backend)
     if not elsewhere and not (availability := backend.available()).ok:
-        raise UnsupportedError(f"{case.backend}: {availability.why}", availability.how)
+        raise NotInstalledError(f"{case.backend}: {availability.why}", availability.how)
     prepared = prepare.ready(case) or _prepare(case, on_phase)
     with system.changed(case.knobs, allowed=case.allow_system_changes):
         record = _run(case, places, prepared, on_phase)
@@ -90,7 +93,7 @@ def _measured(case: Case, on_phase: OnPhase) -> Record:
 def _prepare(case: Case, on_phase: OnPhase) -> Prepared:
     """Run the preparing job in a process of its own; what stops it stops the Case."""
     on_phase(Phase.PREPARING)
-    with running([Launch(_MODULE, os.environ)]) as workers:
+    with running([Launch(_MODULE, thread_variables.without(os.environ))]) as workers:
         workers[0].ask(Job("prepare", case.replace(python=None)), Prepared)
         _listen(case, workers, on_phase)
         if not isinstance(workers[0].outcome, Result):

@@ -81,6 +81,9 @@ class RecordsTable:
         while len(stacks) > 3 and _least_width(console, options, table) > options.max_width:
             stacks.remove(max(stacks, key=lambda stack: stack[0].rank))
             table = self._stacked(stacks)
+        for narrow in self._narrowest():
+            if _least_width(console, options, table) > options.max_width:
+                stacks, table = narrow, self._stacked(narrow)
         varying = {k for k in ALWAYS if varies(k, self._records)}
         return table, varying | {c.name for stack in stacks for c in stack}
 
@@ -103,6 +106,12 @@ class RecordsTable:
             (at["flops"], at["bound_share"]),
             (at["rss_peak"], at["cosine_min"], *accuracy),
         ]
+
+    def _narrowest(self) -> list[list[tuple[Column, ...]]]:
+        """Stacks for terminals of 40 columns, and then of 20: a number is never cut."""
+        settings, measures = settings_column(self._records), (COLUMNS["latency"],)
+        record = (settings, self._id(), self._status())
+        return [[record, measures], [(settings, *measures, *record[1:])]]
 
     def _flat(self, chosen: Sequence[Column]) -> Table:
         return self._table([(column,) for column in chosen], "\n")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from honed import environments
 from honed.environments.installer import OLDEST
-from honed.errors import UnsupportedError
+from honed.errors import NotInstalledError, UnsupportedError
 from honed.plain import from_plain
 from honed.workers import probe
 from honed.workers.start import source_folder
@@ -62,7 +62,7 @@ def _lacking(word: str, what: str, needs: Sequence[str], how: str) -> Unsupporte
         by_name = environments.find(word) is not None
         install = f"honed env add {word}" if by_name else f"{word} -m pip install"
         how = f"{install} {shlex.join(needs)}"
-    return UnsupportedError(f"python={word}: {what}", how)
+    return NotInstalledError(f"python={word}: {what}", how)
 
 
 def _probe(word: str, path: str, backend: str) -> _Probed:

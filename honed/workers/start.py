@@ -138,9 +138,10 @@ def source_folder() -> Path:
     """A folder that holds honed's source and nothing else."""
     package = Path(artifacts.__file__).parent
     folder = artifacts.root() / "source" / artifacts.content_key({"package": str(package)})
-    folder.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        (folder / "honed").symlink_to(package)
+    with artifacts.explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            (folder / "honed").symlink_to(package)
     return folder
 
 

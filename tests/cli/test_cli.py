@@ -139,6 +139,27 @@ def test_a_failed_case_goes_on_and_tells(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["precision=fp32,fp16"], 0),  # the fake engine has no fp16
+        (["precision=fp32,fp16", "--strict"], 1),
+        (["precision=fp16"], 1),  # what was asked for cannot run
+        (["precision=fp16", "batch_size=1,2"], 1),  # nothing was measured
+        (["precision=fp32,fp16", "fake.fail=null,crash"], 1),
+    ],
+)
+def test_a_sweep_may_ask_for_what_an_engine_does_not_have(
+    tmp_path: Path, words: list[str], code: int
+) -> None:
+    done = honed(tmp_path, "run", *FAKE, *words)
+    assert done.returncode == code, done.stderr
+    assert "unsupported" in done.stdout
+    if "precision=fp32,fp16" in words and "fake.fail=null,crash" not in words:
+        assert "1 of 2 cases are combinations that their engine does not have" in done.stderr
+        assert ("--strict makes" in done.stderr) is (code == 0)
+
+
 def test_a_missing_model_is_told_with_what_to_type(tmp_path: Path) -> None:
     done = honed(tmp_path, "run", "model=./nowhere", "backend=fake")
     assert done.returncode == 1

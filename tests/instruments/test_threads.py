@@ -185,3 +185,25 @@ def test_a_thread_that_ends_while_we_look_is_left_out():
         assert threading.get_native_id() in threads.thread_times()
         assert threading.get_native_id() in affinity.cpus_allowed()
         worker.join()
+
+
+@pytest.mark.parametrize(
+    ("allowed", "count"),
+    [
+        ([], 0),
+        ([{0}, {0}], 1),
+        ([{0}, {0, 1}], 2),
+        ([{0, 1}, {0}], 2),  # the first thread has to make room
+        ([{0, 1}, {0, 1}, {0, 1}], 2),
+        ([{0}, {0}, {1}, {1}], 2),
+        ([{0, 1}, {1, 2}, {0}, {3}], 4),
+    ],
+)
+def test_threads_are_apart_if_each_can_have_a_cpu_of_its_own(allowed, count):
+    assert threads.apart(allowed) == count
+
+
+def test_a_thread_that_waits_for_a_core_wants_to_run():
+    burst = threads.burst(*snapshots(((0, 0.9), (0, 0)), ((0, 0.02), (0, 0.5)), ((0, 0), (0, 0))))
+    assert burst.ran() == (0,)
+    assert burst.wanted_to_run() == (0, 1)

@@ -29,6 +29,17 @@ def test_signs_count_and_other_words_are_another_line() -> None:
     ]  # fmt: skip
 
 
+def test_a_span_that_says_nothing_is_several_lines() -> None:
+    own = ["spreads over 28706% of it", "spreads over 27% of it", "spreads over 31% of it"]
+    told = folded(own)
+    assert list(told) == own
+    assert list(told.values()) == [
+        "spreads over 28706% of it", "spreads over 27 to 31% of it", "spreads over 27 to 31% of it"
+    ]  # fmt: skip
+    steps = [f"{n} of {10 * n} calls" for n in (1, 5, 25, 125, 625)]
+    assert len(set(folded(steps).values())) == 3
+
+
 @pytest.mark.parametrize("message", ["", "no number at all", "threads=2 of cpu0,1"])
 def test_one_message_alone_is_itself(message: str) -> None:
     assert folded([message, message]) == {message: message}

@@ -37,6 +37,15 @@ def test_nothing_is_cut_off_at_any_width(width):
         assert number in text
 
 
+@pytest.mark.parametrize("width", [20, 30, 40, 50])
+def test_a_very_narrow_terminal_gets_fewer_columns_and_whole_numbers(width):
+    text = drawn(records_table(sweep_records()), width)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    for words in ("119.11 ±0.80", "849 ±91", sweep_records()[0].id[:8], "unproven"):
+        assert words in text
+
+
 @pytest.mark.parametrize("width", [80, 100])
 def test_narrow_terminals_keep_what_matters(width):
     text = drawn(records_table(sweep_records()), width)

@@ -1,4 +1,15 @@
-"""Proofs: settings are read back from inside each worker and compared with what was asked for."""
+"""Proofs: settings are read back from inside each worker and compared with what was asked for.
+
+Threads are judged by facts of the kernel that do not depend on how loaded the machine is:
+
+- Too many: more threads ran than the Case allows.
+- Two on one core: the CPUs on which the kernel lets the busy threads run (their affinity) cannot
+  give each of them a CPU of its own. A thread that may run elsewhere is never blamed for the core
+  on which it happened to run.
+- Too few: fewer threads wanted to run than the Case asks for. A small model cannot keep every
+  thread busy, so this counts only where a call has so much work for each thread that every engine
+  divides it.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +24,9 @@ from honed.case import Case
 from honed.instruments import threads
 from honed.knob import Value
 from honed.knobs import applicable_knobs
-from honed.machine import affinity, spawn
+from honed.machine import affinity, limits, spawn
+from honed.models.flops import forward_flops
 from honed.models.knobs import padding
-from honed.plain import to_plain
 from honed.run.needs import INPUTS
 from honed.run.passes.base import Gathered, Loaded, Merged
 from honed.workers.seat import Seat
@@ -23,6 +34,9 @@ from honed.workers.seat import Seat
 NEEDS = (INPUTS,)
 BARRIERS = ()
 _BURST_S = 0.25  # long enough for every pool thread to show up in the kernel's run times
+# The work of one call for each thread from which on idle threads are no accident: about 10 ms of a
+# core, some 5 MFLOP in every matrix product of a model with twelve layers.
+_DIVIDED_FLOPS = 1e9
 _TRIES = 3  # turns may overlap for once; threads that fight for cores always do
 
 
@@ -40,13 +54,23 @@ class Part:
     threads_runnable_mean: float
     cpus_ran_on: tuple[int, ...]
     read_back: Mapping[str, Value | None]
+    threads_busy: int = 0  # wanted to run, whether or not they got a core
+    threads_apart: int = 0  # how many of the busy ones can have a CPU of their own
+    flops: int | None = None  # of one call on the CPU, where the family has a formula
 
     @property
     def effective(self) -> dict[str, Any]:
         """As the Record keeps it: one flat mapping."""
-        plain: dict[str, Any] = to_plain(self)
-        read_back = plain.pop("read_back")
-        return {**plain, "nodes": plain["nodes"] or None, **read_back}
+        return {
+            "cpus": list(self.cpus),
+            "nodes": list(self.nodes) if self.nodes else None,
+            "threads_running": self.threads_running,
+            "threads_busy": self.threads_busy,
+            "threads_apart": self.threads_apart,
+            "threads_runnable_mean": self.threads_runnable_mean,
+            "cpus_ran_on": list(self.cpus_ran_on),
+            **self.read_back,
+        }
 
 
 def work(loaded: Loaded) -> Part:
@@ -56,12 +80,24 @@ def work(loaded: Loaded) -> Part:
         burst, running = burst_of(step, loaded.feeds[0], of_engine)
         if not of_engine.get("turns") or running <= (seat.threads or running):
             break
-    of_inputs = padding.read_back(loaded.inputs.batches, case.knobs, case.sequence_length)
+    busy = burst.wanted_to_run()
+    allowed = affinity.cpus_allowed()
     return Part(
-        affinity.allowed_cpus(), seat.nodes or None, running, round(burst.runnable_mean, 2),
-        threads.cpus_ran_on(burst.ran()),
-        {**spawn.read_back(case.knobs), **of_engine, **loaded.backend.versions(), **of_inputs},
-    )  # fmt: skip
+        threads_busy=len(busy),
+        threads_apart=threads.apart([allowed[thread] for thread in busy if thread in allowed]),
+        flops=_flops(loaded),
+        cpus=tuple(affinity.allowed_cpus()),
+        nodes=seat.nodes or None,
+        threads_running=running,
+        threads_runnable_mean=round(burst.runnable_mean, 2),
+        cpus_ran_on=threads.cpus_ran_on(burst.ran()),
+        read_back={
+            **spawn.read_back(case.knobs),
+            **of_engine,
+            **loaded.backend.versions(),
+            **padding.read_back(loaded.inputs.batches, case.knobs, case.sequence_length),
+        },
+    )
 
 
 def burst_of(step: Step, feed: Any, of_engine: Mapping[str, Any]) -> tuple[threads.Burst, int]:
@@ -78,9 +114,21 @@ def burst_of(step: Step, feed: Any, of_engine: Mapping[str, Any]) -> tuple[threa
 def merge(gathered: Gathered[Part]) -> Merged:
     effective = tuple(part.effective for part in gathered.parts)
     unproven: dict[str, None] = {}  # each sentence once, however many instances it is true of
-    for seat, of_instance in zip(gathered.seats, effective, strict=True):
-        unproven |= dict.fromkeys(_unproven(gathered.case, seat, of_instance))
+    for seat, part in zip(gathered.seats, gathered.parts, strict=True):
+        unproven |= dict.fromkeys(_unproven(gathered.case, seat, part.effective))
+        unproven |= dict.fromkeys(_unproven_threads(seat, part))
     return Merged(effective=effective, unproven=tuple(unproven))
+
+
+def _flops(loaded: Loaded) -> int | None:
+    """What the first batch costs on the CPU; None where no formula says it."""
+    case, model = loaded.case, loaded.job.prepared.model
+    if model is None or case.device != "cpu":
+        return None
+    rows, tokens = loaded.inputs.batches[0]["input_ids"].shape
+    if loaded.step.read_back().get("skips_padding"):
+        tokens = int(loaded.inputs.batches[0]["attention_mask"].sum()) // rows
+    return forward_flops(model.config, rows, tokens, model.task)
 
 
 def _unproven(case: Case, seat: Seat, effective: Mapping[str, Any]) -> list[str]:
@@ -95,8 +143,26 @@ def _unproven(case: Case, seat: Seat, effective: Mapping[str, Any]) -> list[str]
             sentences.append(f"{name}={case.get(name)} (read back: {effective.get(name)})")
     if seat.threads is not None and effective.get("threads") != seat.threads:
         sentences.append(f"threads={seat.threads} (the engine says {effective.get('threads')})")
-    if seat.threads is not None and effective["threads_running"] > seat.threads:
-        sentences.append(f"threads={seat.threads} ({effective['threads_running']} were running)")
     if seat.cpus and not set(effective["cpus"]) <= set(seat.cpus):
         sentences.append(f"cpus {list(seat.cpus)} (threads may run on {effective['cpus']})")
+    return sentences
+
+
+def _unproven_threads(seat: Seat, part: Part) -> list[str]:
+    """How the threads at work differ from those that were asked for; see the top of this file."""
+    sentences = []
+    asked = seat.threads
+    if asked is not None and part.threads_running > asked:
+        sentences.append(f"threads={asked} ({part.threads_running} were running)")
+    divided = asked is not None and part.flops is not None and part.flops > asked * _DIVIDED_FLOPS
+    if asked is not None and divided and part.threads_busy < asked:
+        sentences.append(f"threads={asked} (only {part.threads_busy} had work)")
+    wanted = asked or part.read_back.get("threads")
+    cpus = len(seat.cpus or limits.own_affinity())
+    most = min(part.threads_busy, cpus, wanted if isinstance(wanted, int) else cpus)
+    if part.threads_apart < most:
+        sentences.append(
+            f"a core for each thread (the kernel lets {part.threads_busy} busy threads run on "
+            f"{part.threads_apart} of {cpus} CPUs)"
+        )
     return sentences
