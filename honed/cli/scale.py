@@ -26,29 +26,30 @@ def scale(
     store: Annotated[str | None, typer.Option(help="Database URL for the records.")] = None,
 ) -> None:
     """How cores, split batches, allocators and OpenMP runtimes change the speed, with pictures."""
-    from honed.cli._progress import duration
+    from honed.cli._progress import Line, duration
     from honed.compose import compose
     from honed.report.scaling import draw
     from honed.run.lab import LocalLab
-    from honed.scale.study import ScaleOptions, ScaleProgress, study
+    from honed.scale.study import ScaleInterrupted, ScaleOptions, ScaleProgress, study
     from honed.store import open_store
     from honed.units import seconds, share
 
     sweep = compose(words or [])
-    live = sys.stderr.isatty()
+    line = Line()
 
-    def show(text: str) -> None:
-        if live:
-            sys.stderr.write(f"\r\x1b[K{text}")
-            sys.stderr.flush()
-
-    def on_progress(at: ScaleProgress) -> None:
-        show(f"block {at.block} · {at.label} · {duration(at.left_s)} left")
+    def on_progress(progress: ScaleProgress) -> None:
+        left = f"at most {duration(progress.left_s)} left"
+        line.show(f"block {progress.block} · {progress.label}", left)
 
     options = ScaleOptions(seconds(budget), share(resolution), on_progress)
-    with open_store(store) as opened:
-        scaling = study(sweep.cases, options, LocalLab(opened))
-    show("")
+    interrupted = False
+    try:
+        with open_store(store) as opened:
+            scaling = study(sweep.cases, options, LocalLab(opened))
+    except ScaleInterrupted as stopped:
+        scaling, interrupted = stopped.scaling, True
+    finally:
+        line.clear()
     out.mkdir(parents=True, exist_ok=True)
     for finding in scaling.findings:
         picture = draw(finding, out / f"{finding.section}.png")
@@ -57,3 +58,6 @@ def scale(
         else:
             print(f"{finding.title}: {finding.sentence}\n  {picture}")
     print(f"records: honed list sweep={scaling.sweep}", file=sys.stderr)
+    if interrupted:
+        print("interrupted; these are the findings so far", file=sys.stderr)
+        raise typer.Exit(130)

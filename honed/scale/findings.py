@@ -61,6 +61,16 @@ def find(question: SectionQuestion, blocks: PairedBlocks, resolution: float) -> 
     return Finding(section.name, section.title, section.axis, section.metric, points, f"{text}.")
 
 
+def unaffordable(section: Section, budget_s: float) -> Finding:
+    """The finding of a section that was left out, because the budget would not have sufficed."""
+    points = tuple(
+        Point(setting.label, None, None, None, None, (), why="not measured")
+        for setting in section.settings
+    )
+    sentence = f"not measured, because it would take longer than the budget of {budget_s:.0f} s"
+    return Finding(section.name, section.title, section.axis, section.metric, points, sentence)
+
+
 def _point(label: str, side: str, blocks: PairedBlocks, judgement: Judgement | None) -> Point:
     """A setting without a judgement is the first, or it shares no block with the first."""
     draws = blocks.draws(side)

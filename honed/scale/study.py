@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
 
 from honed.case import Case
 from honed.errors import HonedError, UsageError
@@ -16,11 +19,13 @@ from honed.experiment.turns import AllDecided, Terms, UntilDecided, take_turns
 from honed.machine import limits, placement, topology
 from honed.phase import Phase
 from honed.run.lab import Lab
-from honed.scale.findings import Finding, SectionQuestion, find
+from honed.scale.findings import Finding, SectionQuestion, find, unaffordable
 from honed.scale.sections import Section, sections
 from honed.statistics.paired import Question
 
 _LEAST_BLOCKS = 4  # from four on there is an interval
+# Processes of later sections may be slower than those of the first, which give the estimate.
+_SLOWER = 1.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +48,21 @@ class ScaleOptions:
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """The findings, and the sweep under which the store keeps their records."""
+    """The findings, and the sweep under which the store keeps their records.
+
+    A section for which the budget was too small has a finding that says so.
+    """
 
     sweep: str
     findings: tuple[Finding, ...]
+
+
+class ScaleInterrupted(KeyboardInterrupt):
+    """Ctrl-C in the middle of a study; carries what was found so far."""
+
+    def __init__(self, scaling: Scaling) -> None:
+        super().__init__()
+        self.scaling = scaling
 
 
 def study(cases: Sequence[Case], options: ScaleOptions, lab: Lab) -> Scaling:
@@ -59,10 +75,12 @@ def study(cases: Sequence[Case], options: ScaleOptions, lab: Lab) -> Scaling:
 
 def answer(asked: Sequence[Section], options: ScaleOptions, lab: Lab) -> Scaling:
     """Measure blocks of every undecided setting until all are decided, or the next two blocks
-    would end after the budget, but at least four.
+    would end after the budget, but at least four of the first section.
 
-    A Case that two sections share is measured once per block. A setting that fails is not measured
-    again, and its finding says why.
+    The first two blocks are of the first section alone. They tell what a process costs, and so
+    which of the other sections the budget allows. A Case that two sections share is measured once
+    per block. A setting that fails is not measured again, and its finding says why. Raises
+    ScaleInterrupted on Ctrl-C.
     """
     blocks, questions = _questions(asked, options.resolution)
     began_s = lab.clock_s()
@@ -79,9 +97,58 @@ def answer(asked: Sequence[Section], options: ScaleOptions, lab: Lab) -> Scaling
 
     experiment = Experiment(lab, secrets.token_hex(4), policy=SCALE, on_phase=on_phase)
     terms = Terms(began_s + options.budget_s, _LEAST_BLOCKS, seed=0, on_failure=on_failure)
-    take_turns(experiment, blocks, AllDecided([q.rule for q in questions]), terms)
-    findings = tuple(find(question, blocks, options.resolution) for question in questions)
-    return Scaling(experiment.sweep, findings)
+    rule = _Affordable(questions, lambda: terms.until_s - lab.clock_s())
+
+    def found() -> Scaling:
+        findings = (
+            unaffordable(question.section, options.budget_s)
+            if question in rule.left_out
+            else find(question, blocks, options.resolution)
+            for question in questions
+        )
+        return Scaling(experiment.sweep, tuple(findings))
+
+    try:
+        take_turns(experiment, blocks, rule, terms)
+    except KeyboardInterrupt:
+        rule.sides(blocks)  # judges the last blocks, too
+        raise ScaleInterrupted(found()) from None
+    return found()
+
+
+@dataclass(slots=True)
+class _Affordable:
+    """All sections until they are decided, as far as the budget allows the later ones."""
+
+    questions: Sequence[SectionQuestion]
+    left_s: Callable[[], float]
+    left_out: list[SectionQuestion] = field(default_factory=list)
+    blocks_per_look: ClassVar[int] = 2
+
+    def sides(self, blocks: PairedBlocks) -> Sequence[str]:
+        first, *others = self.questions
+        if not blocks.blocks:
+            return first.rule.sides(blocks)
+        if len(blocks.blocks) == self.blocks_per_look:
+            self.left_out = self._beyond_budget(others, blocks)
+        asked = [q.rule for q in self.questions if q not in self.left_out]
+        return AllDecided(asked).sides(blocks)
+
+    def _beyond_budget(
+        self, others: Sequence[SectionQuestion], blocks: PairedBlocks
+    ) -> list[SectionQuestion]:
+        """The sections whose least blocks would end after the budget; an early one goes first."""
+        sides = set(self.questions[0].sides.values())
+        seconds = [d.record.elapsed_s or 0.0 for d in blocks.draws(*sides)]
+        process_s = _SLOWER * float(np.median(seconds)) if seconds else 0.0
+        left_s, left_out = self.left_s(), list[SectionQuestion]()
+        for question in others:
+            together = sides | set(question.sides.values())
+            if together == sides or _LEAST_BLOCKS * len(together) * process_s <= left_s:
+                sides = together
+            else:
+                left_out.append(question)
+        return left_out
 
 
 def _questions(

@@ -16,7 +16,13 @@ from honed.errors import HonedError, UsageError
 from honed.report.scaling import draw
 from honed.scale.findings import Finding
 from honed.scale.sections import ScaleSetting, Section, sections
-from honed.scale.study import ScaleOptions, ScaleProgress, answer, study
+from honed.scale.study import (
+    ScaleInterrupted,
+    ScaleOptions,
+    ScaleProgress,
+    answer,
+    study,
+)
 from honed.statistics.paired import sequence
 
 BASE = Case(model="tiny", backend="fake")
@@ -227,3 +233,43 @@ def test_intervals_are_those_of_honed_compare() -> None:
     ]
     at = sequence([b - a for a, b in zip(*logs, strict=True)])
     assert other.ci95 == pytest.approx((math.exp(-at.high), math.exp(-at.low)))
+
+
+def five() -> list[Section]:
+    """A section of two settings, and four with two further settings each."""
+    return [
+        Section(
+            f"s{n}", f"Section {n}", "an axis", "latency",
+            tuple(ScaleSetting(str(b), BASE.replace(batch_size=b)) for b in (1, 2 * n, 2 * n + 1)),
+        )
+        for n in range(1, 6)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("budget_s", "measured"), [(0, 1), (200, 1), (300, 2), (400, 4), (700, 5)]
+)
+def test_the_budget_is_kept_by_fewer_sections(budget_s: float, measured: int) -> None:
+    lab = FakeLab(lambda case: 0.01 * case.batch_size, 0.01)  # 8 s for a process
+    findings = answer(five(), ScaleOptions(budget_s, 0.02), lab).findings
+    assert len(findings) == 5
+    left_out = [f for f in findings if "longer than the budget" in f.sentence]
+    assert [f.section for f in left_out] == [f"s{n}" for n in range(measured + 1, 6)]
+    assert all(p.why == "not measured" for f in left_out for p in f.points)
+    assert all(p.ratio for f in findings if f not in left_out for p in f.points[1:])
+    assert lab.now_s <= max(budget_s, 4 * 3 * lab.cost_s)
+
+
+def test_an_interrupt_tells_what_was_found_so_far() -> None:
+    lab = other_is(1.2, noise=0.05)
+    lab.interrupt_after = 9
+    with pytest.raises(ScaleInterrupted) as stopped:
+        answered(lab, section(), blocks=10**6)
+    (finding,) = stopped.value.scaling.findings
+    assert finding.sentence.startswith("other is undecided (")
+
+
+def test_a_section_that_was_left_out_has_a_picture(tmp_path: Path) -> None:
+    lab = FakeLab(lambda _: 0.01)
+    *_, last = answer(five(), ScaleOptions(0, 0.02), lab).findings
+    assert draw(last, tmp_path / "a.png").stat().st_size > 1000
