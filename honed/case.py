@@ -76,6 +76,10 @@ class Case:
         "beyond this drop from fp32 the setting has diverged: 0.5% is 0.005 of the metric",
         None, at_least=0, below=1, share=True,
     )  # fmt: skip
+    max_neighbour_drift: float | None = _key(
+        "a setting whose outputs for a text differ by more between two batches has diverged: "
+        "0.5% is a cosine of 0.995", None, at_least=0, below=1, share=True,
+    )  # fmt: skip
     seed: int = _key("seeds random weights and random ids", 0, at_least=0)
     trust_remote_code: bool = _key("run Python code that a checkpoint carries", False)
     allow_system_changes: bool = _key("knobs may change the whole machine for a while", False)

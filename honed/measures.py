@@ -167,6 +167,15 @@ def _share_of_bound(record: Record) -> Interval | None:
     return Interval(metrics.flops_per_s / metrics.bound_flops_per_s)
 
 
+def _neighbour_cosine_min(record: Record) -> Interval | None:
+    """1 for a text that is a batch of its own: it has no neighbours to depend on."""
+    if record.fidelity is None:
+        return None
+    if record.case.get("batch_size", 1) == 1:
+        return Interval(1.0)
+    return Interval(record.fidelity.neighbour_cosine_min)
+
+
 def _all_memory(record: Record) -> Interval | None:
     """The memory of all instances with shared pages counted once, or the largest instance's peak
     if this is more."""
@@ -234,6 +243,8 @@ _LIST = (
     _memory("reserved_peak", "device memory reserved at its peak"),
     Measure("cosine_min", "", "more", _field("fidelity", "cosine_min"), "least cosine to fp32",
             header="cosine", rank=20),
+    Measure("neighbour_cosine_min", "", "more", _neighbour_cosine_min,
+            "least cosine of a text's outputs in two batches"),
     Measure("max_abs_diff", "", "less", _field("fidelity", "max_abs_diff"),
             "largest difference to fp32"),
     Measure("relative_diff", "", "less", _field("fidelity", "relative_diff"),

@@ -124,6 +124,8 @@ class Fidelity:
 
     `tolerance` is the least cosine allowed for the precision; `relative_diff` is `max_abs_diff`
     over the reference's largest value. Both differences are None where outputs are not finite.
+    `neighbour_cosine_min` is the least cosine between two outputs of this engine for the same
+    text beside other texts in its batch; None where a text is a batch of its own.
     """
 
     reference: str
@@ -132,6 +134,7 @@ class Fidelity:
     top1_agreement: float | None
     tolerance: float
     relative_diff: float | None = None
+    neighbour_cosine_min: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

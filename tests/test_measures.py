@@ -133,3 +133,19 @@ def test_every_number_of_a_record_has_a_measure() -> None:
 
 def vars_of(part: object) -> dict[str, object]:
     return {name: getattr(part, name) for name in part.__dataclass_fields__}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "least", "met"),
+    [(4, 0.9995, True), (4, 0.93, False), (4, None, False), (1, None, True)],
+)
+def test_only_a_batch_of_one_keeps_the_limit_without_a_figure(
+    batch_size: int, least: float | None, met: bool
+) -> None:
+    record = make_record({"batch_size": batch_size})
+    assert record.fidelity is not None
+    record = replace(record, fidelity=replace(record.fidelity, neighbour_cosine_min=least))
+    limit = parse_limit("neighbour_cosine_min>=0.999")
+    assert limit.met(record) is met
+    violation = limit.violation(record)
+    assert (violation is not None and violation <= 0) is met

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from honed.measures import MEASURES
 from honed.record import Memory, Metrics, Record
 
 # Stored before phases, memory by kind, goodput and passes were added to the Record.
+PARTS = ("metrics", "memory", "fidelity")  # to which keys were added
 OLD = json.loads((Path(__file__).parent / "record_of_version_0_1.json").read_text())
 
 
@@ -24,14 +26,17 @@ def test_a_record_without_newer_fields_opens() -> None:
     assert record.memory is not None
     assert record.memory.by_kind is None
     assert record.passes is None
+    assert record.fidelity is not None
+    assert record.fidelity.neighbour_cosine_min is None
+    assert MEASURES["neighbour_cosine_min"].value(record) is None
 
 
 def test_what_an_old_record_holds_is_written_again_unchanged() -> None:
     again = Record.from_json(OLD).to_json()
-    assert {key: again[key] for key in OLD if key not in ("metrics", "memory")} == {
-        key: OLD[key] for key in OLD if key not in ("metrics", "memory")
+    assert {key: again[key] for key in OLD if key not in PARTS} == {
+        key: OLD[key] for key in OLD if key not in PARTS
     }
-    for part in ("metrics", "memory"):
+    for part in PARTS:
         assert {key: again[part][key] for key in OLD[part]} == OLD[part]
 
 

@@ -162,6 +162,9 @@ class Traits:
     memory_words: tuple[str, ...] = ()
     # Precisions whose quantiser looks at calibration batches.
     calibrated: tuple[str, ...] = ()
+    # Words by which its int8 gives a text one output whatever else its batch holds; empty if its
+    # int8 always does, or never.
+    neighbour_free: str = ""
     # The kinds of steps that it can load.
     steps: tuple[StepKind, ...] = (StepKind.FORWARD,)
 

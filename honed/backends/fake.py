@@ -31,10 +31,11 @@ FAIL = Knob(
     ),
 )  # fmt: skip
 NOISE = Knob("fake.noise_percent", "error of its outputs, relative to their size", Span(0, 1000))
+DRIFT = Knob("fake.drift_percent", "how much of a text's vector is its batch's", Span(0, 100))
 BUILD = Knob(
     "fake.build", "whether it builds an artifact first, and how that ends", ("ok", "raise", "kill")
 )
-KNOBS = (LATENCY, ALLOCATE, FAIL, NOISE, BUILD)
+KNOBS = (LATENCY, ALLOCATE, FAIL, NOISE, DRIFT, BUILD)
 
 _WIDTH = 16  # of the vectors that it returns
 
@@ -93,6 +94,7 @@ class FakeStep:
         self.allocate_bytes = int(self.case.get("fake.allocate_kib") or 0) * 1024
         self.fail = self.case.get("fake.fail")
         self.noise = int(self.case.get("fake.noise_percent") or 0) / 100
+        self.drift = int(self.case.get("fake.drift_percent") or 0) / 100
         calibrated = self.case.precision in TRAITS.calibrated
         self.calibration = request.read_back_calibration(used=calibrated)
 
@@ -111,7 +113,10 @@ class FakeStep:
         while time.perf_counter() < end:
             time.sleep(0)
         del block
-        return _vectors(feed["input_ids"])
+        vectors = _vectors(feed["input_ids"], feed["attention_mask"])
+        if self.drift:
+            vectors += self.drift * (vectors.mean(axis=0) - vectors)
+        return vectors
 
     def outputs(self, raw: Any) -> Outputs:
         if self.fail == "diverge":
@@ -140,12 +145,13 @@ class FakeStep:
         """It holds nothing."""
 
 
-def _vectors(ids: Any) -> Any:
-    """[batch, length] ids -> [batch, 16] vectors, the same on every machine."""
+def _vectors(ids: Any, mask: Any) -> Any:
+    """[batch, length] ids -> [batch, 16] vectors of the real tokens, the same on every machine."""
     import numpy as np
 
     phases = np.arange(1, _WIDTH + 1)
-    return np.sin(ids[:, :, None] * phases / 7.0).mean(axis=1).astype(np.float32)
+    waves = np.sin(ids[:, :, None] * phases / 7.0) * mask[:, :, None]
+    return (waves.sum(axis=1) / np.maximum(mask.sum(axis=1), 1)[:, None]).astype(np.float32)
 
 
 def _noise(vectors: Any) -> Any:

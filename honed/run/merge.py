@@ -55,6 +55,9 @@ def record(
     refused = tuple(doubt for load in loads for doubt in load.refused)
     status, error = _status(list(merged.values()), refused)
     filled = {f: v for m in merged.values() for f in _FIELDS if (v := getattr(m, f)) is not None}
+    least = [m.neighbour_cosine_min for m in merged.values() if m.neighbour_cosine_min is not None]
+    if least and "fidelity" in filled:
+        filled["fidelity"] = replace(filled["fidelity"], neighbour_cosine_min=min(least))
     recorded = {n: to_plain(m.recorded) for n, m in merged.items() if m.recorded is not None}
     doubts = (*(d for m in merged.values() for d in m.doubts), *refused)
     return Record(

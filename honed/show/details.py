@@ -191,6 +191,8 @@ def _fidelity(record: Record) -> list[Row]:
     rows.append(("largest difference", difference))
     if fidelity.top1_agreement is not None:
         rows.append(("same first choice", f"{fidelity.top1_agreement:.1%}"))
+    if fidelity.neighbour_cosine_min is not None:
+        rows.append(("beside other texts", f"{cosine(fidelity.neighbour_cosine_min)} to itself"))
     return rows
 
 

@@ -16,7 +16,7 @@ from honed.workloads.base import Batch, Sampling, Timeline, Work, forward_work
 HELP = "one call after another, each as soon as the last has ended"
 KNOBS: tuple[Knob, ...] = ()
 STEP = StepKind.FORWARD
-PASSES = ("fidelity", "timing", "memory", "proofs", "accuracy")
+PASSES = ("fidelity", "timing", "memory", "proofs", "neighbours", "accuracy")
 
 
 def sample(call: Callable[[Any], Any], feeds: Sequence[Any], how: Sampling) -> Timeline:

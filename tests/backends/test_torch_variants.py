@@ -30,6 +30,7 @@ def test_the_files_are_the_values() -> None:
     words = {variants.precision_name(case(p)) for p in backend.PRECISIONS}
     words |= {variants.precision_name(case("bf16", bf16="autocast"))}
     words |= {variants.precision_name(case("int8", int8="static"))}
+    words |= {variants.precision_name(case("int8", int8="per_row"))}
     assert words == files
 
 
@@ -39,6 +40,8 @@ def test_the_files_are_the_values() -> None:
         (case("int8", mode="compile"), "int8 dynamic", "torch.int8=static"),
         (case("int8", int8="static"), "int8 static", "torch.mode=compile or aoti"),
         (case("int8", int8="static", mode="compile", freezing="off"), "frozen", "freezing"),
+        (case("int8", int8="static", mode="compile", max_autotune="on"), "sum", "max_autotune"),
+        (case("int8", int8="static", mode="aoti", max_autotune="on"), "sum", "per_row"),
         (case("bf16", bf16="autocast", mode="aoti"), "autocast", "torch.bf16=weights"),
         (case("bf16", bf16="autocast", mode="torchscript"), "autocast", "torch.mode=eager"),
         (case(bf16="weights"), "about bf16", "precision=bf16"),
@@ -63,6 +66,8 @@ def test_an_impossible_combination_is_refused_with_one_that_works(
         case("bf16", mode="compile", freezing="on", max_autotune="on"),
         case("bf16", bf16="autocast", mode="compile"),
         case("int8", int8="static", mode="aoti"),
+        case("int8", int8="static", mode="compile", max_autotune="off"),
+        case("int8", int8="per_row", mode="compile", max_autotune="on"),
         case("int4", mode="compile"),
         case("fp16", device="cuda"),
         case("fp32", mode="aoti", buckets=32),

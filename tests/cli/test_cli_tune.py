@@ -14,6 +14,8 @@ from honed.cli import app
 from honed.store import open_store
 
 QUICK = ("duration_s=0.05", "warmup_s=0.05", "min_samples=3")
+MACHINE = ("allocator", "openmp", "thp", "omp_wait", "omp_affinity", "blocktime_ms",
+           "malloc_arenas", "numa", "smt")  # fmt: skip
 FAKE = ("model=tiny", "backend=fake", "sequence_length=8", *QUICK)
 
 
@@ -28,8 +30,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_finds_the_faster_fake_and_runs_from_it(store: str) -> None:
     words = ["tune", *FAKE, "study=s", "precision=fp32", "fake.latency_us=4000,500", "trials=3",
              "threads=1", "fake.fail=null", "fake.build=null", "budget=20s"]  # fmt: skip
-    for key in ("allocator", "openmp", "thp", "omp_wait", "omp_affinity", "blocktime_ms",
-                "malloc_arenas", "numa", "smt"):  # fmt: skip
+    for key in MACHINE:
         words.append(f"{key}=null")
     done = CliRunner().invoke(app, [*words, "--json"])
     assert done.exit_code == 0, done.output
@@ -55,6 +56,28 @@ def test_finds_the_faster_fake_and_runs_from_it(store: str) -> None:
     assert ran.exit_code == 0, ran.output
     record = json.loads([r for r in ran.stdout.splitlines() if r[:1] == "{"][-1])
     assert record["case"]["fake.latency_us"] == 500
+
+
+@pytest.mark.parametrize(
+    ("rule", "status"),
+    [("max_neighbour_drift=0.01%", "diverged"), ("limit=neighbour_cosine_min>=0.9999", "ok")],
+)
+def test_a_setting_that_drifts_with_its_neighbours_is_not_recommended(
+    store: str, rule: str, status: str
+) -> None:
+    words = ["tune", *FAKE, "study=s", "precision=int8", "batch_size=4", rule, "trials=4",
+             "threads=1", "instances=1", "fake.drift_percent=0,10", "budget=20s"]  # fmt: skip
+    for key in (*MACHINE, "fake.fail", "fake.build", "fake.noise_percent", "fake.latency_us",
+                "fake.allocate_kib"):  # fmt: skip
+        words.append(f"{key}=null")
+    done = CliRunner().invoke(app, [*words, "--json"])
+    assert done.exit_code == 0, done.output
+    *trials, last = [json.loads(line) for line in done.stdout.splitlines() if line[:1] == "{"]
+    drifting = [trial for trial in trials if trial["point"].get("fake.drift_percent") == 10]
+    assert {trial["status"] for trial in drifting} == {status}
+    for trial in drifting:
+        assert status == "diverged" or trial["violations"]["neighbour_cosine_min>=0.9999"] > 0
+    assert last["point"].get("fake.drift_percent", 0) == 0
 
 
 def test_wrong_words_say_which_are_right(store: str) -> None:

@@ -36,6 +36,7 @@ TRAITS = Traits(
     expert_rank=1,  # int8 kernels near the hardware's peak, and a quick export
     memory_words=("failed to allocate memory",),
     calibrated=("int8",),
+    neighbour_free="onnxruntime.int8=static",
 )
 KNOBS = (
     *fuse.KNOBS, rounding.INT8, *rounding.KNOBS, *int8_static.KNOBS, *int4.KNOBS, *session.KNOBS,

@@ -27,6 +27,7 @@ TRAITS = Traits(
     packages=("safetensors", "tokenizers", "torchao"),
     memory_words=("can't allocate memory",),
     calibrated=("int8",),
+    neighbour_free="torch.int8=per_row",
 )
 
 ATTENTION = Knob(

@@ -49,9 +49,13 @@ def facts(module: Any) -> Mapping[str, Any]:
 def _int8_of(module: Any) -> str | None:
     import torch
 
-    kind = torch.ao.nn.quantized.dynamic.Linear
-    if any(isinstance(part, kind) for part in module.modules()):
-        return "dynamic"
+    from honed.backends.torch.per_row_linear import PerRowLinear
+
+    kinds = {torch.ao.nn.quantized.dynamic.Linear: "dynamic", PerRowLinear: "per_row"}
+    for part in module.modules():
+        for kind, name in kinds.items():
+            if isinstance(part, kind):
+                return name
     return "static" if hasattr(module, "quantised_tensors") else None
 
 

@@ -44,8 +44,8 @@ BF16 = Knob(
 )
 INT8 = Knob(
     name="torch.int8",
-    help="ranges of activations found in each call (as unset), or beforehand by calibration",
-    values=("dynamic", "static"),
+    help="ranges of activations: of each call (as unset), from calibration, or of each token",
+    values=("dynamic", "static", "per_row"),
     available_value=_int8_available,
 )
 KNOBS = (MODE, BF16, INT8)

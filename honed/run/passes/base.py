@@ -118,6 +118,7 @@ class Merged:
     metrics: Metrics | None = None
     memory: Memory | None = None
     fidelity: Fidelity | None = None
+    neighbour_cosine_min: float | None = None  # a field of the Record's fidelity
     accuracy: Accuracy | None = None
     recorded: Any = None
 
