@@ -57,9 +57,8 @@ def max_bytes() -> int:
     try:
         return int(float(text) * 2**30)
     except (ValueError, OverflowError) as error:
-        raise UsageError(
-            f"HONED_CACHE_MAX_GIB={text} is not a number", "HONED_CACHE_MAX_GIB=20"
-        ) from error
+        message = f"HONED_CACHE_MAX_GIB={text} is not a number"
+        raise UsageError(message, "HONED_CACHE_MAX_GIB=20") from error
 
 
 def content_key(about: Mapping[str, Any]) -> str:

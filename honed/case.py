@@ -12,20 +12,15 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from honed import length_spec
-from honed.errors import UsageError, did_you_mean
+from honed.errors import UsageError, nearest
 from honed.knob import Value
 
 PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int4")
 FEATURES = "feature-extraction"
 TASKS = (
-    "auto",
-    FEATURES,
-    "sequence-classification",
-    "token-classification",
-    "question-answering",
-    "masked-lm",
-    "causal-lm",
-)
+    "auto", FEATURES, "sequence-classification", "token-classification", "question-answering",
+    "masked-lm", "causal-lm",
+)  # fmt: skip
 METRICS = (
     "auto", "accuracy", "f1", "micro_f1", "macro_f1", "exact_match", "spearman", "ndcg",
     "rank_overlap",
@@ -96,9 +91,8 @@ class Case:
         for spec in CORE_FIELDS:
             check_value(spec, getattr(self, spec.name))
         if self.eval_metric != "auto" and self.eval is None:
-            raise UsageError(
-                f"eval_metric={self.eval_metric} needs examples", "add eval=FILE.jsonl"
-            )
+            message = f"eval_metric={self.eval_metric} needs examples"
+            raise UsageError(message, "add eval=FILE.jsonl")
         if self.total_batch is not None:
             object.__setattr__(self, "batch_size", self._share(self.total_batch))
         if self.lengths is not None:
@@ -206,11 +200,7 @@ def check_value(spec: dataclasses.Field[Any], value: Any) -> None:
             f"{name}={value!r} is not {_ARTICLES[expected]}", f"help: {limits['help']}"
         )
     if "values" in limits and value not in limits["values"]:
-        known = ", ".join(limits["values"])
-        raise UsageError(
-            f"{name}={value} is not known",
-            f"{did_you_mean(value, limits['values'])} known: {known}".strip(),
-        )
+        raise UsageError(f"{name}={value} is not known", nearest(value, limits["values"]))
     if "at_least" in limits and value < limits["at_least"]:
         raise UsageError(f"{name}={value} is too small", f"use {limits['at_least']} or more")
     if "below" in limits and value >= limits["below"]:
@@ -219,12 +209,8 @@ def check_value(spec: dataclasses.Field[Any], value: Any) -> None:
         raise UsageError(f"{name}={value} is too small", f"use more than {limits['above']}")
 
 
-_ARTICLES = {
-    "str": "a word",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-}
+_ARTICLES = {"str": "a word", "int": "a whole number", "float": "a number",
+             "bool": "true or false"}  # fmt: skip
 
 
 def _is_a(value: Any, expected: str) -> bool:

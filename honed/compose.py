@@ -6,6 +6,7 @@ limits of values are the Case's to check.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from honed import length_spec, typed_paths
 from honed.backends.base import backend_names, load_backend
 from honed.case import CORE_FIELDS, CORE_KEYS, Case, check_value
 from honed.errors import UsageError, did_you_mean
-from honed.knob import Span, Value
+from honed.knob import Value, unknown_value
 from honed.knobs import all_knobs, belongs, owner_of
 from honed.models.draw_lengths import longest
 from honed.units import share
@@ -106,11 +107,9 @@ def _parsed(words: Sequence[str]) -> Iterator[tuple[str, list[Choice]]]:
             raise _unreadable(word, "only key=value is understood")
         if override.type.name != "CHANGE":
             raise _unreadable(word, "keys cannot be added or removed, only set")
-        key = override.key_or_group
-        if override.is_sweep_override():
-            yield key, [_plain(key, v) for v in override.sweep_iterator()]
-        else:
-            yield key, [_plain(key, override.value())]
+        key, swept = override.key_or_group, override.is_sweep_override()
+        values = override.sweep_iterator() if swept else [override.value()]
+        yield key, [_plain(key, value) for value in values]
 
 
 def _unreadable(word: str, why: str, parse: Callable[[str], object] | None = None) -> UsageError:
@@ -159,10 +158,8 @@ def _from_yaml(path: Path) -> dict[str, list[Choice]]:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}", "check --config") from None
     except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(
-            f"{path} is not valid YAML: {reason}", "one `key: value` a line"
-        ) from None
+        message = f"{path} is not valid YAML: {' '.join(str(error).split())}"
+        raise UsageError(message, "one `key: value` a line") from None
     if not isinstance(loaded, DictConfig) or not isinstance(plain, dict):
         raise UsageError(f"{path} is not a mapping", "one `key: value` a line")
     choices: dict[str, list[Choice]] = {}
@@ -202,9 +199,7 @@ def _checked(key: str, value: Choice) -> Choice:
         return value
     if isinstance(value, bool) and knob.allows("on" if value else "off"):
         return "on" if value else "off"  # YAML reads on and off as truth values
-    values = () if isinstance(knob.values, Span) else (str(v) for v in knob.values)
-    near = did_you_mean(str(value), values)
-    raise UsageError(f"{key}={value} is not known", f"{near} known: {knob.choices}".strip())
+    raise unknown_value(knob, value)
 
 
 def _core_value(key: str, value: Choice) -> Choice:
@@ -216,7 +211,8 @@ def _core_value(key: str, value: Choice) -> Choice:
     if isinstance(value, str) and field.metadata.get("share"):
         value = share(value)
     elif isinstance(value, str) and kind in _FROM_TEXT:
-        value = _from_text(kind, value)
+        with contextlib.suppress(ValueError, KeyError):  # other text is for the Case to refuse
+            value = _FROM_TEXT[kind](value)
         if isinstance(value, str) and key == "sequence_length" and length_spec.looks_like(value):
             raise UsageError(f"{key}={value} is not a whole number", f"lengths={value}")
     elif kind == "str":
@@ -227,23 +223,11 @@ def _core_value(key: str, value: Choice) -> Choice:
     return value
 
 
-def _from_text(kind: str, text: str) -> Value:
-    """A quoted number or truth value; any other text as it is, for the Case to refuse."""
-    try:
-        return _FROM_TEXT[kind](text)
-    except (ValueError, KeyError):
-        return text
-
-
-_TRUTHS = {
-    **dict.fromkeys(("true", "yes", "y", "on", "1"), True),
-    **dict.fromkeys(("false", "no", "n", "off", "0"), False),
-}
+_TRUTHS = dict.fromkeys(("true", "yes", "y", "on", "1"), True)
+_TRUTHS |= dict.fromkeys(("false", "no", "n", "off", "0"), False)
 _FROM_TEXT: Mapping[str, Callable[[str], Value]] = {
-    "int": int,
-    "float": float,
-    "bool": lambda text: _TRUTHS[text.lower()],
-}
+    "int": int, "float": float, "bool": lambda text: _TRUTHS[text.lower()],
+}  # fmt: skip
 
 
 def _check_owners(choices: Mapping[str, list[Choice]]) -> None:
@@ -277,24 +261,16 @@ def _needs() -> Iterator[tuple[str, str, tuple[Choice, ...]]]:
 
 def _case(settings: dict[str, Choice]) -> Case:
     """The Case of one row; knobs without effect in it are dropped (equal Cases are then one)."""
-    backend, workload = (
-        str(settings.get(key) or _FIELDS[key].default) for key in ("backend", "workload")
-    )
+    owners = (str(settings.get(k) or _FIELDS[k].default) for k in ("backend", "workload"))
+    backend, workload = owners
     kept = {k: v for k, v in settings.items() if belongs(k, backend, workload)}
     for name, other, values in _needs():
         if kept.get(other) not in values:
             kept.pop(name, None)
-    if kept.get("lengths") is not None and kept.get("sequence_length") is None:
-        kept["sequence_length"] = _longest(str(kept["lengths"]))
+    if (lengths := kept.get("lengths")) is not None and kept.get("sequence_length") is None:
+        tokens = longest(str(lengths))  # without a sequence_length, no sequence is cut
+        if tokens is None:
+            hint = "add sequence_length=512: longer ones are cut"
+            raise UsageError(f"lengths={lengths} has no longest one", hint)
+        kept["sequence_length"] = tokens
     return Case.from_json(kept)
-
-
-def _longest(lengths: str) -> int:
-    """Without a sequence_length, no sequence is cut."""
-    tokens = longest(lengths)
-    if tokens is None:
-        raise UsageError(
-            f"lengths={lengths} has no longest one",
-            "add sequence_length=512: longer ones are cut",
-        )
-    return tokens

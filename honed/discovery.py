@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from honed.errors import HonedError, UsageError, did_you_mean
+from honed.errors import HonedError, UsageError, nearest
 
 _NOT_VARIANTS = {"base", "__init__"}
 
@@ -38,11 +38,9 @@ class Survey:
     @property
     def listed(self) -> Mapping[str, Any]:
         """The working files that lists and help texts show: all whose TRAITS are not hidden."""
-        return {n: m for n, m in self.working.items() if not _is_hidden(m)}
-
-
-def _is_hidden(module: ModuleType) -> bool:
-    return bool(getattr(getattr(module, "TRAITS", None), "hidden", False))
+        traits = {name: getattr(module, "TRAITS", None) for name, module in self.working.items()}
+        hidden = {name for name, each in traits.items() if getattr(each, "hidden", False)}
+        return {n: m for n, m in self.working.items() if n not in hidden}
 
 
 @cache
@@ -63,11 +61,9 @@ def load(
     BrokenFileError if the file cannot be imported, lacks a name of `protocol` or fails `check`.
     """
     if name not in names(package):
-        known = survey(package, protocol, check).listed
-        near = did_you_mean(name, names(package))
-        raise UsageError(
-            f"no {_noun(package)} is called {name!r}", f"{near} known: {', '.join(known)}".strip()
-        )
+        listed = ", ".join(survey(package, protocol, check).listed)
+        hint = nearest(name, names(package), listed)
+        raise UsageError(f"no {_noun(package)} is called {name!r}", hint)
     try:
         module = importlib.import_module(f"{package}.{name}")
     except Exception as error:  # a file from anywhere may raise anything
@@ -109,10 +105,8 @@ def _members(protocol: type | None) -> list[str]:
 
 
 def _broken(package: str, name: str, what: str) -> BrokenFileError:
-    file = next(
-        (p for p in (_folder(package) / f"{name}.py", _folder(package) / name) if p.exists()),
-        _folder(package),
-    )
+    folder = _folder(package)
+    file = next((f for f in (folder / f"{name}.py", folder / name) if f.exists()), folder)
     hint = f"mend {file}, or move it away; `python -c 'import {package}.{name}'` shows all of it"
     return BrokenFileError(f"{_noun(package)} {name} {what}", hint)
 

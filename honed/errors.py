@@ -60,3 +60,9 @@ def did_you_mean(word: str, known: Iterable[str], count: int = 3) -> str:
     near = difflib.get_close_matches(word, names, n=count, cutoff=0.5)
     near += [name for name in names if word and word in name and name not in near]
     return f"did you mean {' or '.join(near[:count])}?" if near else ""
+
+
+def nearest(word: str, known: Iterable[str], listed: str = "") -> str:
+    """The hint for a word that is not known: the nearest ones, and all (`listed`, if given)."""
+    known = list(known)
+    return f"{did_you_mean(word, known)} known: {listed or ', '.join(known)}".strip()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from honed.errors import UsageError, nearest
 from honed.values import as_typed
 
 Value = bool | int | float | str
@@ -124,8 +125,23 @@ class Knob:
             return value in self.values
         return any(value == v and type(value) is type(v) for v in self.values)
 
+    def values_here(self) -> tuple[Value, ...]:
+        """The values that can be used on this machine; none of a Span."""
+        if isinstance(self.values, Span) or not self.available().ok:
+            return ()
+        check = self.available_value
+        return tuple(v for v in self.values if check is None or check(v).ok)
+
     @property
     def choices(self) -> str:
         if isinstance(self.values, Span):
             return str(self.values)
         return ", ".join(map(as_typed, self.values))
+
+
+def unknown_value(knob: Knob, value: object) -> UsageError:
+    """The error for a value that the knob does not allow, with the nearest ones."""
+    words = () if isinstance(knob.values, Span) else tuple(map(str, knob.values))
+    return UsageError(
+        f"{knob.name}={value} is not known", nearest(str(value), words, knob.choices)
+    )

@@ -21,11 +21,8 @@ _OWNED_ROOMS = ("honed.backends", "honed.workloads")
 @cache
 def all_knobs() -> Mapping[str, Knob]:
     """Every knob of any backend or workload, of the inputs and of the machine, by its key."""
-    files = [
-        module
-        for room in (*_FREE_ROOMS, *_OWNED_ROOMS)
-        for module in discovery.survey(room).working.values()
-    ]
+    rooms = map(discovery.survey, (*_FREE_ROOMS, *_OWNED_ROOMS))
+    files = [module for room in rooms for module in room.working.values()]
     return {knob.name: knob for module in files for knob in getattr(module, "KNOBS", ())}
 
 

@@ -14,11 +14,8 @@ from honed.errors import UsageError, did_you_mean
 Kind = Literal["uniform", "normal", "lognormal", "histogram"]
 
 # How each distribution is typed.
-FORMS = {
-    "uniform": "uniform(LEAST,MOST)",
-    "normal": "normal(MEAN,SD)",
-    "lognormal": "lognormal(MEAN,SD)",
-}
+FORMS = {"uniform": "uniform(LEAST,MOST)", "normal": "normal(MEAN,SD)",
+         "lognormal": "lognormal(MEAN,SD)"}  # fmt: skip
 FILES = (".json", ".jsonl", ".csv")
 HOW = "lengths=8..512, 'lengths=lognormal(120,80)' or lengths=histogram.json"
 
@@ -115,10 +112,8 @@ def _checked(lengths: Lengths) -> Lengths:
         raise UsageError(f"lengths={lengths} is not finite", HOW)
     if lengths.kind == "uniform":
         if not (1 <= first <= second and first.is_integer() and second.is_integer()):
-            raise UsageError(
-                f"lengths={lengths} needs two whole numbers, the lesser first",
-                "lengths=8..512",
-            )
+            message = f"lengths={lengths} needs two whole numbers, the lesser first"
+            raise UsageError(message, "lengths=8..512")
         return lengths
     if first < 1 or second <= 0:
         raise UsageError(f"lengths={lengths} needs a mean of 1 or more and a spread over 0", HOW)

@@ -155,11 +155,9 @@ def _hours_per_million(record: Record) -> Interval | None:
     rate = _throughput(record)
     if rate is None or not rate.value:
         return None
-    hours = 1e6 / 3600
-    ends = rate.ci95
-    return Interval(
-        hours / rate.value, (hours / ends[1], hours / ends[0]) if ends and all(ends) else None
-    )
+    hours, ends = 1e6 / 3600, rate.ci95
+    limits = (hours / ends[1], hours / ends[0]) if ends and all(ends) else None
+    return Interval(hours / rate.value, limits)
 
 
 def _share_of_bound(record: Record) -> Interval | None:
@@ -269,11 +267,8 @@ LIMITS: Mapping[str, tuple[Measure, float]] = {
     name: (measure, factor) for measure in _LIST for name, factor in measure.limit_names().items()
 }
 _SIGNS: Mapping[str, Callable[[float, float], bool]] = {
-    "<=": operator.le,
-    ">=": operator.ge,
-    "<": operator.lt,
-    ">": operator.gt,
-}
+    "<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt,
+}  # fmt: skip
 _LIMIT = re.compile(r"\s*(\w+)\s*(<=|>=|<|>)\s*(\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*")
 
 

@@ -38,13 +38,8 @@ def to_plain(value: Any) -> Any:
         return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [to_plain(item) for item in value]
-    return _plain_scalar(value)
-
-
-def _plain_scalar(value: Any) -> Any:
-    if isinstance(value, Enum):
-        return value.value
-    return str(value) if isinstance(value, Path) else value
+    plain = value.value if isinstance(value, Enum) else value
+    return str(plain) if isinstance(plain, Path) else plain
 
 
 def from_plain(kind: type[T], data: Any) -> T:
@@ -98,11 +93,9 @@ def _build_union(kinds: tuple[Any, ...], data: Any) -> Any:
 
 
 def _is_structured(kind: Any) -> bool:
-    if typing.get_origin(kind) is not None or hasattr(kind, "__from_plain__"):
-        return True
-    return dataclasses.is_dataclass(kind) or (
-        isinstance(kind, type) and issubclass(kind, Enum | Path)
-    )
+    has_form = hasattr(kind, "__from_plain__") or dataclasses.is_dataclass(kind)
+    is_class = isinstance(kind, type) and issubclass(kind, Enum | Path)
+    return typing.get_origin(kind) is not None or has_form or is_class
 
 
 @cache

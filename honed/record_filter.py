@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from honed.case import CORE_KEYS
-from honed.errors import UsageError, did_you_mean
+from honed.errors import UsageError, did_you_mean, nearest
 from honed.record import STATUSES
 from honed.values import as_typed
 
@@ -17,13 +17,9 @@ from honed.values import as_typed
 COLUMNS = ("status", "sweep", "honed", "case_id", "created", "id")
 
 _OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
-    "!=": operator.ne,
-    ">=": operator.ge,
-    "<=": operator.le,
-    "=": operator.eq,
-    ">": operator.gt,
-    "<": operator.lt,
-}
+    "!=": operator.ne, ">=": operator.ge, "<=": operator.le,
+    "=": operator.eq, ">": operator.gt, "<": operator.lt,
+}  # fmt: skip
 _CONDITION = re.compile(r"\s*([\w.-]+)\s*(!=|>=|<=|=|>|<)\s*(.*?)\s*", re.DOTALL)
 _AND = re.compile(r"\s+and\s+(?=[\w.-]+\s*(?:!=|>=|<=|=|>|<))")  # a value may hold an "and"
 
@@ -95,17 +91,13 @@ def _condition(text: str) -> Condition:
 def _check(condition: Condition) -> None:
     key, sign, value = condition.key, condition.sign, condition.value
     if key == "status" and value not in STATUSES:
-        known = ", ".join(STATUSES)
-        raise UsageError(
-            f"status={value} is not known", f"{did_you_mean(value, STATUSES)} known: {known}"
-        )
+        raise UsageError(f"status={value} is not known", nearest(value, STATUSES))
     if sign not in ("=", "!=") and not condition.of_column:
         try:
             float(value)
         except ValueError:
-            raise UsageError(
-                f"{key}{sign}{value}: {value!r} is no number", f"{key}={value} or {key}!={value}"
-            ) from None
+            message = f"{key}{sign}{value}: {value!r} is no number"
+            raise UsageError(message, f"{key}={value} or {key}!={value}") from None
 
 
 def _comparable(value: object) -> str:

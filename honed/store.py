@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import sqlalchemy as sa
@@ -103,16 +102,14 @@ class Store:
     def get(self, id: str) -> Record:
         """The record with this id, or the only one whose id begins with it."""
         exact, near = _RECORDS.c.id == id, _RECORDS.c.id.startswith(id, autoescape=True)
-        rows = self._rows(sa.select(_RECORDS.c.id).where(exact)) or (
-            self._rows(sa.select(_RECORDS.c.id).where(near).limit(6)) if id else []
-        )
+        rows = self._rows(sa.select(_RECORDS.c.id).where(exact))
+        if id and not rows:
+            rows = self._rows(sa.select(_RECORDS.c.id).where(near).limit(6))
         ids = [row.id for row in rows]
         if not ids:
             known = [row.id for row in self._rows(sa.select(_RECORDS.c.id))]
-            raise StoreError(
-                f"no record is called {id!r} in {self}",
-                did_you_mean(id, known) or "honed list shows the records",
-            )
+            hint = did_you_mean(id, known) or "honed list shows the records"
+            raise StoreError(f"no record is called {id!r} in {self}", hint)
         if len(ids) > 1:
             raise StoreError(f"several records begin with {id!r}", f"give more: {', '.join(ids)}")
         return self._bodies(ids)[0]
@@ -135,10 +132,8 @@ class Store:
             values or as words: "key=value", "batch_size>=8".
         since: an ISO date or time; records created then or later.
         """
-        wanted = parse(where)
-        query = sa.select(_RECORDS.c.id, _RECORDS.c.case).order_by(
-            _RECORDS.c.stored_ns.desc(), _RECORDS.c.id
-        )
+        wanted, order = parse(where), (_RECORDS.c.stored_ns.desc(), _RECORDS.c.id)
+        query = sa.select(_RECORDS.c.id, _RECORDS.c.case).order_by(*order)
         for condition in wanted:
             if condition.of_column:
                 query = query.where(condition.compare(_RECORDS.c[condition.key]))
@@ -196,12 +191,7 @@ class Store:
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __str__(self) -> str:

@@ -161,17 +161,14 @@ def candidates(trials: Sequence[Trial]) -> list[Candidate]:
 
 def _candidate(trials: Sequence[Trial]) -> Candidate:
     results = [t for t in trials if t.ok]
-    limits = {name for t in results for name in t.violations}
-    return Candidate(
-        trials[0].setting,
-        tuple(trials),
-        tuple(median(column) for column in zip(*(t.values for t in results), strict=True)),
-        tuple(median(column) for column in zip(*(t.costs for t in results), strict=True)),
-        {
-            name: median(t.violations[name] for t in results if name in t.violations)
-            for name in sorted(limits)
-        },
-    )
+    values = tuple(map(median, zip(*(t.values for t in results), strict=True)))
+    costs = tuple(map(median, zip(*(t.costs for t in results), strict=True)))
+    limits = sorted({name for t in results for name in t.violations})
+    violations = {
+        name: median(t.violations[name] for t in results if name in t.violations)
+        for name in limits
+    }
+    return Candidate(trials[0].setting, tuple(trials), values, costs, violations)
 
 
 def pareto_front(costs: Sequence[Sequence[float]]) -> list[int]:
@@ -329,15 +326,15 @@ class StudyFacts:
 
     @property
     def default(self) -> Side | None:
-        if self.outcome is None:
-            return None
-        return _side(self.default_setting, self.outcome.default_pooled, self.outcome.default)
+        of = self.outcome
+        return _side(self.default_setting, of.default_pooled, of.default) if of else None
 
     @property
     def best(self) -> Side | None:
-        if self.outcome is None or self.outcome.point is None:
+        of = self.outcome
+        if of is None or of.point is None:
             return None
-        return _side(self.outcome.point, self.outcome.best_pooled, self.outcome.best)
+        return _side(of.point, of.best_pooled, of.best)
 
     @property
     def gain(self) -> Interval:

@@ -60,11 +60,9 @@ def _command(stem: str, verb: str) -> Any:
 app = typer.Typer(
     cls=_Group,
     help="Measure how a transformer runs on this machine, find its best setting, and prove it.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
+    no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-)
+)  # fmt: skip
 
 
 @app.callback()

@@ -162,9 +162,8 @@ def _draw(line: Line, progress: CompareProgress) -> None:
 
     contrasts = ", ".join(f"{c.side} {interval(c.ratio)}" for c in progress.contrasts)
     phase = f"{progress.phase} {duration(progress.phase_s)}"
-    left = f"at most {duration(progress.left_s)} left"
-    head = contrasts or "first trials"
-    line.show(head, f"{progress.trial}: {progress.side} {phase} · {left}")
+    tail = f"{progress.trial}: {progress.side} {phase} · at most {duration(progress.left_s)} left"
+    line.show(contrasts or "first trials", tail)
 
 
 def _print(comparison: Comparison) -> None:
@@ -209,9 +208,8 @@ def _table(comparison: Comparison) -> Table:
         cosine = NONE if side.cosine_min is None else f"{side.cosine_min:.5f}"
         median = NONE if side.median is None else f"{side.median * unit.factor:,.4g}"
         settings = (_settings(side.differs),) if has_settings else ()
-        table.add_row(
-            side.label, *settings, median, _ratio(comparison, side), str(side.trials), cosine
-        )
+        ratio, trials = _ratio(comparison, side), str(side.trials)
+        table.add_row(side.label, *settings, median, ratio, trials, cosine)
     return table
 
 

@@ -18,13 +18,16 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Show this machine, what to fix, and which engines and knobs it has. Changes nothing."""
+    from honed import environments
     from honed.backends.base import engine_packages
+    from honed.cli.env import described
     from honed.knobs import listed_knobs
     from honed.machine.doctor import examine
 
     diagnosis = examine(listed_knobs().values(), packages=engine_packages())
     if as_json:
-        more = {"engines": _engines(), "environments": _environments()}
+        found = [described(entry) for entry in environments.entries()]
+        more = {"engines": _engines(), "environments": found}
         print(json.dumps(diagnosis.to_json() | more, default=str))
         return
     from rich.console import Console
@@ -53,21 +56,10 @@ def _engines() -> list[dict[str, Any]]:
 def _engine(name: str, backend: Backend) -> dict[str, Any]:
     availability = backend.available()
     return {
-        "name": name,
-        "available": availability.ok,
-        "help": backend.HELP,
-        "precisions": list(backend.PRECISIONS),
-        "versions": dict(backend.versions()),
-        "why": availability.why,
-        "how": availability.how,
-    }
-
-
-def _environments() -> list[dict[str, Any]]:
-    from honed import environments
-    from honed.cli.env import described
-
-    return [described(entry) for entry in environments.entries()]
+        "name": name, "available": availability.ok, "help": backend.HELP,
+        "precisions": list(backend.PRECISIONS), "versions": dict(backend.versions()),
+        "why": availability.why, "how": availability.how,
+    }  # fmt: skip
 
 
 def _print_machine(console: Any, diagnosis: Diagnosis) -> None:
@@ -105,7 +97,7 @@ def _print_engines(console: Any) -> None:
 
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     for engine in _engines():
-        mark = "[green]yes[/]" if engine["available"] else "[red]no[/]"
+        mark = _mark(engine["available"])
         about = engine["help"] if engine["available"] else f"{engine['why']}: {engine['how']}"
         table.add_row("", mark, engine["name"], " ".join(engine["precisions"]), Text(about))
     console.print("\n[bold]Engines[/]")
@@ -117,18 +109,21 @@ def _print_environments(console: Any) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    environments = _environments()
-    if not environments:
+    from honed import environments
+
+    entries = environments.entries()
+    if not entries:
         return
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    for entry in environments:
-        mark = "[green]yes[/]" if entry["works"] else "[red]no[/]"
-        requirements = Text(" ".join(entry["requirements"]))
-        table.add_row(
-            "", mark, f"python={entry['name']}", f"Python {entry['python']}", requirements
-        )
+    for entry in entries:
+        mark, packages = _mark(entry.works), Text(" ".join(entry.requirements))
+        table.add_row("", mark, f"python={entry.name}", f"Python {entry.python}", packages)
     console.print("\n[bold]Environments[/]")
     console.print(table)
+
+
+def _mark(works: bool) -> str:
+    return "[green]yes[/]" if works else "[red]no[/]"
 
 
 def _print_knobs(console: Any, diagnosis: Diagnosis) -> None:
@@ -141,8 +136,7 @@ def _print_knobs(console: Any, diagnosis: Diagnosis) -> None:
         "", "knob", "now", "what it does", box=None, pad_edge=False, padding=(0, 2, 0, 0)
     )
     for knob in diagnosis.knobs:
-        some = knob.available and knob.why
-        mark = "[yellow]part[/]" if some else "[green]yes[/]" if knob.available else "[red]no[/]"
+        mark = "[yellow]part[/]" if knob.available and knob.why else _mark(knob.available)
         about = Text(knob.help)
         values = ", ".join(v if ok else f"({v})" for v, ok in knob.values.items())
         if values:

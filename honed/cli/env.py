@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,9 +50,7 @@ def create(
     from honed import environments
 
     how = _installer(installer, python, no_deps, extra_index_url)
-    _print_made(
-        _shown(f"making {name}", how, lambda it: environments.create(name, tuple(packages), it))
-    )
+    _install(f"making {name}", how, lambda it: environments.create(name, tuple(packages), it))
 
 
 @app.command("add")
@@ -66,9 +65,7 @@ def add(
     from honed import environments
 
     how = _installer(installer, None, no_deps, extra_index_url)
-    _print_made(
-        _shown(f"adding to {name}", how, lambda it: environments.add(name, tuple(packages), it))
-    )
+    _install(f"adding to {name}", how, lambda it: environments.add(name, tuple(packages), it))
 
 
 @app.command("list")
@@ -109,14 +106,10 @@ def remove(name: Name) -> None:
 def described(entry: Environment) -> dict[str, Any]:
     """An environment as JSON."""
     return {
-        "name": entry.name,
-        "python": entry.python,
-        "interpreter": str(entry.interpreter),
-        "works": entry.works,
-        "created": entry.created,
-        "requirements": list(entry.requirements),
+        "name": entry.name, "python": entry.python, "interpreter": str(entry.interpreter),
+        "works": entry.works, "created": entry.created, "requirements": list(entry.requirements),
         "packages": dict(entry.packages()),
-    }
+    }  # fmt: skip
 
 
 def _installer(
@@ -130,20 +123,15 @@ def _installer(
     return Installer(kind, python, tuple(options))
 
 
-def _shown(head: str, how: Installer, work: Callable[[Installer], Environment]) -> Environment:
-    """Run `work` and show the lines that the installer prints."""
-    from dataclasses import replace
-
+def _install(head: str, how: Installer, work: Callable[[Installer], Environment]) -> None:
+    """Run `work`, show the lines that the installer prints, and then what was made."""
     from honed.cli._progress import Line
 
     line = Line()
     try:
-        return work(replace(how, on_line=lambda text: line.show(head, text)))
+        made = work(replace(how, on_line=lambda text: line.show(head, text)))
     finally:
         line.clear()
-
-
-def _print_made(made: Environment) -> None:
     print(f"{made.name}: Python {made.python}, {_versions(made)}")
     print(f"  use it: honed run model=NAME python={made.name}")
 
@@ -155,9 +143,7 @@ def _python(entry: Environment) -> str:
 def _versions(entry: Environment) -> str:
     """The installed versions of the packages that the user asked for."""
     there = entry.packages()
-    requested = [
-        re.split(r"[^A-Za-z0-9_.-]", w, maxsplit=1)[0].lower() for w in entry.requirements
-    ]
-    names = [name.replace("_", "-") for name in requested]
+    requested = [re.split(r"[^A-Za-z0-9_.-]", w, maxsplit=1)[0] for w in entry.requirements]
+    names = [name.lower().replace("_", "-") for name in requested]
     known = [f"{name} {there[name]}" for name in names if name in there]
     return ", ".join(known) or " ".join(Path(w).name for w in entry.requirements)

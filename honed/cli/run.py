@@ -77,7 +77,9 @@ def run(
         for record in run_sweep(plan, LocalLab(opened), line):
             line.clear()
             records.append(record)
-            _failure(record)
+            if record.error is not None and record.status != "ok":
+                # At once: the table comes only at the end.
+                print(f"{record.status}: {record.error.message}", file=sys.stderr)
             if as_json:
                 print(json.dumps(costs.json(record), allow_nan=False), flush=True)
     finally:
@@ -134,22 +136,14 @@ def _announce(sweep: Sweep, estimate_s: float, done: int) -> None:
     count = len(sweep.cases)
     order = f", {' x '.join(sweep.varying)} (last varies fastest)" if sweep.varying else ""
     skipped = f", {done} already done" if done else ""
-    print(
-        f"{count} case{'s' if count > 1 else ''}{order}{skipped}: about {duration(estimate_s)}",
-        file=sys.stderr,
-    )
+    cases = f"{count} case{'s' if count > 1 else ''}"
+    print(f"{cases}{order}{skipped}: about {duration(estimate_s)}", file=sys.stderr)
     if count > 1:
         for index, case in enumerate(sweep.cases, 1):
             settings = {key: case.get(key) for key in sweep.varying}
             print(f"  {index}. {' '.join(typed_words(settings))}", file=sys.stderr)
     for notice in sweep.notices:
         print(notice, file=sys.stderr)
-
-
-def _failure(record: Record) -> None:
-    """Print a failure at once: the table comes only at the end."""
-    if record.error is not None and record.status != "ok":
-        print(f"{record.status}: {record.error.message}", file=sys.stderr)
 
 
 def _list_keys() -> None:

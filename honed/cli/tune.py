@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import astuple
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -33,8 +34,7 @@ def tune(
     config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
     resume: Annotated[str | None, typer.Option(help="Go on with a stored study.")] = None,
     again: Annotated[
-        str | None,
-        typer.Option(help="Repeat a stored study on this machine, in a few trials."),
+        str | None, typer.Option(help="Repeat a stored study on this machine, in a few trials.")
     ] = None,
     brute_force: Annotated[
         bool, typer.Option(help="Try every setting instead of searching: for small spaces.")
@@ -124,32 +124,22 @@ def _print_trial(
     """One ended trial: a line of JSON, or of text."""
     line.clear()
     if as_json:
-        print(json.dumps(_trial_json(study, trial, record), allow_nan=False), flush=True)
+        values = dict(zip(study.question.objectives, trial.values, strict=False))
+        plain = {
+            "study": study.name, "trial": trial.number, "stage": trial.stage,
+            "point": dict(trial.setting), "status": trial.status, "values": values,
+            "violations": dict(trial.violations), "elapsed_s": trial.elapsed_s,
+            "record": record.id if record else trial.record, "message": trial.message,
+        }  # fmt: skip
+        print(json.dumps(plain, allow_nan=False), flush=True)
         return
-    measures = study.question.measures
-    values = zip(trial.values, measures, strict=False)
-    result = ", ".join(f"{value:.4g} {measure.shown_unit}" for value, measure in values)
+    shown = zip(trial.values, study.question.measures, strict=False)
+    result = ", ".join(f"{value:.4g} {measure.shown_unit}" for value, measure in shown)
     missed = [limit for limit, share in trial.violations.items() if share > 0]
     limits = f"  misses {', '.join(missed)}" if missed else ""
     text = result or f"{trial.status}: {trial.message[:100]}"
-    print(
-        f"{trial.number:3} {trial.stage:8} {trial.setting.name}: {text}{limits}", file=sys.stderr
-    )
-
-
-def _trial_json(study: Study, trial: Trial, record: Record | None) -> dict[str, Any]:
-    return {
-        "study": study.name,
-        "trial": trial.number,
-        "stage": trial.stage,
-        "point": dict(trial.setting),
-        "status": trial.status,
-        "values": dict(zip(study.question.objectives, trial.values, strict=False)),
-        "violations": dict(trial.violations),
-        "elapsed_s": trial.elapsed_s,
-        "record": record.id if record else trial.record,
-        "message": trial.message,
-    }
+    name = f"{trial.number:3} {trial.stage:8} {trial.setting.name}"
+    print(f"{name}: {text}{limits}", file=sys.stderr)
 
 
 def _print(study: Study, outcome: Outcome, as_json: bool) -> None:
@@ -174,7 +164,7 @@ def _print(study: Study, outcome: Outcome, as_json: bool) -> None:
             console.print(Text(f"  {row}"))
     if shares := say.importances(outcome):
         console.print(Text(f"importance in the search: {shares}"))
-    for line in [*_front(study, outcome), *_recipe(study, outcome)]:
+    for line in _front_and_recipe(study, outcome):
         console.print(line, soft_wrap=True)
     note = (
         f"\n{outcome.trials} trials ({outcome.failed} without a result) in "
@@ -185,24 +175,18 @@ def _print(study: Study, outcome: Outcome, as_json: bool) -> None:
         console.print(Text(f"failed when measured again: {outcome.note}", "yellow"))
 
 
-def _front(study: Study, outcome: Outcome) -> list[Text]:
-    from rich.text import Text
-
-    units = [m.shown_unit for m in study.question.measures]
-    rows = []
-    for at in outcome.front:
-        values = ", ".join(f"{v:.4g} {u}" for v, u in zip(at.values, units, strict=True))
-        rows.append(Text(f"  Pareto front: {at.point.name}: {values}"))
-    return rows
-
-
-def _recipe(study: Study, outcome: Outcome) -> list[Text]:
+def _front_and_recipe(study: Study, outcome: Outcome) -> list[Text]:
     from rich.text import Text
 
     from honed.tune.recipe import recipe
 
-    if outcome.point is None:
-        return []
-    ways = recipe(study.space.case(outcome.point))
-    texts = [t for t in (ways.command, ways.environment, ways.python) if t]
-    return [Text("\nto reproduce it:"), *(Text(f"\n{t}", "cyan") for t in texts)]
+    units = [m.shown_unit for m in study.question.measures]
+    texts = []
+    for at in outcome.front:
+        values = ", ".join(f"{v:.4g} {u}" for v, u in zip(at.values, units, strict=True))
+        texts.append(Text(f"  Pareto front: {at.point.name}: {values}"))
+    if outcome.point is not None:
+        ways = recipe(study.space.case(outcome.point))
+        texts.append(Text("\nto reproduce it:"))
+        texts += [Text(f"\n{t}", "cyan") for t in astuple(ways) if t]
+    return texts

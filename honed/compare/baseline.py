@@ -110,9 +110,8 @@ def grouped(records: Sequence[Record], words: Sequence[str]) -> list[Group]:
     by_case: dict[Case, list[Record]] = {}
     for record in records:
         by_case.setdefault(record.to_case(), []).append(record)
-    varying = tuple(
-        dict.fromkeys(k for d in differing({c.id: c for c in by_case}).values() for k in d)
-    )
+    differences = differing({case.id: case for case in by_case}).values()
+    varying = tuple(dict.fromkeys(key for keys in differences for key in keys))
     groups = []
     for case, old_records in by_case.items():
         cases = change(case, words).cases
@@ -189,14 +188,10 @@ def _sides(group: Group, now: ComparedSide, metric: Metric) -> tuple[ComparedSid
     values = group.old_values(metric)
     cosines = [r.fidelity.cosine_min for r in group.records if r.fidelity is not None]
     then = ComparedSide(
-        label=f"{group.label} (baseline)",
-        case=old_case.to_json(),
-        differs=differs["then"],
-        trials=len(values),
+        f"{group.label} (baseline)", old_case.to_json(), differs["then"], trials=len(values),
         median=float(np.median(values)) if values else None,
-        cosine_min=min(cosines, default=None),
-        records=tuple(r.id for r in group.records),
-    )
+        cosine_min=min(cosines, default=None), records=tuple(r.id for r in group.records),
+    )  # fmt: skip
     return then, dataclasses.replace(now, differs=differs["now"])
 
 
@@ -206,14 +201,12 @@ def _doubts(records: Sequence[Record], left_out: int) -> list[Doubt]:
     ago = f"{hours / 24:.0f} days" if hours >= 48 else f"{hours:.0f} hours"
     if hours < 2:
         ago = f"{hours * 60:.0f} minutes"
-    doubts = [
-        Doubt(
-            "not_interleaved",
-            f"the baseline was measured {ago} ago: whatever else changed on the machine since "
-            "counts as a difference; settings that exist side by side are better compared in "
-            "turns, with A: and B:",
-        )
-    ]
-    if left_out:
-        doubts.append(Doubt("left_out", f"{left_out} records of the file have no result"))
-    return doubts
+    message = (
+        f"the baseline was measured {ago} ago: whatever else changed on the machine since counts "
+        "as a difference; settings that exist side by side are better compared in turns, with A: "
+        "and B:"
+    )
+    rest = (
+        [Doubt("left_out", f"{left_out} records of the file have no result")] if left_out else []
+    )
+    return [Doubt("not_interleaved", message), *rest]

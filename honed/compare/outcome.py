@@ -122,13 +122,6 @@ def contrast(
     sides: tuple[str, str], judgement: Judgement, metric: Metric, factor: float
 ) -> Contrast:
     """`factor`: how many times the trials so far would probably decide; infinite if none would."""
-    side, against = sides
     undecided = judgement.kind == "undecided" and math.isfinite(factor)
-    return Contrast(
-        side=side,
-        against=against,
-        verdict=judgement.kind,
-        ratio=ratio(judgement.estimate, metric),
-        blocks=judgement.estimate.count,
-        budget_factor=max(factor, 1.0) if undecided else None,
-    )
+    more, estimate = max(factor, 1.0) if undecided else None, judgement.estimate
+    return Contrast(*sides, judgement.kind, ratio(estimate, metric), estimate.count, more)

@@ -28,7 +28,7 @@ from honed.measures import COMPARED
 from honed.phase import Phase
 from honed.record import Doubt
 from honed.run.lab import Lab
-from honed.statistics import paired
+from honed.statistics.paired import Question, budget_factor
 from honed.workers.seat import seats
 
 # Doubts about a single record that do not matter here: the tail of a short process is not used.
@@ -66,8 +66,7 @@ class CompareOptions:
 
     def __post_init__(self) -> None:
         if self.metric not in COMPARED:
-            known = f"known: {', '.join(COMPARED)}"
-            hint = did_you_mean(self.metric, COMPARED) or known
+            hint = did_you_mean(self.metric, COMPARED) or f"known: {', '.join(COMPARED)}"
             raise UsageError(f"settings cannot be compared by {self.metric!r}", hint)
         for name in ("resolution", "slower_than"):
             share = getattr(self, name)
@@ -79,9 +78,9 @@ class CompareOptions:
             raise UsageError("the budget is no time at all", "--budget 10m")
 
     @property
-    def question(self) -> paired.Question:
+    def question(self) -> Question:
         limit = None if self.slower_than is None else log_limit(self.slower_than, self.metric)
-        return paired.Question(log_limit(self.resolution, "latency"), limit)
+        return Question(log_limit(self.resolution, "latency"), limit)
 
 
 def compare(sides: Mapping[str, Case], options: CompareOptions, lab: Lab) -> Comparison:
@@ -95,9 +94,8 @@ def compare(sides: Mapping[str, Case], options: CompareOptions, lab: Lab) -> Com
     session = Session(cases, options, lab)
     first, *others = sides
     rule = UntilDecided(options.question, first, others)
-    terms = Terms(
-        session.began_s + options.budget_s, least_blocks=2, seed=session.seed, on_failure=end_all
-    )
+    until_s = session.began_s + options.budget_s
+    terms = Terms(until_s, least_blocks=2, seed=session.seed, on_failure=end_all)
     session.judged = lambda: _contrasts(rule, options)
     ended: Ended
     try:
@@ -113,12 +111,9 @@ def compare(sides: Mapping[str, Case], options: CompareOptions, lab: Lab) -> Com
 def _contrasts(rule: UntilDecided, options: CompareOptions) -> tuple[Contrast, ...]:
     return tuple(
         contrast(
-            (side, rule.first),
-            judgement,
-            options.metric,
-            paired.budget_factor(judgement.estimate, options.question),
+            (side, rule.first), j, options.metric, budget_factor(j.estimate, options.question)
         )
-        for side, judgement in rule.judgements.items()
+        for side, j in rule.judgements.items()
     )
 
 
@@ -147,12 +142,9 @@ class Session:
         self._phase = (Phase.STARTING, self.began_s)
         self.blocks = PairedBlocks(dict(self.cases))
         self.experiment = Experiment(
-            self.lab,
-            secrets.token_hex(4),
-            self.options.metric,
-            before=self.read_sentinel,
-            on_phase=self._report,
-        )
+            self.lab, secrets.token_hex(4), self.options.metric,
+            before=self.read_sentinel, on_phase=self._report,
+        )  # fmt: skip
 
     @property
     def elapsed_s(self) -> float:
@@ -171,51 +163,34 @@ class Session:
         if phase is not None:
             self._phase = (phase, now_s)
         present, since_s = self._phase
+        trial = len(self.experiment.processes) + 1
+        left_s = max(0.0, self.options.budget_s - self.elapsed_s)
         self.options.on_progress(
-            CompareProgress(
-                trial=len(self.experiment.processes) + 1,
-                side=side,
-                phase=present,
-                phase_s=now_s - since_s,
-                left_s=max(0.0, self.options.budget_s - self.elapsed_s),
-                contrasts=self.judged(),
-            )
+            CompareProgress(trial, side, present, now_s - since_s, left_s, self.judged())
         )
 
     def comparison(self, ended: Ended, failure: Failure | None = None) -> Comparison:
-        differs = differing(self.cases)
-        processes = zip(self.experiment.processes, self.readings_s, strict=False)
-        return Comparison(
-            sweep=self.experiment.sweep,
-            metric=self.options.metric,
-            resolution=self.options.resolution,
-            slower_than=self.options.slower_than,
-            budget_s=self.options.budget_s,
-            ended=ended,
-            sides=tuple(self._side(label, differs[label]) for label in self.cases),
-            contrasts=() if failure is not None else self.judged(),
-            trials=tuple(
-                ComparedTrial(
-                    p.side, p.block, p.record.id, p.record.status, p.value, reading_s, p.counted
-                )
-                for p, reading_s in processes
-            ),
-            elapsed_s=self.elapsed_s,
-            seed=self.seed,
-            failure=failure,
-            doubts=(*self._drift(), *self._record_doubts()),
+        options, differs = self.options, differing(self.cases)
+        trials = (
+            ComparedTrial(p.side, p.block, p.record.id, p.record.status, p.value, s, p.counted)
+            for p, s in zip(self.experiment.processes, self.readings_s, strict=False)
         )
+        return Comparison(
+            self.experiment.sweep, options.metric, options.resolution, options.slower_than,
+            options.budget_s, ended,
+            sides=tuple(self._side(label, differs[label]) for label in self.cases),
+            contrasts=() if failure is not None else self.judged(), trials=tuple(trials),
+            elapsed_s=self.elapsed_s, seed=self.seed, failure=failure,
+            doubts=(*self._drift(), *self._record_doubts()),
+        )  # fmt: skip
 
     def _side(self, label: str, differs: Mapping[str, str]) -> ComparedSide:
         pooled = self.blocks.pooled(label)
+        case, trials = self.cases[label].to_json(), len(self.blocks.draws(label))
+        if pooled is None:
+            return ComparedSide(label, case, differs, trials, None, None, ())
         return ComparedSide(
-            label=label,
-            case=self.cases[label].to_json(),
-            differs=differs,
-            trials=len(self.blocks.draws(label)),
-            median=pooled.value if pooled else None,
-            cosine_min=pooled.cosine_min if pooled else None,
-            records=pooled.records if pooled else (),
+            label, case, differs, trials, pooled.value, pooled.cosine_min, pooled.records
         )
 
     def _drift(self) -> list[Doubt]:

@@ -37,12 +37,8 @@ def sides(words: Sequence[str], stored: Case | None = None) -> dict[str, Case]:
         changed = _composed(shared, stored).cases if shared or stored is None else ()
         cases = lettered([*base, *changed])
     if len(cases) < 2:
-        hint = (
-            "say what to change: honed compare RECORD_ID torch.mode=compile"
-            if stored
-            else _EXAMPLE
-        )
-        raise UsageError("there is nothing to compare with", hint)
+        change_it = "say what to change: honed compare RECORD_ID torch.mode=compile"
+        raise UsageError("there is nothing to compare with", change_it if stored else _EXAMPLE)
     return cases
 
 
@@ -65,9 +61,8 @@ def split(words: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
 
 def lettered(cases: Sequence[Case]) -> dict[str, Case]:
     """Labels A to Z; then 27, 28."""
-    return {
-        string.ascii_uppercase[i] if i < 26 else str(i + 1): case for i, case in enumerate(cases)
-    }
+    letters = dict(enumerate(string.ascii_uppercase))
+    return {letters.get(i, str(i + 1)): case for i, case in enumerate(cases)}
 
 
 def differing(cases: Mapping[str, Case]) -> dict[str, dict[str, str]]:

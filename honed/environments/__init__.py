@@ -12,14 +12,5 @@ from honed.environments.environment import (
     root,
 )
 
-__all__ = [
-    "Environment",
-    "add",
-    "create",
-    "entries",
-    "find",
-    "get",
-    "interpreter",
-    "remove",
-    "root",
-]
+__all__ = ["Environment", "add", "create", "entries", "find", "get", "interpreter", "remove",
+           "root"]  # fmt: skip

@@ -101,15 +101,10 @@ class Installer:
         last: deque[str] = deque(maxlen=_LAST_LINES)
         output: list[str] = []
         process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, errors="replace", start_new_session=True,
             close_fds=False,  # it inherits the lock: its folder must not count as abandoned
-            start_new_session=True,
-        )
+        )  # fmt: skip
         try:
             assert process.stdout is not None
             for line in process.stdout:

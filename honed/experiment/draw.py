@@ -11,7 +11,7 @@ from honed.errors import HonedError
 from honed.experiment.policy import COMPARE, Policy
 from honed.measures import MEASURES
 from honed.phase import Phase
-from honed.record import Record
+from honed.record import Error, Record
 from honed.run.lab import Lab
 
 Metric = str  # one of `honed.measures.COMPARED`: "latency", "throughput"
@@ -138,9 +138,5 @@ def log_time(value: float, metric: Metric) -> float:
 
 
 def _failure(side: str, record: Record) -> Failure:
-    if record.error is None:
-        return Failure(
-            side, record.status, "the record has no such metric", "--metric latency", record.id
-        )
-    error = record.error
+    error = record.error or Error("NoMetric", "the record has no such metric", "--metric latency")
     return Failure(side, record.status, error.message, error.hint, record.id)

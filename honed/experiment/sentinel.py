@@ -60,33 +60,27 @@ def side_drift(around: Sequence[float], around_first: Sequence[float]) -> tuple[
 
 
 def doubts(
-    readings_s: Sequence[float],
-    around: Mapping[str, Sequence[float]],
-    policy: Policy = COMPARE,
+    readings_s: Sequence[float], around: Mapping[str, Sequence[float]], policy: Policy = COMPARE
 ) -> list[Doubt]:
     """Doubts about the comparison. `around[side]` holds the readings around each process of the
     side; the first side comes first."""
     doubts = []
     if (change := drift(readings_s)) > policy.drift_limit:
-        doubts.append(
-            Doubt(
-                "drift",
-                f"the machine's own speed changed by {change:.0%} during the comparison (a fixed "
-                "computation between the trials): interleaving cancels most of it; repeat at a "
-                "quieter time",
-            )
+        message = (
+            f"the machine's own speed changed by {change:.0%} during the comparison (a fixed "
+            "computation between the trials): interleaving cancels most of it; repeat at a "
+            "quieter time"
         )
+        doubts.append(Doubt("drift", message))
     (first, around_first), *others = around.items()
     for side, readings in others:
         share, p = side_drift(readings, around_first)
         if abs(share) > policy.side_drift_limit and p < policy.side_drift_p:
             slower = "slower" if share > 0 else "faster"
-            doubts.append(
-                Doubt(
-                    "drift_with_side",
-                    f"a fixed computation ran {abs(share):.1%} {slower} around the trials of "
-                    f"{side} than around those of {first}: does one of them heat or load the "
-                    "machine beyond its own end?",
-                )
+            message = (
+                f"a fixed computation ran {abs(share):.1%} {slower} around the trials of {side} "
+                f"than around those of {first}: does one of them heat or load the machine beyond "
+                "its own end?"
             )
+            doubts.append(Doubt("drift_with_side", message))
     return doubts

@@ -153,9 +153,7 @@ class AllDecided:
     blocks_per_look: ClassVar[int] = 2
 
     def sides(self, blocks: PairedBlocks) -> Sequence[str]:
-        return list(
-            dict.fromkeys(s for question in self.questions for s in question.sides(blocks))
-        )
+        return list(dict.fromkeys(s for q in self.questions for s in q.sides(blocks)))
 
 
 @dataclass(slots=True)
@@ -178,11 +176,9 @@ class Race:
         if self.left and self._looks >= self.policy.least_race_blocks:
             first = self.left[0]
             best = min(self.left, key=lambda side: blocks.behind(side, first))
+            errors = self.policy.behind_errors
             self.left = [
-                side
-                for side in self.left
-                if blocks.behind(side, best)
-                <= self.policy.behind_errors * blocks.error(side, best)
+                s for s in self.left if blocks.behind(s, best) <= errors * blocks.error(s, best)
             ]
         ended = len(self.left) < 2 or self._looks >= self.policy.most_race_blocks
         self._looks += 1

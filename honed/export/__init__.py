@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from honed.case import CORE_FIELDS
-from honed.errors import StoreError, UnsupportedError, UsageError, did_you_mean
+from honed.errors import StoreError, UnsupportedError, UsageError, nearest
 from honed.export import pyperf
 from honed.files import write_whole
 from honed.record import Record
@@ -44,10 +44,7 @@ def export(records: Sequence[Record], format: str, target: str | Path | IO[Any])
 def check_format(format: str) -> None:
     """UsageError for a format that is not known."""
     if format not in FORMATS:
-        near = did_you_mean(format, FORMATS)
-        raise UsageError(
-            f"no format is called {format!r}", f"{near} known: {', '.join(FORMATS)}".strip()
-        )
+        raise UsageError(f"no format is called {format!r}", nearest(format, FORMATS))
 
 
 def columns(records: Sequence[Record]) -> dict[str, type]:
@@ -56,7 +53,7 @@ def columns(records: Sequence[Record]) -> dict[str, type]:
     `metrics.latency_s.ci95` becomes `metrics.latency_s.ci95_low` and `…_high`.
     """
     types: dict[str, type] = dict(_declared(Record, ""))
-    types |= {f"case.{f.name}": _scalar(str(f.type).partition(" ")[0]) for f in CORE_FIELDS}
+    types |= {f"case.{f.name}": _SCALARS[str(f.type).partition(" ")[0]] for f in CORE_FIELDS}
     extra: dict[str, set[type]] = {}
     for record in records:
         for name, value in flatten(record).items():
@@ -100,7 +97,9 @@ def _declared(kind: Any, prefix: str) -> Iterator[tuple[str, type]]:
     for name, hint in typing.get_type_hints(kind).items():
         if not prefix and name in _ELSEWHERE:
             continue
-        inner = _without_none(hint)
+        inner = hint
+        if typing.get_origin(hint) in (typing.Union, types.UnionType):
+            inner = next(a for a in typing.get_args(hint) if a is not type(None))
         if dataclasses.is_dataclass(inner):
             yield from _declared(inner, f"{prefix}{name}.")
         elif typing.get_args(inner) == (float, float):
@@ -108,16 +107,6 @@ def _declared(kind: Any, prefix: str) -> Iterator[tuple[str, type]]:
             yield f"{prefix}{name}_high", float
         else:
             yield f"{prefix}{name}", inner if inner in _SCALARS.values() else str
-
-
-def _without_none(hint: Any) -> Any:
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return next(a for a in typing.get_args(hint) if a is not type(None))
-    return hint
-
-
-def _scalar(word: str) -> type:
-    return _SCALARS[word]
 
 
 def _jsonl(records: Sequence[Record]) -> bytes:

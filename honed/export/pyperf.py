@@ -35,11 +35,9 @@ def dump(records: Sequence[Record]) -> bytes:
     groups: dict[str, list[Record]] = {}
     for record in finished:
         groups.setdefault(_name(record, varying), []).append(record)
-    suite = {
-        "version": "1.0",
-        "metadata": {"unit": "second", "loops": 1},
-        "benchmarks": [_benchmark(name, runs) for name, runs in groups.items()],
-    }
+    benchmarks = [_benchmark(name, runs) for name, runs in groups.items()]
+    metadata = {"unit": "second", "loops": 1}
+    suite = {"version": "1.0", "metadata": metadata, "benchmarks": benchmarks}
     return json.dumps(suite, allow_nan=False).encode() + b"\n"
 
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Instruments: what a worker measures with, inside its own process."""

@@ -9,7 +9,6 @@ import mmap
 import os
 import time
 from pathlib import Path
-from types import TracebackType
 
 from honed.errors import HonedError
 from honed.files import held
@@ -66,7 +65,8 @@ class Barrier:
         deadline = now_ns() + int(timeout_s * 1e9)
         with held(self._file.fileno()):  # so that exactly one party is the last
             self._map[_HEADER + self._own()] = 1
-            self._start_if_complete()
+            if not self._header[0] and self.all_arrived():
+                self._header[0] = now_ns() + _LEAD_NS
         while not (start := self._header[0]):
             if now_ns() > deadline:
                 missing = self._map[_HEADER : self._done_at].count(0)
@@ -100,19 +100,10 @@ class Barrier:
     def __enter__(self) -> Barrier:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _own(self) -> int:
         if self.index is None:
             raise ValueError("the parent's view of a barrier is no party")
         return self.index
-
-    def _start_if_complete(self) -> None:
-        if not self._header[0] and self.all_arrived():
-            self._header[0] = now_ns() + _LEAD_NS

@@ -13,8 +13,6 @@ from honed.errors import HonedError
 from honed.record import Fidelity
 
 Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
-
 
 # The least cosine of any row. A cosine c means a relative error near sqrt(2 (1 - c)): 1.4 % for
 # fp32, 4.5 % fp16, 10 % bf16, 24 % int8, 45 % int4.
@@ -22,13 +20,7 @@ Mask = npt.NDArray[np.bool_]
 # through a dozen layers add up to about 1 % and 0.15 %, several times that in the worst token.
 # fp32 engines differ by the order of their sums and by how they approximate GELU and tanh.
 # int8 and int4 keep 256 and 16 levels: errors of a tenth and of a few tenths are normal.
-TOLERANCES: Mapping[str, float] = {
-    "fp32": 0.9999,
-    "fp16": 0.999,
-    "bf16": 0.995,
-    "int8": 0.97,
-    "int4": 0.9,
-}
+TOLERANCES = {"fp32": 0.9999, "fp16": 0.999, "bf16": 0.995, "int8": 0.97, "int4": 0.9}
 # A cosine cannot see the scale, so the largest difference is bounded too: by this many times the
 # relative error that the cosine allows, of the reference's largest value.
 _DIFF_OVER_ERROR = 2.0
@@ -69,14 +61,10 @@ def compare(
             if ranked:
                 agreed.append(truth.argmax(axis=-1) == got.argmax(axis=-1))
     hits = np.concatenate(agreed) if agreed else np.empty(0)
-    return Fidelity(
-        reference=against,
-        max_abs_diff=max(diffs),
-        cosine_min=min(cosines),
-        top1_agreement=float(hits.mean()) if hits.size else None,
-        tolerance=tolerance,
-        relative_diff=_ratio(max(diffs), max(scales)),
-    )
+    diff, scale = max(diffs), max(scales)
+    relative = 0.0 if diff == 0 else diff / scale if scale > 0 else None
+    top1 = float(hits.mean()) if hits.size else None
+    return Fidelity(against, diff, min(cosines), top1, tolerance, relative)
 
 
 def complaint(fidelity: Fidelity) -> str:
@@ -154,9 +142,3 @@ def _least_cosine(truth: Floats, got: Floats) -> float:
     same = (norms[0] == 0) & (norms[1] == 0)
     cosines = np.where(same, 1.0, dots / np.where(product == 0, 1.0, product))
     return float(np.clip(cosines, -1, 1).min())
-
-
-def _ratio(diff: float, scale: float) -> float | None:
-    if diff == 0:
-        return 0.0
-    return diff / scale if scale > 0 else None

@@ -11,7 +11,6 @@ import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 _SELF = Path("/proc/self")
 _FIELDS = ("VmHWM", "VmRSS", "RssAnon", "RssFile", "RssShmem")
@@ -84,18 +83,11 @@ class ResidentPeak:
             return self
         self._look()
         if self._every_s is not None:
-            self._thread = threading.Thread(
-                target=self._sample, args=(self._every_s,), daemon=True
-            )
+            self._thread = threading.Thread(target=self._sample, daemon=True)
             self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
@@ -109,8 +101,8 @@ class ResidentPeak:
             rest = seen.peak_bytes - seen.file_bytes - seen.shmem_bytes
             self.anon_bytes = max(seen.anon_bytes, rest)
 
-    def _sample(self, every_s: float) -> None:
-        while not self._stop.wait(every_s):
+    def _sample(self) -> None:
+        while not self._stop.wait(self._every_s):
             self._look()
 
     def _look(self) -> None:

@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 _TASKS = Path("/proc/self/task")
@@ -38,11 +38,9 @@ class Burst:
 
     def without(self, tid: int) -> Burst:
         """This burst without one of its threads."""
-        return replace(
-            self,
-            cpu_s={t: s for t, s in self.cpu_s.items() if t != tid},
-            runnable_s={t: s for t, s in self.runnable_s.items() if t != tid},
-        )
+        cpu_s = {t: s for t, s in self.cpu_s.items() if t != tid}
+        runnable_s = {t: s for t, s in self.runnable_s.items() if t != tid}
+        return Burst(self.wall_s, cpu_s, runnable_s)
 
     def ran(self) -> tuple[int, ...]:
         """The threads that used more than a twentieth of the time; parked ones did not."""
@@ -87,11 +85,9 @@ def snapshot() -> Snapshot:
 
 def burst(before: Snapshot, after: Snapshot) -> Burst:
     """The difference of two snapshots, of the threads that live in the second."""
-    return Burst(
-        after.at_s - before.at_s,
-        {t: s - before.cpu_s.get(t, 0.0) for t, s in after.cpu_s.items()},
-        {t: s - before.runnable_s.get(t, 0.0) for t, s in after.runnable_s.items()},
-    )
+    cpu_s = {t: s - before.cpu_s.get(t, 0.0) for t, s in after.cpu_s.items()}
+    runnable_s = {t: s - before.runnable_s.get(t, 0.0) for t, s in after.runnable_s.items()}
+    return Burst(after.at_s - before.at_s, cpu_s, runnable_s)
 
 
 def _times() -> dict[int, tuple[float, float]]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from honed.machine import isa, thread_variables
 from honed.machine import limits as machine_limits
 from honed.machine.limits import Limits
 from honed.machine.proc import read_text
-from honed.machine.spawn import machine_knobs
+from honed.machine.spawn import in_force, machine_knobs
 from honed.values import as_typed
 
 _SYSFS_CPU = "/sys/devices/system/cpu"
@@ -104,14 +103,11 @@ def state_of(knob: Knob) -> KnobState:
     judge = knob.available_value
     each = {v: judge(v) if judge and general.ok else general for v in values}
     refused = {v: a for v, a in each.items() if not a.ok} if general.ok else {}
-    state: Value | None = None
-    with contextlib.suppress(OSError):  # the kernel does not tell
-        state = knob.read_back()
     return KnobState(
         name=knob.name,
         help=knob.help,
         available=general.ok and (not each or len(refused) < len(each)),
-        state=state,
+        state=in_force(knob),
         why="; ".join(f"{as_typed(v)}: {a.why}" for v, a in refused.items()) or general.why,
         how="; ".join(dict.fromkeys(a.how for a in (general, *refused.values()) if a.how)),
         values={as_typed(v): a.ok for v, a in each.items()},
@@ -122,19 +118,12 @@ def warnings(
     facts: Mapping[str, Any], limits: Limits, root: Path = Path("/")
 ) -> tuple[Advice, ...]:
     """Advice on the settings that harm inference, the most costly first."""
-    checks: tuple[Callable[[], Advice | None], ...] = (
-        lambda: _quota(limits),
-        lambda: _memory_limit(facts),
-        lambda: _offline(facts),
-        lambda: _governor(facts),
-        lambda: _turbo(facts, root),
-        lambda: _thp(facts),
-        lambda: _swap(facts),
-        lambda: _smt(facts),
-        lambda: _balancing(facts, root),
+    return (
+        *_about_limits(facts, limits),
+        *_about_clocks(facts, root),
+        *_about_memory(facts),
+        *_about_topology(facts, root),
     )
-    results = (check() for check in checks)
-    return tuple(advice for advice in results if advice is not None)
 
 
 def _variables(environment: Mapping[str, str]) -> tuple[Advice, ...]:
@@ -151,94 +140,65 @@ def _variables(environment: Mapping[str, str]) -> tuple[Advice, ...]:
     return (Advice("variables", message, f"unset {' '.join(inherited)}"),)
 
 
-def _quota(limits: Limits) -> Advice | None:
-    if limits.quota is None or limits.quota >= len(limits.cpus):
-        return None
-    count = limits.effective_count
-    return Advice(
-        "quota",
-        f"the CPU quota allows {limits.quota:g} of {len(limits.cpus)} CPUs: engines that count "
-        "CPUs start too many threads and are stopped many times a second",
-        f"threads={count}, or docker run --cpus {len(limits.cpus)}",
-    )
-
-
-def _memory_limit(facts: Mapping[str, Any]) -> Advice | None:
+def _about_limits(facts: Mapping[str, Any], limits: Limits) -> Iterator[Advice]:
+    if limits.quota is not None and limits.quota < len(limits.cpus):
+        yield Advice(
+            "quota",
+            f"the CPU quota allows {limits.quota:g} of {len(limits.cpus)} CPUs: engines that "
+            "count CPUs start too many threads and are stopped many times a second",
+            f"threads={limits.effective_count}, or docker run --cpus {len(limits.cpus)}",
+        )
     limit, total = facts["memory_limit_bytes"], facts["memory_bytes"]
-    if not limit or not total or limit >= total:
-        return None
-    return Advice(
-        "memory_limit",
-        f"memory is limited to {limit / 2**20:.0f} of {total / 2**20:.0f} MiB",
-        "docker run --memory BYTES",
-    )
+    if limit and total and limit < total:
+        message = f"memory is limited to {limit / 2**20:.0f} of {total / 2**20:.0f} MiB"
+        yield Advice("memory_limit", message, "docker run --memory BYTES")
+    if count := facts["topology"]["offline"]:
+        fix = f"echo 1 | sudo tee {_SYSFS_CPU}/cpu*/online"
+        yield Advice("offline", f"{count} CPUs are switched off", fix)
 
 
-def _offline(facts: Mapping[str, Any]) -> Advice | None:
-    count = facts["topology"]["offline"]
-    if not count:
-        return None
-    fix = f"echo 1 | sudo tee {_SYSFS_CPU}/cpu*/online"
-    return Advice("offline", f"{count} CPUs are switched off", fix)
+def _about_clocks(facts: Mapping[str, Any], root: Path) -> Iterator[Advice]:
+    if slow := [g for g in facts["governor"] if g != "performance"]:
+        yield Advice(
+            "governor",
+            f"the frequency governor is {', '.join(slow)}: clocks follow the load, so times vary",
+            f"echo performance | sudo tee {_SYSFS_CPU}/cpu*/cpufreq/scaling_governor",
+        )
+    if facts["turbo"] is False:
+        intel = (root / _SYSFS_CPU.lstrip("/") / "intel_pstate/no_turbo").exists()
+        file, on = ("intel_pstate/no_turbo", 0) if intel else ("cpufreq/boost", 1)
+        message = "turbo is off: times are steady, but slower than this CPU allows"
+        yield Advice("turbo", message, f"echo {on} | sudo tee {_SYSFS_CPU}/{file}")
 
 
-def _governor(facts: Mapping[str, Any]) -> Advice | None:
-    slow = [g for g in facts["governor"] if g != "performance"]
-    if not slow:
-        return None
-    return Advice(
-        "governor",
-        f"the frequency governor is {', '.join(slow)}: clocks follow the load, so times vary",
-        f"echo performance | sudo tee {_SYSFS_CPU}/cpu*/cpufreq/scaling_governor",
-    )
+def _about_memory(facts: Mapping[str, Any]) -> Iterator[Advice]:
+    if facts["thp"] == "never":
+        yield Advice(
+            "thp",
+            "transparent huge pages are off for all processes: large weights need more TLB "
+            "look-ups",
+            "echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled",
+        )
+    if facts["swap_bytes"] and facts["swappiness"] not in (None, 0, 1):
+        yield Advice(
+            "swap",
+            f"{facts['swap_bytes'] / 2**20:.0f} MiB of swap with swappiness "
+            f"{facts['swappiness']}: the kernel may move idle weights to the disk",
+            "sudo sysctl vm.swappiness=1",
+        )
 
 
-def _turbo(facts: Mapping[str, Any], root: Path) -> Advice | None:
-    if facts["turbo"] is not False:
-        return None
-    intel = (root / _SYSFS_CPU.lstrip("/") / "intel_pstate/no_turbo").exists()
-    file, on = ("intel_pstate/no_turbo", 0) if intel else ("cpufreq/boost", 1)
-    message = "turbo is off: times are steady, but slower than this CPU allows"
-    return Advice("turbo", message, f"echo {on} | sudo tee {_SYSFS_CPU}/{file}")
-
-
-def _thp(facts: Mapping[str, Any]) -> Advice | None:
-    if facts["thp"] != "never":
-        return None
-    return Advice(
-        "thp",
-        "transparent huge pages are off for all processes: large weights need more TLB look-ups",
-        "echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled",
-    )
-
-
-def _swap(facts: Mapping[str, Any]) -> Advice | None:
-    if not facts["swap_bytes"] or facts["swappiness"] in (None, 0, 1):
-        return None
-    return Advice(
-        "swap",
-        f"{facts['swap_bytes'] / 2**20:.0f} MiB of swap with swappiness {facts['swappiness']}: "
-        "the kernel may move idle weights to the disk",
-        "sudo sysctl vm.swappiness=1",
-    )
-
-
-def _smt(facts: Mapping[str, Any]) -> Advice | None:
+def _about_topology(facts: Mapping[str, Any], root: Path) -> Iterator[Advice]:
     topology = facts["topology"]
-    if topology["threads_per_core"] < 2:
-        return None
-    return Advice(
-        "smt",
-        f"{topology['cpus']} CPUs are {topology['cores']} physical cores: "
-        "engines that start a thread per CPU compete with themselves",
-        "smt=off with threads or instances set",
-    )
-
-
-def _balancing(facts: Mapping[str, Any], root: Path) -> Advice | None:
-    """The kernel unmaps a page while it moves it to another node, also during a timed call."""
+    if topology["threads_per_core"] >= 2:
+        yield Advice(
+            "smt",
+            f"{topology['cpus']} CPUs are {topology['cores']} physical cores: "
+            "engines that start a thread per CPU compete with themselves",
+            "smt=off with threads or instances set",
+        )
     balancing = read_text(root / "proc/sys/kernel/numa_balancing")
-    if len(facts["topology"]["nodes"]) < 2 or balancing in ("", "0"):
-        return None
-    message = "automatic NUMA balancing moves memory during measurements: times vary"
-    return Advice("numa_balancing", message, "sudo sysctl kernel.numa_balancing=0")
+    if len(topology["nodes"]) >= 2 and balancing not in ("", "0"):
+        # The kernel unmaps a page while it moves it to another node, also during a timed call.
+        message = "automatic NUMA balancing moves memory during measurements: times vary"
+        yield Advice("numa_balancing", message, "sudo sysctl kernel.numa_balancing=0")

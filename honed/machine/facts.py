@@ -63,10 +63,11 @@ def _lasting_facts(root: Path) -> dict[str, Any]:
 def _settings(root: Path) -> dict[str, Any]:
     limits = machine_limits.read(root)
     system = root / "sys/devices/system/cpu"
+    governors = set(map(read_text, system.glob("cpu[0-9]*/cpufreq/scaling_governor")))
     return {
         "memory_limit_bytes": limits.memory_bytes,
         "limits": limits.to_json(),
-        "governor": _governors(system),
+        "governor": sorted(governors - {""}),
         "turbo": _turbo(system),
         "smt": read_text(system / "smt/control") or None,
         "swap_bytes": kilobytes(read_text(root / "proc/meminfo"), "SwapTotal"),
@@ -144,12 +145,10 @@ def _cpu_name(root: Path, cpuinfo: str) -> str:
 
 def _container(root: Path) -> str | None:
     """The kind of container that this process runs in, by the files that each kind leaves."""
-    if (root / ".dockerenv").exists():
-        return "docker"
-    if (root / "run/.containerenv").exists():
-        return "podman"
-    if (root / "var/run/secrets/kubernetes.io").exists():
-        return "kubernetes"
+    files = {".dockerenv": "docker", "run/.containerenv": "podman",
+             "var/run/secrets/kubernetes.io": "kubernetes"}  # fmt: skip
+    if kind := next((kind for file, kind in files.items() if (root / file).exists()), None):
+        return kind
     groups = read_text(root / "proc/1/cgroup")
     match = re.search(r"(docker|kubepods|lxc|containerd|podman)", groups)
     return match[1] if match else None
@@ -163,12 +162,6 @@ def _is_virtual_by_vendor(root: Path) -> bool:
     # The product name of Amazon's bare-metal instances contains "metal".
     amazon = "amazon ec2" in vendor and "metal" not in product
     return amazon or any(mark in vendor or mark in product for mark in marks)
-
-
-def _governors(system: Path) -> list[str]:
-    """The frequency governors of all CPUs, each once."""
-    files = system.glob("cpu[0-9]*/cpufreq/scaling_governor")
-    return sorted({text for text in map(read_text, files) if text})
 
 
 def _turbo(system: Path) -> bool | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -109,83 +109,77 @@ def others_share(before: Snapshot, after: Snapshot, own_cpu_s: float) -> float |
 
 def doubts(before: Snapshot, after: Snapshot, own_cpu_s: float) -> tuple[Doubt, ...]:
     """The reasons to doubt times that were measured between two snapshots."""
-    checks = (
-        _others(before, after, own_cpu_s),
-        _steal(before, after),
-        _quota(before, after),
-        _clock(before, after),
-        _memory(before, after),
+    return (
+        *_of_others(before, after, own_cpu_s),
+        *_of_quota(before, after),
+        *_of_clock(before, after),
+        *_of_memory(before, after),
     )
-    return tuple(doubt for doubt in checks if doubt is not None)
 
 
-def _others(before: Snapshot, after: Snapshot, own_cpu_s: float) -> Doubt | None:
+def _of_others(before: Snapshot, after: Snapshot, own_cpu_s: float) -> Iterator[Doubt]:
+    """Other processes of this machine, and other guests of its host."""
     share = others_share(before, after, own_cpu_s)
-    if share is None or share <= _OTHERS_SHARE:
-        return None
-    return Doubt(
-        "other_load",
-        f"other processes used {share:.0%} of the measured cores ({format_cpus(before.cpus)}): "
-        "stop them, or move them with taskset -cp OTHER_CORES PID",
-    )
-
-
-def _steal(before: Snapshot, after: Snapshot) -> Doubt | None:
+    if share is not None and share > _OTHERS_SHARE:
+        yield Doubt(
+            "other_load",
+            f"other processes used {share:.0%} of the measured cores "
+            f"({format_cpus(before.cpus)}): stop them, or move them with "
+            "taskset -cp OTHER_CORES PID",
+        )
     share = _share(before.steal_s, after.steal_s, (after.at_s - before.at_s) * len(before.cpus))
-    if share is None or share <= _STEAL_SHARE:
-        return None
-    return Doubt(
-        "steal",
-        f"the hypervisor gave {share:.0%} of the measured cores' time to other guests: "
-        "repeat at a quieter time, or on a dedicated host",
-    )
+    if share is not None and share > _STEAL_SHARE:
+        yield Doubt(
+            "steal",
+            f"the hypervisor gave {share:.0%} of the measured cores' time to other guests: "
+            "repeat at a quieter time, or on a dedicated host",
+        )
 
 
-def _quota(before: Snapshot, after: Snapshot) -> Doubt | None:
+def _of_quota(before: Snapshot, after: Snapshot) -> Iterator[Doubt]:
     if before.quota_throttles is None or after.quota_throttles is None:
-        return None
+        return
     times = after.quota_throttles - before.quota_throttles
-    if times <= 0:
-        return None
-    lost_s = (after.quota_throttled_s or 0.0) - (before.quota_throttled_s or 0.0)
-    return Doubt(
-        "quota",
-        f"the CPU quota stopped this group {times} times ({lost_s:.2f} s of its threads' time): "
-        "use fewer threads or instances, or raise the quota (docker run --cpus N)",
-    )
+    if times > 0:
+        lost_s = (after.quota_throttled_s or 0.0) - (before.quota_throttled_s or 0.0)
+        yield Doubt(
+            "quota",
+            f"the CPU quota stopped this group {times} times ({lost_s:.2f} s of its threads' "
+            "time): use fewer threads or instances, or raise the quota (docker run --cpus N)",
+        )
 
 
-def _clock(before: Snapshot, after: Snapshot) -> Doubt | None:
-    """Doubts about heat, and about a falling clock where the governor does not slow idle cores."""
+def _of_clock(before: Snapshot, after: Snapshot) -> Iterator[Doubt]:
+    """Heat, or else a falling clock where the governor does not slow idle cores."""
     if before.thermal_throttles is not None and after.thermal_throttles is not None:
         times = after.thermal_throttles - before.thermal_throttles
         if times > 0:
             message = f"heat slowed the cores {times} times: improve the cooling, or wait"
-            return Doubt("thermal", message)
-    if before.governor != "performance" or not before.clock_mhz or not after.clock_mhz:
-        return None
-    high, low = before.clock_mhz[1], after.clock_mhz[1]
-    if low >= (1 - _CLOCK_FALL) * high:
-        return None
-    return Doubt(
-        "frequency",
-        f"the fastest measured core fell from {high:.0f} to {low:.0f} MHz: "
-        "check cooling and power limits, or switch turbo off for steady times",
-    )
+            yield Doubt("thermal", message)
+            return
+    if before.governor == "performance" and before.clock_mhz and after.clock_mhz:
+        high, low = before.clock_mhz[1], after.clock_mhz[1]
+        if low < (1 - _CLOCK_FALL) * high:
+            yield Doubt(
+                "frequency",
+                f"the fastest measured core fell from {high:.0f} to {low:.0f} MHz: "
+                "check cooling and power limits, or switch turbo off for steady times",
+            )
 
 
-def _memory(before: Snapshot, after: Snapshot) -> Doubt | None:
+def _of_memory(before: Snapshot, after: Snapshot) -> Iterator[Doubt]:
     wall_s = after.at_s - before.at_s
-    share = _share(before.pressure_s.get("memory"), after.pressure_s.get("memory"), wall_s)
+    share = _share(before.pressure_s.get("memory"), after.pressure_s.get("memory"), wall_s) or 0.0
     swapped = (after.swapped_pages or 0) - (before.swapped_pages or 0)
-    if (share is None or share <= _PRESSURE_SHARE) and swapped <= 0:
-        return None
-    what = f"{swapped} pages were swapped" if swapped > 0 else f"tasks waited {share:.0%} of it"
-    return Doubt(
-        "memory_pressure",
-        f"memory was short during the run ({what}): "
-        "stop other programs, or use a smaller batch or fewer instances",
-    )
+    if share > _PRESSURE_SHARE or swapped > 0:
+        what = (
+            f"{swapped} pages were swapped" if swapped > 0 else f"tasks waited {share:.0%} of it"
+        )
+        yield Doubt(
+            "memory_pressure",
+            f"memory was short during the run ({what}): "
+            "stop other programs, or use a smaller batch or fewer instances",
+        )
 
 
 def _share(before: float | None, after: float | None, of_s: float) -> float | None:

@@ -9,13 +9,8 @@ import sys
 from collections.abc import Iterable
 
 # From each architecture's system call table: (get_mempolicy, set_mempolicy).
-_POLICY_CALLS = {
-    "x86_64": (239, 238),
-    "aarch64": (236, 237),
-    "riscv64": (236, 237),
-    "ppc64le": (260, 261),
-    "s390x": (269, 270),
-}
+_POLICY_CALLS = {"x86_64": (239, 238), "aarch64": (236, 237), "riscv64": (236, 237),
+                 "ppc64le": (260, 261), "s390x": (269, 270)}  # fmt: skip
 _MAX_NODES = 1024  # the kernel's own upper bound, MAX_NUMNODES
 _WORD_BITS = 8 * ctypes.sizeof(ctypes.c_ulong)
 _Mask = ctypes.c_ulong * (_MAX_NODES // _WORD_BITS)

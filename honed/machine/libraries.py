@@ -10,21 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
-from honed.knob import AVAILABLE, Availability
+from honed.knob import AVAILABLE, Availability, SpawnEffect
 from honed.machine.proc import read_text
 
 # Debian's multiarch folders, Debian's LLVM, Fedora, Alpine and Arch, then libraries that users
 # built themselves.
 _FOLDERS = (
-    "usr/lib/*-linux-gnu*",
-    "usr/lib/llvm-*/lib",
-    "usr/lib64",
-    "usr/lib",
-    "lib64",
-    "lib",
-    "usr/local/lib64",
-    "usr/local/lib",
-    "opt/conda/lib",
+    *("usr/lib/*-linux-gnu*", "usr/lib/llvm-*/lib", "usr/lib64", "usr/lib", "lib64", "lib"),
+    *("usr/local/lib64", "usr/local/lib", "opt/conda/lib"),
 )
 
 
@@ -116,6 +109,18 @@ def can_preload() -> Availability:
     if Path("/proc/self/maps").exists():
         return AVAILABLE
     return Availability(False, "preloading cannot be proven on this system", "use Linux")
+
+
+def preload(path: Path | None) -> SpawnEffect:
+    """The effect of a knob that preloads a library; none if the library is not there."""
+    return SpawnEffect(preload=(str(path),) if path else ())
+
+
+def packages(debian: str, fedora: str, alpine: str, conda: str) -> dict[str, str]:
+    """The commands that install a library, from the name of its package in each distribution."""
+    return {"debian": f"apt-get install {debian}", "fedora": f"dnf install {fedora}",
+            "alpine": f"apk add {alpine}",
+            "any": f"conda install -c conda-forge {conda}"}  # fmt: skip
 
 
 def missing(what: str, packages: dict[str, str], root: Path = Path("/")) -> Availability:

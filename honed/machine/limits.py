@@ -51,24 +51,16 @@ class Limits:
 def read(root: Path = Path("/"), affinity: Collection[int] | None = None) -> Limits:
     """The limits of this process. `root` holds proc/self and the mounts (tests pass another)."""
     allowed = set(own_affinity() if affinity is None else affinity)
-    why = {"affinity": format_cpus(allowed)}
-    cpus = set(allowed)
+    why, cpus = {"affinity": format_cpus(allowed)}, set(allowed)
     for path, listed in _cpusets(root):
         why["cpuset"] = f"{format_cpus(listed)} by {path}"
         # A cpuset of another namespace may hold none of our CPUs; it is ignored.
         cpus = cpus & set(listed) or cpus
-    quota = min(_quotas(root), default=None)
-    memory = min(_memories(root), default=None)
-    if quota is not None:
+    if quota := min(_quotas(root), default=None):
         why["quota"] = f"{quota[0]:g} CPUs by {quota[1]}"
-    if memory is not None:
+    if memory := min(_memories(root), default=None):
         why["memory"] = f"{memory[0]} bytes by {memory[1]}"
-    return Limits(
-        tuple(sorted(cpus)),
-        None if quota is None else quota[0],
-        None if memory is None else memory[0],
-        why,
-    )
+    return Limits(tuple(sorted(cpus)), quota and quota[0], memory and memory[0], why)
 
 
 def own_affinity() -> tuple[int, ...]:
@@ -88,16 +80,14 @@ def groups(controller: str, root: Path = Path("/")) -> Iterator[tuple[Path, int]
         name = controller if mount.version == 1 else ""
         if name not in paths or not (mount.version == 2 or controller in mount.options):
             continue
-        inside = _inside(paths[name], mount.source)
         here = root / str(mount.point).lstrip("/")
-        folder = here / inside
+        folder = here / _inside(paths[name], mount.source)
         if not folder.is_dir():
             folder = here  # the path belongs to another namespace; the mount shows our group
-        while True:
-            yield folder, mount.version
-            if folder == here:
-                break
+        yield folder, mount.version
+        while folder != here:
             folder = folder.parent
+            yield folder, mount.version
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +148,10 @@ def _cpusets(root: Path) -> Iterator[tuple[Path, tuple[int, ...]]]:
 def _quotas(root: Path) -> Iterator[tuple[float, str]]:
     """Each quota in CPUs, and the file that sets it."""
     for folder, version in groups("cpu", root):
-        if version == 2:
-            path = folder / "cpu.max"
-            words = read_text(path).split()
-        else:
-            path = folder / "cpu.cfs_quota_us"
-            words = [read_text(path), read_text(folder / "cpu.cfs_period_us")]
+        path = folder / ("cpu.max" if version == 2 else "cpu.cfs_quota_us")
+        words = read_text(path).split()
+        if version == 1:
+            words.append(read_text(folder / "cpu.cfs_period_us"))
         # For no limit, version 2 writes "max" and version 1 writes -1.
         if len(words) == 2 and all(w.isdigit() for w in words) and int(words[1]) > 0:
             yield int(words[0]) / int(words[1]), str(path)

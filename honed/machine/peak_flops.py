@@ -49,12 +49,9 @@ def fp32_flops_per_s(cpus: Collection[int], facts: Mapping[str, Any]) -> float |
         return None
     if not cpus:
         return None
-    about = {
-        "hardware": fingerprint(facts),
-        "cpus": format_cpus(cpus),
-        "quota": facts.get("limits", {}).get("quota"),
-        "numpy": numpy_version,
-    }
+    quota = facts.get("limits", {}).get("quota")
+    about = {"hardware": fingerprint(facts), "cpus": format_cpus(cpus),
+             "quota": quota, "numpy": numpy_version}  # fmt: skip
     try:
         folder = artifacts.make("bound", about, lambda path: _measure_into(path, cpus))
         return float(json.loads((folder / "bound.json").read_text())["fp32_flops_per_s"])

@@ -158,13 +158,10 @@ def _spanning(left: Mapping[int, list[Cpu]], threads: int) -> list[Cpu]:
     needed = threads
     while needed > 0:
         rest = [n for n in pool if n not in chosen]
-        enough = [n for n in rest if len(pool[n]) >= needed]
-        # The smallest node that has enough; without one, the largest.
-        node = (
-            min(enough, key=lambda n: (len(pool[n]), n))
-            if enough and chosen
-            else max(rest, key=lambda n: (len(pool[n]), -n))
-        )
+        node = max(rest, key=lambda n: (len(pool[n]), -n))
+        if chosen and len(pool[node]) >= needed:  # the smallest node that has enough
+            enough = [n for n in rest if len(pool[n]) >= needed]
+            node = min(enough, key=lambda n: (len(pool[n]), n))
         chosen.append(node)
         needed -= len(pool[node])
     return _first_siblings_first([cpu for node in sorted(chosen) for cpu in pool[node]])[:threads]
@@ -196,8 +193,8 @@ def _does_not_fit(
     topology: Topology, limits: Limits, request: PlacementRequest, capacity: int
 ) -> UsageError:
     threads = request.threads or 1
-    causes = [f"affinity {len(limits.cpus)}"]
-    causes.append("quota none" if limits.quota is None else f"quota {limits.quota:g}")
+    quota = "none" if limits.quota is None else f"{limits.quota:g}"
+    causes = [f"affinity {len(limits.cpus)}", f"quota {quota}"]
     if request.reserved:
         causes.append(f"reserved {len(request.reserved)}")
     with_siblings = sum(map(len, _free(topology, limits, replace(request, smt="on"))))

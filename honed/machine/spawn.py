@@ -13,8 +13,8 @@ from functools import cache
 from types import ModuleType
 
 from honed import discovery
-from honed.errors import HonedError, UnsupportedError, UsageError, did_you_mean
-from honed.knob import Knob, SpawnEffect, Value
+from honed.errors import HonedError, UnsupportedError
+from honed.knob import Knob, SpawnEffect, Value, unknown_value
 from honed.machine import kernel, limits
 
 _ROOM = "honed.machine.knobs"
@@ -63,11 +63,7 @@ def fold(
 
 def _effect(knob: Knob, value: Value) -> SpawnEffect:
     if not knob.allows(value):
-        words = [str(v) for v in knob.values] if isinstance(knob.values, tuple) else []
-        near = did_you_mean(str(value), words)
-        raise UsageError(
-            f"{knob.name}={value} is not known", f"{near} known: {knob.choices}".strip()
-        )
+        raise unknown_value(knob, value)
     checks = [knob.available()]
     if checks[0].ok and knob.available_value is not None:
         checks.append(knob.available_value(value))
@@ -113,14 +109,15 @@ def apply_in_child(
 def read_back(names: Iterable[str]) -> dict[str, Value | None]:
     """The value in force in this process of each machine knob in `names`; None if not known."""
     wanted = set(names)
-    values: dict[str, Value | None] = {}
-    for name, knob in machine_knobs().items():
-        if name in wanted:
-            try:
-                values[name] = knob.read_back()
-            except OSError:  # the kernel does not tell
-                values[name] = None
-    return values
+    return {name: in_force(knob) for name, knob in machine_knobs().items() if name in wanted}
+
+
+def in_force(knob: Knob) -> Value | None:
+    """The value that the knob has in this process; None if the kernel does not tell."""
+    try:
+        return knob.read_back()
+    except OSError:
+        return None
 
 
 def die_with_parent(parent_pid: int) -> None:

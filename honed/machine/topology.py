@@ -17,6 +17,7 @@ Kind = Literal["performance", "efficiency", "standard"]
 # A core whose capacity is below this share of the strongest core's counts as an efficiency core.
 # Cores of one kind differ by a few percent (favoured cores); little cores have half or less.
 _EFFICIENCY_CAPACITY = 0.7
+_CACHE_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 _LOCAL_DISTANCE, _REMOTE_DISTANCE = 10, 20  # ACPI SLIT's values, used where the kernel has none
 
 
@@ -109,8 +110,10 @@ def read(root: Path = Path("/sys")) -> Topology:
     """The topology under a sysfs `root`. Without such a tree, every CPU counts as one core."""
     base = root / "devices/system/cpu"
     online = _list(base / "online") or _numbered(base, "cpu")
-    if not online:
-        return _flat()
+    if not online:  # another system, or a sandbox: only the CPUs are known
+        can_ask = hasattr(os, "sched_getaffinity")
+        ids = os.sched_getaffinity(0) if can_ask else range(os.cpu_count() or 1)
+        return Topology(tuple(Cpu(cpu, cpu, 0, 0) for cpu in ids), {0: 1})
     nodes, distances, node_of = _nodes(root / "devices/system/node", online)
     kinds = _kinds(root, base, online)
     cpus: list[Cpu] = []
@@ -118,29 +121,14 @@ def read(root: Path = Path("/sys")) -> Topology:
     for cpu in online:
         topology = base / f"cpu{cpu}" / "topology"
         siblings = _list(topology / "core_cpus_list") or _list(topology / "thread_siblings_list")
-        first = min(siblings or (cpu,))
-        core = core_of.setdefault(first, len(core_of))
+        core = core_of.setdefault(min(siblings or (cpu,)), len(core_of))
+        # A kernel that does not know the socket writes -1.
+        socket = max(0, read_int(topology / "physical_package_id") or 0)
         max_khz = read_int(base / f"cpu{cpu}" / "cpufreq/cpuinfo_max_freq")
-        cpus.append(
-            Cpu(
-                id=cpu,
-                core=core,
-                # A kernel that does not know the socket writes -1.
-                socket=max(0, read_int(topology / "physical_package_id") or 0),
-                node=node_of.get(cpu, 0),
-                kind=kinds.get(cpu, "standard"),
-                max_mhz=max_khz / 1000 if max_khz else None,
-            )
-        )
+        max_mhz, kind = max_khz / 1000 if max_khz else None, kinds.get(cpu, "standard")
+        cpus.append(Cpu(cpu, core, socket, node_of.get(cpu, 0), kind, max_mhz))
     offline = tuple(sorted(set(_list(base / "present")) - set(online)))
     return Topology(tuple(cpus), nodes, _caches(base, online), offline, distances)
-
-
-def _flat() -> Topology:
-    """The topology without sysfs (another system, some sandboxes): only the CPUs are known."""
-    can_ask = hasattr(os, "sched_getaffinity")
-    ids = os.sched_getaffinity(0) if can_ask else range(os.cpu_count() or 1)
-    return Topology(tuple(Cpu(cpu, cpu, 0, 0) for cpu in ids), {0: 1})
 
 
 def _nodes(
@@ -148,12 +136,9 @@ def _nodes(
 ) -> tuple[dict[int, int], dict[int, dict[int, int]], dict[int, int]]:
     """The bytes of each node, the distances between nodes, and the node of each CPU."""
     ids = _list(base / "online") or _numbered(base, "node")
-    sizes: dict[int, int] = {}
-    distances: dict[int, dict[int, int]] = {}
-    node_of: dict[int, int] = {}
+    sizes, distances, node_of = dict[int, int](), dict[int, dict[int, int]](), dict[int, int]()
     for node in ids:
-        meminfo = read_text(base / f"node{node}" / "meminfo")
-        sizes[node] = kilobytes(meminfo, "MemTotal") or 0
+        sizes[node] = kilobytes(read_text(base / f"node{node}" / "meminfo"), "MemTotal") or 0
         node_of |= dict.fromkeys(_list(base / f"node{node}" / "cpulist"), node)
         row = read_text(base / f"node{node}" / "distance").split()
         distances[node] = {other: int(d) for other, d in zip(ids, row, strict=False)}
@@ -191,14 +176,10 @@ def _caches(base: Path, online: tuple[int, ...]) -> tuple[Cache, ...]:
                 break  # the first CPU that shares this cache lists it, and the larger ones too
             level = read_int(folder / "level") or 0
             kind = (read_text(folder / "type") or "unified").lower()
-            size = _size_bytes(read_text(folder / "size") or "0")
-            caches[level, kind, shared] = Cache(level, kind, size, shared)
+            text = read_text(folder / "size") or "0"
+            size_bytes = int(text.rstrip("KMG")) * _CACHE_UNITS.get(text[-1], 1)
+            caches[level, kind, shared] = Cache(level, kind, size_bytes, shared)
     return tuple(caches[key] for key in sorted(caches))
-
-
-def _size_bytes(text: str) -> int:
-    units = {"K": 2**10, "M": 2**20, "G": 2**30}
-    return int(text.rstrip("KMG")) * units.get(text[-1], 1)
 
 
 def _list(path: Path) -> tuple[int, ...]:

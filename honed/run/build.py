@@ -25,7 +25,7 @@ from honed.workers import failure
 from honed.workers.channel import Failed
 from honed.workers.follow import follow
 from honed.workers.process import Desk
-from honed.workers.start import Launch, Worker, running
+from honed.workers.start import Launch, running
 from honed.workloads.base import load_workload
 
 _KIND = "export"
@@ -92,18 +92,14 @@ def _build_apart(job: Job) -> Path:
         builder.ask(replace(job, kind="build"), Built)
         for _ in follow([builder], math.inf, lambda: None):
             pass
+        if builder.outcome is None and builder.exit_code == -signal.SIGKILL:
+            raise OutOfMemoryError(
+                "the export was killed (SIGKILL), most likely for memory",
+                "give the machine more memory, or export elsewhere and share the cache",
+            )
         if builder.outcome is None:
-            raise _died(builder)
+            raise BuildError(f"the export died with exit code {builder.exit_code}")
         if isinstance(builder.outcome, Failed):
             raise failure.as_error(builder.outcome, "the export failed")
         built: Built = builder.outcome.answer
     return built.folder
-
-
-def _died(builder: Worker) -> HonedError:
-    if builder.exit_code == -signal.SIGKILL:
-        return OutOfMemoryError(
-            "the export was killed (SIGKILL), most likely for memory",
-            "give the machine more memory, or export elsewhere and share the cache",
-        )
-    return BuildError(f"the export died with exit code {builder.exit_code}")

@@ -37,16 +37,8 @@ def work(job: Job, desk: Desk) -> Measured:
         feeds = [step.prepare(batch) for batch in inputs.batches]
         desk.on_phase(Phase.CHECKING)
         first_call_s, _ = _timed(lambda: step.run(feeds[0]))
-        load = LoadFacts(
-            import_s=import_s,
-            build_s=build_s,
-            load_s=load_s,
-            first_call_s=first_call_s,
-            weights_bytes=step.weights_bytes,
-            baseline_bytes=baseline.rss_bytes,
-            load_peak_bytes=peak.total_bytes,
-            refused=desk.refused,
-        )
+        load = LoadFacts(import_s, build_s, load_s, first_call_s, step.weights_bytes,
+                         baseline.rss_bytes, peak.total_bytes, desk.refused)  # fmt: skip
         warmup = Warmup(step, feeds, inputs, case.warmup_s)
         loaded = Loaded(job, backend, step, inputs, feeds, warmup, desk.on_phase)
         return Measured(load, {name: each.work(loaded) for name, each in passes.items()})

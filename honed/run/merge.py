@@ -54,25 +54,16 @@ def record(
             merged[name] = each.merge(gathered)
     refused = tuple(doubt for load in loads for doubt in load.refused)
     status, error = _status(list(merged.values()), refused)
-    filled = {
-        field: value
-        for of_pass in merged.values()
-        for field in _FIELDS
-        if (value := getattr(of_pass, field)) is not None
-    }
+    filled = {f: v for m in merged.values() for f in _FIELDS if (v := getattr(m, f)) is not None}
     least = [m.neighbour_cosine_min for m in merged.values() if m.neighbour_cosine_min is not None]
     if least and "fidelity" in filled:
         filled["fidelity"] = replace(filled["fidelity"], neighbour_cosine_min=min(least))
     recorded = {n: to_plain(m.recorded) for n, m in merged.items() if m.recorded is not None}
+    doubts = (*(d for m in merged.values() for d in m.doubts), *refused)
     return Record(
-        **_identity(case),
-        status=status,
-        error=error,
-        machine=machine,
-        doubts=tuple(d for of_pass in merged.values() for d in of_pass.doubts) + refused,
-        passes=recorded or None,
-        **filled,
-    )
+        **_identity(case), status=status, error=error, machine=machine, doubts=doubts,
+        passes=recorded or None, **filled,
+    )  # fmt: skip
 
 
 def ran_by(record: Record, elsewhere: Interpreter) -> Record:

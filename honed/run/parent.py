@@ -50,8 +50,7 @@ def measure(case: Case, on_phase: OnPhase = ignore_phase) -> Record:
     except HonedError as error:
         record = merge.failure(case, failure.of_exception(error))
     except KeyboardInterrupt:
-        interrupted = Failed("interrupted", "Interrupted", "stopped by the user")
-        record = merge.failure(case, interrupted)
+        record = merge.failure(case, Failed("interrupted", "Interrupted", "stopped by the user"))
         raise InterruptedRun(replace(record, elapsed_s=time.monotonic() - began)) from None
     return replace(record, elapsed_s=time.monotonic() - began)
 
@@ -68,18 +67,13 @@ def launches(case: Case, places: Sequence[Seat]) -> list[Launch]:
             for name, knob in knobs.items()
         }
     spawn = fold(case.knobs, thread_variables.without(os.environ), knobs)
-    variables = traits(case.backend).thread_variables
-    return [
-        Launch(
-            _MODULE,
-            spawn.environment
-            | (dict.fromkeys(variables, str(seat.threads)) if seat.threads is not None else {}),
-            seat,
-            spawn.in_child,
-            case.python,
-        )
-        for seat in places
-    ]
+
+    def launch(seat: Seat) -> Launch:
+        variables = () if seat.threads is None else traits(case.backend).thread_variables
+        environment = spawn.environment | dict.fromkeys(variables, str(seat.threads))
+        return Launch(_MODULE, environment, seat, spawn.in_child, case.python)
+
+    return [launch(seat) for seat in places]
 
 
 def _measured(case: Case, on_phase: OnPhase) -> Record:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -123,13 +124,11 @@ def run_sweep(
 
 
 def _rescue(records: Sequence[Record]) -> None:
-    lines = "".join(json.dumps(r.to_json()) + "\n" for r in records)
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="honed-unsaved-", suffix=".jsonl", delete=False
-    ) as file:
-        file.write(lines)
+    descriptor, path = tempfile.mkstemp(prefix="honed-unsaved-", suffix=".jsonl", text=True)
+    with os.fdopen(descriptor, "w") as file:
+        file.writelines(json.dumps(r.to_json()) + "\n" for r in records)
     raise StoreError(
-        f"{len(records)} records could not be stored; they are in {file.name}",
+        f"{len(records)} records could not be stored; they are in {path}",
         "make room where HONED_STORE (by default ./.honed) lies",
     )
 
@@ -164,15 +163,10 @@ class _Clock:
         current_s = self._estimates[self._index] * self._ratio - elapsed_s
         later_s = sum(self._estimates[self._index + 1 :]) * self._ratio
         case = self._plan.todo[self._index]
+        index, sweep = self._plan.done + self._index + 1, self._plan.sweep
+        label, left_s = case.label(sweep.varying), max(0.0, current_s) + later_s
         self._on_progress(
-            SweepProgress(
-                index=self._plan.done + self._index + 1,
-                total=len(self._plan.sweep.cases),
-                label=case.label(self._plan.sweep.varying),
-                phase=self._phase,
-                phase_began_s=self._phase_began_s,
-                left_s=max(0.0, current_s) + later_s,
-            )
+            SweepProgress(index, len(sweep.cases), label, self._phase, self._phase_began_s, left_s)
         )
 
 

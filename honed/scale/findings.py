@@ -55,13 +55,10 @@ class Finding:
 def find(question: SectionQuestion, blocks: PairedBlocks, resolution: float) -> Finding:
     """The points of the section and its sentence. Differences under `resolution` are ties."""
     section, judgements = question.section, question.rule.judgements
-    points = tuple(
-        _point(label, side, blocks, judgements.get(side)) for label, side in question.sides.items()
-    )
-    sentence = "; ".join(_clause(section, point, points[0], resolution) for point in points[1:])
-    return Finding(
-        section.name, section.title, section.axis, section.metric, points, f"{sentence}."
-    )
+    sides = question.sides.items()
+    points = tuple(_point(label, side, blocks, judgements.get(side)) for label, side in sides)
+    text = "; ".join(_clause(section, point, points[0], resolution) for point in points[1:])
+    return Finding(section.name, section.title, section.axis, section.metric, points, f"{text}.")
 
 
 def unaffordable(section: Section, budget_s: float) -> Finding:
@@ -80,15 +77,14 @@ def _point(label: str, side: str, blocks: PairedBlocks, judgement: Judgement | N
     metrics = [d.record.metrics for d in draws if d.record.metrics is not None]
     gain = speedup(judgement.estimate) if judgement else None
     return Point(
-        label=label,
+        label,
         latency_s=_median([m.slowest_p50_s or m.latency_s.p50 for m in metrics]),
         throughput_per_s=_median([m.throughput_per_s.value or 0.0 for m in metrics]),
-        ratio=gain.value if gain else 1.0 if metrics else None,
-        ci95=gain.ci95 if gain else None,
+        ratio=gain.value if gain else 1.0 if metrics else None, ci95=gain.ci95 if gain else None,
         records=tuple(d.record_id for d in draws),
         why=blocks.failed[side].message if side in blocks.failed else "",
         verdict=judgement.kind if judgement else "",
-    )
+    )  # fmt: skip
 
 
 def _median(values: Sequence[float]) -> float | None:

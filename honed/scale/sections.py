@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from honed.case import Case
 from honed.experiment.draw import Metric
-from honed.knob import Knob, Value
+from honed.machine import limits, topology
 from honed.machine.spawn import machine_knobs
 
+_TITLES = {"allocator": "Memory allocators", "openmp": "OpenMP runtimes"}
 _SPLIT_BATCH = 8  # the published batch-size scaling; more on machines with more cores
 
 
@@ -63,37 +63,18 @@ def _knob(base: Case, cores: int, name: str) -> Section:
     """Compare the default value with every other value that is available on this machine."""
     knob = machine_knobs()[name]
     default = knob.read_back()  # the value that a worker has when the knob is unset
-    values = [v for v in _values(knob) if v != default and _is_available(knob)(v)]
-    settings = [ScaleSetting("as it is", base.replace(threads=cores))]
-    settings += [
-        ScaleSetting(str(v), base.replace(threads=cores, knobs={name: v})) for v in values
-    ]
+    values = [value for value in knob.values_here() if value != default]
+    plain = base.replace(threads=cores)
+    settings = [ScaleSetting(str(v), plain.replace(knobs={name: v})) for v in values]
+    settings.insert(0, ScaleSetting("as it is", plain))
     return Section(name, _TITLES[name], name, "latency", tuple(settings))
 
 
-_TITLES = {"allocator": "Memory allocators", "openmp": "OpenMP runtimes"}
-
-
-def _values(knob: Knob) -> tuple[Value, ...]:
-    return knob.values if isinstance(knob.values, tuple) else ()
-
-
-def _is_available(knob: Knob) -> Callable[[Value], bool]:
-    if not knob.available().ok:
-        return lambda _: False
-    check = knob.available_value
-    return (lambda _: True) if check is None else (lambda value: check(value).ok)
-
-
 def _smt(base: Case, cores: int) -> Section:
-    from honed.machine import limits, topology
-
-    shape = topology.read()
-    siblings = any(len(core) > 1 for core in shape.cores())
+    siblings = any(len(core) > 1 for core in topology.read().cores())
     more = min(limits.read().effective_count, 2 * cores)
     settings = [ScaleSetting("cores only", base.replace(threads=cores))]
     if siblings and more > cores:
-        settings.append(
-            ScaleSetting("with siblings", base.replace(threads=more, knobs={"smt": "on"}))
-        )
+        with_siblings = base.replace(threads=more, knobs={"smt": "on"})
+        settings.append(ScaleSetting("with siblings", with_siblings))
     return Section("smt", "Second siblings (SMT)", "", "latency", tuple(settings))

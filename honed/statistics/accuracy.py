@@ -174,14 +174,9 @@ def _mean_answer(_: Floats, answers: Floats) -> float:
 
 NAMES = {"ndcg": f"ndcg@{_NDCG_AT}", "rank_overlap": f"rank_overlap@{_NDCG_AT}"}
 _PER_EXAMPLE: Mapping[str, Metric] = {
-    "accuracy": _accuracy,
-    "ndcg": ndcg,
-    "rank_overlap": rank_overlap,
-    "exact_match": exact_match,
-    "label_agreement": _mean_answer,
-    "top1_agreement": _mean_answer,
-    "cosine": _mean_answer,
-}
+    "accuracy": _accuracy, "ndcg": ndcg, "rank_overlap": rank_overlap, "exact_match": exact_match,
+    "label_agreement": _mean_answer, "top1_agreement": _mean_answer, "cosine": _mean_answer,
+}  # fmt: skip
 # The words of one sentence resemble each other, so the bootstrap draws whole sentences.
 _POOLED: Mapping[str, Metric] = {"f1": f1, "spearman": spearman, "accuracy": _accuracy,
                                 "micro_f1": micro_f1, "macro_f1": macro_f1}  # fmt: skip

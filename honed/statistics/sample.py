@@ -59,18 +59,11 @@ def latency(samples: Samples) -> Latency:
     every = np.concatenate(series)
     intervals = {p: _percentile_ci95(series, every, p) for p in (50, 90, 99)}
     return Latency(
-        mean=float(every.mean()),
-        stdev=float(every.std(ddof=1)) if every.size > 1 else None,
-        min=float(every.min()),
-        p50=float(np.median(every)),
-        p90=percentile(every, 90),
-        p95=percentile(every, 95),
-        p99=percentile(every, 99),
-        max=float(every.max()),
-        ci95=intervals[50],
-        p90_ci95=intervals[90],
-        p99_ci95=intervals[99],
-    )
+        mean=float(every.mean()), stdev=float(every.std(ddof=1)) if every.size > 1 else None,
+        min=float(every.min()), max=float(every.max()), p50=float(np.median(every)),
+        p90=percentile(every, 90), p95=percentile(every, 95), p99=percentile(every, 99),
+        ci95=intervals[50], p90_ci95=intervals[90], p99_ci95=intervals[99],
+    )  # fmt: skip
 
 
 def throughput(cut: Cut, batch_size: int = 1, factors: Factors | None = None) -> Interval:
@@ -113,37 +106,25 @@ def doubts(
         of_series = [f for f in factors if len(f)]
         series = [calls * each for calls, each in zip(series, of_series, strict=True)]
     every = np.concatenate(series)
-    found = []
-    if not settled:
-        found.append(
-            Doubt("warmup", "call times had not settled when the warm-up ended: raise warmup_s")
-        )
-    if every.size < _TAIL_CALLS:
-        found.append(
-            Doubt(
-                "too_few",
-                f"{every.size} calls say little about the tail: raise min_samples or duration_s",
-            )
-        )
     low, middle, high = np.quantile(every, (0.25, 0.5, 0.75))
-    if high - low > _SPREAD_LIMIT * middle:
-        share = (high - low) / middle
-        found.append(
-            Doubt(
-                "spread",
-                f"the middle half of the calls spreads over {share:.0%} of the median: "
-                "other programs, or sequences of many lengths?",
-            )
-        )
-    found += _trend(series)
-    if any(_first_stands_out(s) for s in series):
-        found.append(
-            Doubt("first_call", "the first call measured is the slowest by far: raise warmup_s")
-        )
-    return tuple(found)
+    share = (high - low) / middle
+    # kind: whether it is so, and the message
+    checks = {
+        "warmup": (not settled,
+                   "call times had not settled when the warm-up ended: raise warmup_s"),
+        "too_few": (every.size < _TAIL_CALLS, f"{every.size} calls say little about the tail: "
+                    "raise min_samples or duration_s"),
+        "spread": (high - low > _SPREAD_LIMIT * middle,
+                   f"the middle half of the calls spreads over {share:.0%} of the median: "
+                   "other programs, or sequences of many lengths?"),
+        "trend": _trend(series),
+        "first_call": (any(map(_first_stands_out, series)),
+                       "the first call measured is the slowest by far: raise warmup_s"),
+    }  # fmt: skip
+    return tuple(Doubt(kind, message) for kind, (holds, message) in checks.items() if holds)
 
 
-def _trend(series: Sequence[Floats]) -> list[Doubt]:
+def _trend(series: Sequence[Floats]) -> tuple[bool, str]:
     """Compare the first third with the last, in the instance where they differ most."""
     worst = 0.0
     for calls in series:
@@ -156,11 +137,9 @@ def _trend(series: Sequence[Floats]) -> list[Doubt]:
         change = float(last / first - 1)
         if abs(last - first) > spread and abs(change) > abs(worst):
             worst = change
-    if not worst:
-        return []
     cause = "the machine slowed down (heat, other programs)" if worst > 0 else "not yet warm"
     cure = "let it rest and repeat" if worst > 0 else "raise warmup_s"
-    return [Doubt("trend", f"calls changed by {worst:+.0%} within the run: {cause}? {cure}")]
+    return worst != 0, f"calls changed by {worst:+.0%} within the run: {cause}? {cure}"
 
 
 def _first_stands_out(calls: Floats) -> bool:

@@ -140,9 +140,8 @@ def _is_given_more(question: Question, stored: Outcome) -> bool:
     if stored.ended == "budget":
         budget_s = question.budget_s
         return budget_s is not None and stored.elapsed_s < POLICY.resume_share * budget_s
-    return stored.ended == "trials" and (
-        question.trials is not None and stored.trials < question.trials
-    )
+    more_trials = question.trials is not None and stored.trials < question.trials
+    return stored.ended == "trials" and more_trials
 
 
 def stored_facts(name: str, store: str | None = None) -> StudyFacts:
@@ -166,17 +165,12 @@ def facts(study: Study) -> StudyFacts:
         others = dict.fromkeys(t.setting.get(key) for t in trials)
         values = (*axis.values, *(v for v in others if v not in axis.values))
         axes[key] = replace(axis, values=values)
+    goals = (Goal(m.name, m.shown_unit, m.better) for m in study.question.measures)
     return StudyFacts(
-        name=study.name,
-        goals=tuple(Goal(m.name, m.shown_unit, m.better) for m in study.question.measures),
-        trials=tuple(trials),
-        axes=axes,
-        default_setting=study.space.default,
-        limits=study.question.limits,
-        importances=outcome.importances if outcome else importances(study.space, trials),
-        outcome=outcome,
-        headline=say.headline(outcome, study.question) if outcome else "",
-    )
+        study.name, tuple(goals), tuple(trials), axes, study.space.default, study.question.limits,
+        outcome.importances if outcome else importances(study.space, trials), outcome,
+        say.headline(outcome, study.question) if outcome else "",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from honed.knob import Knob, Span
 from honed.knobs import all_knobs
 from honed.machine import facts, limits, placement, topology
 from honed.machine.isa import isa_ratio
+from honed.machine.spawn import in_force
 from honed.models.checkpoint import ModelRequest
 from honed.models.obtain import locate
 from honed.tune.policy import POLICY
@@ -41,13 +42,10 @@ def build_space(question: Question) -> Space:
             dimensions.append(Dimension(dimension.key, values, dimension.ordered, dimension.when))
     memory_bytes = limits.read().memory_bytes or facts.machine_facts().get("memory_bytes")
     checkpoint = locate(ModelRequest.from_case(question.base))
+    weights_bytes = checkpoint.weights_bytes if checkpoint else None
+    memory_bytes = int(memory_bytes) if memory_bytes else None
     return Space(
-        question.base,
-        branches,
-        tuple(dimensions),
-        tuple(pruned),
-        int(memory_bytes) if memory_bytes else None,
-        checkpoint.weights_bytes if checkpoint else None,
+        question.base, branches, tuple(dimensions), tuple(pruned), memory_bytes, weights_bytes
     )
 
 
@@ -126,12 +124,9 @@ def _knobs(question: Question, backends: set[str]) -> Iterator[tuple[Dimension, 
     for key, knob in all_knobs().items():
         if (knob.owner and knob.owner not in backends) or (knob.pool and knob.pool not in pools):
             continue
-        ordered = isinstance(knob.values, Span)
         when: When = "polish" if knob.of == "machine" else "search"
-        yield (
-            Dimension(key, (None, *_values(knob)), ordered, when),
-            _knob_refusal(question, knob),
-        )
+        dimension = Dimension(key, (None, *_values(knob)), isinstance(knob.values, Span), when)
+        yield dimension, _knob_refusal(question, knob)
 
 
 def _knob_refusal(question: Question, knob: Knob) -> str:
@@ -152,10 +147,9 @@ def _knob_refusal(question: Question, knob: Knob) -> str:
 def _values(knob: Knob) -> tuple[Choice, ...]:
     """The values that are available here; of a span its powers of two, or its decades."""
     if not isinstance(knob.values, Span):
-        available, unset = knob.available_value, _value_when_unset(knob)
-        return tuple(
-            v for v in knob.values if v != unset and (available is None or available(v).ok)
-        )
+        # What a worker has when the knob is unset: searching it again would repeat the default.
+        unset = in_force(knob) if knob.of == "machine" and knob.phase == "spawn" else None
+        return tuple(value for value in knob.values_here() if value != unset)
     low, high = knob.values.low, knob.values.high
     if knob.scale == "nominal":
         return ()
@@ -165,13 +159,3 @@ def _values(knob: Knob) -> tuple[Choice, ...]:
     if knob.of != "inputs":
         high = min(high, POLICY.per_core * limits.read().effective_count)
     return tuple(1 << i for i in range(high.bit_length()) if low <= 1 << i <= high)
-
-
-def _value_when_unset(knob: Knob) -> Choice:
-    """The value that a worker gets by default; searching it again would repeat the default."""
-    if knob.of != "machine" or knob.phase != "spawn":
-        return None
-    try:
-        return knob.read_back()
-    except OSError:  # a kernel that does not show it
-        return None

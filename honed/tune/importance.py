@@ -25,24 +25,18 @@ def importances(space: Space, trials: Sequence[Trial]) -> Mapping[str, float]:
     if len(able) < POLICY.importance_settings or not keys:
         return {}
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    distributions: dict[str, Any] = {
-        k: optuna.distributions.CategoricalDistribution(
-            sorted(seen[k], key=lambda v: (v is not None, str(v)))
-        )
-        for k in keys
-    }
+    categorical = optuna.distributions.CategoricalDistribution
+    in_order = {k: sorted(seen[k], key=lambda v: (v is not None, str(v))) for k in keys}
+    distributions: dict[str, Any] = {k: categorical(values) for k, values in in_order.items()}
     study = optuna.create_study(direction="minimize")
     for candidate in able:
+        value = math.log(candidate.cost) + candidate.missed
+        params = {k: candidate.setting.get(k) for k in keys}
         study.add_trial(
-            optuna.trial.create_trial(
-                value=math.log(candidate.cost) + candidate.missed,
-                params={k: candidate.setting.get(k) for k in keys},
-                distributions=distributions,
-            )
+            optuna.trial.create_trial(value=value, params=params, distributions=distributions)
         )
-    evaluator = optuna.importance.PedAnovaImportanceEvaluator(
-        target_quantile=max(0.1, POLICY.importance_settings / len(able) / 2)
-    )
+    quantile = max(0.1, POLICY.importance_settings / len(able) / 2)
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=quantile)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         shares = optuna.importance.get_param_importances(study, evaluator=evaluator)

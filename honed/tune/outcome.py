@@ -6,16 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from honed.record import Interval, Record
-from honed.study import (
-    Candidate,
-    Ended,
-    FrontPoint,
-    Nearest,
-    Outcome,
-    Setting,
-    candidates,
-    front,
-)
+from honed.study import Candidate, Ended, FrontPoint, Nearest, Outcome, Setting, candidates, front
 from honed.tune.context import StudyContext
 from honed.tune.importance import importances
 
@@ -26,14 +17,10 @@ def unconfirmed(context: StudyContext, ended: Ended) -> Outcome:
     best = next((c.setting for c in ranked if c.feasible), None)
     if best is None:
         return completed(context, without_recommendation(context, ended))
-    outcome = Outcome(
-        context.study.name,
-        ended,
-        point=best,
-        best=trial_record(context, best),
-        gain=gain_by_trials(context, best),
+    record, gain = trial_record(context, best), gain_by_trials(context, best)
+    return completed(
+        context, Outcome(context.study.name, ended, point=best, best=record, gain=gain)
     )
-    return completed(context, outcome)
 
 
 def without_recommendation(context: StudyContext, ended: Ended) -> Outcome:
@@ -43,21 +30,14 @@ def without_recommendation(context: StudyContext, ended: Ended) -> Outcome:
 
 def completed(context: StudyContext, outcome: Outcome) -> Outcome:
     """With the fields that do not depend on how the study ended."""
-    trials = context.study.trials()
-    several = len(context.question.objectives) > 1
+    trials, objectives = context.study.trials(), context.question.objectives
+    on_front = front(candidates(trials)) if len(objectives) > 1 else ()
+    points = (FrontPoint(c.setting, c.trials[-1].values, c.trials[-1].record) for c in on_front)
     return replace(
-        outcome,
-        objectives=context.question.objectives,
-        elapsed_s=context.elapsed_s,
-        trials=len(trials),
-        failed=sum(t.ended and not t.ok for t in trials),
-        default=default_record(context),
-        importances=importances(context.space, trials),
-        front=tuple(
-            FrontPoint(c.setting, c.trials[-1].values, c.trials[-1].record)
-            for c in (front(candidates(trials)) if several else ())
-        ),
-    )
+        outcome, objectives=objectives, elapsed_s=context.elapsed_s, trials=len(trials),
+        failed=sum(t.ended and not t.ok for t in trials), default=default_record(context),
+        importances=importances(context.space, trials), front=tuple(points),
+    )  # fmt: skip
 
 
 def default_record(context: StudyContext) -> Record | None:

@@ -12,17 +12,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 
-def _latest_shares() -> Mapping[str, float]:
-    return MappingProxyType({
-        "expert": 0.85,
-        "others": 0.55,
-        "unlikely": 0.6,
-        "halving": 0.7,
-        "sampler": 0.85,
-        "machine_knobs": 0.95,
-    })  # fmt: skip
-
-
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Times are seconds, gains and distances are ratios of costs unless a name says otherwise."""
@@ -57,7 +46,10 @@ class Policy:
 
     # How far into the search (the share of its time or trials that is used) each stage may begin
     # a trial. A stage that is done early leaves its share to the later ones.
-    latest_share: Mapping[str, float] = field(default_factory=_latest_shares)
+    latest_share: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({
+        "expert": 0.85, "others": 0.55, "unlikely": 0.6, "halving": 0.7, "sampler": 0.85,
+        "machine_knobs": 0.95,
+    }))  # fmt: skip
     # The search goes on with the two best branches (engine and precision).
     leading_branches: int = 2
     # A branch is given up after 8 trials of the sampler that gained less than 1 %.

@@ -77,16 +77,12 @@ def here(case: Case, also: Sequence[str] = ()) -> Place:
     except HonedError:
         checkpoint = None  # a run of the model reports what is wrong with it
     versions = {k: v for b in (case.backend, *also) for k, v in load_backend(b).versions().items()}
+    config = checkpoint.config if checkpoint else {}
+    shape = {key: value for key, value in config.items() if key in _SHAPE}
     return Place(
-        model_key=checkpoint.key if checkpoint else "",
-        model_shape={k: v for k, v in checkpoint.config.items() if k in _SHAPE}
-        if checkpoint
-        else {},
-        hardware=facts.fingerprint(machine),
-        cpu=str(machine.get("cpu")),
-        cpus=float(limits.read().effective_count),
-        versions=versions,
-    )
+        checkpoint.key if checkpoint else "", shape, facts.fingerprint(machine),
+        str(machine.get("cpu")), float(limits.read().effective_count), versions,
+    )  # fmt: skip
 
 
 def profile_of(outcome: Outcome, settings: Sequence[Setting]) -> Profile | None:
@@ -94,15 +90,11 @@ def profile_of(outcome: Outcome, settings: Sequence[Setting]) -> Profile | None:
     if outcome.best is None:
         return None
     case = outcome.best.to_case()
+    created, best = datetime.now(UTC).isoformat(timespec="seconds"), tuple(settings)
     return Profile(
-        study=outcome.study,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        objectives=outcome.objectives,
-        case=case,
-        points=tuple(settings[: POLICY.profile_settings]),
-        gain=outcome.gain,
-        place=here(case),
-    )
+        outcome.study, created, outcome.objectives, case, best[: POLICY.profile_settings],
+        outcome.gain, here(case),
+    )  # fmt: skip
 
 
 def keep(url: sa.URL, profile: Profile) -> None:

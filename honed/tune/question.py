@@ -14,7 +14,7 @@ from honed import units
 from honed.backends.base import comparable_backends
 from honed.case import CORE_KEYS, Case
 from honed.compose import Choice, key_choices
-from honed.errors import UsageError, did_you_mean
+from honed.errors import UsageError, did_you_mean, nearest
 from honed.knobs import all_knobs, belongs
 from honed.measures import MEASURES, OBJECTIVES, Limit, Measure, parse_limit
 from honed.tune.policy import POLICY
@@ -23,9 +23,7 @@ from honed.values import as_typed
 SAMPLERS = ("gp", "tpe", "random")
 # The fields of a Case that are settings of the machine; all others say what is run.
 STRUCTURE = ("backend", "precision", "instances", "threads", "batch_size")
-_TUNE_WORDS = (
-    "objective", "limit", "budget", "trials", "price", "sampler", "study", "search"
-)  # fmt: skip
+_TUNE_WORDS = ("objective", "limit", "budget", "trials", "price", "sampler", "study", "search")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +92,15 @@ def parse(words: Sequence[str], config: Path | None = None) -> Question:
         raise UsageError("what does an hour of this machine cost?", "price=4.848/h")
     choices = _choices(settings, config)
     base = _base(choices)
+    sampler = options.get("sampler", ["gp"])[-1]
+    if sampler not in SAMPLERS:
+        raise UsageError(f"no sampler is called {sampler!r}", nearest(sampler, SAMPLERS))
     trials = _whole_number("trials", options["trials"][-1]) if "trials" in options else None
     default_budget_s = POLICY.budget_s if trials is None else None
+    model = re.sub(r"[^A-Za-z0-9.]+", "-", Path(base.model).name).strip("-.") or "model"
+    new_name = f"{model}-{'-'.join(objectives)}-{secrets.token_hex(2)}"
     return Question(
-        name=options["study"][-1] if "study" in options else _study_name(base, objectives),
+        name=options.get("study", [new_name])[-1],
         base=base,
         allowed={k: tuple(v) for k, v in choices.items() if k in _searchable()},
         objectives=objectives,
@@ -105,7 +108,7 @@ def parse(words: Sequence[str], config: Path | None = None) -> Question:
         budget_s=units.seconds(options["budget"][-1]) if "budget" in options else default_budget_s,
         trials=trials,
         price_per_h=price,
-        sampler=_sampler(options.get("sampler", ["gp"])[-1]),
+        sampler=sampler,
         seed=base.seed,
         searched=_searched(options["search"]) if "search" in options else None,
     )
@@ -116,9 +119,7 @@ def parse_objectives(text: str) -> tuple[str, ...]:
     names = tuple(n.strip() for n in text.split(",") if n.strip())
     for name in names:
         if name not in OBJECTIVES:
-            near = did_you_mean(name, OBJECTIVES)
-            hint = f"{near} known: {', '.join(OBJECTIVES)}".strip()
-            raise UsageError(f"no objective is called {name!r}", hint)
+            raise UsageError(f"no objective is called {name!r}", nearest(name, OBJECTIVES))
     if not names or len(set(names)) < len(names):
         raise UsageError(
             f"objective={text} names no objective, or one twice", "objective=latency,throughput"
@@ -185,18 +186,6 @@ def _base(choices: Mapping[str, list[Choice]]) -> Case:
             fixed[key] = values[0]
     backend, workload = (str(fixed.get(k) or defaults.get(k)) for k in ("backend", "workload"))
     return Case.from_json({k: v for k, v in fixed.items() if belongs(k, backend, workload)})
-
-
-def _study_name(base: Case, objectives: Sequence[str]) -> str:
-    model = re.sub(r"[^A-Za-z0-9.]+", "-", Path(base.model).name).strip("-.") or "model"
-    return f"{model}-{'-'.join(objectives)}-{secrets.token_hex(2)}"
-
-
-def _sampler(text: str) -> str:
-    if text not in SAMPLERS:
-        known = f"{did_you_mean(text, SAMPLERS)} known: {', '.join(SAMPLERS)}"
-        raise UsageError(f"no sampler is called {text!r}", known.strip())
-    return text
 
 
 def _whole_number(key: str, text: str) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from honed.compose import Choice
-from honed.study import Candidate, Setting
+from honed.study import Setting
 from honed.tune.planner import View
 from honed.tune.policy import POLICY
 from honed.tune.space import ROOT, Dimension
@@ -83,12 +83,16 @@ def _study(view: View, branch: tuple[str, str], dimensions: Sequence[Dimension])
     for candidate in of_branch:
         if not _is_inside(candidate.setting, dimensions):
             continue
+        # Every trial has the same constraints, because the samplers require it.
+        constraints = {k: candidate.violations.get(k, 0.0) for k in view.question.limits}
+        if some_failed:
+            constraints[_RAN] = 0.0 if candidate.ok else 1.0
         study.add_trial(
             optuna.trial.create_trial(
                 values=[math.log(c) for c in candidate.costs] if candidate.ok else worst,
                 params={d.key: _code(d, candidate.setting.get(d.key)) for d in dimensions},
                 distributions=_distributions(dimensions),
-                constraints=_constraints(candidate, view.question.limits, some_failed),
+                constraints=constraints,
             )
         )
     return study
@@ -103,14 +107,6 @@ def _sampler(view: View) -> optuna.samplers.BaseSampler:
     if view.question.sampler == "tpe":
         return optuna.samplers.TPESampler(seed=seed, n_startup_trials=POLICY.sampler_startup)
     return optuna.samplers.GPSampler(seed=seed, n_startup_trials=POLICY.sampler_startup)
-
-
-def _constraints(
-    candidate: Candidate, limits: Sequence[str], some_failed: bool
-) -> dict[str, float]:
-    """Every trial has the same names, because the samplers require it."""
-    violations = {limit: candidate.violations.get(limit, 0.0) for limit in limits}
-    return violations | ({_RAN: 0.0 if candidate.ok else 1.0} if some_failed else {})
 
 
 def _distributions(dimensions: Sequence[Dimension]) -> dict[str, Any]:
@@ -133,7 +129,5 @@ def _code(dimension: Dimension, value: Choice) -> Any:
 
 def _is_inside(setting: Mapping[str, Choice], dimensions: Sequence[Dimension]) -> bool:
     """Whether no other key is set, and no key to a value that is not searched."""
-    keys = {d.key for d in dimensions} | {*ROOT}
-    return set(setting) <= keys and all(
-        setting.get(d.key, d.start) in d.values for d in dimensions
-    )
+    searched = all(setting.get(d.key, d.start) in d.values for d in dimensions)
+    return searched and set(setting) <= {*ROOT, *(d.key for d in dimensions)}

@@ -51,9 +51,8 @@ def _run_trial(context: StudyContext, proposal: Proposal, view: View) -> None:
 
     def on_phase(phase: Phase | None) -> None:
         left_s = None if math.isinf(context.left_s) else max(0.0, context.left_s)
-        context.listeners.progress(
-            TuneProgress(trial.number, trial.stage, trial.setting, phase, left_s, best)
-        )
+        at = TuneProgress(trial.number, trial.stage, trial.setting, phase, left_s, best)
+        context.listeners.progress(at)
         guard(phase)
 
     began_s = context.lab.clock_s()

@@ -107,11 +107,8 @@ class Study:
         """Mark trials whose process on this machine is gone as interrupted; returns how many."""
         with _faults(self.url):
             frozen = self._inner.get_trials(deepcopy=False)
-        left = [
-            t.number
-            for t in frozen
-            if not t.state.is_finished() and _is_gone(t.user_attrs.get("honed", {}))
-        ]
+        open_trials = (t for t in frozen if not t.state.is_finished())
+        left = [t.number for t in open_trials if _is_gone(t.user_attrs.get("honed", {}))]
         for number in left:
             if attributes := frozen[number].user_attrs.get("honed"):
                 trial = self._trial(number, attributes)
@@ -137,8 +134,7 @@ class Study:
 def create(url: sa.URL, question: Question, space: Space) -> Study:
     """A new study; UsageError if the name is taken."""
     optuna = _optuna()
-    better = [m.better for m in question.measures]
-    directions = ["minimize" if which == "less" else "maximize" for which in better]
+    directions = [{"less": "minimize", "more": "maximize"}[m.better] for m in question.measures]
     with _faults(url):
         storage = _storage(url)
         try:
@@ -220,22 +216,18 @@ def _faults(url: sa.URL) -> Iterator[None]:
 def ended(trial: Trial, record: Record, question: Question) -> Trial:
     """The trial with the result that its Record gives."""
     message = record.error.message if record.error else ""
+    elapsed_s = record.elapsed_s or 0.0
     trial = replace(
-        trial, record=record.id, status=record.status, message=message,
-        elapsed_s=record.elapsed_s or 0.0,
-    )  # fmt: skip
+        trial, record=record.id, status=record.status, message=message, elapsed_s=elapsed_s
+    )
     if not record.ok:
         return trial
     values = tuple(v for m in question.measures if (v := m.shown(record)) is not None)
     if len(values) < len(question.measures):
         return replace(trial, status="unproven", message="no such measurement")
     missed = {str(bound): bound.violation(record) for bound in question.bounds}
-    return replace(
-        trial,
-        values=values,
-        costs=question.costs(values),
-        violations={limit: share for limit, share in missed.items() if share is not None},
-    )
+    violations = {limit: share for limit, share in missed.items() if share is not None}
+    return replace(trial, values=values, costs=question.costs(values), violations=violations)
 
 
 def _process() -> dict[str, Any]:

@@ -64,9 +64,7 @@ def as_error(failed: Failed, while_doing: str) -> HonedError:
 
 def timed_out(case: Case, phase: Phase) -> Failed:
     """The outcome of a worker that was given up."""
+    message = f"no end after {case.timeout_s:g} s; it was {phase}"
     return Failed(
-        "timeout",
-        "Timeout",
-        f"no end after {case.timeout_s:g} s; it was {phase}",
-        f"timeout_s={case.timeout_s * 2:g}, or a smaller case",
+        "timeout", "Timeout", message, f"timeout_s={case.timeout_s * 2:g}, or a smaller case"
     )

@@ -60,10 +60,8 @@ def examine(word: str, backend: str) -> Interpreter:
 def _lacking(word: str, what: str, needs: Sequence[str], how: str) -> UnsupportedError:
     if needs:
         by_name = environments.find(word) is not None
-        packages = shlex.join(needs)
-        how = (
-            f"honed env add {word} {packages}" if by_name else f"{word} -m pip install {packages}"
-        )
+        install = f"honed env add {word}" if by_name else f"{word} -m pip install"
+        how = f"{install} {shlex.join(needs)}"
     return NotInstalledError(f"python={word}: {what}", how)
 
 
@@ -71,13 +69,9 @@ def _probe(word: str, path: str, backend: str) -> _Probed:
     command = [path, "-I", str(Path(probe.__file__)), str(source_folder()), backend]
     try:
         done = subprocess.run(
-            [*command, *map(str, OLDEST)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_PROBE_S,
-            check=False,
-        )
+            [*command, *map(str, OLDEST)], stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=_PROBE_S, check=False,
+        )  # fmt: skip
         return from_plain(_Probed, json.loads(done.stdout.strip().splitlines()[-1]))
     except OSError as error:
         raise UnsupportedError(

@@ -116,14 +116,10 @@ def start(launch: Launch, index: int = 0) -> Worker:
         with starting_on(launch.seat.cpus) if launch.seat.cpus else contextlib.nullcontext():
             process = subprocess.Popen(
                 [python, "-P", "-m", launch.module],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                pass_fds=(writer,),
-                env=environment,
+                stdin=subprocess.PIPE, stdout=log, stderr=log, pass_fds=(writer,), env=environment,
                 # Ctrl-C then reaches the parent only, and the parent ends the group.
                 start_new_session=not launch.nested,
-            )
+            )  # fmt: skip
     except OSError as error:
         if log is not None:
             log.close()

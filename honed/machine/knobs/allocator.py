@@ -16,24 +16,11 @@ _FILES = {
     "mimalloc": ("libmimalloc",),
 }
 _PACKAGES = {
-    "jemalloc": {
-        "debian": "apt-get install libjemalloc2",
-        "fedora": "dnf install jemalloc",
-        "alpine": "apk add jemalloc",
-        "any": "conda install -c conda-forge jemalloc",
-    },
-    "tcmalloc": {
-        "debian": "apt-get install libtcmalloc-minimal4",
-        "fedora": "dnf install gperftools-libs",
-        "alpine": "apk add gperftools",
-        "any": "conda install -c conda-forge gperftools",
-    },
-    "mimalloc": {
-        "debian": "apt-get install libmimalloc2.0",
-        "fedora": "dnf install mimalloc",
-        "alpine": "apk add mimalloc2",
-        "any": "conda install -c conda-forge mimalloc",
-    },
+    "jemalloc": libraries.packages("libjemalloc2", "jemalloc", "jemalloc", "jemalloc"),
+    "tcmalloc": libraries.packages(
+        "libtcmalloc-minimal4", "gperftools-libs", "gperftools", "gperftools"
+    ),
+    "mimalloc": libraries.packages("libmimalloc2.0", "mimalloc", "mimalloc2", "mimalloc"),
 }
 _ARENAS = "glibc.malloc.arena_max"
 
@@ -111,31 +98,16 @@ def _has_arenas() -> Availability:
     return Availability(False, "only glibc has arenas", "leave it unset")
 
 
-def _preload(allocator: Value) -> SpawnEffect:
-    path = find(str(allocator))
-    return SpawnEffect(preload=(str(path),) if path else ())
-
-
 KNOBS = (
     Knob(
-        name="allocator",
-        help="the memory allocator of the workers, by preload",
-        values=("glibc", *_FILES),
-        phase="spawn",
-        available=libraries.can_preload,
-        available_value=available_value,
-        spawn=_preload,
-        read_back=allocator_here,
+        "allocator", "the memory allocator of the workers, by preload", ("glibc", *_FILES),
+        "spawn", available=libraries.can_preload, available_value=available_value,
+        spawn=lambda value: libraries.preload(find(str(value))), read_back=allocator_here,
     ),
     Knob(
-        name="malloc_arenas",
-        help="the largest number of arenas of glibc's malloc (allocator=glibc)",
-        values=Span(1, 256),
-        phase="spawn",
-        scale="log2",
-        available=_has_arenas,
-        spawn=lambda n: SpawnEffect({"GLIBC_TUNABLES": f"{_ARENAS}={n}"}),
-        read_back=arenas_here,
-        beside={"allocator": ("glibc", None)},
+        "malloc_arenas", "the largest number of arenas of glibc's malloc (allocator=glibc)",
+        Span(1, 256), "spawn", "log2",
+        available=_has_arenas, spawn=lambda n: SpawnEffect({"GLIBC_TUNABLES": f"{_ARENAS}={n}"}),
+        read_back=arenas_here, beside={"allocator": ("glibc", None)},
     ),
-)
+)  # fmt: skip

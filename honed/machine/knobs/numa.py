@@ -77,15 +77,12 @@ def _refusal(error: OSError) -> Availability:
 
 KNOBS = (
     Knob(
-        name="numa",
-        help="where memory comes from: the nodes of the instance's cores, any, or all in turn",
-        values=("local", "any", "interleave"),
-        phase="spawn",
-        available=_available,
+        "numa", "where memory comes from: the nodes of the instance's cores, any, or all in turn",
+        ("local", "any", "interleave"), "spawn", available=_available,
         spawn=lambda value: SpawnEffect(in_child={"memory_policy": value}),
         read_back=_value_in_force,
         moot=lambda: "" if len(topology.read().nodes) > 1 else "all memory is in one node",
     ),
-)
+)  # fmt: skip
 
 IN_CHILD = {"memory_policy": memory_policy}

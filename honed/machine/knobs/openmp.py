@@ -18,19 +18,9 @@ from honed.machine import libraries
 
 _FILES = {"gnu": "libgomp", "intel": "libiomp5", "llvm": "libomp"}
 _PACKAGES = {
-    "gnu": {
-        "debian": "apt-get install libgomp1",
-        "fedora": "dnf install libgomp",
-        "alpine": "apk add libgomp",
-        "any": "conda install -c conda-forge libgomp",
-    },
+    "gnu": libraries.packages("libgomp1", "libgomp", "libgomp", "libgomp"),
     "intel": {"any": "pip install intel-openmp"},
-    "llvm": {
-        "debian": "apt-get install libomp5",
-        "fedora": "dnf install libomp",
-        "alpine": "apk add openmp",
-        "any": "conda install -c conda-forge llvm-openmp",
-    },
+    "llvm": libraries.packages("libomp5", "libomp", "openmp", "llvm-openmp"),
 }
 _BINDINGS = {0: "off", 3: "close", 4: "spread"}  # omp_proc_bind_t, OpenMP 5.2, 18.3
 _BIND_WORDS = {"off": "false", "close": "close", "spread": "spread"}
@@ -152,11 +142,6 @@ def _has_kmp() -> Availability:
     return Availability(False, why, "pip install intel-openmp, then add openmp=intel")
 
 
-def _preload(value: Value) -> SpawnEffect:
-    path = find(str(value))
-    return SpawnEffect(preload=(str(path),) if path else ())
-
-
 def _bind(value: Value) -> SpawnEffect:
     environment = {"OMP_PROC_BIND": _BIND_WORDS[str(value)]}
     if value != "off":
@@ -166,46 +151,26 @@ def _bind(value: Value) -> SpawnEffect:
 
 KNOBS = (
     Knob(
-        name="openmp",
-        help="the OpenMP runtime of the engines' thread pools, by preload",
-        values=tuple(_FILES),
-        phase="spawn",
-        pool="openmp",
-        available=libraries.can_preload,
-        available_value=available_value,
-        spawn=_preload,
-        read_back=runtime_here,
+        "openmp", "the OpenMP runtime of the engines' thread pools, by preload", tuple(_FILES),
+        "spawn", pool="openmp", available=libraries.can_preload, available_value=available_value,
+        spawn=lambda value: libraries.preload(find(str(value))), read_back=runtime_here,
     ),
     Knob(
-        name="blocktime_ms",
-        help="how long an idle pool thread spins before it sleeps (openmp=intel or llvm)",
-        values=Span(0, 10_000),
-        phase="spawn",
-        pool="openmp",
-        scale="linear",
-        available=_has_kmp,
+        "blocktime_ms",
+        "how long an idle pool thread spins before it sleeps (openmp=intel or llvm)",
+        Span(0, 10_000), "spawn", "linear", pool="openmp", available=_has_kmp,
         spawn=lambda ms: SpawnEffect({"KMP_BLOCKTIME": str(ms)}),
-        read_back=lambda: _ask("kmp_get_blocktime"),
-        beside={"openmp": ("intel", "llvm")},
+        read_back=lambda: _ask("kmp_get_blocktime"), beside={"openmp": ("intel", "llvm")},
     ),
     Knob(
-        name="omp_affinity",
-        help="how pool threads are bound to cores: not at all, to neighbours, or spread out",
-        values=tuple(_BIND_WORDS),
-        phase="spawn",
-        pool="openmp",
-        available=_has_runtime,
-        spawn=_bind,
-        read_back=_binding_here,
+        "omp_affinity",
+        "how pool threads are bound to cores: not at all, to neighbours, or spread out",
+        tuple(_BIND_WORDS), "spawn", pool="openmp",
+        available=_has_runtime, spawn=_bind, read_back=_binding_here,
     ),
     Knob(
-        name="omp_wait",
-        help="whether idle pool threads spin or sleep",
-        values=("active", "passive"),
-        phase="spawn",
-        pool="openmp",
-        available=_has_runtime,
-        spawn=lambda value: SpawnEffect({"OMP_WAIT_POLICY": str(value)}),
-        read_back=_wait_here,
+        "omp_wait", "whether idle pool threads spin or sleep", ("active", "passive"), "spawn",
+        pool="openmp", available=_has_runtime,
+        spawn=lambda value: SpawnEffect({"OMP_WAIT_POLICY": str(value)}), read_back=_wait_here,
     ),
-)
+)  # fmt: skip

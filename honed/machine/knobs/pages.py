@@ -74,7 +74,7 @@ def huge_bytes() -> int | None:
 
 def _malloc_gives_huge_pages() -> bool:
     """Whether the process gains a whole huge page when it touches one byte of a new block."""
-    page_bytes = _page_bytes()
+    page_bytes = read_int(_SYSFS / "hpage_pmd_size") or 2 * 2**20
     before = huge_bytes()
     if before is None or page_bytes > _LARGEST_PROBE_BYTES:
         return False
@@ -90,10 +90,6 @@ def _malloc_gives_huge_pages() -> bool:
         return (huge_bytes() or 0) >= before + page_bytes
     finally:
         libc.free(block)
-
-
-def _page_bytes() -> int:
-    return read_int(_SYSFS / "hpage_pmd_size") or 2 * 2**20
 
 
 def _available() -> Availability:
@@ -112,7 +108,8 @@ def available_value(value: Value) -> Availability:
     mode = system_mode()
     if value != "never" and mode == "never":
         return Availability(False, "the system's mode is never", _SET_MODE.format("madvise"))
-    if value == "madvise" and mode == "always" and _kernel_version() < (6, 18):
+    linux = tuple(int(n) for n in re.findall(r"\d+", platform.release())[:2])
+    if value == "madvise" and mode == "always" and linux < (6, 18):
         why = (
             "the system's mode is always, and only Linux 6.18 or newer can narrow it for a process"
         )
@@ -123,10 +120,6 @@ def available_value(value: Value) -> Availability:
     return AVAILABLE
 
 
-def _kernel_version() -> tuple[int, ...]:
-    return tuple(int(n) for n in re.findall(r"\d+", platform.release())[:2])
-
-
 def _spawn(value: Value) -> SpawnEffect:
     advise = _ADVISE if value == "always" and system_mode() == "madvise" else {}
     return SpawnEffect(environment=advise, in_child={"thp": value})
@@ -134,15 +127,10 @@ def _spawn(value: Value) -> SpawnEffect:
 
 KNOBS = (
     Knob(
-        name="thp",
-        help="huge pages for the worker's memory: always, only with madvise, or never",
-        values=("always", "madvise", "never"),
-        phase="spawn",
-        available=_available,
-        available_value=available_value,
-        spawn=_spawn,
-        read_back=thp_here,
+        "thp", "huge pages for the worker's memory: always, only with madvise, or never",
+        ("always", "madvise", "never"), "spawn",
+        available=_available, available_value=available_value, spawn=_spawn, read_back=thp_here,
     ),
-)
+)  # fmt: skip
 
 IN_CHILD = {"thp": set_thp}

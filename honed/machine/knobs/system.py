@@ -26,13 +26,10 @@ def _writable() -> Availability:
 
 
 THP_SYSTEM = Knob(
-    name="thp_system",
-    help="the whole machine's huge-page mode while a case runs (with --allow-system-changes)",
-    values=("always", "madvise", "never"),
-    phase="system",
-    available=_writable,
-    read_back=pages.system_mode,
-)
+    "thp_system",
+    "the whole machine's huge-page mode while a case runs (with --allow-system-changes)",
+    ("always", "madvise", "never"), "system", available=_writable, read_back=pages.system_mode,
+)  # fmt: skip
 KNOBS = (THP_SYSTEM,)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 import honed.discovery
 from honed.backends.base import Backend, Step
 from honed.case import Case
-from honed.errors import UsageError, did_you_mean
+from honed.errors import UsageError, nearest
 from honed.instruments.barrier import Barrier
 from honed.machine.interference import Watch
 from honed.models.inputs import InputSet
@@ -153,9 +153,6 @@ def passes_of(case: Case) -> dict[str, Pass]:
     extra = case.passes.split("+") if case.passes else []
     for name in extra:
         if name not in pass_names():
-            near = did_you_mean(name, pass_names())
-            raise UsageError(
-                f"no pass is called {name!r}", f"{near} known: {', '.join(pass_names())}".strip()
-            )
+            raise UsageError(f"no pass is called {name!r}", nearest(name, pass_names()))
     names = dict.fromkeys([*load_workload(case.workload).PASSES, *extra])
     return {name: load_pass(name) for name in names}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,11 @@ def work(loaded: Loaded) -> Part:
 
 
 def _peaks(loaded: Loaded) -> dict[str, int | None]:
-    step, largest = loaded.step, max(loaded.feeds, key=_elements)
+    def elements(feed: Any) -> int:
+        arrays = feed.values() if isinstance(feed, dict) else feed
+        return max(int(np.prod(array.shape)) for array in arrays)
+
+    step, largest = loaded.step, max(loaded.feeds, key=elements)
     gc.collect()
     with memory.ResidentPeak() as peak:
         for _ in range(_CALLS):
@@ -59,28 +63,23 @@ def _peaks(loaded: Loaded) -> dict[str, int | None]:
     }
 
 
-def _elements(feed: Any) -> int:
-    arrays = feed.values() if isinstance(feed, dict) else feed
-    return max(int(np.prod(array.shape)) for array in arrays)
-
-
 def merge(gathered: Gathered[Part]) -> Merged:
     """The largest instance's bytes, but the sum of the proportional shares."""
     loads, parts = gathered.loads, gathered.parts
     shares = [part.pss_bytes for part in parts]
     known = [share for share in shares if share is not None]
+    peaks: dict[str, Any] = {
+        name: _largest(getattr(part, name) for part in parts)
+        for name in (field.name for field in fields(Part))
+        if name != "pss_bytes"
+    }
     return Merged(
         memory=Memory(
             weights_bytes=_largest(load.weights_bytes for load in loads),
             baseline_bytes=_largest(load.baseline_bytes for load in loads),
             load_peak_bytes=_largest(load.load_peak_bytes for load in loads),
-            tensor_peak_bytes=_largest(part.tensor_peak_bytes for part in parts),
-            rss_anon_peak_bytes=_largest(part.rss_anon_peak_bytes for part in parts),
-            rss_file_peak_bytes=_largest(part.rss_file_peak_bytes for part in parts),
-            rss_peak_bytes=_largest(part.rss_peak_bytes for part in parts),
-            allocated_peak_bytes=_largest(part.allocated_peak_bytes for part in parts),
-            reserved_peak_bytes=_largest(part.reserved_peak_bytes for part in parts),
             pss_total_bytes=sum(known) if len(known) == len(shares) else None,
+            **peaks,
         )
     )
 

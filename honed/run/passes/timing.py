@@ -96,20 +96,17 @@ def merge(gathered: Gathered[Part]) -> Merged:
         throughput_per_s=sample.throughput(cut, case.batch_size, factors),
         tokens_per_s=per_s([w.tokens for w in works]),
         useful_tokens_per_s=per_s([w.useful_tokens for w in works]),
-        flops_per_s=per_s([w.flops for w in works]),
-        bytes_per_s=per_s([w.bytes for w in works]),
+        flops_per_s=per_s([w.flops for w in works]), bytes_per_s=per_s([w.bytes for w in works]),
         bound_flops_per_s=_bound(case, gathered.seats, gathered.machine),
-        import_s=max(load.import_s for load in loads),
-        load_s=max(load.load_s for load in loads),
+        import_s=max(load.import_s for load in loads), load_s=max(load.load_s for load in loads),
         first_call_s=max(load.first_call_s for load in loads),
-        build_s=max(load.build_s for load in loads),
-        warmup_s=max(p.warmup_s for p in parts),
-        samples=sum(len(s) for s in cut.samples.latency_s),
-        window_s=cut.window_s,
+        build_s=max(load.build_s for load in loads), warmup_s=max(p.warmup_s for p in parts),
+        samples=sum(len(s) for s in cut.samples.latency_s), window_s=cut.window_s,
         slowest_p50_s=max(float(np.median(s)) for s in cut.samples.latency_s if s),
         phases=_phases(cut, parts),
-    )
-    samples = replace(cut.samples, window_began_s=_unix_s(cut.opens_ns))
+    )  # fmt: skip
+    opened_s = time.time() - (time.monotonic_ns() - cut.opens_ns) / 1e9
+    samples = replace(cut.samples, window_began_s=opened_s)
     return Merged(doubts=doubts, inputs=inputs.facts(), samples=samples, metrics=metrics)
 
 
@@ -129,13 +126,10 @@ def _factors(
 
 def _works(gathered: Gathered[Part], inputs: InputSet) -> list[Work]:
     """What a call with each batch computes."""
+    case, model = gathered.case, gathered.prepared.model
     skips_padding = all(part.skips_padding for part in gathered.parts)
-    workload = load_workload(gathered.case.workload)
-    model = gathered.prepared.model
-    return [
-        workload.work_per_call(gathered.case, model, batch, skips_padding)
-        for batch in inputs.batches
-    ]
+    work_per_call = load_workload(case.workload).work_per_call
+    return [work_per_call(case, model, batch, skips_padding) for batch in inputs.batches]
 
 
 def calls_in_window(
@@ -166,7 +160,3 @@ def _phases(cut: window.Cut, parts: Sequence[Part]) -> dict[str, Latency] | None
         )
         latencies[name] = sample.latency(Samples(kept, cut.samples.completed_s))
     return latencies or None
-
-
-def _unix_s(monotonic_ns: int) -> float:
-    return time.time() - (time.monotonic_ns() - monotonic_ns) / 1e9

@@ -56,21 +56,12 @@ def _confirmed(context: StudyContext, ended: Ended) -> Outcome:
     by = Interval(1.0) if chosen == work.default else gain(work, chosen)
     if by.value is None:
         by = gain_by_trials(context, chosen)
-    failures = [
-        f"{work.settings[name].name}: {failure.message}"
-        for name, failure in work.blocks.failed.items()
-    ]
+    failures = [f"{work.settings[k].name}: {f.message}" for k, f in work.blocks.failed.items()]
     return Outcome(
-        context.study.name,
-        ended,
-        best=record,
-        point=chosen,
-        gain=by,
-        earned=earned,
+        context.study.name, ended, best=record, point=chosen, gain=by, earned=earned,
         default_pooled=pooled(work, DEFAULT, side, default_record(context)),
-        best_pooled=pooled(work, side, DEFAULT, record),
-        note="; ".join(failures),
-    )
+        best_pooled=pooled(work, side, DEFAULT, record), note="; ".join(failures),
+    )  # fmt: skip
 
 
 def begin(context: StudyContext, best: Setting) -> Confirmation:

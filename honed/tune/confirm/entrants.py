@@ -36,11 +36,8 @@ def entrants(
         sides[DEFAULT] = work.default
     if PLAIN in sides and costs.get(sides[PLAIN], best) > POLICY.rival * best:
         del sides[PLAIN]  # one trial each tells this much apart
-    rivals = [
-        c.setting
-        for c in others
-        if c.cost <= POLICY.rival * best and c.setting not in sides.values()
-    ]
+    near = [c.setting for c in others if c.cost <= POLICY.rival * best]
+    rivals = [setting for setting in near if setting not in sides.values()]
     until_s = race_s(work, winner)
     for number, rival in enumerate(rivals[: POLICY.rivals], start=1):
         block_s = sum(work.process_s(setting) for setting in (*sides.values(), rival))

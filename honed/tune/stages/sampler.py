@@ -17,12 +17,8 @@ def propose(view: View) -> Proposal | None:
         return None
     count = POLICY.leading_branches
     branches = [c.setting.branch for c in view.leading[:count]]
-    trials = {
-        branch: [
-            t for t in view.trials if t.setting.branch == branch and t.status != "interrupted"
-        ]
-        for branch in branches
-    }
+    counted = [t for t in view.trials if t.status != "interrupted"]
+    trials = {branch: [t for t in counted if t.setting.branch == branch] for branch in branches}
 
     def served(place: int) -> tuple[float, int]:
         sampled = sum(t.stage == "sampler" for t in trials[branches[place]])
