@@ -1,1 +1,1 @@
-"""TODO."""
+"""Statistics of the parent process: from samples to numbers with intervals and doubts."""
