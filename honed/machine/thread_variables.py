@@ -37,6 +37,7 @@ _XLA_WORDS = ("multi_thread", "thread_pool", "parallelism", "device_count")
 _HARMLESS = frozenset(
     {
         "KMP_DUPLICATE_LIB_OK",
+        "KMP_INIT_AT_FORK",  # torch sets it when it is imported
         "KMP_SETTINGS",
         "KMP_VERSION",
         "KMP_WARNINGS",
