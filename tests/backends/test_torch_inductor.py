@@ -28,8 +28,9 @@ def artifact(precision: str = "fp32", **knobs: Any) -> Any:
 def judged(step: Any, precision: str, rows: int = 2, length: int = 11) -> str:
     """What is wrong with the outputs for a padded batch; empty when nothing is.
 
-    The default shape is one that no other test runs, so a shared step compiles it here: a shape
-    that is compiled again, because torch's global state changed, is compiled without settings.
+    The default shape is one that no other test runs, so that a shared step compiles it here. With
+    a shape that another test had run, one suite run read back fp32 instead of int8; the likely
+    cause, which is not shown, is that torch compiled the shape again without the Case's settings.
     """
     model = engine_steps.checkpoint("torch")
     batch = dict(random_inputs(model, rows, length, seed=length).batches[0])
