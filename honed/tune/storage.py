@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -73,17 +72,23 @@ class Study:
             )
             for k, values in axes.items()
         }
+        attributes = {"point": to_plain(setting), "stage": stage, "process": _process(),
+                      "status": "running"}  # fmt: skip
+        # One transaction writes the row whole. A row that got its process a moment later looked,
+        # in between, to another process like the trial of a process that was killed.
+        running = optuna.trial.create_trial(
+            state=optuna.trial.TrialState.RUNNING,
+            params={key: setting[key] for key in axes},
+            distributions=distributions,
+            user_attrs={"honed": attributes},
+        )
         with _faults(self.url):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                self._inner.sampler = optuna.samplers.PartialFixedSampler(
-                    {k: setting[k] for k in axes}, optuna.samplers.RandomSampler(seed=0)
-                )
-            trial = self._inner.ask(distributions)
-            attributes = {"point": to_plain(setting), "stage": stage, "process": _process(),
-                          "status": "running"}  # fmt: skip
-            trial.set_user_attr("honed", attributes)
-        return self._trial(trial.number, attributes)
+            self._inner.add_trial(running)
+            number = max(
+                t.number for t in self._inner.get_trials(deepcopy=False)
+                if t.user_attrs.get("honed", {}).get("process") == attributes["process"]
+            )  # fmt: skip
+        return self._trial(number, attributes)
 
     def end(self, trial: Trial) -> None:
         """Store the result of a trial that has begun, durable when this returns."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import postgres
 import pytest
+import sqlalchemy as sa
 from landscape import Landscape, find, latency_s, question, space, stored
 
 from honed.errors import UsageError
@@ -98,6 +99,31 @@ def test_a_kill_loses_the_running_trial_only(tmp_path: Path) -> None:
     assert [t.record for t in after[: statuses.count("ok")]] == [
         t.record for t in left.trials()[: statuses.count("ok")]
     ]
+
+
+def test_a_trial_begins_in_one_transaction_with_its_process(tmp_path: Path) -> None:
+    """A row without its process would look to another process like a killed process's trial."""
+    url = str(tmp_path / "records.db")
+    study = create(url)
+    transactions: list[list[str]] = [[]]
+
+    def note(_c: object, _cursor: object, statement: str, *_rest: object) -> None:
+        transactions[-1].append(statement)
+
+    def close(_connection: object) -> None:
+        transactions.append([])
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    sa.event.listen(sa.Engine, "commit", close)
+    try:
+        trial = study.begin(study.space.default, "random")
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+        sa.event.remove(sa.Engine, "commit", close)
+    (writing,) = [t for t in transactions if any("INSERT INTO trials " in s for s in t)]
+    assert any("INSERT INTO trial_user_attributes " in s for s in writing)
+    assert study.sweep_up() == 0
+    assert [t.status for t in study.trials()] == ["running"] == [trial.status]
 
 
 def test_two_processes_share_a_study_and_never_measure_together(server: str) -> None:
