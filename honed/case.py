@@ -48,6 +48,9 @@ class Case:
     lengths: str | None = _key(
         "random ids of many lengths: 8..512, lognormal(120,80), histogram.json|csv|jsonl", None
     )
+    batches: int | None = _key(
+        "time only this many batches, chosen from small to large; unset: all", None, at_least=1
+    )
     backend: str = _key("the engine", "torch")
     precision: str = _key("the arithmetic of the matrix products", "fp32", values=PRECISIONS)
     device: str = _key("where it runs", "cpu", values=DEVICES)
@@ -143,6 +146,11 @@ class Case:
         if key in CORE_KEYS:
             return cast("Value | None", getattr(self, key))
         return self.knobs.get(key)
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether the accuracy of its outputs is judged."""
+        return self.eval is not None or self.max_accuracy_drop is not None
 
     def label(self, varying: Sequence[str] = ()) -> str:
         """A name for people: `bert-base-uncased torch int8 1x128`, then other `varying` keys."""

@@ -33,6 +33,14 @@ class Phase(StrEnum):
         """Whether the engine is called again and again, so that a slow setting shows itself."""
         return self in (Phase.WARMING_UP, Phase.MEASURING)
 
+    @property
+    def is_once(self) -> bool:
+        """Whether the first process alone goes through it, because what it makes is kept."""
+        return self in (
+            Phase.PREPARING, Phase.MAKING_MODEL, Phase.MAKING_INPUTS, Phase.COMPUTING_REFERENCE,
+            Phase.EVALUATING_REFERENCE, Phase.EXPORTING,
+        )  # fmt: skip
+
 
 # Called with a new phase, or with None about once a second while a phase goes on.
 OnPhase = Callable[[Phase | None], None]

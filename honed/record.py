@@ -59,7 +59,9 @@ class Metrics:
     `slowest_p50_s` is the median of the slowest instance: when a batch is split over instances,
     it is ready when the last one is. `phases` are the parts of a call that have times of their
     own (forward, backward, optimizer). Open-loop traffic counts the requests that it refused,
-    those that were answered in time (goodput), and how late they were sent.
+    those that were answered in time (goodput), and how late they were sent. Where batches differ,
+    `latency_tail_s` is the median time of calls with the one that is larger than 99 in 100: a few
+    calls tell it, where a 99th percentile takes a hundred.
     """
 
     latency_s: Latency
@@ -81,6 +83,7 @@ class Metrics:
     goodput_per_s: float | None = None
     refused: int | None = None
     lateness_s: Latency | None = None
+    latency_tail_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

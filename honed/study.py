@@ -54,6 +54,19 @@ class Setting(Mapping[str, Value]):
         """The engine and the precision, which have a search of their own."""
         return str(self["backend"]), str(self["precision"])
 
+    def beside(self, best: Setting | None) -> str:
+        """For people: what differs from the best setting so far; the whole setting where the
+        engine or the precision differs."""
+        if best is None or self.branch != best.branch:
+            return self.name
+        if self == best:
+            return "the best again"
+        changed = typed_words({k: v for k, v in self.items() if best.get(k) != v})
+        left_out = [key for key in best if key not in self]
+        differences = [f"with {' '.join(changed)}"] if changed else []
+        differences += [f"without {', '.join(left_out)}"] if left_out else []
+        return f"the best, {', '.join(differences)}"
+
     def without(self, *keys: str) -> Setting:
         return Setting({k: v for k, v in self.items() if k not in keys})
 
@@ -77,6 +90,7 @@ class Trial:
     given; empty without a result. `costs` are the same numbers with less being better.
     `violations`: the share by which each limit is missed (zero or less: the limit is kept).
     `record` is the id of the Record, `stage` the stage of the search that proposed the trial.
+    `once_s` of `elapsed_s` went into what later trials find made: the model, references, exports.
     """
 
     number: int
@@ -89,6 +103,7 @@ class Trial:
     violations: Mapping[str, float] = field(default_factory=dict)
     elapsed_s: float = 0.0
     message: str = ""
+    once_s: float = 0.0
 
     @property
     def ok(self) -> bool:
@@ -97,6 +112,11 @@ class Trial:
     @property
     def ended(self) -> bool:
         return self.status not in _NO_RESULT
+
+    @property
+    def process_s(self) -> float:
+        """The time that another process of the setting takes."""
+        return max(0.0, self.elapsed_s - self.once_s)
 
     @property
     def missed(self) -> float:
@@ -239,7 +259,8 @@ class Pooled:
 class Outcome:
     """The end of a study, and the last object of `honed tune --json`.
 
-    `point` is the recommended setting, under the name that it has in the JSON. `gain` is best over
+    `point` is the recommended setting, under the name that it has in the JSON. `importances` holds
+    each key's share of the variance of the cost; None where noise explains it. `gain` is best over
     default: more than 1 is better.
     """
 
@@ -256,7 +277,7 @@ class Outcome:
     default_pooled: Pooled | None = None
     best_pooled: Pooled | None = None
     earned: tuple[Earned, ...] = ()
-    importances: Mapping[str, float] = field(default_factory=dict)
+    importances: Mapping[str, float | None] = field(default_factory=dict)
     front: tuple[FrontPoint, ...] = ()
     nearest: Nearest | None = None
     note: str = ""

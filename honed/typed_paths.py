@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from honed.errors import UsageError
-from honed.values import as_override
+from honed.values import as_override, in_bash
 
 PATH_KEYS = ("model", "inputs", "eval", "python")
-_NOT_IN_QUOTES = set('"$`\\!')  # bash reads these inside double quotes
 
 
 def existing(word: str) -> tuple[str, str] | None:
@@ -31,13 +30,7 @@ def existing(word: str) -> tuple[str, str] | None:
 
 def in_shell(key: str, value: str) -> str:
     """`key=value` as one types it in bash, so that the value is read as it is."""
-    word = f"{key}={as_override(value)}"
-    if "'" not in word:
-        return word
-    if _NOT_IN_QUOTES & set(word):
-        inner = word.replace("'", "'\\''")
-        return f"'{inner}'"
-    return f'"{word}"'
+    return in_bash(f"{key}={as_override(value)}")
 
 
 def comma_notice(key: str, values: Sequence[object]) -> str:

@@ -1,11 +1,13 @@
-"""How a value is spelled: as a person types it, and as the command line reads it back."""
+"""How a value is spelled: as a person types it, as the command line reads it back, and in bash."""
 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 
 _BARE = re.compile(r"[\w./@+-]+", re.ASCII)
+_READ_IN_DOUBLE_QUOTES = set('"$`\\!')  # bash reads these inside double quotes
 
 
 def as_typed(value: object) -> str:
@@ -27,6 +29,21 @@ def as_override(value: object) -> str:
         escaped = doubled.replace("'", "\\'")
         return f"'{escaped}'"
     return as_typed(value)
+
+
+def in_bash(word: str) -> str:
+    """The shortest spelling of `key=value` that bash reads as this word: without quotes where none
+    are needed, with quotes around the value (`lengths='lognormal(60,40)'`), or with double quotes
+    around a word that has single ones (`"model='./my model'"`)."""
+    if shlex.quote(word) == word:
+        return word
+    if "'" in word and not _READ_IN_DOUBLE_QUOTES & set(word):
+        return f'"{word}"'
+    key, equals, value = word.partition("=")
+    if not equals or shlex.quote(key) != key:
+        key, equals, value = "", "", word
+    inner = value.replace("'", "'\\''")
+    return f"{key}{equals}'{inner}'"
 
 
 def typed_words(settings: Mapping[str, object]) -> tuple[str, ...]:

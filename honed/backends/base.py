@@ -21,6 +21,7 @@ import honed.discovery
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.knob import AVAILABLE, Availability, Knob, Value
+from honed.knobs import owner_of
 from honed.models.checkpoint import Checkpoint
 from honed.step import StepKind
 
@@ -223,6 +224,12 @@ def memory_words(name: str) -> tuple[str, ...]:
     """
     reference = load_backend(name).REFERENCE
     return (*_ANY_MEMORY_WORDS, *traits(name).memory_words, *traits(reference).memory_words)
+
+
+def is_reference(case: Case) -> bool:
+    """Whether the Case computes as the reference does, so that its outputs are the truth."""
+    plain = case.precision == "fp32" and not any(owner_of(knob) for knob in case.knobs)
+    return plain and case.backend == load_backend(case.backend).REFERENCE
 
 
 def comparable_backends(name: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from honed.cli._progress import Line
     from honed.record import Record
-    from honed.study import Outcome, Trial
+    from honed.study import Candidate, Outcome, Trial
     from honed.tune.context import TuneProgress
     from honed.tune.storage import Study
 
@@ -66,7 +66,7 @@ def tune(
     line = Line()
     listeners = Listeners(
         progress=lambda at: _draw(line, at),
-        trial=lambda trial, record: _print_trial(line, study, trial, record, as_json),
+        trial=lambda *told: _print_trial(line, study, told, as_json),
         waiting=lambda: line.show("waiting: another honed measures on this machine", ""),
     )
     extra = {"planner": "exhaustive"} if brute_force else {}
@@ -119,9 +119,10 @@ def _draw(line: Line, at: TuneProgress) -> None:
 
 
 def _print_trial(
-    line: Line, study: Study, trial: Trial, record: Record | None, as_json: bool
+    line: Line, study: Study, told: tuple[Trial, Record | None, Candidate | None], as_json: bool
 ) -> None:
-    """One ended trial: a line of JSON, or of text."""
+    """One ended trial: a line of JSON, or of text that says what differs from the best so far."""
+    trial, record, best = told
     line.clear()
     if as_json:
         values = dict(zip(study.question.objectives, trial.values, strict=False))
@@ -138,8 +139,8 @@ def _print_trial(
     missed = [limit for limit, share in trial.violations.items() if share > 0]
     limits = f"  misses {', '.join(missed)}" if missed else ""
     text = result or f"{trial.status}: {trial.message[:100]}"
-    name = f"{trial.number:3} {trial.stage:8} {trial.setting.name}"
-    print(f"{name}: {text}{limits}", file=sys.stderr)
+    name = trial.setting.beside(best.setting if best else None)
+    print(f"{trial.number:3} {trial.stage:8} {name}: {text}{limits}", file=sys.stderr)
 
 
 def _print(study: Study, outcome: Outcome, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from honed.backends.base import load_backend
 from honed.instruments import memory
+from honed.models.part import part, tail
 from honed.phase import Phase
 from honed.run import build
 from honed.run.job import Job
@@ -39,8 +40,10 @@ def work(job: Job, desk: Desk) -> Measured:
         first_call_s, _ = _timed(lambda: step.run(feeds[0]))
         load = LoadFacts(import_s, build_s, load_s, first_call_s, step.weights_bytes,
                          baseline.rss_bytes, peak.total_bytes, desk.refused)  # fmt: skip
-        warmup = Warmup(step, feeds, inputs, case.warmup_s)
-        loaded = Loaded(job, backend, step, inputs, feeds, warmup, desk.on_phase)
+        timed = part(inputs, case.batches)
+        called = sorted({*timed, tail(inputs)})
+        warmup = Warmup(step, feeds, inputs, case.warmup_s, called)
+        loaded = Loaded(job, backend, step, inputs, feeds, warmup, desk.on_phase, timed)
         return Measured(load, {name: each.work(loaded) for name, each in passes.items()})
     finally:
         step.close()

@@ -20,17 +20,22 @@ class Warmup:
     """Warms a step up, and knows when it is warm. Calls that check its outputs count as well.
 
     Engines compile, plan or allocate for each shape, so each shape is called once first, however
-    long that takes: `limit_s` bounds only the wait for steady times that follows.
+    long that takes: `limit_s` bounds only the wait for steady times that follows. `timed` are the
+    places of the inputs that will be timed; other inputs are not called.
     """
 
-    def __init__(self, step: Step, feeds: Sequence[Any], inputs: InputSet, limit_s: float) -> None:
+    def __init__(
+        self, step: Step, feeds: Sequence[Any], inputs: InputSet, limit_s: float,
+        timed: Sequence[int],
+    ) -> None:  # fmt: skip
         self._step = step
-        self._feeds = feeds
-        self._shapes = [batch["input_ids"].shape for batch in inputs.batches]
-        self._shape_of = dict(zip(map(id, feeds), self._shapes, strict=True))
+        self._feeds = [feeds[place] for place in timed]
+        shapes = [batch["input_ids"].shape for batch in inputs.batches]
+        self._shape_of = dict(zip(map(id, feeds), shapes, strict=True))
         self._seen: set[tuple[int, ...]] = set()
-        self._varied = len(set(self._shapes)) > 1
-        self._turns = _spread(self._shapes) if self._varied else list(range(len(feeds)))
+        called = [shapes[place] for place in timed]
+        self._varied = len(set(shapes)) > 1
+        self._turns = _spread(called) if self._varied else list(range(len(called)))
         self._steadiness = Steadiness(limit_s, len(self._turns))
         self._covering_s = 0.0
 

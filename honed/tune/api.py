@@ -46,7 +46,9 @@ class TuneOptions:
 
 def new(words: Sequence[str], options: TuneOptions) -> Study:
     """A study for the words; UsageError before anything is measured if one is wrong."""
-    question = parse(words, options.config)
+    # A brute force that ended before its last point would not be one.
+    is_brute_force = options.extra.get("planner") == "exhaustive"
+    question = parse(words, options.config, None if is_brute_force else POLICY.budget_s)
     locate(ModelRequest.from_case(question.base))  # a wrong model is reported now
     extra = options.extra
     with open_store(options.store) as store:
@@ -165,10 +167,12 @@ def facts(study: Study) -> StudyFacts:
         others = dict.fromkeys(t.setting.get(key) for t in trials)
         values = (*axis.values, *(v for v in others if v not in axis.values))
         axes[key] = replace(axis, values=values)
+    shares = outcome.importances if outcome else importances(study.space, trials)
+    told_apart = {key: share for key, share in shares.items() if share is not None}
     goals = (Goal(m.name, m.shown_unit, m.better) for m in study.question.measures)
     return StudyFacts(
         study.name, tuple(goals), tuple(trials), axes, study.space.default, study.question.limits,
-        outcome.importances if outcome else importances(study.space, trials), outcome,
+        told_apart, outcome,
         say.headline(outcome, study.question) if outcome else "",
     )  # fmt: skip
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from honed.backends.base import is_reference
 from honed.case import Case
 from honed.experiment.policy import SEARCH
 from honed.phase import OnPhase, Phase
@@ -32,11 +33,13 @@ class TuneProgress:
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Callbacks: on each phase, on each ended trial, and (twice a second) while another process
-    measures on this machine."""
+    """Callbacks: on each phase, on each ended trial with the best setting before it, and (twice a
+    second) while another process measures on this machine."""
 
     progress: Callable[[TuneProgress], None] = field(default=lambda _: None)
-    trial: Callable[[Trial, Record | None], None] = field(default=lambda _, __: None)
+    trial: Callable[[Trial, Record | None, Candidate | None], None] = field(
+        default=lambda _, __, ___: None
+    )
     waiting: Callable[[], None] = field(default=lambda: None)
 
 
@@ -79,15 +82,37 @@ class StudyContext:
         now = self.study.outcome
         return None if now == self._outcome_before else now
 
-    def short(self, case: Case, stage: str) -> Case:
-        """The Case of a trial: as long as is useful, unless the user set its length. Memory is
-        measured where the question needs it, and of the default, to be shown beside the best."""
+    def short(self, setting: Setting, stage: str) -> Case:
+        """The Case of a trial: as long as is useful, unless the user set its length.
+
+        Memory is measured where the question needs it, and of the default, to be shown beside the
+        best. Inputs of many lengths are timed in part: the same part for every setting.
+        """
+        case = self.accepted(SEARCH.short(self.space.case(setting)), setting)
         memory = case.memory and (self.question.needs_memory or stage == "default")
-        return SEARCH.short(case).replace(memory=memory)
+        if case.batches is None and (case.lengths is not None or case.inputs is not None):
+            case = case.replace(batches=POLICY.timed_batches)
+        return case.replace(memory=memory)
+
+    def accepted(self, case: Case, setting: Setting) -> Case:
+        """The Case without the evaluation of its accuracy, where its outputs are those of a trial
+        that has passed it, or of the reference. An evaluation takes longer than the timed calls."""
+        if self.question.needs_accuracy or not case.evaluates:
+            return case
+        outputs = self._outputs_of(setting)
+        passed = any(t.ok and self._outputs_of(t.setting) == outputs for t in self.study.trials())
+        if not passed and not is_reference(case):
+            return case
+        return case.replace(eval=None, eval_metric="auto", max_accuracy_drop=None)
+
+    def _outputs_of(self, setting: Setting) -> Setting:
+        """What of a setting may change outputs: cores and the machine's knobs do not."""
+        polish = (d.key for d in self.space.dimensions if d.when == "polish")
+        return setting.without("threads", "instances", *polish)
 
     def process_s(self, setting: Setting) -> float:
-        """The shortest time that a trial of the setting took; exports are made by then."""
-        times_s = [t.elapsed_s for t in self.study.trials() if t.setting == setting and t.ok]
+        """The shortest time that a process of the setting took, without what it made first."""
+        times_s = [t.process_s for t in self.study.trials() if t.setting == setting and t.ok]
         return min(times_s, default=POLICY.unknown_process_s)
 
     def reserve_s(self, trials: Sequence[Trial]) -> float:
@@ -109,9 +134,9 @@ class StudyContext:
         without each of its knobs, the default and the winner."""
         ranked = candidates(trials)
         finalists_s = [
-            min(t.elapsed_s for t in c.trials) for c in ranked[: POLICY.finalists] if c.ok
+            min(t.process_s for t in c.trials) for c in ranked[: POLICY.finalists] if c.ok
         ]
-        first_s = trials[0].elapsed_s if trials else POLICY.unknown_process_s
+        first_s = trials[0].process_s if trials else POLICY.unknown_process_s
         sides = 2 + len(ranked[0].setting) if ranked else 2
         block_s = first_s + sum(finalists_s) + sides * min(finalists_s, default=0.0)
         return POLICY.proof_blocks * block_s

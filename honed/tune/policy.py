@@ -41,14 +41,17 @@ class Policy:
     longest_trial_share: float = 1 / 3
     # Loading and checking are counted with this much beside warming up and measuring.
     trial_margin_s: float = 2.0
+    # Inputs of many lengths are drawn in 8 to 64 batches. A trial times 16 of them: with 8 of 16
+    # sorted batches, the mean tokens were up to 5 % off.
+    timed_batches: int = 16
 
     # --- Stages of the search ---------------------------------------------------------------
 
     # How far into the search (the share of its time or trials that is used) each stage may begin
     # a trial. A stage that is done early leaves its share to the later ones.
     latest_share: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({
-        "expert": 0.85, "others": 0.55, "unlikely": 0.6, "halving": 0.7, "sampler": 0.85,
-        "machine_knobs": 0.95,
+        "expert": 0.85, "structures": 0.95, "others": 0.55, "unlikely": 0.6, "halving": 0.7,
+        "sampler": 0.85, "machine_knobs": 0.95,
     }))  # fmt: skip
     # The search goes on with the two best branches (engine and precision).
     leading_branches: int = 2
@@ -70,14 +73,25 @@ class Policy:
 
     # --- The sampler ------------------------------------------------------------------------
 
+    # The best three settings of a branch, around which others are tried: one alone may be lucky.
+    sampled_leaders: int = 3
     # The experts' settings have been measured: random trials at the start would be waste.
     sampler_startup: int = 4
-    # Of a larger space, this many points are drawn to find one that nobody has tried.
-    sampler_points: int = 500
     # A failure counts as twice as slow as the slowest setting that ran (as a logarithm).
     failure_cost_log: float = math.log(2.0)
-    # PED-ANOVA looks at the best tenth: with fewer than 5 settings there is nothing to look at.
-    importance_settings: int = 5
+
+    # --- Effects of keys --------------------------------------------------------------------
+
+    # The standard deviation that the effects of a key are expected to have (as a logarithm), until
+    # its trials say more. Engines and precisions differ by factors, shares of the cores by tenths,
+    # the machine's knobs by hundredths (docs/tuning.md, docs/machine.md).
+    expected_root: float = 0.5
+    expected_structure: float = 0.25
+    expected_inputs_knob: float = 0.15
+    expected_engine_knob: float = 0.1
+    expected_machine_knob: float = 0.04
+    # With fewer trials, nothing is told apart.
+    importance_trials: int = 8
 
     # --- Time for the confirmation ----------------------------------------------------------
 

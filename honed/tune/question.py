@@ -74,6 +74,11 @@ class Question:
         return any(m.needs_memory for m in measures)
 
     @property
+    def needs_accuracy(self) -> bool:
+        """Whether a limit is about the accuracy, so that every trial has to tell it."""
+        return any(bound.measure.name == "accuracy" for bound in self.bounds)
+
+    @property
     def counts_throughput(self) -> bool:
         """Whether doing more at once is better: instances and batch sizes are then searched."""
         return any(m.compared_by == "throughput" for m in self.measures)
@@ -83,8 +88,15 @@ class Question:
         return self.searched is None or key in self.searched or len(self.allowed.get(key, ())) > 1
 
 
-def parse(words: Sequence[str], config: Path | None = None) -> Question:
-    """The question of `honed tune WORDS`; UsageError with the nearest word if one is unknown."""
+def parse(
+    words: Sequence[str],
+    config: Path | None = None,
+    default_budget_s: float | None = POLICY.budget_s,
+) -> Question:
+    """The question of `honed tune WORDS`; UsageError with the nearest word if one is unknown.
+
+    `default_budget_s` is the budget where the words give neither `budget=` nor `trials=`.
+    """
     options, settings = _split(words)
     objectives = parse_objectives(options.get("objective", ["latency"])[-1])
     price = units.price(options["price"][-1]).per_hour if "price" in options else None
@@ -96,7 +108,7 @@ def parse(words: Sequence[str], config: Path | None = None) -> Question:
     if sampler not in SAMPLERS:
         raise UsageError(f"no sampler is called {sampler!r}", nearest(sampler, SAMPLERS))
     trials = _whole_number("trials", options["trials"][-1]) if "trials" in options else None
-    default_budget_s = POLICY.budget_s if trials is None else None
+    default_budget_s = default_budget_s if trials is None else None
     model = re.sub(r"[^A-Za-z0-9.]+", "-", Path(base.model).name).strip("-.") or "model"
     new_name = f"{model}-{'-'.join(objectives)}-{secrets.token_hex(2)}"
     return Question(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 
+from honed import length_spec
 from honed.backends.base import traits
 from honed.case import CORE_FIELDS, Case
 from honed.errors import HonedError
 from honed.knob import Value
 from honed.knobs import applicable_knobs
 from honed.machine.spawn import fold
-from honed.values import as_override
+from honed.values import as_override, in_bash
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Recipe:
 
 def recipe(case: Case) -> Recipe:
     """Keys that are untouched are left out."""
-    typed = " ".join(shlex.quote(word) for word in words(case))
+    typed = " ".join(map(in_bash, words(case)))
     knobs = dict(case.knobs)
     fields = [f"    {k}={v!r}," for k, v in _changed(case).items() if k not in knobs]
     fields += [f"    knobs={knobs!r},"] if knobs else []
@@ -36,7 +36,16 @@ def recipe(case: Case) -> Recipe:
 
 def words(case: Case) -> list[str]:
     """The Case as words that compose reads back."""
-    return [f"{k}={as_override(v)}" for k, v in _changed(case).items()]
+    return [f"{k}={_override(k, v)}" for k, v in _changed(case).items()]
+
+
+def _override(key: str, value: Value) -> str:
+    """Lengths are read without the override grammar, so that their brackets need no quotes in it.
+    A file's name may have a comma, which would separate two distributions."""
+    text = str(value)
+    if key == "lengths" and length_spec.swept(text) == [text]:
+        return text
+    return as_override(value)
 
 
 def _changed(case: Case) -> dict[str, Value]:

@@ -1,4 +1,8 @@
-"""Optuna's samplers on one branch: a static space of ordered numbers and a few words."""
+"""The next setting of one branch: beside the settings that lead it, one or two keys away.
+
+A setting of many keys that nobody has tried is rarely good, and says nothing about any of them.
+The neighbours of a good setting are rarely bad, and each of them tells what one or two keys do.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,20 @@ import itertools
 import math
 import random
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from honed.compose import Choice
-from honed.study import Setting
+from honed.study import Candidate, Setting
+from honed.tune import surrogate
 from honed.tune.planner import View
 from honed.tune.policy import POLICY
 from honed.tune.space import ROOT, Dimension
 
 if TYPE_CHECKING:
-    import optuna
+    pass
 
 _RAN = "ran"  # the constraint that settings without a result violate
 
@@ -24,19 +31,86 @@ _RAN = "ran"  # the constraint that settings without a result violate
 def suggest(
     view: View, branch: tuple[str, str], dimensions: Sequence[Dimension]
 ) -> Setting | None:
-    """A new setting of the branch, as the chosen sampler proposes it; None if all were tried.
+    """A new setting beside those that lead the branch, as the chosen sampler ranks them; None if
+    all of them were tried.
 
-    The sampler's study is made anew from the trials each time: this takes about a tenth of a
-    second, a trial takes several seconds, and nothing can go stale.
+    The model is made anew from the trials each time: this takes about a tenth of a second, a trial
+    takes several seconds, and nothing can go stale.
     """
-    untried = _untried(view, branch, dimensions)
-    if not any(view.is_new(setting) for setting in untried):
-        return None
-    params = _study(view, branch, dimensions).ask(_distributions(dimensions)).params
-    values = {d.key: d.values[params[d.key]] if d.ordered else params[d.key] for d in dimensions}
-    proposed = view.bare(branch, **values)
-    nearest = sorted(untried, key=lambda other: _distance(dimensions, proposed, other))
-    return next(setting for setting in (proposed, *nearest) if view.is_new(setting))
+    of_branch = [c for c in view.candidates if c.ok and c.setting.branch == branch]
+    leaders = [c.setting for c in of_branch[: POLICY.sampled_leaders]] or [view.bare(branch)]
+    around = (neighbours(view, leader, dimensions) for leader in leaders)
+    pool = [s for s in dict.fromkeys(itertools.chain(*around)) if not view.tried(s)]
+    if view.question.sampler == "random" or not of_branch:
+        ranked = random.Random(_seed(view)).sample(pool, len(pool))
+    elif view.question.sampler == "tpe":
+        proposed = _proposed(view, branch, dimensions)
+        ranked = sorted(pool, key=lambda setting: _distance(dimensions, proposed, setting))
+    else:
+        ranked = _by_improvement(view, of_branch, pool)
+    return next((setting for setting in ranked if view.is_new(setting)), None)
+
+
+def neighbours(view: View, leader: Setting, dimensions: Sequence[Dimension]) -> Iterator[Setting]:
+    """The settings with another value of one key, then those with other values of two."""
+    for count in (1, 2):
+        for changed in itertools.combinations(dimensions, count):
+            others = ([v for v in d.values if v != leader.get(d.key, d.start)] for d in changed)
+            for values in itertools.product(*others):
+                given = {d.key: v for d, v in zip(changed, values, strict=True)}
+                yield view.space.normal({**leader, **given})
+
+
+def _by_improvement(
+    view: View, of_branch: Sequence[Candidate], pool: Sequence[Setting]
+) -> list[Setting]:
+    """The pool by the expected improvement over the branch's best setting, the largest first
+    (Jones, Schonlau & Welch 1998), times the probability that every limit is kept (Gardner et al.
+    2014)."""
+    if not pool:
+        return []
+    tried = [c for c in view.candidates if c.costs]
+    costs = [math.log(c.cost) for c in tried]
+    worst = max(costs) + POLICY.failure_cost_log
+    failed = [c.setting for c in view.candidates if not c.costs]
+    settings = [*(c.setting for c in tried), *failed]
+    model = surrogate.fitted(view.space, settings, [*costs, *([worst] * len(failed))])
+    rows = [surrogate.row(view.space, setting) for setting in pool]
+    expected, deviation = model.predict(rows)
+    chance = np.ones(len(pool))
+    for limit in view.question.limits:
+        chance *= _chance(view, tried, limit, pool)
+    kept = [c.setting for c in of_branch if c.feasible]
+    gain = np.ones(len(pool))
+    if kept:
+        best = model.predict([surrogate.row(view.space, setting) for setting in kept])[0].min()
+        gain = _expected_improvement(best - expected, deviation)
+    scores = gain * chance
+    return [pool[place] for place in np.argsort(-scores, kind="stable")]
+
+
+def _chance(view: View, tried: Sequence[Candidate], limit: str, pool: Sequence[Setting]) -> Any:
+    """The probability that each setting keeps the limit, by the ratios of the measure to it."""
+    from scipy.stats import norm
+
+    known = [c for c in tried if limit in c.violations]
+    if not known:
+        return np.ones(len(pool))
+    ratios = [math.log1p(max(c.violations[limit], -0.99)) for c in known]
+    model = surrogate.fitted(view.space, [c.setting for c in known], ratios)
+    expected, deviation = model.predict([surrogate.row(view.space, s) for s in pool])
+    return norm.cdf(-expected / deviation)
+
+
+def _expected_improvement(by: Any, deviation: Any) -> Any:
+    from scipy.stats import norm
+
+    score = by / deviation
+    return deviation * (score * norm.cdf(score) + norm.pdf(score))
+
+
+def _seed(view: View) -> int:
+    return view.question.seed * 7919 + len(view.trials)
 
 
 def _distance(dimensions: Sequence[Dimension], one: Setting, other: Setting) -> float:
@@ -50,31 +124,16 @@ def _distance(dimensions: Sequence[Dimension], one: Setting, other: Setting) -> 
     return total
 
 
-def _untried(
-    view: View, branch: tuple[str, str], dimensions: Sequence[Dimension]
-) -> list[Setting]:
-    """Settings of the branch that have not been tried, those that cannot run included. In a large
-    space, a sample chosen by the study's seed."""
-    if math.prod(len(d.values) for d in dimensions) <= POLICY.sampler_points:
-        rows: Iterable[tuple[Choice, ...]] = itertools.product(*(d.values for d in dimensions))
-    else:
-        rng = random.Random(view.question.seed + len(view.trials))
-        count = POLICY.sampler_points
-        rows = (tuple(rng.choice(d.values) for d in dimensions) for _ in range(count))
-    keys = [d.key for d in dimensions]
-    settings = (view.bare(branch, **dict(zip(keys, row, strict=True))) for row in rows)
-    return [setting for setting in settings if not view.tried(setting)]
-
-
-def _study(view: View, branch: tuple[str, str], dimensions: Sequence[Dimension]) -> optuna.Study:
-    """The branch's candidates as a study of Optuna's. A failure is worth twice the worst that ran
-    to the sampler's model, and violates a constraint."""
+def _proposed(view: View, branch: tuple[str, str], dimensions: Sequence[Dimension]) -> Setting:
+    """What Optuna's tree-structured Parzen estimator proposes, from the branch's trials. A failure
+    is worth twice the worst that ran to its model, and violates a constraint."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", module="optuna")
     count = len(view.question.objectives)
-    study = optuna.create_study(directions=["minimize"] * count, sampler=_sampler(view))
+    sampler = optuna.samplers.TPESampler(seed=_seed(view), n_startup_trials=POLICY.sampler_startup)
+    study = optuna.create_study(directions=["minimize"] * count, sampler=sampler)
     of_branch = [c for c in view.candidates if c.setting.branch == branch]
     logs = [[math.log(cost) for cost in c.costs] for c in of_branch if c.costs]
     columns = zip(*logs, strict=True) if logs else [(0.0,)] * count
@@ -95,18 +154,9 @@ def _study(view: View, branch: tuple[str, str], dimensions: Sequence[Dimension])
                 constraints=constraints,
             )
         )
-    return study
-
-
-def _sampler(view: View) -> optuna.samplers.BaseSampler:
-    import optuna
-
-    seed = view.question.seed * 7919 + len(view.trials)
-    if view.question.sampler == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
-    if view.question.sampler == "tpe":
-        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=POLICY.sampler_startup)
-    return optuna.samplers.GPSampler(seed=seed, n_startup_trials=POLICY.sampler_startup)
+    params = study.ask(_distributions(dimensions)).params
+    values = {d.key: d.values[params[d.key]] if d.ordered else params[d.key] for d in dimensions}
+    return view.bare(branch, **values)
 
 
 def _distributions(dimensions: Sequence[Dimension]) -> dict[str, Any]:

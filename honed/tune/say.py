@@ -92,6 +92,9 @@ def _earned(of: Earned) -> str:
 
 
 def importances(outcome: Outcome, count: int = 5) -> str:
-    """`backend 52 %, precision 31 %, threads 9 %`."""
-    shares = list(outcome.importances.items())[:count]
-    return ", ".join(f"{key} {share:.0%}" for key, share in shares if share >= 0.01)
+    """`backend 52 %, precision 31 %; not told apart from noise: threads, allocator`."""
+    shares = [(k, v) for k, v in outcome.importances.items() if v is not None and v >= 0.01]
+    unknown = [key for key, share in outcome.importances.items() if share is None]
+    parts = [", ".join(f"{key} {share:.0%}" for key, share in shares[:count])] if shares else []
+    parts += [f"not told apart from noise: {', '.join(unknown)}"] if unknown else []
+    return "; ".join(parts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from honed.case import Case
@@ -45,14 +45,16 @@ def used_share(context: StudyContext, trials: Sequence[Trial]) -> float:
 def _run_trial(context: StudyContext, proposal: Proposal, view: View) -> None:
     """Whatever happens becomes the trial's result, except Ctrl-C and faults of the store."""
     trial = context.study.begin(proposal.setting, proposal.stage)
-    case = context.short(context.space.case(proposal.setting), proposal.stage)
+    case = context.short(proposal.setting, proposal.stage)
     best = next((c for c in view.candidates if c.feasible), None)
     guard = _guard(context, proposal, view, _timed_s(context, case, best))
+    once = Once(context.lab.clock_s)
 
     def on_phase(phase: Phase | None) -> None:
         left_s = None if math.isinf(context.left_s) else max(0.0, context.left_s)
         at = TuneProgress(trial.number, trial.stage, trial.setting, phase, left_s, best)
         context.listeners.progress(at)
+        once(phase)
         guard(phase)
 
     began_s = context.lab.clock_s()
@@ -70,9 +72,28 @@ def _run_trial(context: StudyContext, proposal: Proposal, view: View) -> None:
             raise
         result = replace(trial, status=error.status, message=error.message)
     finally:
-        result = replace(result, elapsed_s=context.lab.clock_s() - began_s)
+        elapsed_s = context.lab.clock_s() - began_s
+        result = replace(result, elapsed_s=elapsed_s, once_s=once.total_s)
         context.study.end(result)
-    context.listeners.trial(result, record)
+    context.listeners.trial(result, record, best)
+
+
+class Once:
+    """Adds up the time in which a trial makes what later ones find made. Told its phases."""
+
+    def __init__(self, clock_s: Callable[[], float]) -> None:
+        self.total_s = 0.0
+        self._clock_s = clock_s
+        self._since_s: float | None = None
+
+    def __call__(self, phase: Phase | None) -> None:
+        if phase is None or phase.is_once == (self._since_s is not None):
+            return
+        if self._since_s is None:
+            self._since_s = self._clock_s()
+        else:
+            self.total_s += self._clock_s() - self._since_s
+            self._since_s = None
 
 
 def _guard(context: StudyContext, proposal: Proposal, view: View, timed_s: float | None) -> Guard:

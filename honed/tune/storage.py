@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import optuna
 
 _HINT = "pip install 'honed[tune]'"
-_RESULT = ("status", "record", "values", "violations", "elapsed_s", "message")
+_RESULT = ("status", "record", "values", "violations", "elapsed_s", "message", "once_s")
 
 
 class Study:

@@ -110,7 +110,7 @@ def test_the_best_so_far_never_gets_worse(values, less):
 def test_importances_are_drawn_the_largest_first(found):
     picture = found["study_importance"]
     assert picture.sentence == (
-        "precision (61%) separates good settings from the rest the most, then backend (24%) "
+        "precision (61%) changes the cost the most over the settings tried, then backend (24%) "
         "and batch_size (15%)."
     )
     shares = [row.bars[0].point.value for row in picture.panels[0].rows]

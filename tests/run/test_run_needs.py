@@ -101,7 +101,8 @@ SHAPE = {"inputs", "reference", "evaluation", "evaluated"}
     ("kind", "change", "expected"),
     [
         (random_ids, {"seed": 1}, {"inputs", "reference"}),
-        (random_ids, {"batch_size": 3}, SHAPE),
+        (random_ids, {"batch_size": 3}, {"inputs", "reference", "evaluation"}),
+        (random_ids, {"batches": 2}, set()),
         (random_ids, {"sequence_length": 8}, SHAPE),
         (random_ids, {"lengths": "2..8"}, {"inputs", "reference", "calibration"}),
         (random_ids, {"pooling": "cls"}, {"reference", "evaluation", "evaluated"}),

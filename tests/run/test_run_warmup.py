@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -36,9 +37,16 @@ def inputs_of(*widths: int) -> InputSet:
     return InputSet(batches, tuple(2 * [w] for w in widths), "x")  # type: ignore[arg-type]
 
 
-def warmed(engine: Engine, inputs: InputSet, limit_s: float, checked: int = 0) -> Warmup:
+def warmed(
+    engine: Engine,
+    inputs: InputSet,
+    limit_s: float,
+    checked: int = 0,
+    timed: Sequence[int] | None = None,
+) -> Warmup:
     feeds = [batch["input_ids"] for batch in inputs.batches]
-    warmup = Warmup(engine, feeds, inputs, limit_s)  # type: ignore[arg-type]
+    places = range(len(feeds)) if timed is None else timed
+    warmup = Warmup(engine, feeds, inputs, limit_s, places)  # type: ignore[arg-type]
     for feed in feeds[:checked]:
         warmup.run(feed)
     warmup.finish()
@@ -86,3 +94,10 @@ def test_without_warm_up_nothing_is_called(monkeypatch: pytest.MonkeyPatch) -> N
     warmup = warmed(engine, inputs_of(8, 16), limit_s=0)
     assert engine.calls == []
     assert not warmup.settled
+
+
+def test_only_the_inputs_that_will_be_timed_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(monkeypatch, compile_s=5)
+    warmup = warmed(engine, inputs_of(*range(16, 64)), limit_s=1, timed=[0, 20, 40, 47])
+    assert {shape[1] for shape in engine.calls} == {16, 36, 56, 63}
+    assert warmup.settled

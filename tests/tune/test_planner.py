@@ -84,7 +84,7 @@ def test_the_default_comes_first(planner) -> None:  # type: ignore[no-untyped-de
 @pytest.mark.parametrize(
     ("stage", "share"),
     [
-        (warm, 0.85), (expert, 0.85), (structures, 0.7), (others, 0.55), (halving, 0.7),
+        (warm, 0.85), (expert, 0.85), (structures, 0.95), (others, 0.55), (halving, 0.7),
         (sampler, 0.85), (machine_knobs, 0.95), (simpler, 1.0), (unlikely, 0.6), (repeat, 1.0),
     ],
 )  # fmt: skip

@@ -96,12 +96,15 @@ def from_texts(
 
 
 def from_random_ids(checkpoint: Checkpoint, batch_size: int, length: int) -> EvaluationSet:
-    """Random ids that differ from those that are timed and from those of calibration."""
+    """Random ids that differ from those that are timed and from those of calibration. They are the
+    same sequences in batches of any size."""
     length = min(length, _RANDOM_LONGEST)
-    count = -(-RANDOM_SEQUENCES // batch_size)
-    inputs = random_inputs(checkpoint, batch_size, length, _SEED, batches=count)
-    order = tuple(range(count * batch_size))
-    return EvaluationSet(Truths("outputs", "", inputs.source), inputs.batches, order)
+    inputs = random_inputs(checkpoint, RANDOM_SEQUENCES, length, _SEED)
+    (whole,) = inputs.batches
+    starts = range(0, RANDOM_SEQUENCES, batch_size)
+    batches = tuple({k: ids[at : at + batch_size] for k, ids in whole.items()} for at in starts)
+    order = tuple(range(RANDOM_SEQUENCES))
+    return EvaluationSet(Truths("outputs", "", inputs.source), batches, order)
 
 
 def _words_within_the_cut(examples: Examples, encoded: Encoded) -> tuple[Any, Any, Any]:

@@ -1,4 +1,4 @@
-"""Which settings mattered in the search: those that separate good settings from the rest."""
+"""Which settings mattered in the search: the share of each in the variance of the cost."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ def pictures(evidence: Evidence) -> Iterator[Picture]:
     first, *rest = (f"{k} ({shares[k]:.0%})" for k in order[:3])
     yield Picture(
         titled("What mattered in the search", study.name),
-        f"{first} separates good settings from the rest the most, then {listed(rest)}.",
+        f"{first} changes the cost the most over the settings tried, then {listed(rest)}.",
         (Bars("Share, %", rows, "%"),),
         study.drawn(evidence.records),
-        ("PED-ANOVA over the settings tried: an importance in the whole search, not a gain."
+        ("Shares of the variance of the cost's logarithm over the settings tried, not gains. Keys "
+         "that noise explains are left out."
          + note,),
         marked=False,
     )  # fmt: skip

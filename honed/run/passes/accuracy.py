@@ -83,18 +83,16 @@ def _about_answers(case: Case, prepared: Prepared) -> dict[str, Any] | None:
     about = _about(case, prepared)
     if about is None:
         return None
-    if case.eval is None and case.inputs is None:
-        about["batch_size"] = _batch_size(case)  # it decides how many random sequences there are
     return {**about, **about_reference(case)}
 
 
 def _about(case: Case, prepared: Prepared) -> dict[str, Any] | None:
     """What decides both; None where the Case asks for no accuracy."""
-    if case.eval is None and case.max_accuracy_drop is None:
+    if not case.evaluates:
         return None
     checkpoint = prepared.checkpoint
     about = {
-        "format": 2,
+        "format": 3,
         "checkpoint": checkpoint.key,
         "task": checkpoint.task,
         "pooling": checkpoint.pooling,

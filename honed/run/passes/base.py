@@ -33,7 +33,8 @@ P = TypeVar("P")
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """One loaded instance, as the passes of a worker see it."""
+    """One loaded instance, as the passes of a worker see it. `timed` are the places of the batches
+    that are timed, of all that are fed."""
 
     job: Job
     backend: Backend
@@ -42,6 +43,7 @@ class Loaded:
     feeds: Sequence[Any]
     warmup: Warmup
     on_phase: OnPhase
+    timed: Sequence[int]
 
     @property
     def case(self) -> Case:

@@ -15,6 +15,7 @@ from honed.case import Case
 from honed.machine import isa, limits
 from honed.machine.peak_flops import bound_flops_per_s
 from honed.models.inputs import InputSet
+from honed.models.part import tail
 from honed.phase import Phase
 from honed.record import Latency, Metrics, Samples
 from honed.run.needs import INPUTS, load_inputs
@@ -26,17 +27,20 @@ from honed.workloads.base import Sampling, Timeline, Work, load_workload
 NEEDS = (INPUTS,)
 BARRIERS = ("start",)
 _WHOLE_TURN = 64  # batches: as many as lengths are drawn for; files of texts may hold far more
+_TAIL_CALLS = 3  # of the longest inputs, where they are not among those that are timed
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """When each call of this instance began and ended, and how the process got there."""
+    """When each call of this instance began and ended, and how the process got there. `tail_s` are
+    calls of long inputs after those that are timed, where only a part of the inputs is timed."""
 
     timeline: Timeline
     cpu_s: float
     warmup_s: float
     settled: bool
     skips_padding: bool
+    tail_s: tuple[float, ...] = ()
 
     def inputs_of_calls(self, inputs: int) -> Sequence[int]:
         """Which input each call took."""
@@ -57,20 +61,48 @@ def work(loaded: Loaded) -> Part:
             barrier.arrive_and_wait(loaded.case.timeout_s)
             cpu_s.append(time.process_time())
 
-        whole_turns = loaded.inputs.varied and len(loaded.feeds) <= _WHOLE_TURN
-        turn = len(loaded.feeds) if whole_turns else 1
+        feeds = [loaded.feeds[place] for place in loaded.timed]
+        whole_turns = loaded.inputs.varied and len(feeds) <= _WHOLE_TURN
+        turn = len(feeds) if whole_turns else 1
         sampling = Sampling(loaded.case, begin, barrier.done, barrier.all_done, turn)
         workload = load_workload(loaded.case.workload)
-        timeline = workload.sample(loaded.step.run, loaded.feeds, sampling)
+        timeline = workload.sample(loaded.step.run, feeds, sampling)
         cpu_s.append(time.process_time())
+        tail_s = _tail_s(loaded)
         loaded.on_phase(Phase.MEASURED)
     return Part(
-        timeline,
+        timeline if _is_whole(loaded) else _of_all(timeline, loaded.timed),
         cpu_s=cpu_s[1] - cpu_s[0],
         warmup_s=loaded.warmup.elapsed_s,
         settled=loaded.warmup.settled,
         skips_padding=bool(loaded.step.read_back().get("skips_padding")),
+        tail_s=tail_s,
     )
+
+
+def _is_whole(loaded: Loaded) -> bool:
+    """Whether all inputs are timed."""
+    return len(loaded.timed) == len(loaded.feeds)
+
+
+def _of_all(timeline: Timeline, timed: Sequence[int]) -> Timeline:
+    """The timeline with the places of the inputs among all, not among those that are timed."""
+    calls = range(len(timeline.began_ns))
+    fed = timeline.fed if timeline.fed is not None else [call % len(timed) for call in calls]
+    return replace(timeline, fed=[timed[place] for place in fed])
+
+
+def _tail_s(loaded: Loaded) -> tuple[float, ...]:
+    """Every instance makes these calls at the same time, because all end at the same time."""
+    place = tail(loaded.inputs)
+    if _is_whole(loaded) or not loaded.inputs.varied:
+        return ()
+    calls_s = []
+    for _ in range(_TAIL_CALLS):
+        began = time.perf_counter()
+        loaded.step.run(loaded.feeds[place])
+        calls_s.append(time.perf_counter() - began)
+    return tuple(calls_s)
 
 
 def merge(gathered: Gathered[Part]) -> Merged:
@@ -92,7 +124,7 @@ def merge(gathered: Gathered[Part]) -> Merged:
         return float(calls @ np.asarray(known, float)) / cut.window_s
 
     metrics = Metrics(
-        latency_s=sample.latency(cut.samples),
+        latency_s=_supported(sample.latency(cut.samples), case, inputs),
         throughput_per_s=sample.throughput(cut, case.batch_size, factors),
         tokens_per_s=per_s([w.tokens for w in works]),
         useful_tokens_per_s=per_s([w.useful_tokens for w in works]),
@@ -103,7 +135,7 @@ def merge(gathered: Gathered[Part]) -> Merged:
         build_s=max(load.build_s for load in loads), warmup_s=max(p.warmup_s for p in parts),
         samples=sum(len(s) for s in cut.samples.latency_s), window_s=cut.window_s,
         slowest_p50_s=max(float(np.median(s)) for s in cut.samples.latency_s if s),
-        phases=_phases(cut, parts),
+        phases=_phases(cut, parts), latency_tail_s=_tail(cut, fed, parts, inputs),
     )  # fmt: skip
     opened_s = time.time() - (time.monotonic_ns() - cut.opens_ns) / 1e9
     samples = replace(cut.samples, window_began_s=opened_s)
@@ -140,6 +172,34 @@ def calls_in_window(
     for order, shares in zip(fed, cut.shares, strict=True):
         np.add.at(calls, list(order), shares)
     return calls
+
+
+def _supported(latency: Latency, case: Case, inputs: InputSet) -> Latency:
+    """Without the percentiles that lie beyond the inputs of a part, however many its calls."""
+    count = case.batches
+    if count is None or count >= len(inputs.batches) or not inputs.varied:
+        return latency
+    kept = {p: sample.supports(count, p) for p in (90, 95, 99)}
+    return replace(
+        latency,
+        p90=latency.p90 if kept[90] else None, p90_ci95=latency.p90_ci95 if kept[90] else None,
+        p95=latency.p95 if kept[95] else None,
+        p99=latency.p99 if kept[99] else None, p99_ci95=latency.p99_ci95 if kept[99] else None,
+    )  # fmt: skip
+
+
+def _tail(
+    cut: window.Cut, fed: Sequence[Sequence[int]], parts: Sequence[Part], inputs: InputSet
+) -> float | None:
+    """The median time of the calls with long inputs; None where inputs do not differ."""
+    if not inputs.varied:
+        return None
+    place = tail(inputs)
+    calls_s = [call_s for part in parts for call_s in part.tail_s]
+    for latencies, places, order in zip(cut.samples.latency_s, cut.places, fed, strict=True):
+        pairs = zip(latencies, places, strict=True)
+        calls_s += [call_s for call_s, call in pairs if order[call] == place]
+    return float(np.median(calls_s)) if calls_s else None
 
 
 def _bound(case: Case, seats: Sequence[Seat], machine: Mapping[str, Any]) -> float | None:

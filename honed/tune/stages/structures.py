@@ -12,7 +12,7 @@ ORDER = 30
 
 
 def propose(view: View) -> Proposal | None:
-    if not view.may_begin("halving"):
+    if not view.may_begin("structures"):
         return None
     for leader in view.leading[: POLICY.leading_branches]:
         for shares in _shares(view.space):
