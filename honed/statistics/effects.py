@@ -39,8 +39,8 @@ _STEP = 0.5  # the distance at which effects of an ordered key have a correlatio
 _LEAST_NOISE = 0.005
 _JITTER = 1e-8
 # A key is told apart if the data are this many times (as a logarithm) less probable without it.
-# Twice this is a chi-squared of one degree of freedom: at 3.3 noise exceeds it once in a hundred.
-_EVIDENCE = 3.3
+# Twice this is a chi-squared of one degree of freedom: noise exceeds it once in twenty.
+_EVIDENCE = 1.92
 
 
 @dataclass(frozen=True, slots=True)

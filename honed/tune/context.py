@@ -96,7 +96,7 @@ class StudyContext:
 
     def accepted(self, case: Case, setting: Setting) -> Case:
         """The Case without the evaluation of its accuracy, where its outputs are those of a trial
-        that has passed it, or of the reference. An evaluation takes longer than the timed calls."""
+        that has passed it, or of the reference: an evaluation takes longer than timing."""
         if self.question.needs_accuracy or not case.evaluates:
             return case
         outputs = self._outputs_of(setting)

@@ -11,6 +11,7 @@ import pytest
 
 from honed.case import Case
 from honed.compose import compose
+from honed.measures import parse_limit
 from honed.models.checkpoint import ModelRequest
 from honed.models.inputs import InputSet
 from honed.models.obtain import materialise
@@ -110,6 +111,33 @@ def test_too_long_for_the_model() -> None:
     assert record.status != "ok"
     assert record.error is not None
     assert "sequence_length=512" in record.error.hint
+
+
+def test_a_part_of_the_batches_has_the_mean_of_all_and_tells_the_longest_apart() -> None:
+    record = run(batch_size=1, batches=16)
+    assert record.status == "ok", record.error
+    assert record.inputs is not None
+    assert record.metrics is not None
+    assert record.inputs.sequences == 64
+    assert record.metrics.samples % 16 == 0
+    useful_per_s = record.metrics.useful_tokens_per_s or 0
+    per_sequence = useful_per_s / (record.metrics.throughput_per_s.value or 0)
+    assert per_sequence == pytest.approx(104, rel=5e-3)
+    assert record.metrics.latency_s.p99 is None  # the longest inputs are not among the timed ones
+    assert record.metrics.latency_tail_s is not None
+    assert record.metrics.latency_tail_s > 0
+    assert parse_limit("latency_p99_ms<=0.001").violation(record) == pytest.approx(
+        record.metrics.latency_tail_s * 1e6 - 1
+    )
+
+
+def test_a_part_with_more_batches_than_there_are_is_all_of_them() -> None:
+    whole, part = run(), run(batches=500)
+    assert part.metrics is not None
+    assert whole.metrics is not None
+    assert part.metrics.samples % 32 == 0
+    assert part.metrics.latency_tail_s is not None
+    assert whole.metrics.latency_tail_s is not None
 
 
 @pytest.mark.engine

@@ -138,3 +138,12 @@ def test_again_asks_the_old_question_in_a_few_trials(store: str, model: str) -> 
     assert second.question.extra["warm"] == [BEST]
     with pytest.raises(UsageError, match="another question"):
         api.again("first", ["batch_size=8"], api.TuneOptions(store=store))
+
+
+@pytest.mark.parametrize(("words", "budget_s"), [((), None), (("budget=90s",), 90.0)])
+def test_no_budget_ends_a_brute_force_unless_one_is_given(
+    store: str, words: tuple[str, ...], budget_s: float | None
+) -> None:
+    options = api.TuneOptions(store, extra={"planner": "exhaustive"})
+    study = api.new(["model=tiny", "backend=fake", *words], options)
+    assert study.question.budget_s == budget_s
