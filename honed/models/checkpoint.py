@@ -14,6 +14,7 @@ from honed.case import Case
 from honed.errors import ModelError
 from honed.models import hub, remote_code, sentences, tasks, weights
 from honed.models.families import family_of
+from honed.models.knobs import shape
 from honed.models.sentences import Reading
 
 FORMS = "a model is a checkpoint folder (./path), a hub id (owner/name) or a named shape"
@@ -27,17 +28,22 @@ _TEXT_SUFFIXES = (".json", ".txt", ".model", ".tiktoken", ".vocab", ".bpe", ".py
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """The settings of a Case that decide which weights run."""
+    """The settings of a Case that decide which weights run.
+
+    `sizes` replace sizes of a named shape: (("d_model", 1024), ...).
+    """
 
     model: str
     seed: int = 0
     task: str = "auto"
     pooling: str = "auto"
     trust_remote_code: bool = False
+    sizes: tuple[tuple[str, int], ...] = ()
 
     @classmethod
     def from_case(cls, case: Case) -> ModelRequest:
-        return cls(case.model, case.seed, case.task, case.pooling, case.trust_remote_code)
+        sizes = shape.sizes_of(case.knobs)
+        return cls(case.model, case.seed, case.task, case.pooling, case.trust_remote_code, sizes)
 
 
 @dataclass(frozen=True, slots=True)
