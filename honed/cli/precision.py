@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-ORDER = 3
+ORDER = 4
 
 _AUTOCAST = "autocast="
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-ORDER = 3
+ORDER = 4
 
 
 def profile(
