@@ -23,7 +23,7 @@ def locate(request: ModelRequest) -> Checkpoint | None:
     if folder := _as_folder(request.model):
         return inspect(folder, request)
     if shape := presets.preset(request.model):
-        task = _preset_task(shape, request.task)
+        task = task_of_shape(shape, request.task)
         key = artifacts.content_key(_about(shape, request.seed, task))
         folder = artifacts.find("weights", key)
         return inspect(folder, request, "preset") if folder else None
@@ -53,7 +53,7 @@ def materialise(request: ModelRequest) -> Checkpoint:
     if shape is None:
         folder = hub.download(request.model, with_code=request.trust_remote_code)
         return inspect(folder, request, "hub")
-    task = _preset_task(shape, request.task)
+    task = task_of_shape(shape, request.task)
 
     def build(folder: Path) -> None:
         from honed.models.torch import random_weights
@@ -62,6 +62,11 @@ def materialise(request: ModelRequest) -> Checkpoint:
 
     made = artifacts.make("weights", _about(shape, request.seed, task), build)
     return inspect(made, request, "preset")
+
+
+def is_folder(model: str) -> bool:
+    """Whether `model` names a folder rather than a shape or a hub id."""
+    return _as_folder(model) is not None
 
 
 def _as_folder(model: str) -> Path | None:
@@ -83,7 +88,8 @@ def _about(shape: presets.Preset, seed: int, task: str) -> dict[str, Any]:
             "format": _FORMAT}  # fmt: skip
 
 
-def _preset_task(shape: presets.Preset, task: str) -> str:
+def task_of_shape(shape: presets.Preset, task: str) -> str:
+    """`task`, or the default of the shape for "auto"; ModelError if the shape has no such head."""
     if task == "auto":
         return shape.default_task
     decoder = shape.default_task == "causal-lm"
