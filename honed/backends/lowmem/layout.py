@@ -297,6 +297,7 @@ class _Reader:
     def _vocabulary(self, activation: str) -> Head:
         """A dense layer with a norm, then the vocabulary, whose weight is often the words'."""
         words = f"{self.body}embeddings.word_embeddings.weight"
+        bias: tuple[str, ...]
         kind = self.checkpoint.model_type
         if kind == "bert":
             path = "cls.predictions"

@@ -278,7 +278,7 @@ def _spans(tensors: Iterable[StoredTensor]) -> Iterator[tuple[Path, int, int]]:
 
 def _read(descriptor: int, into: Array, offset: int, path: Path) -> None:
     """Fill the array from the file; ModelError if the file ends before."""
-    view = memoryview(into.reshape(-1).view(np.uint8))
+    view = into.reshape(-1).view(np.uint8).data
     while len(view):
         count = os.preadv(descriptor, [view], offset)
         if count == 0:
