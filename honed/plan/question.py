@@ -18,6 +18,7 @@ from honed.plan.device import ARCHITECTURES, Device, parse_device
 from honed.plan.settings import Attention, Loop, Mode, Operators, Optimizer, Settings, Weights
 from honed.units import size_bytes
 
+_TRACED = Case(model="any").backend  # the backend whose modules are traced
 _TRUTHS = {"true": True, "false": False}
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
@@ -140,9 +141,9 @@ def _device(options: Mapping[str, list[str]]) -> Device:
 
 
 def _settings(case: Case, row: Mapping[str, str], device: Device) -> Settings:
-    if case.backend != "torch":
+    if case.backend != _TRACED:
         raise UnsupportedError(
-            f"honed plan traces torch models; it does not plan backend={case.backend} yet",
+            f"honed plan traces models of {_TRACED}, and it does not plan backend={case.backend}",
             "leave backend out, or measure it: honed run",
         )
     if case.precision not in _DTYPES:
