@@ -96,7 +96,7 @@ def inspect(folder: Path, request: ModelRequest, source: str = "folder") -> Chec
         config=config,
         task=task,
         pooling=tasks.resolve_pooling(request.pooling, task, root),
-        max_positions=_max_positions(config),
+        max_positions=max_positions(config),
         vocab_size=int(config["vocab_size"]),
         weights_bytes=sum(file.parameter_bytes for file in files),
         has_tokenizer=any((folder / name).is_file() for name in _TOKENIZER_FILES),
@@ -152,7 +152,7 @@ def _random_weights_facts(folder: Path) -> Mapping[str, Any] | None:
     return about
 
 
-def _max_positions(config: Mapping[str, Any]) -> int | None:
+def max_positions(config: Mapping[str, Any]) -> int | None:
     """The longest sequence that has position embeddings; None where nothing limits it."""
     family = family_of(str(config.get("model_type")))
     if not family.limits_positions(config):

@@ -24,7 +24,7 @@ def locate(request: ModelRequest) -> Checkpoint | None:
         _refuse_sizes(request)
         return inspect(folder, request)
     if shape := _shape(request):
-        task = _preset_task(shape, request.task)
+        task = task_of_shape(shape, request.task)
         key = artifacts.content_key(_about(shape, request.seed, task))
         folder = artifacts.find("weights", key)
         return inspect(folder, request, "preset") if folder else None
@@ -55,7 +55,7 @@ def materialise(request: ModelRequest) -> Checkpoint:
     if shape is None:
         folder = hub.download(request.model, with_code=request.trust_remote_code)
         return inspect(folder, request, "hub")
-    task = _preset_task(shape, request.task)
+    task = task_of_shape(shape, request.task)
 
     def build(folder: Path) -> None:
         from honed.models.torch import random_weights
@@ -80,6 +80,11 @@ def _refuse_sizes(request: ModelRequest) -> None:
         )
 
 
+def is_folder(model: str) -> bool:
+    """Whether `model` names a folder rather than a shape or a hub id."""
+    return _as_folder(model) is not None
+
+
 def _as_folder(model: str) -> Path | None:
     """The folder that `model` names, if it names one. A folder wins over shapes and hub ids."""
     path = Path(model).expanduser()
@@ -99,7 +104,8 @@ def _about(shape: presets.Preset, seed: int, task: str) -> dict[str, Any]:
             "format": _FORMAT}  # fmt: skip
 
 
-def _preset_task(shape: presets.Preset, task: str) -> str:
+def task_of_shape(shape: presets.Preset, task: str) -> str:
+    """`task`, or the default of the shape for "auto"; ModelError if the shape has no such head."""
     if task == "auto":
         return shape.default_task
     decoder = shape.default_task == "causal-lm"
