@@ -16,11 +16,11 @@ import torch
 from honed.case import FEATURES
 from honed.errors import UnsupportedError
 from honed.models.torch.head import Head
+from honed.models.torch.tracer import Tracer
 from honed.plan import bert_2019
 from honed.plan.cuda import CudaKernels
 from honed.plan.residency import load_by_parts
 from honed.plan.settings import TRAINING_STEPS, Settings
-from honed.plan.trace import Tracer
 from honed.timeline import MemoryKind, StepPhase
 
 _ATTENTION = {"auto": None, "eager": "eager", "sdpa": "sdpa", "flash": "sdpa"}

@@ -46,9 +46,9 @@ class Trace:
 
 def trace(subject: Subject, settings: Settings) -> Trace:
     """The timeline of `settings`; UntraceableError if the model's code cannot be traced."""
+    from honed.models.torch.tracer import Tracer
     from honed.plan.fakes import fake_mode, fake_module, taken_for_real
     from honed.plan.program import Program, attention_name, with_head
-    from honed.plan.trace import Tracer
 
     with _explained(subject), taken_for_real(), _without_collection():
         fakes = fake_mode()
@@ -72,8 +72,8 @@ def _explained(subject: Subject) -> Iterator[None]:
     """Turn what fake tensors cannot do into UntraceableError."""
     from torch._subclasses import fake_tensor
 
+    from honed.models.torch.tracer import ValueNeededError
     from honed.plan.cuda import FlashUnavailableError
-    from honed.plan.trace import ValueNeededError
 
     try:
         yield
