@@ -181,9 +181,9 @@ def main() -> None:
         regrets = sorted(of.regret for of in found)
         print(
             f"{count} trials: rank correlation {median(ranks):.2f} in the median, "
-            f"{fmean(ranks):.2f} in the mean, {ranks[len(ranks) // 10]:.2f} one in ten; a flat key "
-            f"over {_FLAT:.0%} in {over} of {len(found)}; best trial behind the best of all by "
-            f"{median(regrets):.1%} in the median, {regrets[9 * len(regrets) // 10]:.1%} one in ten",
+            f"{fmean(ranks):.2f} in the mean, {ranks[len(ranks) // 10]:.2f} one in ten; "
+            f"a flat key over {_FLAT:.0%} in {over} of {len(found)}; best trial behind the best "
+            f"of all by {median(regrets):.1%}, one in ten {regrets[9 * len(regrets) // 10]:.1%}",
             flush=True,
         )
         good &= median(ranks) >= _RANK and not over

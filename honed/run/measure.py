@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from honed.backends.base import load_backend
 from honed.instruments import memory
-from honed.models.part import part, tail
+from honed.models.part import part
 from honed.phase import Phase
 from honed.run import build
 from honed.run.job import Job
@@ -16,6 +16,7 @@ from honed.run.needs import load_inputs
 from honed.run.passes.base import Loaded, LoadFacts, Measured, passes_of
 from honed.run.warmup import Warmup
 from honed.workers.process import Desk
+from honed.workloads.base import exact_warmup
 
 T = TypeVar("T")
 
@@ -37,12 +38,11 @@ def work(job: Job, desk: Desk) -> Measured:
         inputs = load_inputs(job.prepared)
         feeds = [step.prepare(batch) for batch in inputs.batches]
         desk.on_phase(Phase.CHECKING)
-        first_call_s, _ = _timed(lambda: step.run(feeds[0]))
+        warmup = Warmup(step, feeds, inputs, case.warmup_s, exact_warmup(case))
+        first_call_s = warmup.first_call_s()
         load = LoadFacts(import_s, build_s, load_s, first_call_s, step.weights_bytes,
                          baseline.rss_bytes, peak.total_bytes, desk.refused)  # fmt: skip
         timed = part(inputs, case.batches)
-        called = sorted({*timed, tail(inputs)})
-        warmup = Warmup(step, feeds, inputs, case.warmup_s, called)
         loaded = Loaded(job, backend, step, inputs, feeds, warmup, desk.on_phase, timed)
         return Measured(load, {name: each.work(loaded) for name, each in passes.items()})
     finally:

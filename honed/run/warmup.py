@@ -20,24 +20,29 @@ class Warmup:
     """Warms a step up, and knows when it is warm. Calls that check its outputs count as well.
 
     Engines compile, plan or allocate for each shape, so each shape is called once first, however
-    long that takes: `limit_s` bounds only the wait for steady times that follows. `timed` are the
-    places of the inputs that will be timed; other inputs are not called.
+    long that takes: `limit_s` bounds only the wait for steady times that follows. With `exactly`
+    there are this many calls, whatever their times.
     """
 
     def __init__(
-        self, step: Step, feeds: Sequence[Any], inputs: InputSet, limit_s: float,
-        timed: Sequence[int],
-    ) -> None:  # fmt: skip
+        self,
+        step: Step,
+        feeds: Sequence[Any],
+        inputs: InputSet,
+        limit_s: float,
+        exactly: int | None = None,
+    ) -> None:
         self._step = step
-        self._feeds = [feeds[place] for place in timed]
-        shapes = [batch["input_ids"].shape for batch in inputs.batches]
-        self._shape_of = dict(zip(map(id, feeds), shapes, strict=True))
+        self._feeds = feeds
+        self._shapes = [batch["input_ids"].shape for batch in inputs.batches]
+        self._shape_of = dict(zip(map(id, feeds), self._shapes, strict=True))
         self._seen: set[tuple[int, ...]] = set()
-        called = [shapes[place] for place in timed]
-        self._varied = len(set(shapes)) > 1
-        self._turns = _spread(called) if self._varied else list(range(len(called)))
-        self._steadiness = Steadiness(limit_s, len(self._turns))
+        self._varied = len(set(self._shapes)) > 1
+        cycle = min(_SAMPLES, len(feeds)) if self._varied else len(feeds)
+        self._steadiness = Steadiness(limit_s, cycle)
         self._covering_s = 0.0
+        self._exactly = exactly
+        self.calls = 0  # with the first call
 
     @property
     def elapsed_s(self) -> float:
@@ -45,7 +50,13 @@ class Warmup:
 
     @property
     def settled(self) -> bool:
-        return self._steadiness.settled
+        """Whether the times are steady; a number of calls that was asked for is taken as it is."""
+        return self._exactly is not None or self._steadiness.settled
+
+    def first_call_s(self) -> float | None:
+        """Make the first call and return its time. None if no call is to be made before the
+        measured ones, which begin with the first call then."""
+        return None if self._exactly == 0 else self._timed(self._feeds[0])[0]
 
     def outputs(self, raw: Any) -> Any:
         return self._step.outputs(raw)
@@ -59,27 +70,35 @@ class Warmup:
             self._steadiness.add(call_s)
         return raw
 
-    def finish(self) -> None:
-        """Call until every shape has been seen and the times are steady, or the limit."""
+    def finish(self, timed: Sequence[int]) -> None:
+        """Call until every shape has been seen and the times are steady, or the limit. `timed` are
+        the places of the inputs that will be timed; others are not called."""
+        turns = _spread(self._shapes, timed) if self._varied else timed
+        if self._exactly is not None:
+            left = max(0, self._exactly - self.calls)
+            for place in itertools.islice(itertools.cycle(turns), left):
+                self._covering_s += self._timed(self._feeds[place])[0]
+            return
         if self._steadiness.limit_s > 0:
-            for feed in self._feeds:
-                if self._shape_of[id(feed)] not in self._seen:
-                    self.run(feed)
-        for index in itertools.cycle(self._turns):
+            for place in timed:
+                if self._shapes[place] not in self._seen:
+                    self.run(self._feeds[place])
+        for place in itertools.cycle(turns):
             if self._steadiness.over:
                 break
-            self._steadiness.add(self._timed(self._feeds[index])[0])
+            self._steadiness.add(self._timed(self._feeds[place])[0])
 
     def _timed(self, feed: Any) -> tuple[float, Any]:
         began = time.perf_counter()
         raw = self._step.run(feed)
         call_s = time.perf_counter() - began
+        self.calls += 1
         self._seen.add(self._shape_of[id(feed)])
         return call_s, raw
 
 
-def _spread(shapes: Sequence[tuple[int, ...]]) -> list[int]:
-    """The inputs at evenly spaced places among the sorted shapes."""
-    order = sorted(range(len(shapes)), key=lambda i: shapes[i])
+def _spread(shapes: Sequence[tuple[int, ...]], timed: Sequence[int]) -> list[int]:
+    """The inputs at evenly spaced places among the sorted shapes of the timed ones."""
+    order = sorted(timed, key=lambda place: shapes[place])
     places = np.linspace(0, len(order) - 1, min(_SAMPLES, len(order))).round().astype(int)
     return [order[place] for place in places]

@@ -45,11 +45,10 @@ def warmed(
     timed: Sequence[int] | None = None,
 ) -> Warmup:
     feeds = [batch["input_ids"] for batch in inputs.batches]
-    places = range(len(feeds)) if timed is None else timed
-    warmup = Warmup(engine, feeds, inputs, limit_s, places)  # type: ignore[arg-type]
+    warmup = Warmup(engine, feeds, inputs, limit_s)  # type: ignore[arg-type]
     for feed in feeds[:checked]:
         warmup.run(feed)
-    warmup.finish()
+    warmup.finish(range(len(feeds)) if timed is None else timed)
     return warmup
 
 
