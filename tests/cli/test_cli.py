@@ -47,7 +47,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 VERBS = [
-    "run", "compare", "tune", "precision", "profile", "scale", "show", "list", "report", "export",
+    "run", "compare", "tune", "memory", "precision", "profile", "scale", "show", "list", "report", "export",
     "doctor", "env", "cache",
 ]  # fmt: skip
 
