@@ -12,11 +12,9 @@ from records import failed_record
 from honed.case import Case
 from honed.errors import HonedError
 from honed.phase import Phase, ignore_phase
-from honed.record import Interval
 from honed.study import Outcome, Setting
-from honed.tune import say, storage
+from honed.tune import storage
 from honed.tune.confirm import confirm
-from honed.tune.confirm.earned import judge_gain
 from honed.tune.context import StudyContext
 from honed.tune.space import Dimension
 from honed.tune.storage import ended
@@ -32,9 +30,9 @@ def searched(folder: Path, bench: Landscape, *words: str) -> Outcome:
 def test_finds_the_best_branch_and_its_knobs(tmp_path: Path, sampler: str) -> None:
     bench = Landscape(latency_s)
     at = searched(tmp_path, bench, "objective=latency", "budget=10m", f"sampler={sampler}")
-    earned = {"openvino.streams": 2, "allocator": "jemalloc"}
+    knobs = {"openvino.streams": 2, "allocator": "jemalloc"}
     assert at.point is not None
-    assert at.point.items() >= ({"backend": "openvino", "precision": "int8"} | earned).items()
+    assert at.point.items() >= ({"backend": "openvino", "precision": "int8"} | knobs).items()
     expected = 0.15 / (0.114 / 3.4 * 0.9 * 0.94)
     assert at.gain.value == pytest.approx(expected, rel=0.02)
     assert at.gain.ci95 is not None
@@ -286,20 +284,3 @@ def test_one_export_does_not_eat_the_search(tmp_path: Path) -> None:
     assert bench.now_s <= 300
     assert at.point is not None
     assert at.point["backend"] == "openvino"
-
-
-@pytest.mark.parametrize(
-    ("gain", "kept", "said"),
-    [
-        (Interval(0.28), True, "precision=int8: 3.57x (too few processes to be certain)"),
-        (Interval(1.02), False, "dropped, its gain is inside the noise: 0.98x"),
-        (Interval(0.5, (0.4, 0.6)), True, "precision=int8: 2.00x (1.67 to 2.50)"),
-        (Interval(None), True, "not measured alone (no time was left to measure it)"),
-    ],
-)
-def test_what_a_knob_earned_is_told_with_its_certainty(
-    gain: Interval, kept: bool, said: str
-) -> None:
-    earned = judge_gain("precision", "int8", gain)
-    assert earned.kept is kept
-    assert said in say.earned(Outcome("s", "budget", earned=(earned,)))[0]
