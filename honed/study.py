@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from honed.knob import Value
 from honed.record import Interval, Record
-from honed.values import typed_words
+from honed.values import UNTOUCHED, as_typed, typed_words
 
 Ended = Literal["budget", "trials", "exhausted", "interrupted"]
 Source = Literal["in turns", "by one trial each"]
@@ -203,6 +203,15 @@ class PathStep:
     value: Value | None
     gain: Interval
     source: Source
+
+    @property
+    def name(self) -> str:
+        """`backend=openvino precision=int8`, for people."""
+        keys = self.key.split("+")
+        if self.value is None:
+            return f"{self.key} {UNTOUCHED}"
+        values = [self.value] if len(keys) == 1 else str(self.value).split("+")
+        return " ".join(f"{k}={as_typed(v)}" for k, v in zip(keys, values, strict=False))
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,3 +94,12 @@ def test_a_report_reads_the_facts() -> None:
     assert facts.whole(FP32) == {"threads": None, "torch.mode": "eager", **FP32}
     assert (facts.default, facts.best, facts.steps, facts.compared) == (None, None, (), ())
     assert [c.setting for c in facts.candidates] == [FP32]
+
+
+def test_a_step_is_named_as_its_settings_are_typed() -> None:
+    def named(key: str, value: object) -> str:
+        return PathStep(key, value, Interval(1.2), IN_TURNS).name  # type: ignore[arg-type]
+
+    assert named("threads", 2) == "threads=2"
+    assert named("backend+precision", "openvino+int8") == "backend=openvino precision=int8"
+    assert named("threads", None) == "threads as it comes"

@@ -88,7 +88,7 @@ def steps(outcome: Outcome) -> list[tuple[str, str, str, str]]:
 
 def dropped(outcome: Outcome) -> str:
     """`threads=2 1.01x (0.96 to 1.07), allocator=jemalloc 0.99x`; empty without such steps."""
-    return ", ".join(f"{s.key}={value(s.value)} {gain(s.gain)}" for s in outcome.dropped)
+    return ", ".join(f"{s.name} {gain(s.gain)}" for s in outcome.dropped)
 
 
 def value(of: Value | None) -> str:

@@ -71,12 +71,12 @@ def test_a_study_that_keeps_the_default_says_so(records, facts):
 def test_the_steps_begin_where_the_one_before_ends(found):
     picture = found["study_steps"]
     assert picture.sentence == (
-        "Backend+precision=openvino+int8 3.20 times and batch_size=4 1.50 times: together 4.81 "
-        "times better. Not recommended, since no gain was proven: threads=2."
+        "Step by step: backend=openvino precision=int8 3.20 times and batch_size=4 1.50 times; "
+        "together 4.81 times better. Not recommended, since no gain was proven: threads=2."
     )
     (panel,) = picture.panels
     assert [(f.label, f.text) for f in (*panel.steps, panel.whole)] == [
-        ("backend+precision=openvino+int8", "3.2x (3.1 to 3.3)"),
+        ("backend=openvino precision=int8", "3.2x (3.1 to 3.3)"),
         ("batch_size=4", "1.5x, by one trial each"),
         ("all steps", "4.81x (4.62 to 5.01)"),
     ]

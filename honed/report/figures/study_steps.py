@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from honed.report.evidence import Evidence
-from honed.report.figures import _study
 from honed.report.figures.base import Picture, titled
 from honed.report.findings import listed
 from honed.report.panels.waterfall import Factor, Waterfall
@@ -19,7 +18,7 @@ def pictures(evidence: Evidence) -> Iterator[Picture]:
     if study is None or study.best is None or not study.steps or study.gain.value is None:
         return
     steps = tuple(
-        Factor(_named(s), s.gain, "" if s.source == IN_TURNS else s.source) for s in study.steps
+        Factor(s.name, s.gain, "" if s.source == IN_TURNS else s.source) for s in study.steps
     )
     whole = Factor("all steps", study.gain)
     notes = [
@@ -40,17 +39,15 @@ def pictures(evidence: Evidence) -> Iterator[Picture]:
     )  # fmt: skip
 
 
-def _named(step: PathStep) -> str:
-    return _study.setting_text(step.key, step.value)
-
-
 def _sentence(study: StudyFacts) -> str:
-    gains = [f"{_named(s)} {s.gain.value:.2f} times" for s in study.steps]
-    sentence = f"{listed(gains, most=6)}: together {study.gain.value:.2f} times better."
+    gains = [f"{s.name} {s.gain.value:.2f} times" for s in study.steps]
+    sentence = (
+        f"Step by step: {listed(gains, most=6)}; together {study.gain.value:.2f} times better."
+    )
     if left_out := _left_out(study.outcome.dropped if study.outcome else ()):
         sentence += f" Not recommended, since no gain was proven: {left_out}."
-    return f"{sentence[:1].upper()}{sentence[1:]}"
+    return sentence
 
 
 def _left_out(dropped: Sequence[PathStep]) -> str:
-    return listed([_named(s) for s in dropped])
+    return listed([s.name for s in dropped])

@@ -18,12 +18,18 @@ from honed.record import Interval, Record
 from honed.study import Candidate, Ended, Outcome, Setting, candidates
 from honed.tune.confirm.entrants import best_candidate, entrants, race_s
 from honed.tune.confirm.pooled import pooled
-from honed.tune.confirm.prove import Proof, by_trials, prove
+from honed.tune.confirm.prove import Proof, prove
 from honed.tune.confirm.race import race
 from honed.tune.confirm.work import WINNER, Confirmation
 from honed.tune.context import StudyContext
 from honed.tune.guard import Guard
-from honed.tune.outcome import completed, default_record, trial_record, without_recommendation
+from honed.tune.outcome import (
+    by_trials,
+    completed,
+    default_record,
+    trial_record,
+    without_recommendation,
+)
 from honed.tune.policy import POLICY
 
 
@@ -69,7 +75,8 @@ def _proof(work: Confirmation, able: Sequence[Candidate]) -> Proof:
         return Proof(work.default, Interval(1.0))
     if not work.context.question.metric:  # luck has no part in such objectives
         chosen = best_candidate(able).setting
-        return Proof(chosen, Interval(1.0)) if chosen == work.default else by_trials(work, chosen)
+        steps, gain = by_trials(work.context, chosen)
+        return Proof(chosen, gain, steps)
     best = best_candidate(others)
     others.remove(best)
     sides = entrants(work, best.setting, others)

@@ -61,13 +61,6 @@ def prove(work: Confirmation, winner: Setting) -> Proof:
     return proving.result()
 
 
-def by_trials(work: Confirmation, chosen: Setting) -> Proof:
-    """The path to a setting with the gains that trials alone tell."""
-    known = work.known()
-    steps = gained(work.default, path(work.context.space, chosen), known)
-    return Proof(chosen, whole_gain(work.default, steps, known), steps)
-
-
 @dataclass(slots=True)
 class _Proving:
     """A proof while it is measured.
