@@ -10,21 +10,26 @@ from typing import Any
 import torch
 
 from honed.case import FEATURES
+from honed.models.checkpoint import Checkpoint
 from honed.models.heads import output_names
+from honed.models.torch import vectors
 
 
 class Head(torch.nn.Module):  # type: ignore[misc]  # torch is not type-checked here
-    """A model that takes its inputs positionally and returns its outputs as a tuple.
+    """The checkpoint's transformers module, which takes its inputs positionally and returns its
+    outputs as a tuple; for features with the checkpoint's pooling and the layers behind it.
 
     It can be traced, compiled and exported, because it has no dicts, no optional outputs and no
     branches on values.
     """
 
-    def __init__(self, module: Any, task: str, pooling: str) -> None:
+    def __init__(self, module: Any, checkpoint: Checkpoint) -> None:
         super().__init__()
         self.module = module
-        self.pooling = pooling if task == FEATURES else None
-        self.names = output_names(task, pooling)
+        self.names = output_names(checkpoint.task, checkpoint.pooling)
+        pools = checkpoint.task == FEATURES and checkpoint.pooling != "none"
+        self.pooling = vectors.pooling_of(checkpoint) if pools else None
+        self.layers = torch.nn.Sequential(*vectors.layers_of(checkpoint))
 
     def forward(
         self, input_ids: Any, attention_mask: Any, token_type_ids: Any = None
@@ -33,10 +38,4 @@ class Head(torch.nn.Module):  # type: ignore[misc]  # torch is not type-checked 
         output = self.module(input_ids=input_ids, attention_mask=attention_mask, **segments)
         if self.pooling is None:
             return tuple(getattr(output, name) for name in self.names)
-        tokens = output.last_hidden_state  # [batch, length, hidden]
-        if self.pooling == "none":
-            return (tokens,)
-        if self.pooling == "cls":
-            return (tokens[:, 0],)
-        mask = attention_mask.unsqueeze(-1).to(tokens.dtype)  # [batch, length, 1]
-        return ((tokens * mask).sum(1) / mask.sum(1).clamp(min=1),)
+        return (self.layers(self.pooling(output.last_hidden_state, attention_mask)),)
