@@ -60,7 +60,7 @@ def theirs(folder, architecture, inputs):
 def wrapped(checkpoint, **options):
     from honed.models.torch.head import Head
 
-    return Head(load(checkpoint, **options), checkpoint).eval()
+    return Head.of(load(checkpoint, **options), checkpoint).eval()
 
 
 def run(module, checkpoint, inputs):

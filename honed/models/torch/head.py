@@ -5,6 +5,7 @@ This file imports torch, so other files import it inside functions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,20 +17,31 @@ from honed.models.torch import vectors
 
 
 class Head(torch.nn.Module):  # type: ignore[misc]  # torch is not type-checked here
-    """The checkpoint's transformers module, which takes its inputs positionally and returns its
-    outputs as a tuple; for features with the checkpoint's pooling and the layers behind it.
+    """A transformers module that takes its inputs positionally and returns its outputs as a tuple.
 
-    It can be traced, compiled and exported, because it has no dicts, no optional outputs and no
+    For features, the vectors of a text pass through a pooling and the layers behind it. The head
+    can be traced, compiled and exported, because it has no dicts, no optional outputs and no
     branches on values.
     """
 
-    def __init__(self, module: Any, checkpoint: Checkpoint) -> None:
+    def __init__(self, module: Any, task: str, pooling: Any, layers: Sequence[Any] = ()) -> None:
+        """`pooling` is the name of a pooling, or a module that computes one."""
         super().__init__()
         self.module = module
-        self.names = output_names(checkpoint.task, checkpoint.pooling)
-        pools = checkpoint.task == FEATURES and checkpoint.pooling != "none"
-        self.pooling = vectors.pooling_of(checkpoint) if pools else None
-        self.layers = torch.nn.Sequential(*vectors.layers_of(checkpoint))
+        name = pooling if isinstance(pooling, str) else "+".join(pooling.modes)
+        self.names = output_names(task, name)
+        if isinstance(pooling, str):
+            pooling = None if task != FEATURES or name == "none" else vectors.Pooling(name)
+        self.pooling = pooling
+        self.layers = torch.nn.Sequential(*layers)
+
+    @classmethod
+    def of(cls, module: Any, checkpoint: Checkpoint) -> Head:
+        """The loaded module of a checkpoint, with all that the checkpoint puts behind it."""
+        task, pooling = checkpoint.task, checkpoint.pooling
+        if task != FEATURES or pooling == "none":
+            return cls(module, task, pooling)
+        return cls(module, task, vectors.pooling_of(checkpoint), vectors.layers_of(checkpoint))
 
     def forward(
         self, input_ids: Any, attention_mask: Any, token_type_ids: Any = None

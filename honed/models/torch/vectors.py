@@ -58,13 +58,14 @@ class Pooling(torch.nn.Module):  # type: ignore[misc]  # torch is not type-check
 class Dense(torch.nn.Module):  # type: ignore[misc]
     """activation(W x + b), and x added to it where the layer has a residual connection."""
 
-    def __init__(self, layer: VectorLayer) -> None:
+    def __init__(self, layer: VectorLayer, dtype: Any = torch.float32) -> None:
         super().__init__()
-        self.linear = torch.nn.Linear(layer.inputs, layer.outputs, bias=layer.bias)
+        sizes = layer.inputs, layer.outputs
+        self.linear = torch.nn.Linear(*sizes, bias=layer.bias, dtype=dtype)
         self.activation = getattr(torch.nn, layer.activation)()
         self.adds_input = layer.residual
         if layer.projects_residual:
-            self.residual = torch.nn.Linear(layer.inputs, layer.outputs, bias=False)
+            self.residual = torch.nn.Linear(*sizes, bias=False, dtype=dtype)
 
     def forward(self, x: Any) -> Any:
         y = self.activation(self.linear(x))
@@ -86,9 +87,12 @@ def pooling_of(checkpoint: Checkpoint) -> Pooling:
 
 def layers_of(checkpoint: Checkpoint) -> list[Any]:
     """The checkpoint's layers with their weights in fp32; ModelError if a file does not fit."""
-    return [
-        Normalize() if layer.kind == "normalize" else _loaded(layer) for layer in checkpoint.layers
-    ]
+    return [_loaded(layer) if layer.folder else module_of(layer) for layer in checkpoint.layers]
+
+
+def module_of(layer: VectorLayer, dtype: Any = torch.float32) -> Any:
+    """The layer with random weights of this type."""
+    return Normalize() if layer.kind == "normalize" else Dense(layer, dtype)
 
 
 def tensors_of(checkpoint: Checkpoint) -> dict[str, Any]:
