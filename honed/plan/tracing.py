@@ -12,6 +12,7 @@ from honed.errors import HonedError, UnsupportedError
 from honed.models.checkpoint import Checkpoint
 from honed.models.heads import input_names
 from honed.models.presets import Preset
+from honed.models.sentence_modules import VectorLayer
 from honed.plan.settings import Settings
 from honed.timeline import Timeline
 
@@ -31,6 +32,11 @@ class Subject:
     input_names: tuple[str, ...]
 
     @property
+    def layers(self) -> tuple[VectorLayer, ...]:
+        """Those behind the pooling of a checkpoint."""
+        return self.model.layers if isinstance(self.model, Checkpoint) else ()
+
+    @property
     def config(self) -> dict[str, Any]:
         return dict(self.model.config)
 
@@ -46,16 +52,17 @@ class Trace:
 
 def trace(subject: Subject, settings: Settings) -> Trace:
     """The timeline of `settings`; UntraceableError if the model's code cannot be traced."""
+    from honed.models.torch.tracer import Tracer
     from honed.plan.fakes import fake_mode, fake_module, taken_for_real
     from honed.plan.program import Program, attention_name, with_head
-    from honed.plan.trace import Tracer
 
     with _explained(subject), taken_for_real(), _without_collection():
         fakes = fake_mode()
         attention = attention_name(settings)
         fake = fake_module(subject.model, subject.task, settings.dtype, attention, fakes)
-        module, head = with_head(fake, subject.task, subject.pooling, settings)
-        parameters = list(module.parameters())
+        with fakes if subject.layers else contextlib.nullcontext():
+            module, head = with_head(fake, subject.task, subject.pooling, settings, subject.layers)
+        parameters = list(head.parameters())
         tracer = Tracer()
         program = Program(module, head, subject.task, subject.input_names, settings)
         with fakes:
@@ -72,8 +79,8 @@ def _explained(subject: Subject) -> Iterator[None]:
     """Turn what fake tensors cannot do into UntraceableError."""
     from torch._subclasses import fake_tensor
 
+    from honed.models.torch.tracer import ValueNeededError
     from honed.plan.cuda import FlashUnavailableError
-    from honed.plan.trace import ValueNeededError
 
     try:
         yield
