@@ -6,6 +6,8 @@ import re
 import shlex
 from collections.abc import Mapping
 
+# How people are told that a key is not set.
+UNTOUCHED = "as it comes"
 _BARE = re.compile(r"[\w./@+-]+", re.ASCII)
 _READ_IN_DOUBLE_QUOTES = set('"$`\\!')  # bash reads these inside double quotes
 

@@ -13,6 +13,7 @@ from honed.phase import OnPhase, Phase
 from honed.record import Record
 from honed.run.lab import Lab
 from honed.study import Candidate, Outcome, Setting, Trial, candidates
+from honed.tune.path import path, stops
 from honed.tune.policy import POLICY
 from honed.tune.question import Question
 from honed.tune.space import Space
@@ -110,10 +111,10 @@ class StudyContext:
         polish = (d.key for d in self.space.dimensions if d.when == "polish")
         return setting.without("threads", "instances", *polish)
 
-    def process_s(self, setting: Setting) -> float:
-        """The shortest time that a process of the setting took, without what it made first."""
-        times_s = [t.process_s for t in self.study.trials() if t.setting == setting and t.ok]
-        return min(times_s, default=POLICY.unknown_process_s)
+    def process_s(self, setting: Setting, *, with_export: bool = False) -> float:
+        """The time that the next process of the setting is expected to take. Where it has not been
+        tried, `with_export` adds the longest export of its engine."""
+        return _process_s(self.study.trials(), setting, with_export)
 
     def reserve_s(self, trials: Sequence[Trial]) -> float:
         """The part of the budget that is kept for the confirmation."""
@@ -130,13 +131,25 @@ class StudyContext:
         return math.inf if budget_s is None else budget_s - self.reserve_s(trials)
 
     def confirmation_s(self, trials: Sequence[Trial]) -> float:
-        """The time that the confirmation is expected to take: a race of the finalists, the winner
-        without each of its knobs, the default and the winner."""
-        ranked = candidates(trials)
-        finalists_s = [
-            min(t.process_s for t in c.trials) for c in ranked[: POLICY.finalists] if c.ok
-        ]
-        first_s = trials[0].process_s if trials else POLICY.unknown_process_s
-        sides = 2 + len(ranked[0].setting) if ranked else 2
-        block_s = first_s + sum(finalists_s) + sides * min(finalists_s, default=0.0)
-        return POLICY.proof_blocks * block_s
+        """The time that the confirmation is expected to take: a race of the finalists, then the
+        path from the default to the best setting so far, in turns."""
+        able = [c for c in candidates(trials) if c.ok]
+        race_s = sum(_process_s(trials, c.setting) for c in able[: POLICY.finalists])
+        to = able[0].setting if able else self.space.default
+        on_path = stops(self.space, path(self.space, to))
+        path_s = sum(_process_s(trials, setting, with_export=True) for setting in on_path)
+        return POLICY.race_blocks * race_s + POLICY.path_blocks * path_s
+
+
+def _process_s(trials: Sequence[Trial], setting: Setting, with_export: bool = False) -> float:
+    """The shortest time that a process of the setting took, without what it made first. Of a
+    setting without a trial: the shortest time of its engine, and the longest export of its engine
+    where this is asked for. What the default makes first (the model, references) is no export."""
+    able = [t for t in trials if t.ok]
+    times_s = [t.process_s for t in able if t.setting == setting]
+    if times_s:
+        return min(times_s)
+    of_engine = [t for t in able if t.setting["backend"] == setting["backend"]]
+    exports_s = [t.once_s for t in of_engine if with_export and t.stage != "default"]
+    process_s = min((t.process_s for t in of_engine), default=POLICY.unknown_process_s)
+    return process_s + max(exports_s, default=0.0)
