@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from honed.backends.base import is_reference
@@ -95,14 +96,15 @@ class StudyContext:
             case = case.replace(batches=POLICY.timed_batches)
         return case.replace(memory=memory)
 
-    def accepted(self, case: Case, setting: Setting) -> Case:
-        """The Case without the evaluation of its accuracy, where its outputs are those of a trial
-        that has passed it, or of the reference: an evaluation takes longer than timing."""
+    def accepted(self, case: Case, setting: Setting, passed: Iterable[Setting] = ()) -> Case:
+        """The Case without the evaluation of its accuracy, where its outputs are those of a
+        setting that has passed it, in a trial or as one of `passed`, or those of the reference: an
+        evaluation takes longer than timing."""
         if self.question.needs_accuracy or not case.evaluates:
             return case
         outputs = self._outputs_of(setting)
-        passed = any(t.ok and self._outputs_of(t.setting) == outputs for t in self.study.trials())
-        if not passed and not is_reference(case):
+        able = itertools.chain(passed, (t.setting for t in self.study.trials() if t.ok))
+        if not is_reference(case) and all(self._outputs_of(s) != outputs for s in able):
             return case
         return case.replace(eval=None, eval_metric="auto", max_accuracy_drop=None)
 

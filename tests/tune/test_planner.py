@@ -139,6 +139,13 @@ class TestStructures:
         first = structures.propose(view(done, of=wide))
         assert proposed(first) == OPENVINO.changed(instances=2, threads=1)
 
+    def test_they_come_before_the_machines_knobs_however_late_it_is(self) -> None:
+        instances = Dimension("instances", (1, 2), True, "search")
+        wide = replace(SPACE, dimensions=(instances, *DIMENSIONS))
+        done = trials((DEFAULT, 3.0), (OPENVINO, 1.0))
+        found = in_stages(view(done, share=0.9, of=wide))
+        assert found == Proposal(OPENVINO.changed(instances=2, threads=1), "expert")
+
 
 class TestOthers:
     def test_a_branch_that_is_expected_to_be_far_behind_waits(self) -> None:

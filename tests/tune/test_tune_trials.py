@@ -66,6 +66,14 @@ class TestAccuracy:
             "streams": True,
         }  # fmt: skip
 
+    def test_what_passed_in_turns_is_not_judged_again(self, tmp_path: Path) -> None:
+        with stored(tmp_path, question("max_accuracy_drop=1%")) as (study, _):
+            context = StudyContext(study, Landscape(latency_s))
+            case = study.space.case(OPENVINO)
+            assert context.accepted(case, OPENVINO).evaluates
+            one = OPENVINO.changed(threads=1)
+            assert not context.accepted(case, OPENVINO, [one]).evaluates
+
     def test_a_limit_about_accuracy_needs_it_in_every_trial(self, tmp_path: Path) -> None:
         assert all(self.judged(tmp_path, OPENVINO, limit="accuracy>=0.5").values())
 

@@ -94,8 +94,12 @@ class Confirmation:
     def enter(self, sides: Mapping[str, Setting], lengths: policy.Policy) -> None:
         """Name the settings that will be measured in turns, with processes of these lengths."""
         self.settings |= sides
-        space = self.context.space
-        self.blocks.cases |= {k: lengths.short(space.case(s)) for k, s in sides.items()}
+        context, measured = self.context, {s for block in self.blocks.blocks for s in block}
+        passed = [self.settings[side] for side in measured]
+        self.blocks.cases |= {
+            side: context.accepted(lengths.short(context.space.case(setting)), setting, passed)
+            for side, setting in sides.items()
+        }
 
     def take_turns(self, rule: Rule, until_s: float) -> None:
         """Measure until the rule or the time ends; a side that fails is left out."""
