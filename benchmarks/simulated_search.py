@@ -12,6 +12,7 @@ much. Nothing is measured, so the machine need not be quiet.
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import random
 import sys
@@ -55,6 +56,12 @@ _SIZES = {
 }  # fmt: skip
 
 
+_GROUPS = (
+    ("threads", "instances"), ("allocator", "malloc_arenas"), ("batch_size",), ("thp",),
+    ("openvino.streams",), ("openvino.hint",), ("torch.mode",),
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Landscape:
     """`effects` of each key's values, and of engines and precisions `together`, as logarithms."""
@@ -94,12 +101,25 @@ class Landscape:
         return {key: each / sum(variances.values()) for key, each in variances.items()}
 
     def least(self, space: Space) -> float:
-        """The logarithm of the least cost of the whole space."""
+        """The logarithm of the least cost of the whole space. Effects add up, so that each group
+        of keys that cannot have every combination of values has a least of its own."""
         return min(
-            self.log_cost(space, setting)
+            self.log_cost(space, branch.setting)
+            + sum(self._least_change(space, branch, keys) for keys in _GROUPS)
             for branch in space.branches
-            for setting in space.settings(branch)
         )
+
+    def _least_change(self, space: Space, branch: Branch, keys: Sequence[str]) -> float:
+        """How much the best values of some keys change the logarithm of the branch's cost."""
+        dimensions = [d for d in space.dimensions if d.key in keys]
+        settings = (
+            space.normal(
+                {**branch.setting, **dict(zip((d.key for d in dimensions), row, strict=True))}
+            )
+            for row in itertools.product(*(d.values for d in dimensions))
+        )
+        able = (s for s in settings if space.refusal(s) is None)
+        return min(self.log_cost(space, s) for s in able) - self.log_cost(space, branch.setting)
 
 
 def _effects(

@@ -115,7 +115,7 @@ class StudyContext:
 
     def process_s(self, setting: Setting, *, with_export: bool = False) -> float:
         """The time that the next process of the setting is expected to take. Where it has not been
-        tried, `with_export` adds the longest export of its engine."""
+        tried, `with_export` asks for the longest trial of its engine, not the shortest."""
         return _process_s(self.study.trials(), setting, with_export)
 
     def reserve_s(self, trials: Sequence[Trial]) -> float:
@@ -145,13 +145,14 @@ class StudyContext:
 
 def _process_s(trials: Sequence[Trial], setting: Setting, with_export: bool = False) -> float:
     """The shortest time that a process of the setting took, without what it made first. Of a
-    setting without a trial: the shortest time of its engine, and the longest export of its engine
-    where this is asked for. What the default makes first (the model, references) is no export."""
+    setting without a trial: the shortest time of its engine, or the longest with its export. What
+    the default makes first (the model, references) is no export."""
     able = [t for t in trials if t.ok]
     times_s = [t.process_s for t in able if t.setting == setting]
     if times_s:
         return min(times_s)
     of_engine = [t for t in able if t.setting["backend"] == setting["backend"]]
-    exports_s = [t.once_s for t in of_engine if with_export and t.stage != "default"]
-    process_s = min((t.process_s for t in of_engine), default=POLICY.unknown_process_s)
-    return process_s + max(exports_s, default=0.0)
+    if with_export:
+        longest_s = (t.process_s if t.stage == "default" else t.elapsed_s for t in of_engine)
+        return max(longest_s, default=POLICY.unknown_process_s)
+    return min((t.process_s for t in of_engine), default=POLICY.unknown_process_s)
