@@ -187,10 +187,15 @@ class MappedWeights:
         tensor = self.stored[name]
         row_bytes = tensor.nbytes // tensor.shape[0]
         descriptor = self._file(tensor).rows
-        for place, row in enumerate(rows):
-            if not 0 <= row < tensor.shape[0]:
+        first = 0
+        while first < len(rows):
+            row, last = rows[first], first + 1
+            while last < len(rows) and rows[last] == row + last - first:
+                last += 1  # rows that follow each other are one read
+            if not 0 <= row <= row + last - first - 1 < tensor.shape[0]:
                 raise IndexError(f"{name} has {tensor.shape[0]} rows, and row {row} was asked for")
-            _read(descriptor, into[place], tensor.offset + row * row_bytes, tensor.file)
+            _read(descriptor, into[first:last], tensor.offset + row * row_bytes, tensor.file)
+            first = last
 
     def will_need(self, names: Iterable[str]) -> None:
         """Let the kernel read the tensors from disk into the page cache, without waiting."""
