@@ -4,10 +4,12 @@ from honed.case import Case
 from honed.errors import HonedError
 from honed.record import Record
 
-# `honed.run` and `honed.tune` are the functions, not the rooms of the same names. The names stay
-# bound to the functions, since Python sets the attribute of a submodule only when it first loads.
+# `honed.run`, `honed.serve` and `honed.tune` are the functions, not the rooms of the same names.
+# The names stay bound to the functions, since Python sets the attribute of a submodule only when
+# it first loads.
 from honed.run import run
+from honed.serve import serve
 from honed.tune import tune
 
 __version__ = "0.1.0"
-__all__ = ["Case", "HonedError", "Record", "run", "tune"]
+__all__ = ["Case", "HonedError", "Record", "run", "serve", "tune"]

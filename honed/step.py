@@ -15,3 +15,7 @@ class StepKind(StrEnum):
     @property
     def needs_checkpoint(self) -> bool:
         return self is not StepKind.KERNEL
+
+
+class RefusedError(Exception):
+    """A call that a server refused because it is overloaded. Open-loop traffic counts these."""

@@ -169,6 +169,8 @@ class Traits:
     # Words by which its int8 gives a text one output whatever else its batch holds; empty if its
     # int8 always does, or never.
     neighbour_free: str = ""
+    # It computes in another process, at an address that the Case gives.
+    remote: bool = False
     # The kinds of steps that it can load.
     steps: tuple[StepKind, ...] = (StepKind.FORWARD,)
 

@@ -24,12 +24,19 @@ class Timeline:
 
     `fed`: which of the feeds each call took; None: in turn. `phases_ns`: how long each part of
     each call took, for calls whose parts have times of their own (forward, backward, optimizer).
+
+    Calls that overlap stand in the order of their ends. Open-loop traffic also tells how late each
+    call was sent, how many were refused, and which were answered within the limit (None: none
+    was set).
     """
 
     began_ns: Sequence[int]
     ended_ns: Sequence[int]
     fed: Sequence[int] | None = None
     phases_ns: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    late_ns: Sequence[int] = ()
+    refused: int | None = None
+    in_time: Sequence[bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,7 @@ class Sampling:
     `begin` waits at the barrier; `others_done` says whether every sibling has what it needs
     (until then this instance keeps running, so that the siblings stay under load). Where inputs
     differ, `turn` calls see each once, and an instance has what it needs after whole turns only.
+    `index` is the number of this instance.
     """
 
     case: Case
@@ -46,6 +54,7 @@ class Sampling:
     done: Callable[[], None]
     others_done: Callable[[], bool]
     turn: int = 1
+    index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
