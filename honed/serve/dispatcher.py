@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from honed.serve.backlog import Backlog
 from honed.serve.cost import CostModel
 from honed.serve.dispatch.base import Queue, Rules
 from honed.serve.frames import Answer, Floats
@@ -40,7 +41,7 @@ class Dispatcher:
         self.queued = 0
         self._queue = queue
         self._again: deque[list[Item]] = deque()  # batches that failed, in smaller parts
-        self._queued_s = 0.0
+        self._backlog = Backlog(rules)
         self._max_wait_s = max_wait_s
         self._metrics = metrics
         self._ratio = 1.0
@@ -68,20 +69,16 @@ class Dispatcher:
             return 0.0
         now_s = self.clock_s
         running_s = sum(link.remaining_s(now_s, self._ratio) for link in workers)
-        return (self._queued_s * self._ratio + running_s) / len(workers)
+        return (self._backlog.seconds() * self._ratio + running_s) / len(workers)
 
-    def cost_s(self, length: int) -> float:
-        """A text's share of a full batch of texts like it."""
-        share = self.model.fixed_s * min(1.0, length / self.rules.batch_tokens)
-        return share + self.model.row_s(length)
-
-    def admit(self, cost_s: float, timeout_s: float, texts: int) -> None:
+    def admit(self, lengths: Sequence[int], timeout_s: float) -> None:
         """Raise Refusal unless the whole request is predicted to be answered in time."""
-        workers = sum(link.ready for link in self.links)
+        texts, workers = len(lengths), sum(link.ready for link in self.links)
         if not workers:
             raise Refusal(Kind.UNHEALTHY, "no worker is ready", "not_ready", {"retry-after": "1"})
         limit_s = min(self._max_wait_s, timeout_s)
-        own_s = cost_s * self._ratio / (workers if texts > 1 else 1)
+        alone_s = self._backlog.seconds_of(lengths) * self._ratio
+        own_s = alone_s / min(workers, texts)
         if own_s > limit_s and texts > 1:
             raise Refusal(
                 Kind.TOO_LARGE,
@@ -106,9 +103,9 @@ class Dispatcher:
         ticket.left = len(texts)
         for place, text in enumerate(texts):
             length = len(text.ids)
-            item = Item(ticket, place, text, length, self.cost_s(length), now_s)
+            item = Item(ticket, place, text, length, self._backlog.share_s(length), now_s)
             ticket.items.append(item)
-            self._queued_s += item.cost_s
+            self._backlog.add(length)
             self._queue.add(item)
         self.queued += len(texts)
         self._open[ticket] = None
@@ -182,7 +179,7 @@ class Dispatcher:
         if item.queued:
             item.queued = False
             self.queued -= 1
-            self._queued_s = max(0.0, self._queued_s - item.cost_s) if self.queued else 0.0
+            self._backlog.remove(item.length)
 
     def _send(self, link: Link, items: list[Item]) -> None:
         now_s = self.clock_s
@@ -226,7 +223,7 @@ class Dispatcher:
         for item in items:
             item.queued = True
             self.queued += 1
-            self._queued_s += item.cost_s
+            self._backlog.add(item.length)
         if items:
             self._again.append(items)
 

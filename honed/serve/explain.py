@@ -69,9 +69,7 @@ def explain(case: Case, settings: ServeSettings) -> Explanation:
         rules = rules_of(settings, model, longest, Padding.of(crew.case.knobs, longest))
         classes = []
         for edge in model.edges(longest):
-            rows, width = 1, rules.width(edge)
-            while rules.fits(rows + 1, width):
-                rows += 1
+            rows, width = rules.full_rows(edge), rules.width(edge)
             batch_s = model.padded_s(rows, width)
             rate = len(started) * rows / batch_s
             classes.append(LengthClass(edge, model.padded_s(1, width), rows, batch_s, rate))

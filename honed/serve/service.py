@@ -130,14 +130,14 @@ class Service:
             )
         timeout_s = wanted.timeout_s or settings.timeout_s
         sizes = [_size(each) for each in wanted.given]
-        estimates = (min(1 + size // _CHARACTERS_A_TOKEN, texts.longest) for size in sizes)
-        if dispatcher.queued:  # cheap, so that a refusal costs next to nothing
-            dispatcher.admit(sum(map(dispatcher.cost_s, estimates)), timeout_s, count)
+        if dispatcher.queued:  # by an estimate, so that a refusal costs next to nothing
+            estimates = [min(1 + size // _CHARACTERS_A_TOKEN, texts.longest) for size in sizes]
+            dispatcher.admit(estimates, timeout_s)
         began_s = time.perf_counter()
         read = await texts.read(wanted.given, wanted.reading)
         tokenize_s = time.perf_counter() - began_s
         lengths = tuple(len(each.ids) for each in read.tokens)
-        dispatcher.admit(sum(map(dispatcher.cost_s, lengths)), timeout_s, count)
+        dispatcher.admit(lengths, timeout_s)
         ticket = dispatcher.submit(read.tokens, timeout_s, per_token=wanted.per_token)
         rows = await self._result(ticket, receive)
         total_s = time.perf_counter() - wanted.began_s

@@ -43,6 +43,13 @@ class Rules:
             and self.model.padded_s(rows, width) <= self.quantum_s
         )
 
+    def full_rows(self, length: int) -> int:
+        """How many texts of this length a full batch holds."""
+        rows, width = 1, self.width(length)
+        while rows < self.batch_rows and self.fits(rows + 1, width):
+            rows += 1
+        return rows
+
 
 class Queue(Protocol):
     """Waiting items, in the order that a policy gives them."""
