@@ -8,7 +8,7 @@ from typing import Any, Protocol, cast
 
 import honed.discovery
 from honed.case import Case
-from honed.knob import Knob
+from honed.knob import Knob, Value
 from honed.models.checkpoint import Checkpoint
 from honed.models.flops import forward_flops
 from honed.step import StepKind
@@ -94,6 +94,21 @@ def forward_work(model: Checkpoint | None, batch: Batch, skips_padding: bool) ->
         cost = forward_flops(model.config, count, length, model.task) if model else None
         flops = None if cost is None or flops is None else flops + cost
     return Work(sum(count * length for count, length in parts), sum(real), flops)
+
+
+def read_back(case: Case) -> Mapping[str, Value | None]:
+    """The knobs that the last `sample` of this process used, where the workload notes them.
+
+    A workload notes them in `USED`; the knobs of other workloads are read back by the step.
+    """
+    used: Mapping[str, Value | None] = getattr(load_workload(case.workload), "USED", {})
+    return used
+
+
+def exact_warmup(case: Case) -> int | None:
+    """How many calls come before the measured ones; None: as many as make the times steady."""
+    calls = case.get("warmup_steps")
+    return None if calls is None else int(calls)
 
 
 def load_workload(name: str) -> Workload:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from honed.case import Case
-from honed.knob import Knob, Span
+from honed.knob import Knob, Span, Value
 from honed.models.checkpoint import Checkpoint
 from honed.step import StepKind
 from honed.workloads._concurrent import Log
@@ -22,6 +22,7 @@ KNOBS = (COUNT, LIMIT)
 STEP = StepKind.FORWARD
 PASSES = ("fidelity", "timing", "memory", "proofs", "neighbours", "accuracy")
 
+USED: dict[str, Value | None] = {}  # the settings of the last sampling
 _DEFAULT_COUNT = 8
 
 
@@ -29,6 +30,7 @@ def sample(call: Callable[[Any], Any], feeds: Sequence[Any], how: Sampling) -> T
     """Every client takes the next feed, until the duration and the least count are reached."""
     count = int(how.case.get(COUNT.name) or _DEFAULT_COUNT)
     limit_ms = how.case.get(LIMIT.name)
+    USED.update({COUNT.name: count, LIMIT.name: limit_ms})
     log, places = Log(), iter(range(1 << 62))
     how.begin()
     deadline_ns = time.perf_counter_ns() + int(how.case.duration_s * 1e9)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from honed.case import Case
-from honed.knob import Knob, Span
+from honed.knob import Knob, Span, Value
 from honed.models.checkpoint import Checkpoint
 from honed.step import StepKind
 from honed.workloads._concurrent import Log
@@ -29,6 +29,7 @@ KNOBS = (RATE, LIMIT)
 STEP = StepKind.FORWARD
 PASSES = ("fidelity", "timing", "memory", "proofs", "neighbours", "accuracy")
 
+USED: dict[str, Value | None] = {}  # the settings of the last sampling
 _DEFAULT_RATE = 10
 _MOST_AT_ONCE = 1024  # requests in flight; beyond, the sender is late, which the record says
 _SPIN_S = 0.0002  # sleeping ends about this late; the rest is waited for in a loop
@@ -39,6 +40,7 @@ def sample(call: Callable[[Any], Any], feeds: Sequence[Any], how: Sampling) -> T
     rate = float(how.case.get(RATE.name) or _DEFAULT_RATE)
     offsets_s = schedule(how.case, rate, how.index)
     limit_ms = how.case.get(LIMIT.name)
+    USED.update({RATE.name: int(rate), LIMIT.name: limit_ms})
     log = Log()
     with ThreadPoolExecutor(_MOST_AT_ONCE) as pool:
         how.begin()
