@@ -10,15 +10,15 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from honed.backends.base import load_backend, refuse_step
 from honed.case import FEATURES, Case
-from honed.errors import HonedError, NotInstalledError, UnsupportedError
+from honed.errors import HonedError, NotInstalledError, UnsupportedError, UsageError
 from honed.instruments import neighbours
 from honed.knobs import belongs
-from honed.machine import limits, thread_variables
+from honed.machine import limits, thread_variables, topology
 from honed.machine.interference import Watch
 from honed.models.checkpoint import Checkpoint
 from honed.record import Record
@@ -35,8 +35,6 @@ from honed.workers.start import Launch, Worker, end, start
 
 _MODULE = "honed.serve.worker"
 TASKS = (FEATURES, "sequence-classification", "token-classification")
-
-OnPhase = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,12 +61,12 @@ def served(case: Case) -> Case:
 class Crew:
     """Starts and ends the workers of one Case."""
 
-    def __init__(self, case: Case, on_phase: OnPhase = lambda _: None) -> None:
+    def __init__(self, case: Case, front_cores: int = 0) -> None:
         self.case = case
-        self.places = seats(case)
+        self.reserved = _last_cores(front_cores)
+        self.places = seats(case, self.reserved)
         self.equipped: Equipped | None = None
         self.longest = 0
-        self._on_phase = on_phase
         self._present: list[Worker] = []
         self._descriptors: dict[Worker, int] = {}  # of the workers' ends of the sockets
         self._watch = Watch([cpu for seat in self.places for cpu in seat.cpus] or None)
@@ -83,8 +81,11 @@ class Crew:
         assert self.equipped is not None, "a crew is equipped first"
         return self.equipped.prepared.checkpoint
 
-    def equip(self) -> Equipped:
-        """What the workers need; what is missing is made in a process of its own."""
+    def equip(self, max_length: int | None = None) -> Equipped:
+        """What the workers need; what is missing is made in a process of its own.
+
+        Texts have `max_length` tokens at most, or fewer where the model has a limit of its own.
+        """
         prepared = prepare.ready(self.case)
         tokenizer = None
         if prepared is not None and prepared.checkpoint.has_tokenizer:
@@ -99,6 +100,9 @@ class Crew:
                 f"honed serves {', '.join(TASKS)}, and this model's task is {task}",
                 f"task={FEATURES}, for its embeddings",
             )
+        limits_known = (self.checkpoint.max_positions, self.checkpoint.reading.longest, max_length)
+        known = [limit for limit in limits_known if limit is not None]
+        self.longest = min(known, default=self.case.sequence_length)
         return self.equipped
 
     def start(self, places: Sequence[Seat]) -> list[Started]:
@@ -212,8 +216,6 @@ class Crew:
         deadline_s = time.monotonic() + self.case.timeout_s
         try:
             for worker, phase in follow(workers, deadline_s, lambda: None):
-                if phase is not None and worker.index == 0:
-                    self._on_phase(str(phase))
                 if phase is None and not isinstance(worker.outcome, Result):
                     return
         except TimeoutError:
@@ -230,6 +232,20 @@ class Crew:
             f"two outputs for the same text beside other texts have cosine {least:.4f}: more "
             f"than max_neighbour_drift={allowed:.4g} apart"
         )
+
+
+def _last_cores(count: int) -> tuple[int, ...]:
+    """One CPU of each of the last `count` cores that this process may use."""
+    if not count:
+        return ()
+    allowed = set(limits.read().cpus)
+    cores = [core for core in topology.read().cores() if any(c.id in allowed for c in core)]
+    if count >= len(cores):
+        raise UsageError(
+            f"front_cores={count} leaves no core for workers: there are {len(cores)}",
+            f"front_cores={max(0, len(cores) - 1)} or fewer",
+        )
+    return tuple(next(c.id for c in core if c.id in allowed) for core in cores[-count:])
 
 
 def failure_of(record: Record) -> HonedError:

@@ -43,6 +43,7 @@ class Explanation:
     """Everything that is known of a server before it listens."""
 
     record: Record
+    front_cpus: tuple[int, ...]
     workers: tuple[WorkerPlace, ...]
     weights_bytes: int | None
     longest: int
@@ -54,13 +55,10 @@ class Explanation:
 
 def explain(case: Case, settings: ServeSettings) -> Explanation:
     """Start the workers, look, and end them. Raises HonedError where they cannot start."""
-    crew = Crew(served(case))
+    crew = Crew(served(case), settings.front_cores)
     try:
-        crew.equip()
-        checkpoint = crew.checkpoint
-        limits = [checkpoint.max_positions, checkpoint.reading.longest, settings.max_length]
-        known = [limit for limit in limits if limit is not None]
-        longest = crew.longest = min(known, default=case.sequence_length)
+        crew.equip(settings.max_length)
+        longest = crew.longest
         started = crew.start(crew.places)
         record = crew.record(started)
         skips = all(each.ready.skips_padding for each in started)
@@ -80,7 +78,9 @@ def explain(case: Case, settings: ServeSettings) -> Explanation:
         )  # fmt: skip
         weights = started[0].ready.measured.load.weights_bytes
         notice = drift_notice(crew.case, crew.neighbour_cosine(started))
-        return Explanation(record, workers, weights, longest, rules.batch_tokens, tuple(classes),
-                           model.error, notice)  # fmt: skip
+        return Explanation(
+            record, crew.reserved, workers, weights, longest, rules.batch_tokens, tuple(classes),
+            model.error, notice,
+        )  # fmt: skip
     finally:
         crew.end_all()

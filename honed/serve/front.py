@@ -56,7 +56,7 @@ def run(case: Case, settings: ServeSettings, say: Say | None = None) -> None:
         system.changed(case.knobs, allowed=case.allow_system_changes),
         _logging(settings.access_log) as log,
     ):
-        crew = Crew(case)
+        crew = Crew(case, settings.front_cores)
         front = Front(crew.case, settings, listener, say or _to_stderr)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(front.run(crew, log))

@@ -7,7 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
@@ -24,6 +31,7 @@ _TE_FAILURES = {
     "inference": "inference", "poison": "inference", "not_finite": "inference",
     "deadline": "dropped", "disconnected": "dropped",
 }  # fmt: skip
+disable_created_metrics()  # the time of a start is not what a series of counts is for
 _TE_COUNTS = ("te_request", "te_embed", "te_predict")
 
 

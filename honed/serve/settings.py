@@ -44,6 +44,10 @@ class ServeSettings:
     batch_rows: int = _key("the most texts in one batch", 64, at_least=1)
     quantum_ms: float = _key("no batch of several texts is predicted to take longer", 50.0,
                              above=0)  # fmt: skip
+    front_cores: int = _key(
+        "cores that stay free of workers, for the front itself; 0: it shares theirs", 0,
+        at_least=0,
+    )  # fmt: skip
     drain_s: float = _key("after SIGTERM, answer what is queued for at most this long", 30.0,
                           above=0)  # fmt: skip
     drain_delay_s: float = _key(

@@ -11,6 +11,7 @@ import numpy as np
 
 from honed.errors import HonedError
 from honed.instruments.fidelity import TOLERANCES
+from honed.machine.affinity import pin
 from honed.models.knobs.padding import Padding
 from honed.serve import cost
 from honed.serve.crew import Crew, Started, drift_notice
@@ -48,11 +49,8 @@ class Supervisor:
     async def start(self) -> None:
         """Load the model everywhere; afterwards the service is ready. Raises HonedError."""
         settings = self.service.settings
-        await self._apart(self.crew.equip)
-        checkpoint = self.crew.checkpoint
-        limits = [checkpoint.max_positions, checkpoint.reading.longest, settings.max_length]
-        known = [limit for limit in limits if limit is not None]
-        longest = self.crew.longest = min(known, default=self.crew.case.sequence_length)
+        await self._apart(lambda: self.crew.equip(settings.max_length))
+        checkpoint, longest = self.crew.checkpoint, self.crew.longest
         assert self.crew.equipped is not None
         folder = self.crew.equipped.tokenizer
         texts = Texts(checkpoint, folder, longest, auto_truncate=settings.auto_truncate)
@@ -74,6 +72,8 @@ class Supervisor:
         for each in started:
             await self._link(each)
         await self._first_canaries()
+        if self.crew.reserved:  # only now: what is prepared apart may use every core
+            pin(self.crew.reserved)
 
     def _dispatcher(self, started: list[Started], longest: int) -> Dispatcher:
         settings = self.service.settings

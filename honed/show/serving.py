@@ -16,6 +16,11 @@ def explanation(found: Explanation) -> RenderableType:
     """Two tables, and the sentences that belong to them."""
     parts: list[RenderableType] = [
         Text.assemble("proof: ", status(found.record.status)),
+        Text(
+            f"the front has cores {format_cpus(found.front_cpus)} to itself"
+            if found.front_cpus
+            else "the front has no core of its own (front_cores=1 keeps one free)"
+        ),
         _workers(found),
         Text(
             f"weights {mib(found.weights_bytes)} MiB in each worker, or shared where the engine "

@@ -31,6 +31,15 @@ def server(words: list[str]) -> Iterator[Server]:
 
 
 @pytest.fixture
+def hub_client(monkeypatch: pytest.MonkeyPatch) -> Callable[[Server], Any]:
+    """huggingface_hub's client for a server. Offline mode would forbid this machine, too."""
+    import huggingface_hub
+
+    monkeypatch.setattr("huggingface_hub.constants.is_offline_mode", lambda: False)
+    return lambda server: huggingface_hub.InferenceClient(server.url)
+
+
+@pytest.fixture
 def start(words: list[str]) -> Iterator[Callable[..., Server]]:
     """A function that starts a server of its own, with more words."""
     running: list[Server] = []

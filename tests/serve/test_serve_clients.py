@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,10 +45,8 @@ def test_openai_comes_back_after_an_overload(start: Callable[..., Server]) -> No
     assert 'honed_admission_rejected_total{reason="overloaded"} 0.0' not in text
 
 
-def test_huggingface_hub(server: Server) -> None:
-    from huggingface_hub import InferenceClient
-
-    client = InferenceClient(server.url)
+def test_huggingface_hub(server: Server, hub_client: Callable[[Server], Any]) -> None:
+    client = hub_client(server)
     vectors = client.feature_extraction(TEXTS)
     assert np.asarray(vectors).shape == (2, 16)
     raw = client.feature_extraction(

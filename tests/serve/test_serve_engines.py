@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +106,9 @@ def test_cohere(reranker: tuple[Path, Server]) -> None:
     assert answer.results[0].relevance_score == pytest.approx(by_texts[0]["score"], abs=1e-6)
 
 
-def test_predict_gives_the_labels_of_transformers(tmp_path: Path) -> None:
-    from huggingface_hub import InferenceClient
-
+def test_predict_gives_the_labels_of_transformers(
+    tmp_path: Path, hub_client: Callable[[Server], Any]
+) -> None:
     labels = {0: "bad", 1: "good", 2: "odd"}
     folder = write_bert(tmp_path / "classifier", "BertForSequenceClassification", num_labels=3,
                         id2label=labels, label2id={v: k for k, v in labels.items()})  # fmt: skip
@@ -128,7 +128,7 @@ def test_predict_gives_the_labels_of_transformers(tmp_path: Path) -> None:
         assert {each["label"] for each in pair} == set(labels.values())
         assert server.ask("/predict", {"inputs": TEXTS}).status == 422
         assert server.ask("/info").json["model_type"]["classifier"]["id2label"]["1"] == "good"
-        found = InferenceClient(server.url).text_classification(TEXTS[0])
+        found = hub_client(server).text_classification(TEXTS[0])
         assert [each.label for each in found] == [each["label"] for each in single]
         assert server.ask("/embed", {"inputs": "a"}).status == 424
     finally:
