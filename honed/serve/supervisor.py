@@ -131,8 +131,11 @@ class Supervisor:
         dispatcher = self.service.dispatcher
         assert dispatcher is not None
         while not all(link.ready for link in dispatcher.links):
-            if len(dispatcher.links) < len(self.crew.places):
-                raise HonedError("a worker died before its first answer", "see the log above")
+            now_s = asyncio.get_running_loop().time()
+            hangs = any(link.hangs(now_s) for link in dispatcher.links)
+            if hangs or len(dispatcher.links) < len(self.crew.places):
+                how = "gave no first answer" if hangs else "died before its first answer"
+                raise HonedError(f"a worker {how}", "honed run with the same words may tell why")
             await asyncio.sleep(0.005)
 
     def _send_canary(self, link: Link) -> None:

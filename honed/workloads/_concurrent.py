@@ -40,8 +40,11 @@ class Log:
         with self.lock:
             self.calls.append((ended_ns, intended_ns, place, began_ns - intended_ns))
 
-    def timeline(self, limit_s: float | None) -> Timeline:
-        """The calls in the order of their ends. Raises the first error of a call."""
+    def timeline(self, limit_s: float | None, *, scheduled: bool) -> Timeline:
+        """The calls in the order of their ends; how late they were, if there was a schedule.
+
+        Raises the first error of a call.
+        """
         if self.errors:
             raise self.errors[0]
         calls = sorted(self.calls)
@@ -49,4 +52,11 @@ class Log:
         in_time = None
         if limit_s is not None:
             in_time = [e - b <= limit_s * 1e9 for b, e in zip(began, ended, strict=True)]
-        return Timeline(began, ended, fed, refused=self.refused, late_ns=late, in_time=in_time)
+        return Timeline(
+            began,
+            ended,
+            fed,
+            refused=self.refused,
+            late_ns=late if scheduled else (),
+            in_time=in_time,
+        )

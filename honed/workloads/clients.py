@@ -49,7 +49,7 @@ def sample(call: Callable[[Any], Any], feeds: Sequence[Any], how: Sampling) -> T
     for thread in threads:
         thread.join()
     how.done()
-    return log.timeline(None if limit_ms is None else float(limit_ms) / 1e3)
+    return log.timeline(None if limit_ms is None else float(limit_ms) / 1e3, scheduled=False)
 
 
 def work_per_call(

@@ -53,7 +53,7 @@ def sample(call: Callable[[Any], Any], feeds: Sequence[Any], how: Sampling) -> T
             if log.errors:
                 break
         how.done()
-    return log.timeline(None if limit_ms is None else float(limit_ms) / 1e3)
+    return log.timeline(None if limit_ms is None else float(limit_ms) / 1e3, scheduled=True)
 
 
 def schedule(case: Case, rate: float, index: int = 0) -> list[float]:
