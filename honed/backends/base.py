@@ -19,7 +19,9 @@ from typing import Any, Protocol, cast
 
 import honed.discovery
 from honed.backends._observed import LeastTime as LeastTime
+from honed.backends._observed import MeasuredMemory as MeasuredMemory
 from honed.backends._observed import Observed
+from honed.backends._observed import Residual as Residual
 from honed.backends._observed import SelfCheck as SelfCheck
 from honed.case import Case
 from honed.errors import UnsupportedError

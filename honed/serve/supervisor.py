@@ -143,6 +143,7 @@ class Supervisor:
         assert dispatcher is not None
         batch = Batch(0, [], dispatcher.model.padded_s(1, _CANARY_TOKENS), 0.0)
         batch.canary_ids = [self._canary_ids()]
+        batch.per_token = self.crew.checkpoint.pooling == "none"
         batch.canary = lambda rows: self._heard(link, rows)
         link.send(batch)
 

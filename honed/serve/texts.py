@@ -70,6 +70,8 @@ class Texts:
         self.vocab_size = checkpoint.vocab_size
         self.prompts = sentences.prompts_of(sentences.root_folder(checkpoint.folder))
         self._default_prompt = checkpoint.reading.prompt
+        # Where the pooling leaves out the default prompt, every text must stand behind it.
+        self._one_prompt = not checkpoint.pools_prompt
         self._auto_truncate = auto_truncate
         self._segments = "token_type_ids" in input_names(checkpoint)
         self._file = folder / TOKENIZER_FILE if folder is not None else None
@@ -189,7 +191,11 @@ class Texts:
         return text[:most] if reading.direction == "right" else text[-most:]
 
     def _prompt(self, reading: Reading) -> str:
-        if not reading.use_prompt:
+        if self._one_prompt and reading.prompt_name is not None:
+            raise invalid(
+                "the pooling of this model leaves its default prompt out: it can have no other"
+            )
+        if not reading.use_prompt and not self._one_prompt:
             return ""
         if reading.prompt_name is None:
             return self._default_prompt

@@ -16,12 +16,14 @@ from typing import Any, cast
 import numpy as np
 
 from honed.backends.base import Batch, Outputs, Step, memory_words
+from honed.errors import UnsupportedError
 from honed.instruments import neighbours
 from honed.models.checkpoint import Checkpoint
 from honed.models.inputs import drawn_inputs, padded_batch, random_inputs
 from honed.models.knobs.padding import Padding
+from honed.models.sentence_modules import behind_transformer
 from honed.models.sentences import root_folder
-from honed.models.tasks import FEATURES, resolve_pooling
+from honed.models.tasks import FEATURES
 from honed.models.tokenizer import Encoded
 from honed.phase import Phase
 from honed.run import measure, prepare
@@ -78,9 +80,7 @@ class Engine:
         self.case = loaded.case
         self.padding = Padding.of(self.case.knobs, ask.longest)
         self.padding_id = _padding_id(ask, self.checkpoint)
-        self.pooling = self.checkpoint.pooling
-        if self.checkpoint.task == FEATURES and self.pooling == "none":
-            self.pooling = resolve_pooling("auto", FEATURES, root_folder(self.checkpoint.folder))
+        self.pooling = _pooling(self.checkpoint)
 
     def rows(self, call: Call) -> Floats:
         """[texts, columns], or [tokens of all texts, columns] where the outputs are per token."""
@@ -100,6 +100,11 @@ class Engine:
         if call.per_token or self.checkpoint.task != FEATURES:
             return np.concatenate(
                 [row[:length] for row, length in zip(array, lengths, strict=True)]
+            )
+        if not self.pooling:
+            raise UnsupportedError(
+                "with pooling=none honed pools by mean and cls alone, and this model needs more",
+                "serve it without pooling=none",
             )
         return pooled(array, lengths, self.pooling)
 
@@ -174,6 +179,15 @@ def _prepare(ask: Ask, desk: Desk) -> Equipped:
     prepared = prepare.work(ask.job, desk)
     checkpoint = prepared.checkpoint
     return Equipped(prepared, make_tokenizer(checkpoint) if checkpoint.has_tokenizer else None)
+
+
+def _pooling(checkpoint: Checkpoint) -> str:
+    """How token vectors of the engine become one; empty where that takes more than a pooling."""
+    if checkpoint.task != FEATURES or checkpoint.pooling != "none":
+        return checkpoint.pooling
+    own = behind_transformer(root_folder(checkpoint.folder), "auto")
+    plain = own.pooling in ("mean", "cls") and not own.layers and own.pools_prompt
+    return own.pooling if plain else ""
 
 
 def _padding_id(ask: Ask, checkpoint: Checkpoint) -> int:
