@@ -47,8 +47,6 @@ class App:
                     self._exact[route.method, route.path] = route, family
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
         began_s = time.perf_counter()
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         request = Request(scope["method"], scope["path"], headers, b"", receive, {}, began_s)
