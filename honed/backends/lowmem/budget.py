@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from honed.backends.lowmem.layout import EncoderLayout
 from honed.backends.lowmem.mapped import StoredTensor
 
+INT8_ROWS = 256  # quantised at once: three copies of these rows exist
 _POSSIBLE_HEAD_GROUPS = (1, 2, 4, 8, 16)
 _POSSIBLE_COLUMNS = (1024, 512, 256, 128)
 
@@ -93,6 +94,7 @@ def need(
     states = passing * shape.length * layout.hidden
     outputs = _output_elements(layout, stored, shape)
     tensors = (elements + states + attended + outputs) * shape.element_bytes
+    tensors += _conversion_bytes(layout, stored, chunks, shape)
     several = passing * shape.length > rows and chunks.holds_layer
     return Need(tensors, _pages_bytes(layout, stored, chunks, several=several))
 
@@ -139,6 +141,19 @@ def _output_elements(
         return shape.batch * layout.hidden
     widths = [stored[dense.linear.weight].shape[0] for dense in layout.head.layers]
     return shape.batch * shape.length * sum(widths)
+
+
+def _conversion_bytes(
+    layout: EncoderLayout, stored: Mapping[str, StoredTensor], chunks: Chunks, shape: Shape
+) -> int:
+    """Copies of weights that are stored in another type, or of rows that become int8."""
+    kind = stored[layout.layers[0].query.weight].dtype
+    widest = max(layout.hidden, min(chunks.wide_columns, layout.intermediate))
+    if kind == "I8":
+        rows = min(INT8_ROWS, max(chunks.group_rows, shape.length))
+        return rows * widest * (4 + 1 + 4 + 4)  # scaled rows, codes, sums in int32, sums in fp32
+    same = {"F32": 4, "BF16": 2}.get(kind) == shape.element_bytes
+    return 0 if same else widest * layout.hidden * shape.element_bytes
 
 
 def _pages_bytes(
