@@ -125,7 +125,15 @@ def test_every_strategy_gives_the_same_outputs(
 
 @pytest.mark.parametrize(
     "chunks",
-    [Chunks(8, 1, 16), Chunks(8, 2, 64), Chunks(16, 2, 7), Chunks(1000, 2, 1000), Chunks(1, 1, 1)],
+    [
+        Chunks(8, 1, 16),
+        Chunks(8, 2, 64),
+        Chunks(16, 2, 7),
+        Chunks(1000, 2, 1000),
+        Chunks(1, 1, 1),
+        Chunks(8, 2, 16, holds_layer=False),
+        Chunks(16, 2, 64, True, 2),
+    ],
 )
 def test_chunks_change_nothing(tmp_path: Path, opened: Any, chunks: Chunks) -> None:
     checkpoint = saved(tmp_path, "bert", "masked-lm")

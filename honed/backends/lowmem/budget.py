@@ -13,7 +13,8 @@ from honed.backends.lowmem.layout import EncoderLayout
 from honed.backends.lowmem.mapped import StoredTensor
 
 INT8_ROWS = 256  # quantised at once: three copies of these rows exist
-_POSSIBLE_HEAD_GROUPS = (1, 2, 4, 8, 16)
+# Two parts need less memory than one, and no more time.
+_POSSIBLE_HEAD_GROUPS = (2, 4, 8, 16)
 _POSSIBLE_COLUMNS = (1024, 512, 256, 128)
 
 
@@ -31,7 +32,7 @@ class Chunks:
     """
 
     group_rows: int = 512
-    head_groups: int = 1
+    head_groups: int = 2
     wide_columns: int = 1024
     holds_layer: bool = True
     sequences: int | None = None
@@ -107,7 +108,7 @@ def plan(
 ) -> Plan:
     """The fastest chunks that need no more than the budget; else those that need least."""
     if budget_bytes is None:
-        chunks = Chunks()
+        chunks = next(_from_fast_to_small(layout, shape))
         return Plan(chunks, need(layout, stored, chunks, shape), True)
     smallest: Plan | None = None
     for chunks in _from_fast_to_small(layout, shape):
@@ -124,7 +125,7 @@ def _from_fast_to_small(layout: EncoderLayout, shape: Shape) -> Iterator[Chunks]
     """Every combination of sizes, the faster first. Passing the weights once more costs most, then
     mapping their pages for each group, then narrow products."""
     passes = [None, *(n for n in (16, 8, 4, 2, 1) if n < shape.batch)]
-    groups = [n for n in _POSSIBLE_HEAD_GROUPS if layout.heads % n == 0]
+    groups = [n for n in _POSSIBLE_HEAD_GROUPS if layout.heads % n == 0] or [1]
     columns = [n for n in _POSSIBLE_COLUMNS if n <= layout.intermediate] or [layout.intermediate]
     rows = [512, 128, 1]
     for at_once, holds, size, wide, parts in itertools.product(
