@@ -40,11 +40,15 @@ class Chunks:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Of a call: sequences, tokens in each, and the bytes of an element of its tensors."""
+    """Of a call: sequences, tokens in each, and the bytes of an element of its tensors.
+
+    `returns_states`: the hidden states of every token are the output, without a pooling.
+    """
 
     batch: int
     length: int
     element_bytes: int = 4
+    returns_states: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,7 @@ def need(
     rows = min(passing, sequences_at_once(chunks, shape.length)) * shape.length
     attended = rows * layout.hidden // chunks.head_groups
     states = passing * shape.length * layout.hidden
-    outputs = _output_elements(layout, stored, shape)
+    outputs = _output_elements(layout, stored, shape, split=passing < shape.batch)
     tensors = (elements + states + attended + outputs) * shape.element_bytes
     tensors += _conversion_bytes(layout, stored, chunks, shape)
     several = passing * shape.length > rows and chunks.holds_layer
@@ -135,13 +139,19 @@ def _from_fast_to_small(layout: EncoderLayout, shape: Shape) -> Iterator[Chunks]
 
 
 def _output_elements(
-    layout: EncoderLayout, stored: Mapping[str, StoredTensor], shape: Shape
+    layout: EncoderLayout, stored: Mapping[str, StoredTensor], shape: Shape, *, split: bool
 ) -> int:
-    """The outputs of a head for all tokens; those of a pooled vector are too few to count."""
-    if layout.head.rows != "all":
-        return shape.batch * layout.hidden
-    widths = [stored[dense.linear.weight].shape[0] for dense in layout.head.layers]
-    return shape.batch * shape.length * sum(widths)
+    """The outputs beside the hidden states. Those of a batch that is `split` are joined, so they
+    exist twice for a moment."""
+    copies = 2 if split else 1
+    tokens = shape.batch * shape.length
+    if layout.head.rows == "all":
+        widths = [stored[dense.linear.weight].shape[0] for dense in layout.head.layers]
+        return copies * tokens * sum(widths)
+    if shape.returns_states:
+        return copies * tokens * layout.hidden if split else 0
+    # A pooling copies the states of a sequence.
+    return copies * shape.batch * layout.hidden + shape.length * layout.hidden
 
 
 def _conversion_bytes(
