@@ -293,6 +293,8 @@ def test_records_are_printed_as_markdown_csv_and_jsonl(tmp_path: Path) -> None:
     ran = honed(tmp_path, "run", *FAKE, "batch_size=1,4", "--format", "md")
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.startswith("| backend | precision | batch_size |")
+    tex = honed(tmp_path, "list", "--format", "tex")
+    assert tex.stdout.startswith("\\begin{tabular}{")
     csv = honed(tmp_path, "list", "--format", "csv").stdout.splitlines()
     assert csv[0].startswith("id,created,honed,status,")
     assert len(csv) == 3
