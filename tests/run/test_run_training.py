@@ -75,7 +75,7 @@ def test_attention_is_measured_without_a_model_and_judged() -> None:
 
 
 def test_a_cell_beyond_all_memory_is_out_of_memory_without_a_try() -> None:
-    (case,) = compose(["workload=attention", "sequence_length=4194304", "batch_size=8"]).cases
+    (case,) = compose(["workload=attention", "sequence_length=131072", "batch_size=8"]).cases
     record = measure(case)
     assert record.status == "oom"
     assert record.error is not None
