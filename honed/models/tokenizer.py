@@ -68,6 +68,24 @@ def encode(
     return Encoded(ids, segments, int(tokenizer.pad_token_id or 0), owners)
 
 
+def save_tokenizer(checkpoint: Checkpoint, path: Path) -> int:
+    """Write the tokenizer as the file that the `tokenizers` package reads; returns the padding id.
+
+    UnsupportedError for a tokenizer that is written in Python.
+    """
+    tokenizer = _tokenizer(checkpoint)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise UnsupportedError(
+            f"the tokenizer of {checkpoint.folder} is Python code, which `tokenizers` cannot run",
+            "convert it with transformers (use_fast=True) and save the folder again",
+        )
+    backend.no_truncation()
+    backend.no_padding()
+    backend.save(str(path))
+    return int(tokenizer.pad_token_id or 0)
+
+
 def _as_read(checkpoint: Checkpoint, text: Text) -> Text:
     """The text behind the model's default prompt, if it has one."""
     prompt = checkpoint.reading.prompt
