@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-ORDER = 9
+ORDER = 8
 
 
 def verify(
