@@ -19,7 +19,7 @@ from honed.instruments import fidelity
 from honed.models.checkpoint import Checkpoint
 from honed.models.heads import input_names, output_names
 from honed.models.inputs import InputSet
-from honed.models.tokenizer import save_tokenizer
+from honed.models.tokenizer import save_fast
 from honed.phase import Phase
 from honed.record import Fidelity
 from honed.run import build
@@ -137,7 +137,7 @@ def _write_tokenizer(
 ) -> TextReading | None:
     if not checkpoint.has_tokenizer:
         return None
-    padding_id = save_tokenizer(checkpoint, out / TOKENIZER_FILE)
+    padding_id = save_fast(checkpoint, out / TOKENIZER_FILE)
     longest = min(request.case.sequence_length, checkpoint.reading.longest or 2**30)
     return TextReading(input_names(checkpoint), padding_id, longest, checkpoint.reading.prompt)
 
