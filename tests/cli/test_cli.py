@@ -47,7 +47,8 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 VERBS = [
-    "run", "compare", "tune", "memory", "precision", "profile", "scale", "show", "list", "report",
+    "run", "compare", "tune", "memory", "precision", "profile", "scale", "serve", "show",
+    "list", "report",
     "export", "verify", "doctor", "env", "cache",
 ]  # fmt: skip
 
