@@ -30,6 +30,7 @@ from honed.models.knobs import padding, shape
 from honed.run.needs import INPUTS
 from honed.run.passes.base import Gathered, Loaded, Merged
 from honed.workers.seat import Seat
+from honed.workloads.base import read_back as traffic_read_back
 
 NEEDS = (INPUTS,)
 BARRIERS = ()
@@ -93,6 +94,7 @@ def work(loaded: Loaded) -> Part:
         cpus_ran_on=threads.cpus_ran_on(burst.ran()),
         read_back={
             **spawn.read_back(case.knobs),
+            **traffic_read_back(case),
             **of_engine,
             **loaded.backend.versions(),
             **padding.read_back(loaded.inputs.batches, case.knobs, case.sequence_length),
