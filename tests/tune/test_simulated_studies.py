@@ -90,11 +90,9 @@ class Study:
 
     @property
     def flat(self) -> list[str]:
-        """The recommended keys that gain nothing. An engine whose knob gains is needed for it."""
+        """The recommended keys that gain nothing."""
         changed = {k: v for k, v in self.point.items() if DEFAULT.get(k) != v}
-        owners = {k.partition(".")[0] for k in changed if "." in k}
-        flat = [k for k, v in changed.items() if self.truth.gains[k, v] <= 0]
-        return [k for k in flat if k != "backend" or self.point["backend"] not in owners]
+        return [k for k, v in changed.items() if self.truth.gains[k, v] <= 0]
 
     @property
     def product(self) -> float:
