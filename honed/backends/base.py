@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -140,6 +140,24 @@ class Step(Observed, Protocol):
         """Release the weights."""
 
 
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What the files of an exported model need to run without honed.
+
+    `engine` is a Python file that imports no honed and defines
+    `Engine(folder, settings)`: `engine(batch)` gives the outputs by name. `settings` is what it
+    reads; with {} it runs the same files as the engine's defaults would. `packages` names the
+    packages that it imports.
+    """
+
+    engine: Path
+    settings: Mapping[str, Any]
+    packages: tuple[str, ...]
+
+
+Deliver = Callable[[LoadRequest, Path, Path], Delivery]
+
+
 UNLIKELY_RANK = 9
 # Phrases of a failed allocation that any engine in C++ may raise.
 _ANY_MEMORY_WORDS = ("out of memory", "bad_alloc")
@@ -176,12 +194,18 @@ class Traits:
     # Words by which its int8 gives a text one output whatever else its batch holds; empty if its
     # int8 always does, or never.
     neighbour_free: str = ""
+    # It keeps to memory_budget, or says that nothing does.
+    keeps_budget: bool = False
+    # It computes in another process, at an address that the Case gives.
+    remote: bool = False
     # The kinds of steps that it can load.
     steps: tuple[StepKind, ...] = (StepKind.FORWARD,)
 
 
 class Backend(Protocol):
-    """The names that a backend file must define. It may also define `TRAITS`."""
+    """The names that a backend file must define. It may also define `TRAITS`, and
+    `deliver(request, artifact, folder) -> Delivery`, which copies the artifact's model files into
+    `folder` for machines without honed."""
 
     KNOBS: tuple[Knob, ...]
     PRECISIONS: tuple[str, ...]  # on a CPU with the instructions for them
@@ -221,6 +245,17 @@ def traits(name: str) -> Traits:
     """The traits of a backend."""
     declared: Traits = getattr(load_backend(name), "TRAITS", Traits())
     return declared
+
+
+def deliverer(case: Case) -> Deliver:
+    """The function that writes the Case's model files; UnsupportedError if its engine has none."""
+    function: Deliver | None = getattr(load_backend(case.backend), "deliver", None)
+    if function is None:
+        able = [n for n, b in survey_backends().listed.items() if hasattr(b, "deliver")]
+        raise UnsupportedError(
+            f"honed does not write the files of {case.backend} yet", f"backend={', '.join(able)}"
+        )
+    return function
 
 
 def memory_words(name: str) -> tuple[str, ...]:
@@ -315,6 +350,16 @@ def refuse_step(case: Case, kind: StepKind) -> None:
     able = [name for name in survey_backends().listed if kind in traits(name).steps]
     hint = f"backend={','.join(able)}" if able else f"choose another workload than {case.workload}"
     raise UnsupportedError(f"{case.backend} has no {kind} step", hint)
+
+
+def refuse_budget(case: Case) -> None:
+    """Raise UnsupportedError if the Case has a memory budget that its backend does not heed."""
+    if case.memory_budget is None or traits(case.backend).keeps_budget:
+        return
+    able = [name for name in survey_backends().listed if traits(name).keeps_budget]
+    raise UnsupportedError(
+        f"{case.backend} keeps to no memory budget", f"backend={','.join(able)}"
+    )
 
 
 def refuse_gpu(case: Case, engine: str) -> None:

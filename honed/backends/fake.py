@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from honed.backends.base import Batch, LoadRequest, Outputs, SelfCheck, Step, Tr
 from honed.case import Case
 from honed.errors import OutOfMemoryError
 from honed.knob import AVAILABLE, Availability, Knob, Span, Value
-from honed.step import PHASES, Phased, StepKind
+from honed.profile import OperatorEvent
+from honed.step import FORWARD, PHASES, Phased, StepKind
 
 HELP = "a fake, for tests and demonstrations of honed itself"
 EXTRA = "fake"
@@ -29,7 +31,9 @@ NOISE = Knob("fake.noise_percent", "error of its outputs, relative to their size
 DRIFT = Knob("fake.drift_percent", "how much of a text's vector is its batch's", Span(0, 100))
 BUILD = Knob("fake.build", "whether it builds an artifact first, and how that ends",
              ("ok", "raise", "kill"))  # fmt: skip
-KNOBS = (LATENCY, ALLOCATE, FAIL, NOISE, DRIFT, BUILD)
+POISON = Knob("fake.poison", "how it fails when a batch holds a real token 0",
+              ("raise", "kill", "hang", "not-finite"))  # fmt: skip
+KNOBS = (LATENCY, ALLOCATE, FAIL, NOISE, DRIFT, BUILD, POISON)
 
 _WIDTH = 16  # of the vectors that it returns
 
@@ -88,6 +92,7 @@ class FakeStep(Step):
         self.sleep_s = int(self.case.get("fake.latency_us") or 200) / 1e6
         self.allocate_bytes = int(self.case.get("fake.allocate_kib") or 0) * 1024
         self.fail = self.case.get("fake.fail")
+        self.poison = self.case.get("fake.poison")
         self.noise = int(self.case.get("fake.noise_percent") or 0) / 100
         self.drift = int(self.case.get("fake.drift_percent") or 0) / 100
         calibrated = self.case.precision in TRAITS.calibrated
@@ -111,6 +116,8 @@ class FakeStep(Step):
         if self.kind is not StepKind.FORWARD:
             return self._phased()
         vectors = _vectors(feed["input_ids"], feed["attention_mask"])
+        if self.poison is not None:
+            _poison(str(self.poison), feed, vectors)
         if self.drift:
             vectors += self.drift * (vectors.mean(axis=0) - vectors)
         return vectors
@@ -129,6 +136,15 @@ class FakeStep(Step):
         wrong = np.array([[1.0, -1.0]])
         return SelfCheck({"gradient": wrong if self.fail == "diverge" else -wrong},
                          {"gradient": -wrong}, "the fake fp32")  # fmt: skip
+
+    def profile(self, feed: Any) -> Sequence[OperatorEvent]:
+        """Two operators, which share the time of a call."""
+        self.run(feed)
+        half = self.sleep_s / 2
+        return (
+            OperatorEvent("hash", "layers.0", FORWARD, 0.0, half, half, 0, 1000, 8),
+            OperatorEvent("mean", "pool", FORWARD, half, half, half),
+        )
 
     def outputs(self, raw: Any) -> Outputs:
         if self.fail == "diverge":
@@ -173,6 +189,17 @@ def _noise(vectors: Any) -> Any:
     return turned * sizes[0] / np.maximum(sizes[1], 1e-9)
 
 
+def _poison(how: str, feed: Any, vectors: Any) -> None:
+    """Fail if a row has a real token 0, which honed's own inputs never have."""
+    poisoned = ((feed["input_ids"] == 0) & (feed["attention_mask"] == 1)).any(axis=1)
+    if not poisoned.any():
+        return
+    if how == "not-finite":
+        vectors[poisoned] = float("nan")
+    else:
+        _misbehave(how)
+
+
 def _misbehave(how: str) -> None:
     if how == "raise":
         raise RuntimeError("the engine met a shape that it cannot run")
@@ -188,3 +215,5 @@ def _misbehave(how: str) -> None:
         os.kill(os.getpid(), 9)
     if how == "print":
         print("a noisy library", flush=True)  # noqa: T201
+        warnings.warn("a noisy library", stacklevel=1)
+        os.write(2, b"a noisy library in C++\n")
