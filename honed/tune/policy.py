@@ -91,7 +91,7 @@ class Policy:
     expected_engine_knob: float = 0.1
     expected_machine_knob: float = 0.04
     # With 15 trials of a search, the shares had a rank correlation of 0.9 with the truth, and none
-    # of a flat key was over 2 % (docs/tuning.md); with fewer they say little.
+    # of a flat key was over 5 % (docs/tuning.md); with fewer they say little.
     importance_trials: int = 15
 
     # --- Time for the confirmation ----------------------------------------------------------
