@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from honed.backends.base import LoadRequest, Traits, installed, refuse, refuse_gpu, refuse_values
+from honed.backends.base import (
+    UNLIKELY_RANK,
+    LoadRequest,
+    Traits,
+    installed,
+    refuse,
+    refuse_gpu,
+    refuse_values,
+)
 from honed.backends.lowmem import convert, knobs
 from honed.backends.lowmem.knobs import STRATEGY, STREAM
 from honed.case import Case
@@ -23,7 +31,7 @@ EXTRA = "torch"
 REFERENCE = "torch"
 PRECISIONS: tuple[str, ...] = ("fp32", "bf16", "int8")
 TRAITS = Traits(
-    expert_rank=8,  # it saves memory; torch itself is as fast
+    expert_rank=UNLIKELY_RANK,  # it saves memory, and a search asks for speed
     thread_pool="openmp",
     packages=("safetensors",),
     memory_words=("can't allocate memory",),
