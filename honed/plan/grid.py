@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
+from honed.plain import to_plain
 from honed.plan.max_batch import largest_batch
 from honed.plan.predict import Planner
 from honed.plan.prediction import MaxBatch
@@ -35,6 +37,10 @@ class Grid:
     usable_bytes: int
     batch_sizes: tuple[int, ...]
     rows: tuple[Row, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        plain: dict[str, Any] = to_plain(self)
+        return plain
 
 
 def grid(planner: Planner, settings: Settings, lengths: tuple[int, ...]) -> Grid:

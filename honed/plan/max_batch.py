@@ -17,10 +17,12 @@ MOST = 1 << 20  # far beyond what any device computes at once
 
 
 class Cells:
-    """Timelines at every batch size; `trace` makes one, and few are made."""
+    """Timelines at every batch size; `trace` makes one, and few are made. `known` is a batch size
+    whose timeline exists already."""
 
-    def __init__(self, trace: Callable[[int], Timeline]) -> None:
+    def __init__(self, trace: Callable[[int], Timeline], known: int = _CHECK) -> None:
         self._trace = trace
+        self._check = known if known > max(_FIT) else _CHECK
         self._family: Family | None = None
         self._is_fitted = False
 
@@ -38,7 +40,7 @@ class Cells:
             fitted = family(self._trace(_FIT[0]), self._trace(_FIT[1]), _FIT)
         except DifferentShapeError:
             return
-        if fitted.at(_CHECK) == self._trace(_CHECK):
+        if fitted.at(self._check) == self._trace(self._check):
             self._family = fitted
 
 

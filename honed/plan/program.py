@@ -91,8 +91,9 @@ class Program:
                 for _ in range(about.accumulation):
                     with tracer.phase(StepPhase.FORWARD, step), self._kernels():
                         loss = self._loss(inputs)
-                    with tracer.phase(StepPhase.BACKWARD, step):
-                        loss.backward()
+                    with tracer.phase(StepPhase.BACKWARD, step), self._kernels_again():
+                        # The method of the tensor would switch the kernels off.
+                        torch.autograd.backward(loss)
                         del loss
                 with tracer.phase(StepPhase.OPTIMIZER, step):
                     optimizer.step()
@@ -130,6 +131,8 @@ class Program:
     def _call(self, inputs: dict[str, Any]) -> Any:
         if self._is_2019:
             return bert_2019.FromIds(self.module)(**inputs)
+        if self.settings.keeps_cache:
+            return self.module(**inputs, use_cache=True)
         return self.head(**inputs)
 
     def _loss(self, inputs: dict[str, Any]) -> Any:
@@ -156,6 +159,14 @@ class Program:
                 yield
         else:
             yield
+
+    def _kernels_again(self) -> contextlib.AbstractContextManager[object]:
+        """The kernels for what checkpointing computes again. Autocast is then on for one layer at
+        a time, so that no weight stays cast; torch restores a CPU's autocast by itself."""
+        settings = self.settings
+        if settings.device == "cpu":
+            return contextlib.nullcontext()
+        return CudaKernels(settings.attention, settings.autocast, caches_weights=False)
 
 
 def _checkpoint(module: Any) -> None:
