@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +18,11 @@ from types import ModuleType
 from typing import Any, Protocol, cast
 
 import honed.discovery
+from honed.backends._observed import LeastTime as LeastTime
+from honed.backends._observed import MeasuredMemory as MeasuredMemory
+from honed.backends._observed import Observed
+from honed.backends._observed import Residual as Residual
+from honed.backends._observed import SelfCheck as SelfCheck
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.knob import AVAILABLE, Availability, Knob, Value
@@ -91,7 +96,7 @@ class LoadRequest:
         return str(self.calibration) if used and self.calibration is not None else None
 
 
-class Step(Protocol):
+class Step(Observed, Protocol):
     """A loaded model that can be called. Only `run` is timed. A class of a backend that inherits
     from this one need not define what its engine cannot report."""
 
@@ -101,7 +106,8 @@ class Step(Protocol):
         """Convert a batch to what this engine takes. Done once, outside the timing."""
 
     def run(self, feed: Any) -> Any:
-        """One forward pass. It returns when the outputs are complete (on CUDA: synchronised)."""
+        """One call: a forward pass, a training step or a kernel. It returns when the outputs are
+        complete (on CUDA: synchronised). Training steps and kernels return `honed.step.Phased`."""
 
     def outputs(self, raw: Any) -> Outputs:
         """What `run` returned, as numpy float arrays under the task's output names."""
@@ -131,6 +137,24 @@ class Step(Protocol):
 
     def close(self) -> None:
         """Release the weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What the files of an exported model need to run without honed.
+
+    `engine` is a Python file that imports no honed and defines
+    `Engine(folder, settings)`: `engine(batch)` gives the outputs by name. `settings` is what it
+    reads; with {} it runs the same files as the engine's defaults would. `packages` names the
+    packages that it imports.
+    """
+
+    engine: Path
+    settings: Mapping[str, Any]
+    packages: tuple[str, ...]
+
+
+Deliver = Callable[[LoadRequest, Path, Path], Delivery]
 
 
 UNLIKELY_RANK = 9
@@ -169,12 +193,16 @@ class Traits:
     # Words by which its int8 gives a text one output whatever else its batch holds; empty if its
     # int8 always does, or never.
     neighbour_free: str = ""
+    # It computes in another process, at an address that the Case gives.
+    remote: bool = False
     # The kinds of steps that it can load.
     steps: tuple[StepKind, ...] = (StepKind.FORWARD,)
 
 
 class Backend(Protocol):
-    """The names that a backend file must define. It may also define `TRAITS`."""
+    """The names that a backend file must define. It may also define `TRAITS`, and
+    `deliver(request, artifact, folder) -> Delivery`, which copies the artifact's model files into
+    `folder` for machines without honed."""
 
     KNOBS: tuple[Knob, ...]
     PRECISIONS: tuple[str, ...]  # on a CPU with the instructions for them
@@ -214,6 +242,17 @@ def traits(name: str) -> Traits:
     """The traits of a backend."""
     declared: Traits = getattr(load_backend(name), "TRAITS", Traits())
     return declared
+
+
+def deliverer(case: Case) -> Deliver:
+    """The function that writes the Case's model files; UnsupportedError if its engine has none."""
+    function: Deliver | None = getattr(load_backend(case.backend), "deliver", None)
+    if function is None:
+        able = [n for n, b in survey_backends().listed.items() if hasattr(b, "deliver")]
+        raise UnsupportedError(
+            f"honed does not write the files of {case.backend} yet", f"backend={', '.join(able)}"
+        )
+    return function
 
 
 def memory_words(name: str) -> tuple[str, ...]:

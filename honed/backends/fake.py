@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from honed.backends.base import Batch, LoadRequest, Outputs, Step, Traits, refuse
+from honed.backends.base import Batch, LoadRequest, Outputs, SelfCheck, Step, Traits, refuse
 from honed.case import Case
 from honed.errors import OutOfMemoryError
 from honed.knob import AVAILABLE, Availability, Knob, Span, Value
-from honed.step import StepKind
+from honed.profile import OperatorEvent
+from honed.step import FORWARD, PHASES, Phased, StepKind
 
 HELP = "a fake, for tests and demonstrations of honed itself"
 EXTRA = "fake"
@@ -29,7 +30,9 @@ NOISE = Knob("fake.noise_percent", "error of its outputs, relative to their size
 DRIFT = Knob("fake.drift_percent", "how much of a text's vector is its batch's", Span(0, 100))
 BUILD = Knob("fake.build", "whether it builds an artifact first, and how that ends",
              ("ok", "raise", "kill"))  # fmt: skip
-KNOBS = (LATENCY, ALLOCATE, FAIL, NOISE, DRIFT, BUILD)
+POISON = Knob("fake.poison", "how it fails when a batch holds a real token 0",
+              ("raise", "kill", "hang", "not-finite"))  # fmt: skip
+KNOBS = (LATENCY, ALLOCATE, FAIL, NOISE, DRIFT, BUILD, POISON)
 
 _WIDTH = 16  # of the vectors that it returns
 
@@ -82,11 +85,13 @@ class FakeStep(Step):
 
     def __init__(self, request: LoadRequest) -> None:
         self.case = request.case
+        self.kind = request.step
         self.weights_bytes = request.model.weights_bytes if request.model else 0
         self.threads = request.threads
         self.sleep_s = int(self.case.get("fake.latency_us") or 200) / 1e6
         self.allocate_bytes = int(self.case.get("fake.allocate_kib") or 0) * 1024
         self.fail = self.case.get("fake.fail")
+        self.poison = self.case.get("fake.poison")
         self.noise = int(self.case.get("fake.noise_percent") or 0) / 100
         self.drift = int(self.case.get("fake.drift_percent") or 0) / 100
         calibrated = self.case.precision in TRAITS.calibrated
@@ -107,10 +112,38 @@ class FakeStep(Step):
         while time.perf_counter() < end:
             time.sleep(0)
         del block
+        if self.kind is not StepKind.FORWARD:
+            return self._phased()
         vectors = _vectors(feed["input_ids"], feed["attention_mask"])
+        if self.poison is not None:
+            _poison(str(self.poison), feed, vectors)
         if self.drift:
             vectors += self.drift * (vectors.mean(axis=0) - vectors)
         return vectors
+
+    def _phased(self) -> Phased:
+        """As if each phase that runs took as long."""
+        last = self.case.get("until") or PHASES[-1]
+        run = PHASES[: PHASES.index(str(last)) + 1]
+        return Phased(dict.fromkeys(run, int(self.sleep_s * 1e9) // len(run)), loss=1.0)
+
+    def self_check(self) -> SelfCheck | None:
+        import numpy as np
+
+        if self.kind is StepKind.FORWARD:
+            return None
+        wrong = np.array([[1.0, -1.0]])
+        return SelfCheck({"gradient": wrong if self.fail == "diverge" else -wrong},
+                         {"gradient": -wrong}, "the fake fp32")  # fmt: skip
+
+    def profile(self, feed: Any) -> Sequence[OperatorEvent]:
+        """Two operators, which share the time of a call."""
+        self.run(feed)
+        half = self.sleep_s / 2
+        return (
+            OperatorEvent("hash", "layers.0", FORWARD, 0.0, half, half, 0, 1000, 8),
+            OperatorEvent("mean", "pool", FORWARD, half, half, half),
+        )
 
     def outputs(self, raw: Any) -> Outputs:
         if self.fail == "diverge":
@@ -129,6 +162,7 @@ class FakeStep(Step):
             "precision": "fp16" if self.fail == "lie" else self.case.precision,
             "device": "cpu",
             "calibration": self.calibration,
+            **({"until": self.case.get("until")} if self.kind is not StepKind.FORWARD else {}),
             **{k.name: self.case.get(k.name) for k in KNOBS},
         }
 
@@ -152,6 +186,17 @@ def _noise(vectors: Any) -> Any:
     turned = np.sin(vectors * 1e4).astype(np.float32)
     sizes = [np.linalg.norm(v, axis=-1, keepdims=True) for v in (vectors, turned)]
     return turned * sizes[0] / np.maximum(sizes[1], 1e-9)
+
+
+def _poison(how: str, feed: Any, vectors: Any) -> None:
+    """Fail if a row has a real token 0, which honed's own inputs never have."""
+    poisoned = ((feed["input_ids"] == 0) & (feed["attention_mask"] == 1)).any(axis=1)
+    if not poisoned.any():
+        return
+    if how == "not-finite":
+        vectors[poisoned] = float("nan")
+    else:
+        _misbehave(how)
 
 
 def _misbehave(how: str) -> None:

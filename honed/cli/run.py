@@ -96,7 +96,7 @@ def run(
         left = len(plan.todo) - len(records) + 1
         print(f"interrupted; {left} to go: honed run --resume", file=sys.stderr)
         raise typer.Exit(130)
-    raise typer.Exit(_exit_code(records, strict=strict))
+    raise typer.Exit(exit_code(records, strict=strict))
 
 
 def _print(records: list[Record], costs: Costs, format: str | None, *, as_json: bool) -> None:
@@ -110,7 +110,7 @@ def _print(records: list[Record], costs: Costs, format: str | None, *, as_json: 
             print(note, file=sys.stderr)
 
 
-def _exit_code(records: list[Record], *, strict: bool) -> int:
+def exit_code(records: list[Record], *, strict: bool) -> int:
     """A sweep may ask for combinations that an engine does not have, if anything was measured."""
     failed = [r for r in records if r.status not in ("ok", "unproven")]
     lacking = [r for r in failed if r.is_lacking]

@@ -21,8 +21,9 @@ _FORMAT = 1  # raise it when the way random weights are made changes
 def locate(request: ModelRequest) -> Checkpoint | None:
     """The checkpoint, checked, if it is on this machine; None if `materialise` must make it."""
     if folder := _as_folder(request.model):
+        _refuse_sizes(request)
         return inspect(folder, request)
-    if shape := presets.preset(request.model):
+    if shape := _shape(request):
         task = task_of_shape(shape, request.task)
         key = artifacts.content_key(_about(shape, request.seed, task))
         folder = artifacts.find("weights", key)
@@ -34,6 +35,7 @@ def locate(request: ModelRequest) -> Checkpoint | None:
     )
     if not re.fullmatch(r"[\w][\w.-]*(/[\w][\w.-]*)?", request.model, re.ASCII):
         raise unknown
+    _refuse_sizes(request)
     cached = hub.find(request.model)
     if cached is None:
         if near and "/" not in request.model:
@@ -49,7 +51,7 @@ def materialise(request: ModelRequest) -> Checkpoint:
     """The checkpoint. Where it is missing, random weights are made or the hub's are downloaded."""
     if checkpoint := locate(request):
         return checkpoint
-    shape = presets.preset(request.model)
+    shape = _shape(request)
     if shape is None:
         folder = hub.download(request.model, with_code=request.trust_remote_code)
         return inspect(folder, request, "hub")
@@ -62,6 +64,20 @@ def materialise(request: ModelRequest) -> Checkpoint:
 
     made = artifacts.make("weights", _about(shape, request.seed, task), build)
     return inspect(made, request, "preset")
+
+
+def _shape(request: ModelRequest) -> presets.Preset | None:
+    """The named shape with the sizes that are asked for; None for the name of another model."""
+    shape = presets.preset(request.model)
+    return shape if shape is None else presets.resized(shape, request.sizes)
+
+
+def _refuse_sizes(request: ModelRequest) -> None:
+    if request.sizes:
+        raise ModelError(
+            f"{request.model} is a checkpoint, whose sizes are fixed",
+            f"leave model.{request.sizes[0][0]} out, or change a named shape: model=lm-small",
+        )
 
 
 def is_folder(model: str) -> bool:

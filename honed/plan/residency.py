@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from honed.plan.trace import Tracer
+from honed.models.torch.tracer import Tracer
 from honed.timeline import MemoryKind
 
 ROWS_OF_CHUNK = 4096

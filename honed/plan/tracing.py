@@ -12,6 +12,7 @@ from honed.errors import HonedError, ModelError, UnsupportedError
 from honed.models.checkpoint import Checkpoint
 from honed.models.heads import input_names
 from honed.models.presets import Preset
+from honed.models.sentence_modules import VectorLayer
 from honed.plan.settings import Settings
 from honed.timeline import Timeline
 
@@ -29,6 +30,11 @@ class Subject:
     task: str
     pooling: str
     input_names: tuple[str, ...]
+
+    @property
+    def layers(self) -> tuple[VectorLayer, ...]:
+        """Those behind the pooling of a checkpoint."""
+        return self.model.layers if isinstance(self.model, Checkpoint) else ()
 
     @property
     def config(self) -> dict[str, Any]:
@@ -53,13 +59,13 @@ def trace(subject: Subject, settings: Settings, modules: Modules | None = None) 
     `modules` keeps fake modules from trace to trace of one subject, because building one takes a
     large part of the time.
     """
+    from honed.models.torch.tracer import Tracer
     from honed.plan.fakes import taken_for_real
     from honed.plan.program import Program
-    from honed.plan.trace import Tracer
 
     with _explained(subject), taken_for_real(), _without_collection():
         fakes, module, head = _module(subject, settings, modules)
-        parameters = list(module.parameters())
+        parameters = list(head.parameters())
         for parameter in parameters:
             parameter.grad = None
         tracer = Tracer()
@@ -85,7 +91,9 @@ def _module(subject: Subject, settings: Settings, modules: Modules | None) -> tu
     fakes = fake_mode()
     attention = attention_name(settings)
     fake = fake_module(subject.model, subject.task, settings.dtype, attention, fakes)
-    built = (fakes, *with_head(fake, subject.task, subject.pooling, settings))
+    with fakes if subject.layers else contextlib.nullcontext():
+        head = with_head(fake, subject.task, subject.pooling, settings, subject.layers)
+    built = (fakes, *head)
     if modules is not None and settings.weights == "resident":  # others leave their hooks behind
         modules[key] = built
     return built
@@ -96,8 +104,8 @@ def _explained(subject: Subject) -> Iterator[None]:
     """Turn what fake tensors cannot do into UntraceableError."""
     from torch._subclasses import fake_tensor
 
+    from honed.models.torch.tracer import ValueNeededError
     from honed.plan.cuda import FlashUnavailableError
-    from honed.plan.trace import ValueNeededError
 
     try:
         yield

@@ -66,7 +66,7 @@ def verify(subject: Subject, settings: Settings) -> Verification:
 
 def measure(subject: Subject, settings: Settings) -> Timeline:
     """The timeline of real tensors."""
-    from honed.plan.trace import Tracer
+    from honed.models.torch.tracer import Tracer
 
     tracer = Tracer()
     _run(subject, settings, tracer)
@@ -77,7 +77,7 @@ def allocator_peak_bytes(subject: Subject, settings: Settings) -> int:
     """The most bytes that torch's CPU allocator gave out at once, by the profiler's log."""
     from torch.profiler import ProfilerActivity, profile
 
-    from honed.plan.trace import Tracer
+    from honed.models.torch.tracer import Tracer
 
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         _run(subject, settings, Tracer())
@@ -116,7 +116,7 @@ def _real(subject: Subject, settings: Settings) -> tuple[Any, Any]:
                 dtype=getattr(torch, settings.dtype), **options,
             )  # fmt: skip
         module.config.use_cache = False
-    return with_head(module, subject.task, subject.pooling, settings)
+    return with_head(module, subject.task, subject.pooling, settings, subject.layers)
 
 
 def _peak(timeline: Timeline, phase: StepPhase | None = None) -> int:

@@ -28,7 +28,7 @@ def traced(function, *, real: bool = False) -> Timeline:
     import contextlib
 
     from honed.plan.fakes import fake_mode
-    from honed.plan.trace import Tracer
+    from honed.models.torch.tracer import Tracer
 
     tracer = Tracer()
     with contextlib.nullcontext() if real else fake_mode(), tracer:
@@ -61,7 +61,7 @@ def test_lifetimes_are_those_of_names(real: bool) -> None:
 def test_a_question_about_a_mask_is_answered_and_a_number_is_not() -> None:
     import torch
 
-    from honed.plan.trace import ValueNeededError
+    from honed.models.torch.tracer import ValueNeededError
 
     def asks() -> None:
         assert torch.ones(3, dtype=torch.bool).all()

@@ -26,10 +26,11 @@ from honed.knob import Value
 from honed.knobs import applicable_knobs
 from honed.machine import affinity, limits, spawn
 from honed.models.flops import forward_flops
-from honed.models.knobs import padding
+from honed.models.knobs import padding, shape
 from honed.run.needs import INPUTS
 from honed.run.passes.base import Gathered, Loaded, Merged
 from honed.workers.seat import Seat
+from honed.workloads.base import read_back as traffic_read_back
 
 NEEDS = (INPUTS,)
 BARRIERS = ()
@@ -93,11 +94,21 @@ def work(loaded: Loaded) -> Part:
         cpus_ran_on=threads.cpus_ran_on(burst.ran()),
         read_back={
             **spawn.read_back(case.knobs),
+            **traffic_read_back(case),
             **of_engine,
             **loaded.backend.versions(),
             **padding.read_back(loaded.inputs.batches, case.knobs, case.sequence_length),
+            **_question(loaded),
         },
     )
+
+
+def _question(loaded: Loaded) -> dict[str, Value | None]:
+    """What was measured, as far as knobs name it: the sizes of the model, how many calls."""
+    case, model = loaded.case, loaded.job.prepared.model
+    sizes = shape.read_back(model.config, case.knobs) if model is not None else {}
+    own = applicable_knobs(case)
+    return {**sizes, **{name: calls for name, calls in loaded.calls.items() if name in own}}
 
 
 def burst_of(step: Step, feed: Any, of_engine: Mapping[str, Any]) -> tuple[threads.Burst, int]:
@@ -128,7 +139,7 @@ def _flops(loaded: Loaded) -> int | None:
     rows, tokens = loaded.inputs.batches[0]["input_ids"].shape
     if loaded.step.read_back().get("skips_padding"):
         tokens = int(loaded.inputs.batches[0]["attention_mask"].sum()) // rows
-    return forward_flops(model.config, rows, tokens, model.task)
+    return forward_flops(model.config, rows, tokens, model.task, model.layers)
 
 
 def _unproven(case: Case, seat: Seat, effective: Mapping[str, Any]) -> list[str]:

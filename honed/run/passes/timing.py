@@ -18,13 +18,15 @@ from honed.models.inputs import InputSet
 from honed.phase import Phase
 from honed.record import Latency, Metrics, Samples
 from honed.run.needs import INPUTS, load_inputs
-from honed.run.passes.base import Gathered, Loaded, Merged
+from honed.run.passes.base import Gathered, Loaded, LoadFacts, Merged
 from honed.statistics import adjust, sample, window
 from honed.workers.seat import Seat
 from honed.workloads.base import Sampling, Timeline, Work, load_workload
 
 NEEDS = (INPUTS,)
 BARRIERS = ("start",)
+# A sender of requests may be late by this much, or by this share of the median latency (p99).
+_LATE_S, _LATE_SHARE = 0.001, 0.05
 _WHOLE_TURN = 64  # batches: as many as lengths are drawn for; files of texts may hold far more
 
 
@@ -59,9 +61,11 @@ def work(loaded: Loaded) -> Part:
 
         whole_turns = loaded.inputs.varied and len(loaded.feeds) <= _WHOLE_TURN
         turn = len(loaded.feeds) if whole_turns else 1
-        sampling = Sampling(loaded.case, begin, barrier.done, barrier.all_done, turn)
+        index = loaded.job.seat.index
+        sampling = Sampling(loaded.case, begin, barrier.done, barrier.all_done, turn, index)
         workload = load_workload(loaded.case.workload)
         timeline = workload.sample(loaded.step.run, loaded.feeds, sampling)
+        loaded.calls.update(warmup_steps=loaded.warmup.calls, steps=len(timeline.began_ns))
         cpu_s.append(time.process_time())
         loaded.on_phase(Phase.MEASURED)
     return Part(
@@ -79,7 +83,8 @@ def merge(gathered: Gathered[Part]) -> Merged:
     inputs = load_inputs(gathered.prepared)
     fed = [part.inputs_of_calls(len(inputs.batches)) for part in parts]
     factors = _factors(cut, fed, inputs)
-    doubts = sample.doubts(cut.samples, all(p.settled for p in parts), factors)
+    cures = sample.COUNTED if case.get("warmup_steps") is not None else sample.Cures()
+    doubts = sample.doubts(cut.samples, all(p.settled for p in parts), factors, cures)
     doubts += gathered.watch.doubts(sum(p.cpu_s for p in parts))
     doubts += isa.doubts(case.precision, case.device, gathered.machine)
     loads, works = gathered.loads, _works(gathered, inputs)
@@ -99,15 +104,23 @@ def merge(gathered: Gathered[Part]) -> Merged:
         flops_per_s=per_s([w.flops for w in works]), bytes_per_s=per_s([w.bytes for w in works]),
         bound_flops_per_s=_bound(case, gathered.seats, gathered.machine),
         import_s=max(load.import_s for load in loads), load_s=max(load.load_s for load in loads),
-        first_call_s=max(load.first_call_s for load in loads),
+        first_call_s=max(map(_first_call_s, loads, parts)),
         build_s=max(load.build_s for load in loads), warmup_s=max(p.warmup_s for p in parts),
         samples=sum(len(s) for s in cut.samples.latency_s), window_s=cut.window_s,
         slowest_p50_s=max(float(np.median(s)) for s in cut.samples.latency_s if s),
-        phases=_phases(cut, parts),
+        phases=_phases(cut, parts), **_open_loop(cut, parts),
     )  # fmt: skip
     opened_s = time.time() - (time.monotonic_ns() - cut.opens_ns) / 1e9
     samples = replace(cut.samples, window_began_s=opened_s)
-    return Merged(doubts=doubts, inputs=inputs.facts(), samples=samples, metrics=metrics)
+    late = _late(metrics)
+    return Merged(doubts=doubts, inputs=inputs.facts(), samples=samples, metrics=metrics,
+                  unproven=(late,) if late else ())  # fmt: skip
+
+
+def _first_call_s(load: LoadFacts, part: Part) -> float:
+    if load.first_call_s is not None:
+        return load.first_call_s
+    return (part.timeline.ended_ns[0] - part.timeline.began_ns[0]) / 1e9
 
 
 def _factors(
@@ -160,3 +173,36 @@ def _phases(cut: window.Cut, parts: Sequence[Part]) -> dict[str, Latency] | None
         )
         latencies[name] = sample.latency(Samples(kept, cut.samples.completed_s))
     return latencies or None
+
+
+def _open_loop(cut: window.Cut, parts: Sequence[Part]) -> dict[str, Any]:
+    """What requests to a server have beside their latency: refusals, goodput and lateness."""
+    timelines = [part.timeline for part in parts]
+    found: dict[str, Any] = {}
+    if all(t.refused is not None for t in timelines):
+        found["refused"] = sum(t.refused or 0 for t in timelines)
+    if all(t.in_time is not None for t in timelines):
+        good = sum(
+            sum((t.in_time or ())[place] for place in places)
+            for t, places in zip(timelines, cut.places, strict=True)
+        )
+        found["goodput_per_s"] = good / cut.window_s
+    if all(t.late_ns for t in timelines):
+        late = tuple(tuple(ns / 1e9 for ns in t.late_ns) for t in timelines)
+        found["lateness_s"] = sample.latency(Samples(late, cut.samples.completed_s))
+    return found
+
+
+def _late(metrics: Metrics) -> str:
+    """Why the load was not the one that was asked for; empty if it was."""
+    lateness = metrics.lateness_s
+    if lateness is None:
+        return ""
+    worst_s = lateness.max if lateness.p99 is None else lateness.p99
+    allowed_s = max(_LATE_S, _LATE_SHARE * metrics.latency_s.p50)
+    if worst_s <= allowed_s:
+        return ""
+    return (
+        f"the times of the requests (the sender was up to {worst_s * 1e3:.1f} ms late, more than "
+        f"{allowed_s * 1e3:.1f} ms: give it a core of its own, or a lower rate)"
+    )

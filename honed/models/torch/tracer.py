@@ -1,6 +1,7 @@
 """The tracer: it logs the birth and the death of every tensor storage while torch code runs.
 
-The code may run on fake tensors, which have shapes and lifetimes but no memory, or on real ones.
+`honed plan` runs the code on fake tensors, which have shapes and lifetimes but no memory, and
+`honed memory` on real ones.
 Lifetimes are those of Python and of autograd: a tensor that a forgotten local name holds counts.
 This file imports torch, so other files import it inside functions.
 """
