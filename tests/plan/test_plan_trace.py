@@ -27,8 +27,8 @@ def traced(function, *, real: bool = False) -> Timeline:
     """The timeline of a function of torch."""
     import contextlib
 
-    from honed.plan.fakes import fake_mode
     from honed.models.torch.tracer import Tracer
+    from honed.plan.fakes import fake_mode
 
     tracer = Tracer()
     with contextlib.nullcontext() if real else fake_mode(), tracer:
