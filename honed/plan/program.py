@@ -65,7 +65,7 @@ class Program:
         settings = self.settings
         self.module.train(settings.mode == "train")
         if settings.checkpointing:
-            _checkpoint(self.module)
+            _checkpoint(self.module, settings)
         if settings.weights == "resident":
             tracer.watch(self.module)
             for weight in self.head.parameters():  # of layers behind the pooling
@@ -99,9 +99,8 @@ class Program:
                 for _ in range(about.accumulation):
                     with tracer.phase(StepPhase.FORWARD, step), self._kernels():
                         loss = self._loss(inputs)
-                    with tracer.phase(StepPhase.BACKWARD, step), self._kernels_again():
-                        # The method of the tensor would switch the kernels off.
-                        torch.autograd.backward(loss)
+                    with tracer.phase(StepPhase.BACKWARD, step):
+                        loss.backward()
                         del loss
                 with tracer.phase(StepPhase.OPTIMIZER, step):
                     optimizer.step()
@@ -168,20 +167,20 @@ class Program:
         else:
             yield
 
-    def _kernels_again(self) -> contextlib.AbstractContextManager[object]:
-        """The kernels for what checkpointing computes again. Autocast is then on for one layer at
-        a time, so that no weight stays cast; torch restores a CPU's autocast by itself."""
-        settings = self.settings
-        if settings.device == "cpu":
-            return contextlib.nullcontext()
-        return CudaKernels(settings.attention, settings.autocast, caches_weights=False)
 
-
-def _checkpoint(module: Any) -> None:
+def _checkpoint(module: Any, settings: Settings) -> None:
+    """Recompute each layer in the backward pass, on a GPU with its kernels. Autocast is then on
+    for one layer at a time, so that no weight stays cast; torch restores a CPU's by itself."""
+    options: dict[str, Any] = {"use_reentrant": False}
+    if settings.device == "cuda":
+        options["context_fn"] = lambda: (
+            contextlib.nullcontext(),
+            CudaKernels(settings.attention, settings.autocast, caches_weights=False),
+        )
     try:
-        module.activation_checkpointing_enable()
+        module.activation_checkpointing_enable(options)
     except AttributeError:  # before transformers 5.20
-        module.gradient_checkpointing_enable({"use_reentrant": False})
+        module.gradient_checkpointing_enable(options)
     except ValueError as error:
         raise UnsupportedError(str(error), "checkpointing=false") from None
 
