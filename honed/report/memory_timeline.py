@@ -17,7 +17,8 @@ from honed.timeline import Block, MemoryKind, Timeline
 MOST_PANELS = 4
 _MOST_POINTS = 3000  # in one panel; more cannot be told apart on a screen
 _MIB = 2**20
-_COLOURS = {kind: SERIES[index][0] for index, kind in enumerate(MemoryKind)}
+_HUES = (0, 1, 2, 3, 4, 6)  # 5 is too near to 0
+_COLOURS = {kind: SERIES[hue][0] for hue, kind in zip(_HUES, MemoryKind, strict=True)}
 
 
 def write(predictions: Sequence[Prediction], path: Path) -> None:
@@ -40,26 +41,28 @@ def write(predictions: Sequence[Prediction], path: Path) -> None:
 
 def _title(found: Prediction) -> str:
     shape = f"{found.settings.batch_size}x{found.settings.sequence_length}"
-    return " ".join([found.model, shape, *settings_words(found.settings)])
+    return f"{escaped(found.model)} {shape}<br>{' '.join(settings_words(found.settings))}"
 
 
 def _figure(timelines: Sequence[tuple[str, Timeline]]) -> Any:
     from plotly.subplots import make_subplots
 
     objects()  # the error with the command that installs plotly
-    titles = [escaped(title) for title, _ in timelines]
     figure = make_subplots(
-        rows=1, cols=len(timelines), shared_yaxes=True, subplot_titles=titles,
-        horizontal_spacing=0.03,
+        rows=1, cols=len(timelines), shared_yaxes=True, horizontal_spacing=0.03,
+        subplot_titles=[title for title, _ in timelines],
     )  # fmt: skip
+    figure.update_annotations(font={"size": 12})
     for column, (_, timeline) in enumerate(timelines, 1):
         _draw(figure, timeline, column)
     figure.update_layout(
         template=template(), height=620, showlegend=True, hovermode="x unified",
-        legend={"orientation": "h", "y": -0.12}, margin={"t": 60, "b": 90},
+        legend={"orientation": "h", "y": -0.12, "traceorder": "normal"}, margin={"t": 60, "b": 90},
     )  # fmt: skip
     figure.update_xaxes(title_text="allocations and releases, in their order", fixedrange=False)
-    figure.update_yaxes(title_text="MiB requested", rangemode="tozero", col=1)
+    highest = max(max(timeline.alive_bytes(), default=0) for _, timeline in timelines) / _MIB
+    figure.update_yaxes(range=[0, 1.15 * highest], tickformat=",")  # names of phases are on top
+    figure.update_yaxes(title_text="MiB requested", col=1)
     return figure
 
 

@@ -17,6 +17,7 @@ from honed.show.numbers import NONE, mib
 
 _GIB = 2**30
 _BAR = 28
+_PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 _HELP_OF_KINDS = {
     "weights": "",
     "gradients": "of weights",
@@ -121,7 +122,8 @@ def size(size_bytes: int) -> str:
 def settings_words(settings: Settings) -> Iterator[str]:
     """The settings that are not at their default, in the words of `honed plan`."""
     yield settings.mode
-    yield settings.dtype if settings.autocast is None else f"{settings.autocast} autocast"
+    autocast = settings.autocast
+    yield _PRECISIONS[settings.dtype] if autocast is None else f"{_PRECISIONS[autocast]} autocast"
     if settings.attention != "auto":
         yield f"attention={settings.attention}"
     if settings.mode == "train":
