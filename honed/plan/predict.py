@@ -41,13 +41,13 @@ class Planner:
         """The largest batch size that fits the device."""
         return largest_batch(self.cells(settings), self.device)
 
-    def cells(self, settings: Settings) -> Cells:
+    def cells(self, settings: Settings, *, trusts_fit: bool = False) -> Cells:
         """The timelines of these settings at every batch size."""
 
         def timeline(batch_size: int) -> Timeline:
             return self.trace(dataclasses.replace(settings, batch_size=batch_size)).timeline
 
-        return Cells(timeline, settings.batch_size)
+        return Cells(timeline, settings.batch_size, trusts_fit=trusts_fit)
 
     def trace(self, settings: Settings) -> Trace:
         if settings not in self.traces:
