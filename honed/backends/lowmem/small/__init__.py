@@ -1,0 +1,1 @@
+"""The streaming schedule in numpy alone, for machines where the whole process counts."""

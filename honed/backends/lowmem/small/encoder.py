@@ -1,0 +1,263 @@
+"""The layers of an encoder, with the weights of one panel of one matrix in memory at a time.
+
+The tokens of a batch stand packed behind each other, without padding. Each thread computes its
+share of the rows of each matrix, which are the columns of the product, and so the attention heads
+whose queries, keys and values it computed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from honed.backends.lowmem.small.arithmetic import (
+    Activation,
+    Floats,
+    Temporaries,
+    exponentials,
+)
+from honed.backends.lowmem.small.network import Layer, Network, Product
+from honed.backends.lowmem.small.reader import Ids, Reader
+from honed.backends.lowmem.small.team import Team
+
+# Tokens that go through a layer together. Fewer would read the weights more often than the
+# products need; more would need larger arrays.
+_TOKENS = 512
+# Weights in a panel, at most: 4 MiB for each thread. A product packs its other operand once for
+# each panel, which small panels would repeat too often.
+_PANEL = 1024 * 1024
+_EMBEDDED = 64  # tokens whose positions are added at once
+_SCORES = 128 * 1024  # numbers in a block of attention scores: half of a second-level cache
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The real tokens of a batch, one sequence behind the other: ids, positions and segments [n],
+    and the lengths of the sequences."""
+
+    ids: Ids
+    positions: Ids
+    segments: Ids
+    lengths: tuple[int, ...]
+
+    def groups(self) -> Iterator[list[slice]]:
+        """The rows of each sequence, in groups of at most _TOKENS rows or of one sequence."""
+        group: list[slice] = []
+        start = 0
+        for length in self.lengths:
+            if group and start + length - group[0].start > _TOKENS:
+                yield group
+                group = []
+            group.append(slice(start, start + length))
+            start += length
+        if group:
+            yield group
+
+
+class Arrays:
+    """The hidden states [tokens, hidden] of a batch, and what its largest group of `rows` needs
+    besides: queries, keys, values, context and the output of a half layer [rows, hidden]. The
+    widened tokens [rows, intermediate] share the memory of the first four."""
+
+    def __init__(self, network: Network, tokens: int, rows: int) -> None:
+        hidden, wide_rows = network.hidden, min(rows, _TOKENS)
+        wide = wide_rows * network.intermediate
+        shared = np.empty(max(4 * rows * hidden, wide), np.float32)
+        four = shared[: 4 * rows * hidden].reshape(4, rows, hidden)
+        self.x = np.empty((tokens, hidden), np.float32)
+        self.query, self.key, self.value, self.context = four
+        self.wide = shared[:wide].reshape(wide_rows, network.intermediate)
+        self.output = np.empty((rows, hidden), np.float32)
+        self.nbytes = self.x.nbytes + shared.nbytes + self.output.nbytes
+
+    def hold(self, tokens: int, rows: int) -> bool:
+        """Whether a batch of so many tokens, in groups of so many rows, fits."""
+        return tokens <= len(self.x) and rows <= len(self.output)
+
+
+class Encoder:
+    """An encoder on `threads` threads."""
+
+    def __init__(self, network: Network, threads: int) -> None:
+        self.team = Team(threads)
+        self._members = [Member(network, self.team, index) for index in range(threads)]
+        self._network = network
+        self._arrays = Arrays(network, 0, 0)
+
+    @property
+    def window_bytes(self) -> int:
+        """The memory that holds the weights in use."""
+        return sum(member.reader.nbytes for member in self._members)
+
+    @property
+    def nbytes(self) -> int:
+        """All arrays that are held between calls."""
+        held = sum(member.nbytes for member in self._members)
+        return held + self._arrays.nbytes
+
+    def run(self, tokens: Tokens) -> Floats:
+        """The hidden states [n, hidden] of the tokens; the next call overwrites them."""
+        groups, count = list(tokens.groups()), len(tokens.ids)
+        rows = max(group[-1].stop - group[0].start for group in groups)
+        if not self._arrays.hold(count, rows):
+            self._arrays = Arrays(self._network, 0, 0)  # the old ones are released first
+            self._arrays = Arrays(self._network, count, rows)
+        arrays = self._arrays
+        self.team.run(lambda index: self._members[index].forward(arrays, tokens, groups))
+        return arrays.x[:count]
+
+    def product(self, x: Floats, product: Product, activation: Activation | None) -> Floats:
+        """A product of the head: [n, outputs] for x [n, inputs]."""
+        out = np.empty((len(x), product.outputs), np.float32)
+
+        def work(index: int) -> None:
+            mine = self.team.share(product.outputs, index)
+            self._members[index].product(x, product, out, mine, activation)
+
+        self.team.run(work)
+        return out
+
+    def close(self) -> None:
+        self.team.close()
+        for member in self._members:
+            member.reader.close()
+
+
+class Member:
+    """One thread of an encoder: its share of every step, and the arrays that only it uses."""
+
+    def __init__(self, network: Network, team: Team, index: int) -> None:
+        products = network.layers[0].products
+        largest = max(product.outputs * product.inputs for product in products)
+        widest = max(product.inputs for product in products)
+        panel = max(widest, min(_PANEL, -(-largest // team.size)))
+        self.reader = Reader(network.matrices, panel)
+        self._network = network
+        self._team = team
+        self._index = index
+        self._head_size = network.hidden // network.attention_heads
+        self._temporaries = Temporaries()
+        self._scores = np.empty(0, np.float32)
+
+    @property
+    def nbytes(self) -> int:
+        return self.reader.nbytes + self._temporaries.nbytes + self._scores.nbytes
+
+    def forward(self, arrays: Arrays, tokens: Tokens, groups: Sequence[Sequence[slice]]) -> None:
+        """This thread's share of the whole pass over the batch, into arrays.x."""
+        longest = max(tokens.lengths)
+        scores = min(max(_SCORES, longest), longest * longest)
+        if self._scores.size < scores:
+            self._scores = np.empty(scores, np.float32)
+        self._embed(arrays, tokens)
+        self._team.meet()
+        for layer in self._network.layers:
+            for group in groups:
+                first = group[0].start
+                x = arrays.x[first : group[-1].stop]
+                sequences = [slice(s.start - first, s.stop - first) for s in group]
+                self._attention(layer, x, arrays, sequences)
+                for start in range(0, len(x), _TOKENS):
+                    self._feed_forward(layer, x[start : start + _TOKENS], arrays)
+
+    def _embed(self, arrays: Arrays, tokens: Tokens) -> None:
+        """The sum of a token's word, position and segment, its norm, and ELECTRA's projection."""
+        embeddings = self._network.embeddings
+        own = self._rows(len(tokens.ids))
+        count, width = own.stop - own.start, embeddings.words.shape[1]
+        # The rows of x are wider than a narrow embedding, so one that is projected stands apart.
+        narrow = embeddings.projection is not None
+        x = np.empty((count, width), np.float32) if narrow else arrays.x[own]
+        added = np.empty((min(count, _EMBEDDED), width), np.float32)
+        self.reader.gather(embeddings.words, tokens.ids[own], x)
+        for start in range(0, count, _EMBEDDED):
+            part = slice(start, min(start + _EMBEDDED, count))
+            rows = added[: part.stop - part.start]
+            self.reader.gather(embeddings.positions, tokens.positions[own][part], rows)
+            x[part] += rows
+            if len(embeddings.segments):
+                x[part] += embeddings.segments[tokens.segments[own][part]]
+        embeddings.norm(x)
+        if embeddings.projection is not None:
+            whole = range(embeddings.projection.outputs)
+            self.product(x, embeddings.projection, arrays.x[own], whole)
+
+    def _attention(
+        self, layer: Layer, x: Floats, arrays: Arrays, sequences: Sequence[slice]
+    ) -> None:
+        """Attention of each sequence to itself, its product, the residual and the norm, into x."""
+        rows, size = len(x), self._head_size
+        query, key, value = arrays.query[:rows], arrays.key[:rows], arrays.value[:rows]
+        context, output = arrays.context[:rows], arrays.output[:rows]
+        mine = self._team.share(self._network.hidden, self._index, size)
+        for product, out in ((layer.query, query), (layer.key, key), (layer.value, value)):
+            self.product(x, product, out, mine)
+        query[:, mine.start : mine.stop] *= 1 / math.sqrt(size)
+        for head in range(mine.start, mine.stop, size):
+            columns = slice(head, head + size)
+            for tokens in sequences:
+                q, k, v = (array[tokens, columns] for array in (query, key, value))
+                self._attend(q, k, v, context[tokens, columns])
+        self._team.meet()
+        self._half(layer.attended, context, output)
+        own = self._rows(rows)
+        layer.attention_norm(x[own], output[own])
+        self._team.meet()
+
+    def _attend(self, query: Floats, key: Floats, value: Floats, context: Floats) -> None:
+        """softmax(query @ key.T) @ value for one head of one sequence, all [length, head size]."""
+        length = len(query)
+        height = max(1, self._scores.size // length)
+        for start in range(0, length, height):
+            part = query[start : start + height]
+            scores = self._scores[: len(part) * length].reshape(len(part), length)
+            np.matmul(part, key.T, out=scores)
+            sums = exponentials(scores)
+            target = context[start : start + height]
+            np.matmul(scores, value, out=target)
+            target /= sums
+
+    def _feed_forward(self, layer: Layer, x: Floats, arrays: Arrays) -> None:
+        """The feed-forward of the tokens, the residual and the norm, into x."""
+        wide, output = arrays.wide[: len(x)], arrays.output[: len(x)]
+        mine = self._team.share(layer.widen.outputs, self._index)
+        self.product(x, layer.widen, wide, mine, self._network.activation)
+        self._team.meet()
+        self._half(layer.narrow, wide, output)
+        own = self._rows(len(x))
+        layer.output_norm(x[own], output[own])
+        self._team.meet()
+
+    def _half(self, product: Product, x: Floats, output: Floats) -> None:
+        """The product that ends a half of a layer; every thread may read the output afterwards."""
+        self.product(x, product, output, self._team.share(product.outputs, self._index))
+        self._team.meet()
+
+    def product(
+        self,
+        x: Floats,
+        product: Product,
+        out: Floats,
+        mine: range,
+        activation: Activation | None = None,
+    ) -> None:
+        """The columns `mine` of the product of x [n, inputs], into those of `out` [n, outputs]."""
+        height = max(1, self.reader.numbers // product.inputs)
+        panels = max(1, -(-len(mine) // height))
+        height = -(-len(mine) // panels)  # panels of one size
+        for first in range(mine.start, mine.stop, max(1, height)):
+            last = min(first + height, mine.stop)
+            target = out[:, first:last]
+            np.matmul(x, self.reader.rows(product.weight, first, last).T, out=target)
+            if product.bias is not None:
+                target += product.bias[first:last]
+            if activation is not None:
+                activation(target, self._temporaries)
+
+    def _rows(self, count: int) -> slice:
+        """This thread's share of `count` rows."""
+        share = self._team.share(count, self._index)
+        return slice(share.start, share.stop)

@@ -1,0 +1,127 @@
+"""Weights, read from the files into memory that is held, a panel of rows at a time.
+
+Reading copies what a map would only show: a hundredth of a call. In exchange the process holds
+exactly the memory that it allocated, whatever the kernel would map around a page that is touched.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honed.backends.lowmem.mapped import DTYPES, StoredTensor
+from honed.backends.lowmem.small.arithmetic import Floats
+from honed.errors import ModelError, UnsupportedError
+
+Ids = NDArray[np.int64]
+
+# The types of weights that can be read, as safetensors spells them.
+_FLOATS = ("F32", "F16", "BF16")
+
+
+class Reader:
+    """One thread's reader. It opens the files itself, because the kernel reads ahead for each
+    descriptor, and another thread's reading would confuse that.
+
+    `numbers` is how many weights `rows` returns at most.
+    """
+
+    def __init__(self, tensors: Iterable[StoredTensor], numbers: int) -> None:
+        tensors = tuple(tensors)
+        refuse_types(tensors)
+        paths = {tensor.file for tensor in tensors}
+        self._files = {path: os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in paths}
+        self._window = np.empty(numbers, np.float32)
+        narrow = any(tensor.dtype != "F32" for tensor in tensors)
+        self._raw = np.empty(numbers if narrow else 0, np.uint16)
+
+    @property
+    def nbytes(self) -> int:
+        return self._window.nbytes + self._raw.nbytes
+
+    @property
+    def numbers(self) -> int:
+        return self._window.size
+
+    def rows(self, matrix: StoredTensor, first: int, last: int) -> Floats:
+        """Rows first to last - 1 of a matrix [rows, columns], valid until the next call."""
+        shape = (last - first, matrix.shape[1])
+        window = self._window[: shape[0] * shape[1]]
+        self._fill(window, matrix, first)
+        return window.reshape(shape)
+
+    def gather(self, matrix: StoredTensor, rows: Ids, out: Floats) -> None:
+        """The given rows [n] of the matrix, into `out` [n, columns]; neighbours are read at once.
+
+        IndexError if there is no such row."""
+        if not rows.size:
+            return
+        if not 0 <= int(rows.min()) <= int(rows.max()) < matrix.shape[0]:
+            raise IndexError(f"{matrix.name} has {matrix.shape[0]} rows, not {rows.max() + 1}")
+        breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+        for start, end in zip([0, *breaks], [*breaks, len(rows)], strict=True):
+            self._fill(out[start:end].reshape(-1), matrix, int(rows[start]))
+
+    def _fill(self, numbers: Floats, matrix: StoredTensor, first: int) -> None:
+        """The matrix from row `first` on, into `numbers`, which are contiguous."""
+        item = np.dtype(DTYPES[matrix.dtype]).itemsize
+        offset = matrix.offset + first * matrix.shape[1] * item
+        if matrix.dtype == "F32":
+            self._read(matrix.file, offset, numbers)
+            return
+        for start in range(0, numbers.size, self._raw.size):
+            part = numbers[start : start + self._raw.size]
+            raw = self._raw[: part.size]
+            self._read(matrix.file, offset + start * item, raw)
+            _widen(raw, matrix.dtype, part)
+
+    def _read(self, path: Path, offset: int, into: NDArray[Any]) -> None:
+        view = into.data.cast("B")
+        while len(view):
+            count = os.preadv(self._files[path], [view], offset)
+            if count == 0:
+                raise ModelError(
+                    f"{path} was cut short while the model was in use",
+                    "copy or download the file again",
+                )
+            view, offset = view[count:], offset + count
+
+    def close(self) -> None:
+        for file in self._files.values():
+            os.close(file)
+        self._files = {}
+
+
+def refuse_types(tensors: Iterable[StoredTensor]) -> None:
+    """UnsupportedError for weights that are no floating-point numbers of up to 32 bits."""
+    for tensor in tensors:
+        if tensor.dtype not in _FLOATS:
+            raise UnsupportedError(
+                f"{tensor.file} holds {tensor.name} as {tensor.dtype}, and lowmem.engine=small "
+                f"reads {', '.join(_FLOATS)}",
+                "lowmem.engine=torch",
+            )
+
+
+def as_floats(stored: NDArray[Any], dtype: str) -> Floats:
+    """A small tensor as numbers of 32 bits."""
+    if dtype == "F32":
+        return np.asarray(stored, np.float32)
+    out = np.empty(stored.shape, np.float32)
+    _widen(stored.view(np.uint16), dtype, out)
+    return out
+
+
+def _widen(raw: NDArray[np.uint16], dtype: str, out: Floats) -> None:
+    """The bits of 16-bit numbers, as 32-bit numbers."""
+    if dtype == "F16":
+        out[...] = raw.view(np.float16)
+    else:  # bfloat16 is the upper half of a 32-bit number
+        whole = out.view(np.uint32)
+        whole[...] = raw
+        whole <<= 16

@@ -1,0 +1,161 @@
+"""The Step of the small engine: batches to packed tokens, and tokens to the outputs of a task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import threadpoolctl
+
+from honed.backends.base import Batch, LoadRequest, Outputs, Step
+from honed.backends.lowmem.layout import encoder_layout
+from honed.backends.lowmem.mapped import MappedWeights, stored_tensors
+from honed.backends.lowmem.small.arithmetic import Floats
+from honed.backends.lowmem.small.encoder import Encoder, Tokens
+from honed.backends.lowmem.small.network import Builder, Network
+from honed.backends.lowmem.small.reader import Ids
+from honed.errors import UnsupportedError
+from honed.knob import Value
+from honed.machine import limits
+from honed.models.heads import output_names
+from honed.models.tasks import FEATURES
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """The tokens of a batch, and its shape with padding (rows, length)."""
+
+    tokens: Tokens
+    shape: tuple[int, int]
+
+    def __iter__(self) -> Iterator[Ids]:
+        """The arrays of the batch."""
+        yield from (self.tokens.ids, self.tokens.positions, self.tokens.segments)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in self)
+
+
+class SmallStep(Step):
+    """One encoder. Pooling and the head are part of a call."""
+
+    def __init__(self, request: LoadRequest) -> None:
+        checkpoint = request.checkpoint
+        stored = stored_tensors(checkpoint.folder)
+        layout = encoder_layout(checkpoint, stored)
+        if layout is None:
+            raise UnsupportedError(
+                f"lowmem.engine=small does not compute this {checkpoint.model_type}",
+                "lowmem.engine=torch",
+            )
+        # numpy's BLAS runs on the threads that call it: see team.py.
+        self._limit = threadpoolctl.threadpool_limits(1, user_api="blas")
+        self._weights = MappedWeights({name: stored[name] for name in layout.names})
+        builder = Builder(self._weights)
+        self._network: Network = builder.network(layout)
+        threads = request.threads or limits.read().effective_count
+        self._encoder = Encoder(self._network, threads)
+        self._vector_bytes = builder.held_bytes
+        self.weights_bytes = builder.held_bytes + self._encoder.window_bytes
+        self._pooling = checkpoint.pooling if checkpoint.task == FEATURES else ""
+        self._names = output_names(checkpoint.task, checkpoint.pooling)
+        self._padding = layout.embeddings.counts_from_padding
+
+    def prepare(self, batch: Batch) -> Feed:
+        """The real tokens, packed. Positions are counted before padding is dropped."""
+        ids, mask = batch["input_ids"], batch["attention_mask"].astype(bool)
+        lengths = mask.sum(axis=1)
+        if not np.array_equal(mask, np.arange(mask.shape[1]) < lengths[:, None]):
+            raise UnsupportedError(
+                "lowmem.engine=small drops padding behind the tokens, but here padding comes "
+                "before them",
+                "lowmem.engine=torch, or pad on the right",
+            )
+        if not lengths.all():
+            raise UnsupportedError("a sequence of the batch has no tokens", "leave it out")
+        positions = _positions(ids, self._padding)
+        segments = batch.get("token_type_ids", np.zeros_like(ids))
+        counts = tuple(int(length) for length in lengths)
+        return Feed(Tokens(ids[mask], positions[mask], segments[mask], counts), ids.shape)
+
+    def run(self, feed: Feed) -> tuple[Floats, ...]:
+        with self._weights.held():
+            hidden = self._encoder.run(feed.tokens)
+            if self._pooling:
+                return (self._pooled(hidden, feed),)
+            return self._head(hidden, feed)
+
+    def outputs(self, raw: tuple[Floats, ...]) -> Outputs:
+        return dict(zip(self._names, raw, strict=True))
+
+    def tensor_peak_bytes(self, feed: Feed) -> int | None:
+        """All arrays that are alive at once: those held, the inputs and the outputs. Besides them
+        a call makes arrays of a few KiB."""
+        outputs = sum(array.nbytes for array in self.run(feed))
+        held = self._vector_bytes + self._encoder.nbytes
+        return held + feed.nbytes + outputs
+
+    def read_back(self) -> Mapping[str, Value | None]:
+        of_blas = {pool["num_threads"] for pool in threadpoolctl.threadpool_info()
+                   if pool["user_api"] == "blas"}  # fmt: skip
+        return {
+            "threads": self._encoder.team.size if of_blas == {1} else None,
+            "precision": "fp32",
+            "device": "cpu",
+            "skips_padding": True,
+            "lowmem.engine": "small",
+        }
+
+    def close(self) -> None:
+        self._encoder.close()
+        self._weights.close()
+        self._limit.restore_original_limits()
+
+    def _pooled(self, hidden: Floats, feed: Feed) -> Floats:
+        """[rows, hidden], or [rows, length, hidden] without pooling."""
+        if self._pooling == "none":
+            return _unpacked(hidden, feed)
+        starts = np.cumsum((0, *feed.tokens.lengths))[:-1]
+        if self._pooling == "cls":
+            firsts: Floats = hidden[starts]
+            return firsts
+        sums: Floats = np.add.reduceat(hidden, starts, axis=0)
+        return sums / np.asarray(feed.tokens.lengths, np.float32)[:, None]
+
+    def _head(self, hidden: Floats, feed: Feed) -> tuple[Floats, ...]:
+        """The logits of the task."""
+        first = self._network.head_rows == "first"
+        x = hidden[np.cumsum((0, *feed.tokens.lengths))[:-1]] if first else hidden
+        for layer in self._network.head:
+            x = self._encoder.product(x, layer.product, layer.activation)
+            if layer.norm is not None:
+                layer.norm(x)
+        if first:
+            return (x,)
+        logits = _unpacked(x, feed)
+        if len(self._names) == 1:
+            return (logits,)
+        return tuple(logits[..., place] for place in range(len(self._names)))
+
+
+def _positions(ids: Ids, padding: int | None) -> Ids:
+    """The row of the position embeddings for each token [rows, length]. `padding` is the id whose
+    tokens are not counted, and from which counting begins."""
+    if padding is None:
+        return np.broadcast_to(np.arange(ids.shape[1]), ids.shape)
+    real = ids != padding
+    counted: Ids = real.cumsum(axis=1) * real + padding
+    return counted
+
+
+def _unpacked(packed: Floats, feed: Feed) -> Floats:
+    """Packed rows [n, width] as [rows, length, width], with zeros for padding."""
+    rows, length = feed.shape
+    out = np.zeros((rows, length, packed.shape[1]), np.float32)
+    start = 0
+    for row, count in enumerate(feed.tokens.lengths):
+        out[row, :count] = packed[start : start + count]
+        start += count
+    return out
