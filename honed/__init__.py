@@ -2,12 +2,14 @@
 
 from honed.case import Case
 from honed.errors import HonedError
-from honed.record import Record
 
-# `honed.run` and `honed.tune` are the functions, not the rooms of the same names. The names stay
-# bound to the functions, since Python sets the attribute of a submodule only when it first loads.
+# `honed.plan`, `honed.run` and `honed.tune` are the functions, not the rooms of these names. The
+# names stay bound to the functions, since Python sets the attribute of a submodule only when it
+# first loads.
+from honed.plan import plan
+from honed.record import Record
 from honed.run import run
 from honed.tune import tune
 
 __version__ = "0.1.0"
-__all__ = ["Case", "HonedError", "Record", "run", "tune"]
+__all__ = ["Case", "HonedError", "Record", "plan", "run", "tune"]

@@ -18,7 +18,7 @@ from honed.backends.base import backend_names, load_backend
 from honed.case import CORE_FIELDS, CORE_KEYS, Case, check_value
 from honed.errors import UsageError, did_you_mean
 from honed.knob import Value, unknown_value
-from honed.knobs import all_knobs, belongs, owner_of
+from honed.knobs import all_knobs, belongs, owner_of, workloads_of
 from honed.models.draw_lengths import longest
 from honed.units import share
 from honed.values import as_override, as_typed
@@ -74,6 +74,8 @@ def _joined(choices: dict[str, list[Choice]], words: Sequence[str]) -> dict[str,
         choices[key] = values
     for key, values in choices.items():
         choices[key] = [_checked(key, v) for v in values]
+    if "model" not in choices and not _needs_model(choices):
+        choices["model"] = ["none"]
     _check_owners(choices)
     return choices
 
@@ -230,6 +232,12 @@ _FROM_TEXT: Mapping[str, Callable[[str], Value]] = {
 }  # fmt: skip
 
 
+def _needs_model(choices: Mapping[str, list[Choice]]) -> bool:
+    """False where each workload measures a kernel alone."""
+    workloads = choices.get("workload", [_FIELDS["workload"].default])
+    return any(load_workload(str(name)).STEP.needs_checkpoint for name in workloads)
+
+
 def _check_owners(choices: Mapping[str, list[Choice]]) -> None:
     """A knob needs its backend, workload or other knob among the given ones."""
     if "model" not in choices:
@@ -245,6 +253,11 @@ def _check_owners(choices: Mapping[str, list[Choice]]) -> None:
             owner = owner_of(name)
             if owner in known and owner not in given:
                 raise UsageError(f"{name} needs {key}={owner}", f"add {key}={owner}, or drop it")
+            only = workloads_of(name) if key == "workload" else ()
+            if only and not given & set(only):
+                raise UsageError(
+                    f"{name} needs {key}={' or '.join(only)}", f"add {key}={only[0]}, or drop it"
+                )
     for name, other, values in _needs():
         if name in choices and not {*values} & {*choices.get(other, [])}:
             needed = f"{other}={' or '.join(map(as_typed, values))}"

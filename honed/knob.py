@@ -6,6 +6,7 @@ derive from the Knob.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -90,6 +91,9 @@ class Knob:
     beside: other knob -> the values that it must have for this knob to have an effect; None means
         unset.
     pool: the thread pool that the knob configures; it applies to engines with this pool.
+    workloads: the workloads that the knob belongs to; empty: it belongs to every one.
+    others: a regular expression of values beside `values`, and `others_help`, how people write
+        them.
     moot: the reason why no value changes anything on this machine, else empty; a search leaves
         a moot knob out.
     """
@@ -106,6 +110,9 @@ class Knob:
     proves: Callable[[Value, Value], bool] = lambda asked, got: asked == got
     beside: Mapping[str, tuple[Value | None, ...]] = field(default_factory=dict)
     pool: str = ""
+    workloads: tuple[str, ...] = ()
+    others: str = ""
+    others_help: str = ""
     moot: Callable[[], str] = str
 
     @property
@@ -114,8 +121,11 @@ class Knob:
         return self.name.rpartition(".")[0]
 
     @property
-    def of(self) -> Literal["engine", "inputs", "machine"]:
-        """Whose setting it is; the knobs of a workload count as an engine's."""
+    def of(self) -> Literal["engine", "inputs", "machine", "question"]:
+        """Whose setting it is. Sizes of the model and the knobs of a workload belong to the
+        question: they say what is measured, so no search changes them."""
+        if self.workloads or self.owner == "model":
+            return "question"
         if self.owner:
             return "engine"
         return "inputs" if self.phase == "load" else "machine"
@@ -123,6 +133,8 @@ class Knob:
     def allows(self, value: Value) -> bool:
         if isinstance(self.values, Span):
             return value in self.values
+        if self.others and isinstance(value, str) and re.fullmatch(self.others, value):
+            return True
         return any(value == v and type(value) is type(v) for v in self.values)
 
     def values_here(self) -> tuple[Value, ...]:
@@ -136,7 +148,8 @@ class Knob:
     def choices(self) -> str:
         if isinstance(self.values, Span):
             return str(self.values)
-        return ", ".join(map(as_typed, self.values))
+        words = [*map(as_typed, self.values), *([self.others_help] if self.others_help else [])]
+        return ", ".join(words)
 
 
 def unknown_value(knob: Knob, value: object) -> UsageError:

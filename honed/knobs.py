@@ -44,9 +44,19 @@ def owner_of(key: str) -> str:
     return key.rpartition(".")[0]
 
 
+def workloads_of(key: str) -> tuple[str, ...]:
+    """The workloads that the setting belongs to; empty if it belongs to every one."""
+    knob = all_knobs().get(key)
+    return () if knob is None else knob.workloads
+
+
 def belongs(key: str, backend: str, workload: str) -> bool:
     """Whether a Case of this backend and workload may have the setting `key`."""
-    return key in CORE_KEYS or owner_of(key) in ("", backend, workload)
+    if key in CORE_KEYS:
+        return True
+    if only := workloads_of(key):
+        return workload in only
+    return owner_of(key) in ("", "model", backend, workload)
 
 
 def applicable_knobs(case: Case) -> dict[str, Knob]:

@@ -185,6 +185,21 @@ def _all_memory(record: Record) -> Interval | None:
     return Interval(max(memory.rss_peak_bytes, memory.pss_total_bytes or 0))
 
 
+def _phase(name: str) -> Read:
+    """The median of a phase of the calls."""
+
+    def read(record: Record) -> Interval | None:
+        phases = (record.metrics.phases if record.metrics else None) or {}
+        return Interval(phases[name].p50, phases[name].ci95) if name in phases else None
+
+    return read
+
+
+def _after_forward(record: Record) -> Interval | None:
+    after = (record.memory.after_phase_bytes if record.memory else None) or {}
+    return Interval(after["forward"]) if "forward" in after else None
+
+
 def _latency(field: str, title: str, ci95: str = "", **more: Any) -> Measure:
     read = _field("metrics.latency_s", field, ci95)
     return Measure(f"latency_{field}", "s", "less", read, f"latency, {title}", **more)
@@ -209,6 +224,12 @@ _LIST = (
     _latency("p99", "99th percentile", "p99_ci95", at_least="latency_p95",
              header="p99\nms", rank=30),
     _latency("max", "largest"),
+    Measure("forward", "s", "less", _phase("forward"), "forward pass",
+            header="forward ms\n(95 %)", rank=7, shown_with="forward"),
+    Measure("backward", "s", "less", _phase("backward"), "backward pass",
+            header="backward ms\n(95 %)", rank=7, shown_with="backward"),
+    Measure("optimizer", "s", "less", _phase("optimizer"), "optimizer",
+            header="optimizer ms\n(95 %)", rank=7, shown_with="optimizer"),
     Measure(
         "throughput", "sequences/s", "more", _throughput, "throughput",
         objective=True, compared_by="throughput", header="seq/s\n(95 %)", rank=5,
@@ -232,6 +253,9 @@ _LIST = (
     Measure("memory", "bytes", "less", _all_memory, "memory", needs_memory=True, objective=True),
     _memory("rss_peak", "memory of the largest process at its peak",
             header="peak\nMiB", rank=10),
+    Measure("after_forward", "bytes", "less", _after_forward,
+            "tensors before the backward pass", needs_memory=True,
+            header="before\nbackward\nMiB", rank=11, shown_with="backward"),
     _memory("weights", "weights"),
     _memory("baseline", "memory before the model is loaded"),
     _memory("tensor_peak", "tensors at their peak"),

@@ -27,6 +27,7 @@ class Phase(StrEnum):
     MEASURED = "measured"
     MEASURING_MEMORY = "measuring memory"
     EVALUATING = "evaluating"
+    PROFILING = "profiling"
 
     @property
     def is_timed(self) -> bool:

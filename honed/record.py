@@ -103,6 +103,8 @@ class Memory:
 
     `baseline_bytes` is resident before the model is loaded; `tensor_peak_bytes` is weights plus
     inputs plus the most tensors alive during a call, as the engine's own allocator saw it.
+    `after_phase_bytes` are the tensors alive at the end of each phase of a call: those after
+    "forward" are what the backward pass begins with.
     """
 
     weights_bytes: int | None = None
@@ -116,6 +118,7 @@ class Memory:
     allocated_peak_bytes: int | None = None
     reserved_peak_bytes: int | None = None
     by_kind: Mapping[str, int] | None = None
+    after_phase_bytes: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

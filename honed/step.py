@@ -1,7 +1,9 @@
-"""StepKind: what a workload asks a backend to load."""
+"""StepKind: what a workload asks a backend to load. Phased: what a call with phases returns."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -15,3 +17,19 @@ class StepKind(StrEnum):
     @property
     def needs_checkpoint(self) -> bool:
         return self is not StepKind.KERNEL
+
+
+# The phases of a training step, in their order. A call may end after any of them.
+FORWARD, BACKWARD, OPTIMIZER = PHASES = ("forward", "backward", "optimizer")
+
+
+@dataclass(frozen=True, slots=True)
+class Phased:
+    """What one call of a training step or a kernel returns.
+
+    `phases_ns`: how long each phase took, from one synchronised boundary to the next; a phase
+    that runs several times (gradient accumulation) is summed. `loss` is None for a kernel.
+    """
+
+    phases_ns: Mapping[str, int]
+    loss: float | None = None

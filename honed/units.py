@@ -1,4 +1,4 @@
-"""How one types times, shares and prices: 90s, 10m, 1h; 2%, 0.02; 4.848/h."""
+"""How one types times, shares, prices and sizes: 90s, 10m, 1h; 2%, 0.02; 4.848/h; 16GiB."""
 
 from __future__ import annotations
 
@@ -60,3 +60,15 @@ def price(text: str) -> Price:
         raise UsageError(f"{text!r} is no price", "write 4.848/h, '$0.08/min' or 3500EUR/month")
     currency = match["before"] or match["after"] or ""
     return Price(float(match["amount"]) / _HOURS[match["unit"] or "h"], currency)
+
+
+def size_bytes(text: str) -> int:
+    """`16GiB`, `512MiB`, `24GB` (decimal), or plain bytes."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)(B?)\s*", text, re.IGNORECASE)
+    if match is None or (match[3] and not match[2]):
+        raise UsageError(f"{text!r} is no size of memory", "write 16GiB, 512MiB or 24GB")
+    base = 1024 if match[3] else 1000
+    size = int(float(match[1]) * base ** " KMGT".index(match[2].upper() or " "))
+    if size < 1:
+        raise UsageError(f"{text!r} is no size of memory", "write 16GiB, 512MiB or 24GB")
+    return size

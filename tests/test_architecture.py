@@ -35,7 +35,8 @@ LONGEST_FILE = 400
 # function that needs it, so that commands that do not need it start fast and work without it.
 OWNERS = {
     **dict.fromkeys(
-        ("torch", "transformers", "torchao"), ("honed.backends", "honed.models.torch")
+        ("torch", "transformers", "torchao"),
+        ("honed.backends", "honed.models.torch", "honed.plan"),
     ),
     **dict.fromkeys(
         ("onnx", "onnxruntime", "openvino", "nncf", "tensorflow", "keras", "jax", "ctranslate2"),

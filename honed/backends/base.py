@@ -18,6 +18,9 @@ from types import ModuleType
 from typing import Any, Protocol, cast
 
 import honed.discovery
+from honed.backends._observed import LeastTime as LeastTime
+from honed.backends._observed import Observed
+from honed.backends._observed import SelfCheck as SelfCheck
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.knob import AVAILABLE, Availability, Knob, Value
@@ -91,7 +94,7 @@ class LoadRequest:
         return str(self.calibration) if used and self.calibration is not None else None
 
 
-class Step(Protocol):
+class Step(Observed, Protocol):
     """A loaded model that can be called. Only `run` is timed. A class of a backend that inherits
     from this one need not define what its engine cannot report."""
 
@@ -101,7 +104,8 @@ class Step(Protocol):
         """Convert a batch to what this engine takes. Done once, outside the timing."""
 
     def run(self, feed: Any) -> Any:
-        """One forward pass. It returns when the outputs are complete (on CUDA: synchronised)."""
+        """One call: a forward pass, a training step or a kernel. It returns when the outputs are
+        complete (on CUDA: synchronised). Training steps and kernels return `honed.step.Phased`."""
 
     def outputs(self, raw: Any) -> Outputs:
         """What `run` returned, as numpy float arrays under the task's output names."""

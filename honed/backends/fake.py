@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from honed.backends.base import Batch, LoadRequest, Outputs, Step, Traits, refuse
+from honed.backends.base import Batch, LoadRequest, Outputs, SelfCheck, Step, Traits, refuse
 from honed.case import Case
 from honed.errors import OutOfMemoryError
 from honed.knob import AVAILABLE, Availability, Knob, Span, Value
-from honed.step import StepKind
+from honed.step import PHASES, Phased, StepKind
 
 HELP = "a fake, for tests and demonstrations of honed itself"
 EXTRA = "fake"
@@ -82,6 +82,7 @@ class FakeStep(Step):
 
     def __init__(self, request: LoadRequest) -> None:
         self.case = request.case
+        self.kind = request.step
         self.weights_bytes = request.model.weights_bytes if request.model else 0
         self.threads = request.threads
         self.sleep_s = int(self.case.get("fake.latency_us") or 200) / 1e6
@@ -107,10 +108,27 @@ class FakeStep(Step):
         while time.perf_counter() < end:
             time.sleep(0)
         del block
+        if self.kind is not StepKind.FORWARD:
+            return self._phased()
         vectors = _vectors(feed["input_ids"], feed["attention_mask"])
         if self.drift:
             vectors += self.drift * (vectors.mean(axis=0) - vectors)
         return vectors
+
+    def _phased(self) -> Phased:
+        """As if each phase that runs took as long."""
+        last = self.case.get("until") or PHASES[-1]
+        run = PHASES[: PHASES.index(str(last)) + 1]
+        return Phased(dict.fromkeys(run, int(self.sleep_s * 1e9) // len(run)), loss=1.0)
+
+    def self_check(self) -> SelfCheck | None:
+        import numpy as np
+
+        if self.kind is StepKind.FORWARD:
+            return None
+        wrong = np.array([[1.0, -1.0]])
+        return SelfCheck({"gradient": wrong if self.fail == "diverge" else -wrong},
+                         {"gradient": -wrong}, "the fake fp32")  # fmt: skip
 
     def outputs(self, raw: Any) -> Outputs:
         if self.fail == "diverge":
@@ -129,6 +147,7 @@ class FakeStep(Step):
             "precision": "fp16" if self.fail == "lie" else self.case.precision,
             "device": "cpu",
             "calibration": self.calibration,
+            **({"until": self.case.get("until")} if self.kind is not StepKind.FORWARD else {}),
             **{k.name: self.case.get(k.name) for k in KNOBS},
         }
 

@@ -79,9 +79,12 @@ class Costs:
         from rich.console import Console
         from rich.text import Text
 
+        from honed.show.phases import phase_table
         from honed.show.table import RecordsTable
 
         console = Console()
         console.print(RecordsTable(records, self.columns()))
+        if (phases := phase_table(records)) is not None:
+            console.print(phases)
         for note in self.notes(records):
             console.print(Text(note, "cyan" if note.startswith("cheapest") else "dim"))

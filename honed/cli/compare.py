@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from honed.cli._costs import Costs, PriceOption
-from honed.measures import COMPARED, MEASURES, UNITS
+from honed.cli._formats import check_text_format
+from honed.measures import COMPARED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from rich.table import Table
-
     from honed.cli._progress import Line
-    from honed.compare.outcome import ComparedSide, Comparison
+    from honed.compare.outcome import Comparison
     from honed.compare.session import CompareOptions, CompareProgress
     from honed.run.lab import LocalLab
     from honed.show.cost import Cost
@@ -51,6 +48,9 @@ def compare(
     ] = "latency",
     price: PriceOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One object on stdout.")] = False,
+    format: Annotated[
+        str | None, typer.Option("--format", metavar="[md]", help="Print the result as Markdown.")
+    ] = None,
     store: Annotated[str | None, typer.Option(help="Database URL for the records.")] = None,
 ) -> None:
     """Compare settings: fresh processes in turns, until the answer is certain enough.
@@ -68,6 +68,7 @@ def compare(
     from honed.run.lab import LocalLab
     from honed.store import open_store
 
+    check_text_format(format, ("md",), as_json=as_json)
     line, costs = Line(), Costs(price)
     options = CompareOptions(
         metric=metric,
@@ -83,6 +84,10 @@ def compare(
         line.clear()
     if as_json:
         print(json.dumps(_with_costs(comparison, costs, store), allow_nan=False))
+    elif format == "md":
+        from honed.show.comparison import comparison_markdown
+
+        sys.stdout.write(comparison_markdown(comparison))
     else:
         _print(comparison)
         _print_costs(comparison, costs, store)
@@ -94,6 +99,7 @@ def _compared(
 ) -> Comparison:
     from honed.compare import session, settings
     from honed.compare.baseline import compare_with
+    from honed.compare.say import settings_words
 
     if baseline is not None:
         return compare_with(baseline, words, options, lab)
@@ -103,7 +109,7 @@ def _compared(
         words = words[1:]
     sides = settings.sides(words, stored)
     for label, differs in settings.differing(sides).items():
-        print(f"{label}: {_settings(differs)}", file=sys.stderr)
+        print(f"{label}: {settings_words(differs)}", file=sys.stderr)
     return session.compare(sides, options, lab)
 
 
@@ -172,6 +178,7 @@ def _print(comparison: Comparison) -> None:
     from rich.text import Text
 
     from honed.compare.say import sentence
+    from honed.show.comparison import comparison_table
 
     console = Console()
     if comparison.failure is not None:
@@ -183,45 +190,9 @@ def _print(comparison: Comparison) -> None:
     for contrast in comparison.contrasts:
         console.print(Text(sentence(contrast, comparison), "bold"))
     console.print()
-    console.print(_table(comparison))
+    console.print(comparison_table(comparison))
     for doubt in comparison.doubts:
         console.print(Text(f"doubt: {doubt.message}", "yellow"))
     counted = sum(t.counted for t in comparison.trials)
     trials = f"{counted} trials in {comparison.elapsed_s:.0f} s"
     console.print(Text(f"{trials}; records: honed list sweep={comparison.sweep}", "dim"))
-
-
-def _table(comparison: Comparison) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    from honed.show.numbers import NONE
-
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    unit = UNITS[MEASURES[comparison.metric].unit]
-    table.add_column("side", overflow="fold")
-    if has_settings := any(side.differs for side in comparison.sides):
-        table.add_column("settings", overflow="fold", min_width=20)
-    for header in (f"median\n{unit.shown}", "ratio\n(95 % interval)", "trials", "cosine"):
-        table.add_column(header, justify="right", no_wrap=True)
-    for side in comparison.sides:
-        cosine = NONE if side.cosine_min is None else f"{side.cosine_min:.5f}"
-        median = NONE if side.median is None else f"{side.median * unit.factor:,.4g}"
-        settings = (_settings(side.differs),) if has_settings else ()
-        ratio, trials = _ratio(comparison, side), str(side.trials)
-        table.add_row(side.label, *settings, median, ratio, trials, cosine)
-    return table
-
-
-def _ratio(comparison: Comparison, side: ComparedSide) -> str:
-    from honed.show.numbers import NONE
-
-    for contrast in comparison.contrasts:
-        value, limits = contrast.ratio.value, contrast.ratio.ci95
-        if contrast.side == side.label and value is not None:
-            return f"{value:.3f}" + (f" ({limits[0]:.3f} to {limits[1]:.3f})" if limits else "")
-    return NONE
-
-
-def _settings(differs: Mapping[str, str]) -> str:
-    return " ".join(f"{k}={v}" for k, v in differs.items()) or "as the others"

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from honed.cli._costs import Costs, LimitOption, PriceOption
+from honed.cli._formats import FormatOption, check_text_format, print_records
 
 ORDER = 6
 
@@ -19,6 +20,7 @@ def list_(
     ] = None,
     newest: Annotated[int, typer.Option(help="Show at most this many, the newest.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="One record a line.")] = False,
+    format: FormatOption = None,
     price: PriceOption = None,
     limits: LimitOption = None,
     store: Annotated[str | None, typer.Option(help="Database URL of the records.")] = None,
@@ -30,11 +32,15 @@ def list_(
     """
     from honed.store import open_store
 
+    check_text_format(format, as_json=as_json)
     costs = Costs(price, limits)
     records = open_store(store, make=False).list(limit=newest, where=where or [])
     if as_json:
         for record in records:
             print(json.dumps(costs.json(record), allow_nan=False))
+        return
+    if format is not None:
+        print_records(records, format, costs)
         return
     if not records:
         print("no records yet: honed run model=bert-base-uncased")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from honed.cli._costs import Costs, LimitOption, PriceOption
+from honed.cli._formats import FormatOption, check_text_format, print_records
 
 if TYPE_CHECKING:
     from honed.compose import Sweep
@@ -38,9 +39,13 @@ def run(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit 1 if an engine lacks a combination of a sweep.")
     ] = False,
+    format: FormatOption = None,
     price: PriceOption = None,
     limits: LimitOption = None,
     keys: Annotated[bool, typer.Option("--keys", help="List every setting and stop.")] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print a JSON Schema for --config files and stop.")
+    ] = False,
     store: Annotated[str | None, typer.Option(help="Database URL for the records.")] = None,
     origin: Annotated[
         str | None,
@@ -57,9 +62,10 @@ def run(
     Exit code 0: every Case has a result, or is one of a sweep that its engine does not have; 1: a
     Case failed; 2: a word was wrong; 130: interrupted.
     """
-    if keys:
-        _list_keys()
+    if keys or schema:
+        _list_keys() if keys else _print_schema()
         return
+    check_text_format(format, as_json=as_json)
     from honed.cli._progress import Line
     from honed.run.lab import LocalLab
     from honed.run.sweep import plan_sweep, run_sweep
@@ -84,19 +90,27 @@ def run(
                 print(json.dumps(costs.json(record), allow_nan=False), flush=True)
     finally:
         line.clear()
-        if records and not as_json:
-            costs.print_table(records)
-        elif records:
-            for note in costs.notes(records):
-                print(note, file=sys.stderr)
+        if records:
+            _print(records, costs, format, as_json=as_json)
     if any(r.status == "interrupted" for r in records):
         left = len(plan.todo) - len(records) + 1
         print(f"interrupted; {left} to go: honed run --resume", file=sys.stderr)
         raise typer.Exit(130)
-    raise typer.Exit(_exit_code(records, strict=strict))
+    raise typer.Exit(exit_code(records, strict=strict))
 
 
-def _exit_code(records: list[Record], *, strict: bool) -> int:
+def _print(records: list[Record], costs: Costs, format: str | None, *, as_json: bool) -> None:
+    """The table at the end of a sweep; with --json, whose lines are out, only the costs' notes."""
+    if format is not None:
+        print_records(records, format, costs)
+    elif not as_json:
+        costs.print_table(records)
+    else:
+        for note in costs.notes(records):
+            print(note, file=sys.stderr)
+
+
+def exit_code(records: list[Record], *, strict: bool) -> int:
     """A sweep may ask for combinations that an engine does not have, if anything was measured."""
     failed = [r for r in records if r.status not in ("ok", "unproven")]
     lacking = [r for r in failed if r.is_lacking]
@@ -144,6 +158,12 @@ def _announce(sweep: Sweep, estimate_s: float, done: int) -> None:
             print(f"  {index}. {' '.join(typed_words(settings))}", file=sys.stderr)
     for notice in sweep.notices:
         print(notice, file=sys.stderr)
+
+
+def _print_schema() -> None:
+    from honed.schema import config_schema
+
+    print(json.dumps(config_schema(), indent=2))
 
 
 def _list_keys() -> None:

@@ -1,4 +1,4 @@
-"""honed show: one record in full."""
+"""honed show: one record in full, or what differs between two."""
 
 from __future__ import annotations
 
@@ -11,19 +11,37 @@ ORDER = 5
 
 
 def show(
-    id: Annotated[str | None, typer.Argument(help="A record's id, or its beginning.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The record as JSON.")] = False,
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID] [ID]", help="A record's id, or its beginning."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The record, or the list of differences, as JSON.")
+    ] = False,
     store: Annotated[str | None, typer.Option(help="Database URL of the records.")] = None,
 ) -> None:
-    """Show one record in full; without an id, the newest."""
+    """Show one record in full; without an id, the newest. With two ids, show what differs."""
+    from rich.console import Console
+
+    from honed.errors import UsageError
     from honed.store import open_store
 
     opened = open_store(store, make=False)
-    record = opened.get(id) if id else opened.newest()
+    if ids and len(ids) > 2:
+        raise UsageError("honed show takes one record or two", f"honed show {ids[0]} {ids[1]}")
+    if ids and len(ids) == 2:
+        from honed.show.difference import difference_table, differences
+
+        one, other = opened.get(ids[0]), opened.get(ids[1])
+        if as_json:
+            print(json.dumps([d.to_json() for d in differences(one, other)], allow_nan=False))
+            return
+        Console().print(difference_table(one, other))
+        return
+    record = opened.get(ids[0]) if ids else opened.newest()
     if as_json:
         print(json.dumps(record.to_json(), allow_nan=False))
         return
-    from rich.console import Console
 
     from honed.show.details import record_details
 

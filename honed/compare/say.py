@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from honed.compare.outcome import Comparison, Contrast
 from honed.record import Interval
@@ -35,6 +36,11 @@ def interval(ratio: Interval) -> str:
     low, high = ((limit - 1) * 100 for limit in ratio.ci95)
     places = _places(high - low)
     return f"95 % interval {low:+.{places}f} to {high:+.{places}f} %"
+
+
+def settings_words(differs: Mapping[str, str]) -> str:
+    """The settings in which a side differs from the others, as one types them."""
+    return " ".join(f"{k}={v}" for k, v in differs.items()) or "as the others"
 
 
 def _apart(contrast: Contrast, of: Comparison) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from honed.machine.proc import counter, read_text
+from honed.machine.proc import counter, kilobytes, read_text
 from honed.machine.topology import format_cpus, parse_cpus
 
 # Version 1 writes the largest multiple of the page size in a signed 64-bit number for "no limit".
@@ -168,6 +168,30 @@ def memory_kills(root: Path = Path("/")) -> int:
         name = "memory.events" if version == 2 else "memory.oom_control"
         kills += counter(read_text(folder / name), "oom_kill") or 0
     return kills
+
+
+def free_bytes(root: Path = Path("/")) -> int | None:
+    """How many bytes this process may still allocate without swapping; None where unknown.
+
+    The least of what the machine has available and what each control group leaves. Cached files
+    that the kernel can drop count as free.
+    """
+    available = kilobytes(read_text(root / "proc/meminfo"), "MemAvailable")
+    left = [] if available is None else [available]
+    for folder, version in groups("memory", root):
+        limit, used = (
+            read_text(folder / name)
+            for name in (
+                ("memory.max", "memory.current")
+                if version == 2
+                else ("memory.limit_in_bytes", "memory.usage_in_bytes")
+            )
+        )
+        if limit.isdigit() and used.isdigit() and int(limit) < _UNLIMITED_BYTES:
+            name = "inactive_file" if version == 2 else "total_inactive_file"
+            cached = counter(read_text(folder / "memory.stat"), name) or 0
+            left.append(max(0, int(limit) - int(used) + cached))
+    return min(left, default=None)
 
 
 def _memories(root: Path) -> Iterator[tuple[int, str]]:

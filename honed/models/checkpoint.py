@@ -14,6 +14,7 @@ from honed.case import Case
 from honed.errors import ModelError
 from honed.models import hub, remote_code, sentences, tasks, weights
 from honed.models.families import family_of
+from honed.models.knobs import shape
 from honed.models.sentences import Reading
 
 FORMS = "a model is a checkpoint folder (./path), a hub id (owner/name) or a named shape"
@@ -27,17 +28,22 @@ _TEXT_SUFFIXES = (".json", ".txt", ".model", ".tiktoken", ".vocab", ".bpe", ".py
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """The settings of a Case that decide which weights run."""
+    """The settings of a Case that decide which weights run.
+
+    `sizes` replace sizes of a named shape: (("d_model", 1024), ...).
+    """
 
     model: str
     seed: int = 0
     task: str = "auto"
     pooling: str = "auto"
     trust_remote_code: bool = False
+    sizes: tuple[tuple[str, int], ...] = ()
 
     @classmethod
     def from_case(cls, case: Case) -> ModelRequest:
-        return cls(case.model, case.seed, case.task, case.pooling, case.trust_remote_code)
+        sizes = shape.sizes_of(case.knobs)
+        return cls(case.model, case.seed, case.task, case.pooling, case.trust_remote_code, sizes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,7 @@ def inspect(folder: Path, request: ModelRequest, source: str = "folder") -> Chec
         config=config,
         task=task,
         pooling=tasks.resolve_pooling(request.pooling, task, root),
-        max_positions=_max_positions(config),
+        max_positions=max_positions(config),
         vocab_size=int(config["vocab_size"]),
         weights_bytes=sum(file.parameter_bytes for file in files),
         has_tokenizer=any((folder / name).is_file() for name in _TOKENIZER_FILES),
@@ -146,7 +152,7 @@ def _random_weights_facts(folder: Path) -> Mapping[str, Any] | None:
     return about
 
 
-def _max_positions(config: Mapping[str, Any]) -> int | None:
+def max_positions(config: Mapping[str, Any]) -> int | None:
     """The longest sequence that has position embeddings; None where nothing limits it."""
     family = family_of(str(config.get("model_type")))
     if not family.limits_positions(config):

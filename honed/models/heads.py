@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from honed.models.checkpoint import Checkpoint
 from honed.models.families import family_of
+from honed.models.families.base import Preset
 from honed.models.tasks import FEATURES
 
 
-def input_names(checkpoint: Checkpoint) -> tuple[str, ...]:
+def input_names(checkpoint: Checkpoint | Preset) -> tuple[str, ...]:
     """The model's inputs in their fixed order; token types only where the model has several."""
     default = family_of(checkpoint.model_type).segments
     segments = checkpoint.config.get("type_vocab_size", default)

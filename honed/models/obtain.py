@@ -21,9 +21,10 @@ _FORMAT = 1  # raise it when the way random weights are made changes
 def locate(request: ModelRequest) -> Checkpoint | None:
     """The checkpoint, checked, if it is on this machine; None if `materialise` must make it."""
     if folder := _as_folder(request.model):
+        _refuse_sizes(request)
         return inspect(folder, request)
-    if shape := presets.preset(request.model):
-        task = _preset_task(shape, request.task)
+    if shape := _shape(request):
+        task = task_of_shape(shape, request.task)
         key = artifacts.content_key(_about(shape, request.seed, task))
         folder = artifacts.find("weights", key)
         return inspect(folder, request, "preset") if folder else None
@@ -34,6 +35,7 @@ def locate(request: ModelRequest) -> Checkpoint | None:
     )
     if not re.fullmatch(r"[\w][\w.-]*(/[\w][\w.-]*)?", request.model, re.ASCII):
         raise unknown
+    _refuse_sizes(request)
     cached = hub.find(request.model)
     if cached is None:
         if near and "/" not in request.model:
@@ -49,11 +51,11 @@ def materialise(request: ModelRequest) -> Checkpoint:
     """The checkpoint. Where it is missing, random weights are made or the hub's are downloaded."""
     if checkpoint := locate(request):
         return checkpoint
-    shape = presets.preset(request.model)
+    shape = _shape(request)
     if shape is None:
         folder = hub.download(request.model, with_code=request.trust_remote_code)
         return inspect(folder, request, "hub")
-    task = _preset_task(shape, request.task)
+    task = task_of_shape(shape, request.task)
 
     def build(folder: Path) -> None:
         from honed.models.torch import random_weights
@@ -62,6 +64,25 @@ def materialise(request: ModelRequest) -> Checkpoint:
 
     made = artifacts.make("weights", _about(shape, request.seed, task), build)
     return inspect(made, request, "preset")
+
+
+def _shape(request: ModelRequest) -> presets.Preset | None:
+    """The named shape with the sizes that are asked for; None for the name of another model."""
+    shape = presets.preset(request.model)
+    return shape if shape is None else presets.resized(shape, request.sizes)
+
+
+def _refuse_sizes(request: ModelRequest) -> None:
+    if request.sizes:
+        raise ModelError(
+            f"{request.model} is a checkpoint, whose sizes are fixed",
+            f"leave model.{request.sizes[0][0]} out, or change a named shape: model=lm-small",
+        )
+
+
+def is_folder(model: str) -> bool:
+    """Whether `model` names a folder rather than a shape or a hub id."""
+    return _as_folder(model) is not None
 
 
 def _as_folder(model: str) -> Path | None:
@@ -83,7 +104,8 @@ def _about(shape: presets.Preset, seed: int, task: str) -> dict[str, Any]:
             "format": _FORMAT}  # fmt: skip
 
 
-def _preset_task(shape: presets.Preset, task: str) -> str:
+def task_of_shape(shape: presets.Preset, task: str) -> str:
+    """`task`, or the default of the shape for "auto"; ModelError if the shape has no such head."""
     if task == "auto":
         return shape.default_task
     decoder = shape.default_task == "causal-lm"

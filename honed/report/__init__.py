@@ -69,6 +69,13 @@ def write_markdown(records: Sequence[Record], out: Path, extra: Extra | None = N
     return _write(out, markdown(records, extra), "--markdown")
 
 
+def write_latex(records: Sequence[Record], out: Path, extra: Extra | None = None) -> Path:
+    """Write the page's table for papers."""
+    from honed.show.latex import latex
+
+    return _write(out, latex(records, extra), "--latex")
+
+
 def _write(path: Path, text: str, option: str) -> Path:
     from honed.errors import StoreError
 

@@ -15,6 +15,7 @@ from honed.run.needs import load_inputs
 from honed.run.passes.base import Loaded, LoadFacts, Measured, passes_of
 from honed.run.warmup import Warmup
 from honed.workers.process import Desk
+from honed.workloads.base import exact_warmup
 
 T = TypeVar("T")
 
@@ -36,10 +37,10 @@ def work(job: Job, desk: Desk) -> Measured:
         inputs = load_inputs(job.prepared)
         feeds = [step.prepare(batch) for batch in inputs.batches]
         desk.on_phase(Phase.CHECKING)
-        first_call_s, _ = _timed(lambda: step.run(feeds[0]))
+        warmup = Warmup(step, feeds, inputs, case.warmup_s, exact_warmup(case))
+        first_call_s = warmup.first_call_s()
         load = LoadFacts(import_s, build_s, load_s, first_call_s, step.weights_bytes,
                          baseline.rss_bytes, peak.total_bytes, desk.refused)  # fmt: skip
-        warmup = Warmup(step, feeds, inputs, case.warmup_s)
         loaded = Loaded(job, backend, step, inputs, feeds, warmup, desk.on_phase)
         return Measured(load, {name: each.work(loaded) for name, each in passes.items()})
     finally:

@@ -93,13 +93,14 @@ def _shown_keys(record: Record) -> Iterator[str]:
 
 def _together(values: Sequence[Any]) -> str:
     """One value if all instances agree, else the value of each instance."""
-    words = [_effective_word(v) for v in values]
+    words = [facts(v) for v in values]
     if not words:
         return ""
     return words[0] if len(set(words)) == 1 else " | ".join(words)
 
 
-def _effective_word(value: Any) -> str:
+def facts(value: Any) -> str:
+    """A fact of a record, a list or a mapping included, in one line."""
     if isinstance(value, list | tuple):
         if value and all(isinstance(v, int) for v in value):
             return format_cpus(value)
@@ -211,7 +212,7 @@ def _machine(machine: Mapping[str, Any]) -> list[Row]:
     rows: list[Row] = []
     for key in ("cpu", "flags", "container", "kernel", "python", "packages"):
         if machine.get(key):
-            rows.append((key, _effective_word(machine[key])))
+            rows.append((key, facts(machine[key])))
     if memory := machine.get("memory_bytes"):
         rows.append(("memory", f"{memory / _GIB:.1f} GiB"))
     return rows

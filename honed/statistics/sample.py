@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -94,13 +95,28 @@ def throughput(cut: Cut, batch_size: int = 1, factors: Factors | None = None) ->
     return Interval(value, (value * max(0.0, 1 + min(low, 0.0)), value * (1 + max(high, 0.0))))
 
 
+@dataclass(frozen=True, slots=True)
+class Cures:
+    """What to type for a longer warm-up and for more calls."""
+
+    warmup: str = "warmup_s"
+    calls: str = "min_samples or duration_s"
+
+
+COUNTED = Cures("warmup_steps", "steps")  # where calls are counted rather than timed
+
+
 def doubts(
-    samples: Samples, settled: bool = True, factors: Factors | None = None
+    samples: Samples,
+    settled: bool = True,
+    factors: Factors | None = None,
+    cures: Cures | None = None,
 ) -> tuple[Doubt, ...]:
     """Reasons to trust the numbers less, each with its likely cause and what to try.
 
     `factors` make calls with different inputs comparable (see `adjust`).
     """
+    cures = cures or Cures()
     series = _series(samples.latency_s)
     if factors is not None:
         of_series = [f for f in factors if len(f)]
@@ -111,20 +127,32 @@ def doubts(
     # kind: whether it is so, and the message
     checks = {
         "warmup": (not settled,
-                   "call times had not settled when the warm-up ended: raise warmup_s"),
+                   f"call times had not settled when the warm-up ended: raise {cures.warmup}"),
         "too_few": (every.size < _TAIL_CALLS, f"{every.size} calls say little about the tail: "
-                    "raise min_samples or duration_s"),
+                    f"raise {cures.calls}"),
         "spread": (high - low > _SPREAD_LIMIT * middle,
                    f"the middle half of the calls spreads over {share:.0%} of the median: "
                    "other programs, or sequences of many lengths?"),
-        "trend": _trend(series),
-        "first_call": (any(map(_first_stands_out, series)),
-                       "the first call measured is the slowest by far: raise warmup_s"),
+        "trend": _trend(series, cures),
+        "first_call": _first_call(series, cures),
     }  # fmt: skip
     return tuple(Doubt(kind, message) for kind, (holds, message) in checks.items() if holds)
 
 
-def _trend(series: Sequence[Floats]) -> tuple[bool, str]:
+def _first_call(series: Sequence[Floats], cures: Cures) -> tuple[bool, str]:
+    """Compare the first call with the median, in the instance where it is the slowest."""
+    longest = max((calls[0] / np.median(calls) for calls in series if _first_stands_out(calls)),
+                  default=0.0)  # fmt: skip
+    every = np.concatenate(series)
+    wide = every.size > 1 and every.std(ddof=1) > every.mean()
+    effect = ", and makes the standard deviation larger than the mean" if wide else ""
+    return longest > 0, (
+        f"the first call measured is the slowest by far: it took {longest:.1f} times the median"
+        f"{effect}: raise {cures.warmup}"
+    )
+
+
+def _trend(series: Sequence[Floats], cures: Cures) -> tuple[bool, str]:
     """Compare the first third with the last, in the instance where they differ most."""
     worst = 0.0
     for calls in series:
@@ -138,7 +166,7 @@ def _trend(series: Sequence[Floats]) -> tuple[bool, str]:
         if abs(last - first) > spread and abs(change) > abs(worst):
             worst = change
     cause = "the machine slowed down (heat, other programs)" if worst > 0 else "not yet warm"
-    cure = "let it rest and repeat" if worst > 0 else "raise warmup_s"
+    cure = "let it rest and repeat" if worst > 0 else f"raise {cures.warmup}"
     return worst != 0, f"calls changed by {worst:+.0%} within the run: {cause}? {cure}"
 
 

@@ -122,6 +122,8 @@ def _knobs(question: Question, backends: set[str]) -> Iterator[tuple[Dimension, 
     """Every knob of the machine, of the inputs and of an engine that is searched."""
     pools = {traits(name).thread_pool for name in backends}
     for key, knob in all_knobs().items():
+        if knob.of == "question":
+            continue
         if (knob.owner and knob.owner not in backends) or (knob.pool and knob.pool not in pools):
             continue
         when: When = "polish" if knob.of == "machine" else "search"

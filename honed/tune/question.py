@@ -172,7 +172,7 @@ def _choices(settings: Sequence[str], config: Path | None) -> dict[str, list[Cho
 
 
 def _searchable() -> set[str]:
-    return {*STRUCTURE, *all_knobs()}
+    return {*STRUCTURE, *(key for key, knob in all_knobs().items() if knob.of != "question")}
 
 
 def _base(choices: Mapping[str, list[Choice]]) -> Case:

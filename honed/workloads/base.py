@@ -87,6 +87,12 @@ def forward_work(model: Checkpoint | None, batch: Batch, skips_padding: bool) ->
     return Work(sum(count * length for count, length in parts), sum(real), flops)
 
 
+def exact_warmup(case: Case) -> int | None:
+    """How many calls come before the measured ones; None: as many as make the times steady."""
+    calls = case.get("warmup_steps")
+    return None if calls is None else int(calls)
+
+
 def load_workload(name: str) -> Workload:
     return cast(Workload, honed.discovery.load(_ROOM, name, Workload))
 

@@ -47,7 +47,8 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 VERBS = [
-    "run", "compare", "tune", "scale", "show", "list", "report", "export", "doctor", "env", "cache"
+    "run", "compare", "tune", "precision", "profile", "scale", "show", "list", "report", "export",
+    "doctor", "env", "cache",
 ]  # fmt: skip
 
 
@@ -286,3 +287,38 @@ def test_scale_measures_draws_and_tells(tmp_path: Path) -> None:
     for finding in found.values():
         assert Path(tmp_path, finding["picture"]).stat().st_size > 1000
         assert finding["sentence"]
+
+
+def test_records_are_printed_as_markdown_csv_and_jsonl(tmp_path: Path) -> None:
+    ran = honed(tmp_path, "run", *FAKE, "batch_size=1,4", "--format", "md")
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("| backend | precision | batch_size |")
+    csv = honed(tmp_path, "list", "--format", "csv").stdout.splitlines()
+    assert csv[0].startswith("id,created,honed,status,")
+    assert len(csv) == 3
+    lines = records(honed(tmp_path, "list", "--format", "jsonl"))
+    assert [r["case"]["batch_size"] for r in lines] == [1, 4]
+    wrong = honed(tmp_path, "list", "--format", "mdd")
+    assert wrong.returncode == 2
+    assert "no format is called 'mdd'" in wrong.stderr
+    assert "md" in wrong.stderr.replace("mdd", "")
+    twice = honed(tmp_path, "run", *FAKE, "--format", "md", "--json")
+    assert twice.returncode == 2
+    assert "give only one of the two" in twice.stderr
+
+
+def test_two_ids_show_what_differs(tmp_path: Path) -> None:
+    honed(tmp_path, "run", *FAKE, "batch_size=1,4")
+    ids = [r["id"] for r in records(honed(tmp_path, "list", "--json"))]
+    shown = honed(tmp_path, "show", *ids)
+    assert shown.returncode == 0, shown.stderr
+    assert "batch_size" in shown.stdout
+    assert "precision" not in shown.stdout
+    (found,) = records(honed(tmp_path, "show", *ids, "--json"))
+    assert [(d["a"], d["b"]) for d in found if d["name"] == "batch_size"] == [(1, 4)]
+    assert honed(tmp_path, "show", *ids, ids[0]).returncode == 2
+
+
+def test_the_schema_of_config_files_is_printed(tmp_path: Path) -> None:
+    schema = json.loads(honed(tmp_path, "run", "--schema").stdout)
+    assert "torch.mode" in schema["properties"]

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from honed.case import POOLINGS, TASKS
+from honed.case import POOLINGS, TASKS, Case
+from honed.errors import ModelError
+from honed.models.checkpoint import ModelRequest
+from honed.models.knobs import shape
+from honed.models.obtain import locate, materialise
 from honed.models.presets import ALIASES, PRESETS, preset
 
 # Of the model without a task's head; poolers included where the published model has one.
@@ -21,11 +25,12 @@ PARAMETERS = {
     "modernbert-base": 149_014_272,
 }
 DECODERS = {
-    "lm-small": 128.6e6,
-    "lm-medium": 423e6,
-    "lm-large": 969e6,
-    "lm-xl": 1998e6,
-    "lm-2.7b": 3407e6,
+    # By the closed form; a course on language models prints 128.6M, 423M, 969M, 1998M and 3407M.
+    "lm-small": 128_625_408,
+    "lm-medium": 423_183_360,
+    "lm-large": 969_411_840,
+    "lm-xl": 1_998_235_200,
+    "lm-2.7b": 3_406_809_600,
 }
 
 
@@ -44,7 +49,42 @@ def test_encoders_have_the_published_size(name, expected):
 @pytest.mark.engine
 @pytest.mark.parametrize(("name", "expected"), DECODERS.items())
 def test_decoders_have_the_published_size(name, expected):
-    assert parameters(name, "causal-lm") == pytest.approx(expected, rel=6e-4)
+    assert parameters(name, "causal-lm") == expected
+
+
+def request(model: str, **sizes: int) -> ModelRequest:
+    knobs = {f"model.{word}": value for word, value in sizes.items()}
+    return ModelRequest.from_case(Case(model=model, knobs=knobs))
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("name", ["lm-small", "tiny-bert", "distilbert-base-uncased"])
+def test_sizes_replace_those_of_a_named_shape(name):
+    sizes = {"d_model": 48, "d_ff": 80, "num_layers": 3, "num_heads": 4, "vocab_size": 200,
+             "context_length": 40}  # fmt: skip
+    made = materialise(request(name, **sizes))
+    asked = {f"model.{word}": value for word, value in sizes.items()}
+    assert shape.read_back(made.config, asked) == asked
+    assert made.max_positions == 40
+    assert made.key != materialise(request(name, **{**sizes, "d_ff": 96})).key
+    if name == "lm-small":
+        assert made.config["num_key_value_heads"] == 4
+        assert made.weights_bytes == 4 * (3 * (4 * 48**2 + 3 * 48 * 80 + 96) + 48 + 2 * 200 * 48)
+
+
+def test_sizes_that_cannot_be_are_refused_with_what_can():
+    with pytest.raises(ModelError, match="5 heads cannot share a width of 768") as refused:
+        locate(request("lm-small", num_heads=5))
+    assert refused.value.hint == "model.num_heads=4"
+    with pytest.raises(ModelError, match="tiny has no d_model"):
+        locate(request("tiny", d_model=8))
+
+
+def test_the_sizes_of_a_checkpoint_are_fixed(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ModelError, match="whose sizes are fixed") as refused:
+        locate(request(str(tmp_path), d_model=8))
+    assert "model=lm-small" in refused.value.hint
 
 
 @pytest.mark.engine

@@ -111,8 +111,9 @@ def record_of(copy: Path, *words: str) -> dict[str, Any]:
 
 
 def test_a_kernel_is_measured_without_a_checkpoint(copy: Path) -> None:
-    (copy / "honed/workloads/attention.py").write_text(KERNEL)
-    record = record_of(copy, "model=none", "workload=attention", "lengths=4..8", "batch_size=2")
+    (copy / "honed/workloads/kernel.py").write_text(KERNEL)
+    record = record_of(copy, "workload=kernel", "lengths=4..8", "batch_size=2")
+    assert record["case"]["model"] == "none"
     made = {path.name for path in (copy / "cache").iterdir()} - {"bound"}  # of the machine
     assert made == {"inputs"}
     assert record["metrics"]["flops_per_s"] > 0
@@ -125,15 +126,15 @@ def test_a_kernel_is_measured_without_a_checkpoint(copy: Path) -> None:
 
 
 def test_an_engine_for_models_refuses_a_kernel(copy: Path) -> None:
-    (copy / "honed/workloads/attention.py").write_text(KERNEL)
-    done = run_in(copy, "model=none", "workload=attention", "backend=torch")
+    (copy / "honed/workloads/kernel.py").write_text(KERNEL)
+    done = run_in(copy, "workload=kernel", "backend=ctranslate2")
     assert json.loads(done.stdout)["status"] == "unsupported"
-    assert "torch has no kernel step" in done.stdout
+    assert "ctranslate2 has no kernel step" in done.stdout
 
 
 def test_a_training_step_is_measured_without_a_reference(copy: Path) -> None:
-    (copy / "honed/workloads/train_step.py").write_text(TRAINING)
-    record = record_of(copy, "model=tiny", "workload=train_step", "instances=2", "threads=1",
+    (copy / "honed/workloads/quarters.py").write_text(TRAINING)
+    record = record_of(copy, "model=tiny", "workload=quarters", "instances=2", "threads=1",
                        "oversubscribe=true")  # fmt: skip
     assert "reference" not in {path.name for path in (copy / "cache").iterdir()}
     assert record["fidelity"] is None

@@ -6,15 +6,16 @@ They are read back from the finished session's options, not from those that were
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from honed.backends.base import Batch, LoadRequest, Outputs, Step
-from honed.backends.onnxruntime import fuse, int4, int8_static, rounding
+from honed.backends.onnxruntime import fuse, int4, int8_static, profiling, rounding
 from honed.backends.onnxruntime.export import OUTPUT_PREFIX
 from honed.backends.onnxruntime.graph import FACTS_FILE, GRAPH_FILE
 from honed.knob import Knob, Value
+from honed.profile import OperatorEvent
 
 GRAPH = Knob("onnxruntime.graph_level", "how much the session itself rewrites the graph",
              ("off", "basic", "extended", "layout", "all"))  # fmt: skip
@@ -61,19 +62,27 @@ class OnnxStep(Step):
     """Feeds are dicts of arrays, raw outputs a list of arrays."""
 
     def __init__(self, request: LoadRequest, artifact: Path) -> None:
-        import onnxruntime as ort
-
+        self._request, self._artifact = request, artifact
         self._facts: dict[str, Any] = json.loads((artifact / FACTS_FILE).read_text())
         self.weights_bytes = int(self._facts["weights_bytes"])
         is_static = self._facts["way"] == "static"
         self._calibration = request.read_back_calibration(used=is_static)
-        self.session = ort.InferenceSession(
-            str(artifact / GRAPH_FILE), _options(request), providers=["CPUExecutionProvider"],
-            disabled_optimizers=self._facts["disabled"],
-        )  # fmt: skip
+        self.session = self._made(_options(request))
         self.input_names = [i.name for i in self.session.get_inputs()]
         outputs = self.session.get_outputs()
         self.output_names = [o.name.removeprefix(OUTPUT_PREFIX) for o in outputs]
+
+    def _made(self, options: Any) -> Any:
+        import onnxruntime as ort
+
+        return ort.InferenceSession(
+            str(self._artifact / GRAPH_FILE), options, providers=["CPUExecutionProvider"],
+            disabled_optimizers=self._facts["disabled"],
+        )  # fmt: skip
+
+    def profile(self, feed: Any) -> Sequence[OperatorEvent]:
+        """By a second session, because a session profiles from its beginning or not at all."""
+        return profiling.profile_call(self._made, _options(self._request), feed)
 
     def prepare(self, batch: Batch) -> Any:
         return {name: batch[name] for name in self.input_names}

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from honed.backends.base import LoadRequest, Traits, about_model, installed, refuse, refuse_values
+from honed.backends.base import (
+    LoadRequest,
+    Step,
+    Traits,
+    about_model,
+    installed,
+    refuse,
+    refuse_values,
+)
 from honed.backends.torch import inductor, packed, variants
 from honed.backends.torch.buckets import BUCKETS
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.knob import Availability, Knob
 from honed.machine.facts import package_versions
-
-if TYPE_CHECKING:
-    from honed.backends.torch.step import TorchStep
+from honed.step import StepKind
 
 HELP = "PyTorch: eager, torch.compile, AOTInductor or TorchScript"
 EXTRA = "torch"
@@ -28,6 +34,7 @@ TRAITS = Traits(
     memory_words=("can't allocate memory",),
     calibrated=("int8",),
     neighbour_free="torch.int8=per_row",
+    steps=tuple(StepKind),
 )
 
 ATTENTION = Knob("torch.attention", "attention in separate operators (eager) or fused (sdpa)",
@@ -59,6 +66,8 @@ def start() -> None:
 
 def artifact(request: LoadRequest) -> Mapping[str, Any] | None:
     """Only AOTInductor and static int8 export; every other setting maps the checkpoint itself."""
+    if request.step is not StepKind.FORWARD:
+        return None
     parts = variants.artifact(request)
     return None if parts is None else {**about_model(request, 2), **parts, **versions()}
 
@@ -67,10 +76,12 @@ def build(request: LoadRequest, folder: Path) -> None:
     variants.build(request, folder)
 
 
-def load(request: LoadRequest, folder: Path | None) -> TorchStep:
+def load(request: LoadRequest, folder: Path | None) -> Step:
     import torch
 
+    from honed.backends.torch.attention import AttentionStep
     from honed.backends.torch.step import TorchStep
+    from honed.backends.torch.training import TrainingStep
 
     if request.case.device == "cuda" and not torch.cuda.is_available():
         raise UnsupportedError("torch sees no CUDA device", "device=cpu")
@@ -78,4 +89,10 @@ def load(request: LoadRequest, folder: Path | None) -> TorchStep:
         torch.set_num_threads(request.threads)
         if torch.get_num_interop_threads() != 1:  # torch allows setting it once in a process
             torch.set_num_interop_threads(1)
-    return TorchStep(request, folder)
+    match request.step:
+        case StepKind.TRAINING:
+            return TrainingStep(request)
+        case StepKind.KERNEL:
+            return AttentionStep(request)
+        case _:
+            return TorchStep(request, folder)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from honed.backends._torch import TensorStep
+from honed.backends._torch import TensorStep, allocator_peak
 from honed.backends.base import Batch, LoadRequest, precision_of_most
 from honed.backends.torch import buckets, memory, variants
 from honed.backends.torch.buckets import BUCKETS, Feed
 from honed.backends.torch.packed import PACKED
 from honed.knob import Value
+from honed.profile import OperatorEvent
 
 
 class TorchStep(TensorStep):
@@ -49,7 +50,14 @@ class TorchStep(TensorStep):
         if self.device == "cuda":
             return memory.cuda_peak(self.run, feed)["allocated_peak_bytes"]
         inputs = sum(int(t.nbytes) for t in feed)
-        return self.weights_bytes + inputs + memory.allocator_peak(self.run, feed)
+        return self.weights_bytes + inputs + allocator_peak(self.run, feed)
+
+    def profile(self, feed: Feed) -> Sequence[OperatorEvent]:
+        from honed.backends.torch.profiling import profile_call
+
+        module = getattr(self.runner, "module", None)
+        plain = module if self.runner.read_back().get("torch.mode") == "eager" else None
+        return profile_call(lambda: self.run(feed), plain)
 
     def device_memory(self, feed: Feed) -> Mapping[str, int]:
         """CUDA's own counters over one call; empty on a CPU."""

@@ -8,7 +8,7 @@ in `Record.passes`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import honed.discovery
@@ -42,6 +42,8 @@ class Loaded:
     feeds: Sequence[Any]
     warmup: Warmup
     on_phase: OnPhase
+    # How many calls the passes made, by the name of the knob that asks for a number of calls.
+    calls: dict[str, int] = field(default_factory=dict)
 
     @property
     def case(self) -> Case:
@@ -65,7 +67,7 @@ class LoadFacts:
     import_s: float
     build_s: float
     load_s: float
-    first_call_s: float
+    first_call_s: float | None  # None: the first call is the first one measured
     weights_bytes: int | None
     baseline_bytes: int
     load_peak_bytes: int | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -32,6 +32,7 @@ class Part:
     tensor_peak_bytes: int | None = None
     allocated_peak_bytes: int | None = None
     reserved_peak_bytes: int | None = None
+    after_phase_bytes: Mapping[str, int] | None = None
 
 
 def work(loaded: Loaded) -> Part:
@@ -44,7 +45,7 @@ def work(loaded: Loaded) -> Part:
     return part
 
 
-def _peaks(loaded: Loaded) -> dict[str, int | None]:
+def _peaks(loaded: Loaded) -> dict[str, Any]:
     def elements(feed: Any) -> int:
         arrays = feed.values() if isinstance(feed, dict) else feed
         return max(int(np.prod(array.shape)) for array in arrays)
@@ -60,6 +61,7 @@ def _peaks(loaded: Loaded) -> dict[str, int | None]:
         "rss_file_peak_bytes": peak.file_bytes,
         "tensor_peak_bytes": step.tensor_peak_bytes(largest),
         **step.device_memory(largest),
+        "after_phase_bytes": step.after_phase_bytes(largest) or None,
     }
 
 
@@ -71,14 +73,16 @@ def merge(gathered: Gathered[Part]) -> Merged:
     peaks: dict[str, Any] = {
         name: _largest(getattr(part, name) for part in parts)
         for name in (field.name for field in fields(Part))
-        if name != "pss_bytes"
+        if name not in ("pss_bytes", "after_phase_bytes")
     }
+    after = [part.after_phase_bytes for part in parts if part.after_phase_bytes]
     return Merged(
         memory=Memory(
             weights_bytes=_largest(load.weights_bytes for load in loads),
             baseline_bytes=_largest(load.baseline_bytes for load in loads),
             load_peak_bytes=_largest(load.load_peak_bytes for load in loads),
             pss_total_bytes=sum(known) if len(known) == len(shares) else None,
+            after_phase_bytes=max(after, key=lambda of: max(of.values()), default=None),
             **peaks,
         )
     )

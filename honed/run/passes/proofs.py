@@ -26,7 +26,7 @@ from honed.knob import Value
 from honed.knobs import applicable_knobs
 from honed.machine import affinity, limits, spawn
 from honed.models.flops import forward_flops
-from honed.models.knobs import padding
+from honed.models.knobs import padding, shape
 from honed.run.needs import INPUTS
 from honed.run.passes.base import Gathered, Loaded, Merged
 from honed.workers.seat import Seat
@@ -96,8 +96,17 @@ def work(loaded: Loaded) -> Part:
             **of_engine,
             **loaded.backend.versions(),
             **padding.read_back(loaded.inputs.batches, case.knobs, case.sequence_length),
+            **_question(loaded),
         },
     )
+
+
+def _question(loaded: Loaded) -> dict[str, Value | None]:
+    """What was measured, as far as knobs name it: the sizes of the model, how many calls."""
+    case, model = loaded.case, loaded.job.prepared.model
+    sizes = shape.read_back(model.config, case.knobs) if model is not None else {}
+    own = applicable_knobs(case)
+    return {**sizes, **{name: calls for name, calls in loaded.calls.items() if name in own}}
 
 
 def burst_of(step: Step, feed: Any, of_engine: Mapping[str, Any]) -> tuple[threads.Burst, int]:

@@ -18,7 +18,7 @@ from honed.models.inputs import InputSet
 from honed.phase import Phase
 from honed.record import Latency, Metrics, Samples
 from honed.run.needs import INPUTS, load_inputs
-from honed.run.passes.base import Gathered, Loaded, Merged
+from honed.run.passes.base import Gathered, Loaded, LoadFacts, Merged
 from honed.statistics import adjust, sample, window
 from honed.workers.seat import Seat
 from honed.workloads.base import Sampling, Timeline, Work, load_workload
@@ -62,6 +62,7 @@ def work(loaded: Loaded) -> Part:
         sampling = Sampling(loaded.case, begin, barrier.done, barrier.all_done, turn)
         workload = load_workload(loaded.case.workload)
         timeline = workload.sample(loaded.step.run, loaded.feeds, sampling)
+        loaded.calls.update(warmup_steps=loaded.warmup.calls, steps=len(timeline.began_ns))
         cpu_s.append(time.process_time())
         loaded.on_phase(Phase.MEASURED)
     return Part(
@@ -79,7 +80,8 @@ def merge(gathered: Gathered[Part]) -> Merged:
     inputs = load_inputs(gathered.prepared)
     fed = [part.inputs_of_calls(len(inputs.batches)) for part in parts]
     factors = _factors(cut, fed, inputs)
-    doubts = sample.doubts(cut.samples, all(p.settled for p in parts), factors)
+    cures = sample.COUNTED if case.get("warmup_steps") is not None else sample.Cures()
+    doubts = sample.doubts(cut.samples, all(p.settled for p in parts), factors, cures)
     doubts += gathered.watch.doubts(sum(p.cpu_s for p in parts))
     doubts += isa.doubts(case.precision, case.device, gathered.machine)
     loads, works = gathered.loads, _works(gathered, inputs)
@@ -99,7 +101,7 @@ def merge(gathered: Gathered[Part]) -> Merged:
         flops_per_s=per_s([w.flops for w in works]), bytes_per_s=per_s([w.bytes for w in works]),
         bound_flops_per_s=_bound(case, gathered.seats, gathered.machine),
         import_s=max(load.import_s for load in loads), load_s=max(load.load_s for load in loads),
-        first_call_s=max(load.first_call_s for load in loads),
+        first_call_s=max(map(_first_call_s, loads, parts)),
         build_s=max(load.build_s for load in loads), warmup_s=max(p.warmup_s for p in parts),
         samples=sum(len(s) for s in cut.samples.latency_s), window_s=cut.window_s,
         slowest_p50_s=max(float(np.median(s)) for s in cut.samples.latency_s if s),
@@ -108,6 +110,12 @@ def merge(gathered: Gathered[Part]) -> Merged:
     opened_s = time.time() - (time.monotonic_ns() - cut.opens_ns) / 1e9
     samples = replace(cut.samples, window_began_s=opened_s)
     return Merged(doubts=doubts, inputs=inputs.facts(), samples=samples, metrics=metrics)
+
+
+def _first_call_s(load: LoadFacts, part: Part) -> float:
+    if load.first_call_s is not None:
+        return load.first_call_s
+    return (part.timeline.ended_ns[0] - part.timeline.began_ns[0]) / 1e9
 
 
 def _factors(

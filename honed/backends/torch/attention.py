@@ -1,0 +1,367 @@
+"""One attention operator of torch, alone: [batch, heads, length, width] queries, keys, values."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from honed.backends.base import Batch, LeastTime, LoadRequest, Outputs, SelfCheck, Step
+from honed.backends.torch import memory, phases
+from honed.case import Case
+from honed.errors import OutOfMemoryError, UnsupportedError, UsageError
+from honed.knob import Value
+from honed.machine import limits
+from honed.profile import OperatorEvent
+from honed.step import BACKWARD, FORWARD, OPTIMIZER, Phased
+
+_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+_KERNELS = {
+    "sdpa_flash": "FLASH_ATTENTION", "sdpa_efficient": "EFFICIENT_ATTENTION",
+    "sdpa_cudnn": "CUDNN_ATTENTION", "sdpa_math": "MATH",
+}  # fmt: skip
+# Operators by which the profiler shows which kernel ran.
+_OPERATORS = {
+    "aten::_scaled_dot_product_flash_attention_for_cpu": "sdpa_flash",
+    "aten::_scaled_dot_product_flash_attention": "sdpa_flash",
+    "aten::_scaled_dot_product_efficient_attention": "sdpa_efficient",
+    "aten::_scaled_dot_product_cudnn_attention": "sdpa_cudnn",
+    "aten::_scaled_dot_product_attention_math": "sdpa_math",
+}
+# How many tensors of scores [batch, heads, length, length] are alive at the peak of a call without
+# and with a backward pass, as torch's allocator showed on a CPU. Compiled code keeps at most as
+# many as naive code.
+_SCORES = {"naive": (2, 3), "compile": (2, 3), "sdpa_math": (2, 3)}
+_NO_KERNEL = ("No available kernel", "No viable backend")
+_SMALL_LENGTH = 64  # of the problem by which an implementation is judged
+_WRITES = 3  # of which the fastest counts
+_MIB = 2**20
+Attention = Callable[[Any, Any, Any], Any]
+
+
+class Feed(tuple[Any, ...]):
+    """Queries, keys and values, and the gradient of the output."""
+
+
+class AttentionStep(Step):
+    """Calls one implementation; with a backward pass unless `until` is forward."""
+
+    def __init__(self, request: LoadRequest) -> None:
+        case = request.case
+        _check(case)
+        self._case = case
+        self._device = case.device
+        self._name = str(case.get("attention") or "naive")
+        self._backward = case.get("until") != FORWARD
+        self._causal = case.get("causal") == "on"
+        self._heads = int(case.get("num_heads") or 1)
+        self._width = int(case.get("d_model") or 64) // self._heads
+        self._refuse_what_cannot_fit()
+        self._compute = _implementation(self._name, causal=self._causal)
+        self.weights_bytes = 0
+        self._shape: tuple[int, ...] = ()
+
+    def _refuse_what_cannot_fit(self) -> None:
+        """The closed form of the peak, before anything is allocated."""
+        peak, free = peak_bytes(self._case), free_bytes(self._device)
+        if free is None or peak <= free:
+            return
+        raise OutOfMemoryError(
+            f"attention={self._name} takes {peak / 2**30:,.1f} GiB at its peak for "
+            f"{self._case.batch_size} x {self._case.sequence_length}, by its closed form, and "
+            f"{free / 2**30:,.1f} GiB are free: it was not tried",
+            "attention=sdpa, or a smaller batch_size or sequence_length",
+        )
+
+    def prepare(self, batch: Batch) -> Feed:
+        rows, length = batch["attention_mask"].shape
+        self._shape = (rows, self._heads, length, self._width)
+        return self._tensors(self._shape, self._case.seed)
+
+    def _tensors(self, shape: tuple[int, ...], seed: int) -> Feed:
+        import torch
+
+        dtype = getattr(torch, _DTYPES[self._case.precision])
+        random = torch.Generator().manual_seed(seed)
+        tensors = [torch.randn(shape, generator=random).to(self._device, dtype) for _ in range(4)]
+        for tensor in tensors[:3]:
+            tensor.requires_grad_(self._backward)
+        return Feed(tensors if self._backward else tensors[:3])
+
+    def run(self, feed: Feed) -> Phased:
+        import torch
+
+        clock = phases.PhaseClock(self._device)
+        query, key, value, *gradient = feed
+        with torch.set_grad_enabled(self._backward):
+            with clock.phase(FORWARD):
+                output = self._compute(query, key, value)
+            if self._backward:
+                with clock.phase(BACKWARD):
+                    output.backward(gradient[0])
+        for tensor in (query, key, value):
+            tensor.grad = None
+        return Phased(clock.taken_ns)
+
+    def outputs(self, raw: Any) -> Outputs:  # noqa: ARG002
+        """Only times come out of a call; `self_check` judges what it computes."""
+        return {}
+
+    def self_check(self) -> SelfCheck:
+        """The output and the gradients of a small problem, beside naive attention in fp32."""
+        length = min(_SMALL_LENGTH, self._case.sequence_length)
+        feed = self._tensors((1, self._heads, length, self._width), self._case.seed)
+        wide = Feed(
+            tensor.detach().float().requires_grad_(tensor.requires_grad) for tensor in feed
+        )
+        plain = _naive(causal=self._causal)
+        return SelfCheck(
+            self._arrays(self._compute, feed), self._arrays(plain, wide), "naive attention in fp32"
+        )
+
+    def _arrays(self, compute: Attention, feed: Feed) -> dict[str, Any]:
+        import torch
+
+        query, key, value, *gradient = feed
+        with torch.set_grad_enabled(self._backward):
+            output = compute(query, key, value)
+        tensors = {"output": output}
+        if self._backward:
+            output.backward(gradient[0].to(output.dtype))
+            tensors |= {"query": query.grad, "key": key.grad, "value": value.grad}
+        # One row for each head, because single tokens may have tiny gradients.
+        return {
+            name: tensor.detach().float().flatten(2).flatten(0, 1).cpu().numpy()
+            for name, tensor in tensors.items()
+        }
+
+    def least_call_s(self, feed: Feed) -> LeastTime:
+        """Writing the output; and the scores, where they are a tensor of their own."""
+        query = feed[0]
+        rows, heads, length, _ = query.shape
+        scores = (rows, heads, length, length)
+        has_scores = self._name == "naive"
+        written = query.new_empty(scores if has_scores else query.shape)
+        best_s = math.inf
+        synchronise = phases.synchroniser(self._device)
+        for _ in range(_WRITES):
+            began = time.perf_counter()
+            written.fill_(1.0)
+            synchronise()
+            best_s = min(best_s, time.perf_counter() - began)
+        size = f"{written.nbytes / _MIB:,.1f} MiB"
+        what = "tensor of scores" if has_scores else "output"
+        return LeastTime(best_s, f"writing one {what} of {size}")
+
+    def tensor_peak_bytes(self, feed: Feed) -> int | None:
+        if self._device == "cuda":
+            return self.device_memory(feed)["allocated_peak_bytes"]
+        return _bytes(feed) + phases.live_bytes(lambda: self.run(feed))[0]
+
+    def after_phase_bytes(self, feed: Feed) -> Mapping[str, int]:
+        if self._device == "cuda":
+            return {}
+        after = phases.live_bytes(lambda: self.run(feed))[1]
+        return {phase: _bytes(feed) + size for phase, size in after.items()}
+
+    def profile(self, feed: Feed) -> Sequence[OperatorEvent]:
+        from honed.backends.torch.profiling import profile_call
+
+        return profile_call(lambda: self.run(feed), None)
+
+    def device_memory(self, feed: Feed) -> Mapping[str, int]:
+        return memory.cuda_peak(self.run, feed) if self._device == "cuda" else {}
+
+    def read_back(self) -> Mapping[str, Value | None]:
+        import torch
+
+        small = self._tensors((1, self._heads, _SMALL_LENGTH, self._width), 0)
+        kernels = _kernels_of(lambda: self.run(small))
+        names = {v: k for k, v in _DTYPES.items()}
+        asked = self._name
+        in_force: str | None = asked
+        if asked in _KERNELS:
+            in_force = asked if asked in kernels else None
+        return {
+            "threads": torch.get_num_threads(),
+            "inter_op_threads": torch.get_num_interop_threads(),
+            "isa": torch.backends.cpu.get_cpu_capability(),
+            "device": small[0].device.type,
+            "precision": names.get(str(small[0].dtype).removeprefix("torch.")),
+            "attention": in_force,
+            "kernel": ", ".join(kernels) or None,
+            "d_model": self._width * self._heads,
+            "num_heads": self._heads,
+            "causal": "on" if self._causal else "off",
+            "until": BACKWARD if self._backward else FORWARD,
+            "predicted_peak_bytes": peak_bytes(self._case),
+        }
+
+    def close(self) -> None:
+        del self._compute
+
+
+def _check(case: Case) -> None:
+    """Raise UnsupportedError for settings that the operator does not have."""
+    if case.precision not in _DTYPES:
+        raise UnsupportedError(
+            f"attention has no {case.precision} here", f"precision={','.join(_DTYPES)}"
+        )
+    if case.get("until") == OPTIMIZER:
+        raise UnsupportedError("attention alone has no optimizer", "until=forward,backward")
+    heads, width = int(case.get("num_heads") or 1), int(case.get("d_model") or 64)
+    if width % heads:
+        raise UnsupportedError(
+            f"{heads} heads cannot share d_model={width} evenly", "num_heads=1, or another d_model"
+        )
+    flex = case.get("attention") == "flex"
+    if flex and case.device == "cpu" and case.get("until") != FORWARD:
+        raise UnsupportedError("torch's flex attention has no backward pass on CPUs",
+                               "until=forward")  # fmt: skip
+
+
+def peak_bytes(case: Case) -> int:
+    """The closed form of the bytes alive at the peak of a call: inputs, output, gradients, and the
+    tensors of scores that the implementation keeps. Of a user's function only what every
+    implementation needs."""
+    size = 4 if case.precision == "fp32" else 2
+    width, length = int(case.get("d_model") or 64), case.sequence_length
+    hidden = case.batch_size * length * width * size
+    scores = case.batch_size * int(case.get("num_heads") or 1) * length**2 * size
+    backward = case.get("until") != FORWARD
+    kept = _SCORES.get(str(case.get("attention") or "naive"), (0, 0))[backward]
+    mask = length**2 if kept and case.get("causal") == "on" else 0
+    # Queries, keys, values and the output; then gradients: of all four, or, at the moment when the
+    # scores are at their peak, of two.
+    tensors = (6 if kept else 8) if backward else 4
+    return kept * scores + mask + tensors * hidden
+
+
+def free_bytes(device: str) -> int | None:
+    if device != "cuda":
+        return limits.free_bytes()
+    import torch
+
+    return int(torch.cuda.mem_get_info()[0])
+
+
+def _bytes(feed: Feed) -> int:
+    return sum(int(tensor.nbytes) for tensor in feed)
+
+
+def _implementation(name: str, *, causal: bool) -> Attention:
+    if ":" in name:
+        return _of_user(name)
+    if name == "naive":
+        return _naive(causal=causal)
+    if name == "flex":
+        return _flex(causal=causal)
+    if name == "compile":
+        import torch
+
+        return torch.compile(_naive(causal=causal), dynamic=False)  # type: ignore[no-any-return]
+    return _fused(name, causal=causal)
+
+
+def _naive(*, causal: bool) -> Attention:
+    """Every score in memory: softmax(Q K^T / sqrt(width)) V."""
+    import torch
+
+    def attend(query: Any, key: Any, value: Any) -> Any:
+        scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
+        if causal:
+            later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+            scores = scores.masked_fill(later, -math.inf)
+        return torch.softmax(scores, dim=-1) @ value
+
+    return attend
+
+
+def _fused(name: str, *, causal: bool) -> Attention:
+    """torch's fused attention; a named kernel, or the one that torch chooses."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.nn.functional import scaled_dot_product_attention
+
+    def choose() -> contextlib.AbstractContextManager[Any]:
+        if name not in _KERNELS:
+            return contextlib.nullcontext()
+        return sdpa_kernel(getattr(SDPBackend, _KERNELS[name]))  # type: ignore[no-any-return]
+
+    def attend(query: Any, key: Any, value: Any) -> Any:
+        try:
+            with choose():
+                return scaled_dot_product_attention(query, key, value, is_causal=causal)
+        except RuntimeError as error:
+            if not any(words in str(error) for words in _NO_KERNEL):
+                raise
+            raise UnsupportedError(
+                f"torch has no {name} kernel for this device, precision and shape",
+                "attention=sdpa lets torch choose",
+            ) from error
+
+    return attend
+
+
+def _flex(*, causal: bool) -> Attention:
+    import torch
+    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+    compiled = torch.compile(flex_attention, dynamic=False)
+
+    def is_earlier(_: Any, __: Any, query: Any, key: Any) -> Any:
+        return query >= key
+
+    masks: dict[int, Any] = {}
+
+    def attend(query: Any, key: Any, value: Any) -> Any:
+        length = query.shape[-2]
+        if causal and length not in masks:
+            masks[length] = create_block_mask(
+                is_earlier, None, None, length, length, device=query.device
+            )
+        return compiled(query, key, value, block_mask=masks.get(length))
+
+    return attend
+
+
+def _of_user(name: str) -> Attention:
+    """`module:callable` from the folder where honed was started."""
+    module_name, _, attribute = name.partition(":")
+    with _importing_from(Path.cwd()):
+        try:
+            module = importlib.import_module(module_name)
+        except ImportError as error:
+            raise UsageError(
+                f"attention={name}: {error}", "start honed in the folder of the module"
+            ) from error
+    function = getattr(module, attribute, None)
+    if not callable(function):
+        raise UsageError(
+            f"{module_name} has no function {attribute}", "write attention=module:function"
+        )
+    return function  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def _importing_from(folder: Path) -> Iterator[None]:
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+def _kernels_of(call: Callable[[], Any]) -> list[str]:
+    """The fused kernels that run in a call, the most frequent first."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        call()
+    names = [e.name() for e in profiled.profiler.kineto_results.events()]
+    return [k for k, _ in Counter(_OPERATORS[n] for n in names if n in _OPERATORS).most_common()]

@@ -1,0 +1,72 @@
+"""Phases of a call: timed between synchronised boundaries, and visible to torch's profiler."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+MARK = "honed."  # before the names of phases in the profiler
+
+
+class PhaseClock:
+    """Sums the time of each phase of one call.
+
+    A boundary waits until the device has finished, so that no work of one phase is counted in the
+    next one.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.taken_ns: dict[str, int] = {}
+        self._synchronise = synchroniser(device)
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        import torch
+
+        began = time.perf_counter_ns()
+        with torch.profiler.record_function(MARK + name):
+            yield
+            self._synchronise()
+        self.taken_ns[name] = self.taken_ns.get(name, 0) + time.perf_counter_ns() - began
+
+
+def synchroniser(device: str) -> Callable[[], None]:
+    """What to call to wait for the device; a CPU has nothing to wait for."""
+    if device != "cuda":
+        return lambda: None
+    import torch
+
+    return torch.cuda.synchronize  # type: ignore[no-any-return]  # torch is not type-checked here
+
+
+def live_bytes(run: Callable[[], Any]) -> tuple[int, Mapping[str, int]]:
+    """The most bytes that one call allocates at once on a CPU, and the bytes that are allocated at
+    the end of each phase; both count from the beginning of the call.
+
+    The events come from torch's allocator, so compiled code is counted too. A phase that runs
+    several times in a call is taken at its largest end.
+    """
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        run()
+    events = list(profiled.profiler.kineto_results.events())
+    allocations = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
+    ends = sorted((e.end_ns(), e.name()) for e in events if e.name().startswith(MARK))
+    live = peak = 0
+    after: dict[str, int] = {}
+    for at_ns, size in allocations:
+        while ends and ends[0][0] <= at_ns:
+            _keep_largest(after, ends.pop(0)[1], live)
+        live += size
+        peak = max(peak, live)
+    for _, name in ends:
+        _keep_largest(after, name, live)
+    return peak, after
+
+
+def _keep_largest(after: dict[str, int], name: str, live: int) -> None:
+    phase = name.removeprefix(MARK)
+    after[phase] = max(after.get(phase, live), live)

@@ -1,0 +1,42 @@
+"""What the verbs that are short forms of `honed run` with one more pass have in common."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from honed.record import Record
+
+_PASSES = "passes="
+
+
+def with_pass(words: Sequence[str], name: str) -> list[str]:
+    """The words with the pass beside those that the user named."""
+    named = [word.removeprefix(_PASSES) for word in words if word.startswith(_PASSES)]
+    others = [word for word in words if not word.startswith(_PASSES)]
+    return [*others, f"{_PASSES}{'+'.join([*named, name])}"]
+
+
+def measured(words: Sequence[str], store: str | None) -> list[Record]:
+    """Measure and store every Case of the words; failures are printed as they come."""
+    from honed.cli._progress import Line
+    from honed.run.lab import LocalLab
+    from honed.run.sweep import plan_sweep, run_sweep
+    from honed.store import open_store
+
+    opened = open_store(store)
+    plan = plan_sweep(opened, words, None, resume=False)
+    line = Line()
+    records = []
+    try:
+        for record in run_sweep(plan, LocalLab(opened), line):
+            line.clear()
+            records.append(record)
+            if record.error is not None:
+                hint = f" → {record.error.hint}" if record.error.hint else ""
+                print(f"{record.status}: {record.error.message}{hint}", file=sys.stderr)
+    finally:
+        line.clear()
+    return records

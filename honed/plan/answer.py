@@ -1,0 +1,96 @@
+"""From a question to its answer: predictions, and grids where they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from honed.case import Case
+from honed.errors import UsageError
+from honed.models import obtain, presets
+from honed.models.checkpoint import ModelRequest, max_positions
+from honed.models.tasks import FEATURES
+from honed.plan.grid import LENGTHS, Grid, grid
+from honed.plan.predict import Planner
+from honed.plan.prediction import Prediction
+from honed.plan.question import Question
+from honed.plan.tracing import Subject, UntraceableError, subject_of
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Predictions in the order asked, and grids if `memory=` asked for them."""
+
+    predictions: tuple[Prediction, ...] = ()
+    grids: tuple[Grid, ...] = ()
+
+    @property
+    def prediction(self) -> Prediction:
+        """The only prediction; UsageError if there are several or none."""
+        if len(self.predictions) != 1:
+            raise UsageError(
+                f"the plan has {len(self.predictions)} predictions", "read plan.predictions"
+            )
+        return self.predictions[0]
+
+
+def _ignore(_: str) -> None:
+    """For callers that show no progress."""
+
+
+def answer(question: Question, on_progress: Callable[[str], None] = _ignore) -> Plan:
+    """Trace and replay every cell. `on_progress` gets a line before each."""
+    planners: dict[ModelRequest, Planner] = {}
+    predictions, grids = [], []
+    for case, settings in question.cells:
+        request = ModelRequest.from_case(case)
+        if request not in planners:
+            planners[request] = Planner(subject(request), question.device)
+        planner = planners[request]
+        if question.grid:
+            lengths = question.lengths or _lengths(planner.subject)
+            on_progress(f"{planner.subject.name} {settings.mode}, {len(lengths)} lengths")
+            try:
+                grids.append(grid(planner, settings, lengths))
+            except UntraceableError as error:
+                raise UntraceableError(
+                    f"no grid: {error.message}", "leave memory= out for an estimate of one shape"
+                ) from None
+            continue
+        shape = f"{settings.batch_size}x{settings.sequence_length}"
+        on_progress(f"{planner.subject.name} {settings.mode} {shape}")
+        _check_length(planner.subject, case)
+        predictions.append(planner.predict(settings, max_batch=question.max_batch))
+    return Plan(tuple(predictions), tuple(grids))
+
+
+def subject(request: ModelRequest) -> Subject:
+    """The model, without making the weights of a named shape."""
+    shape = None if obtain.is_folder(request.model) else presets.preset(request.model)
+    if shape is None:
+        checkpoint = obtain.materialise(request)
+        return subject_of(checkpoint, request.model, checkpoint.task, checkpoint.pooling)
+    task = obtain.task_of_shape(shape, request.task)
+    pooling = "none"
+    if task == FEATURES:
+        pooling = shape.pooling if request.pooling == "auto" else request.pooling
+    return subject_of(shape, shape.name, task, pooling)
+
+
+def _longest(of: Subject) -> int | None:
+    return max_positions({**of.config, "model_type": of.model.model_type})
+
+
+def _lengths(of: Subject) -> tuple[int, ...]:
+    longest = _longest(of) or max(LENGTHS)
+    return tuple(length for length in LENGTHS if length <= longest) or (longest,)
+
+
+def _check_length(of: Subject, case: Case) -> None:
+    longest = _longest(of)
+    if longest is not None and case.sequence_length > longest:
+        raise UsageError(
+            f"sequence_length={case.sequence_length} is longer than the {longest} positions of "
+            f"{of.name}",
+            f"sequence_length={longest}",
+        )

@@ -1,0 +1,56 @@
+"""A grid: what each batch size and length takes of a device, and the largest batch that fits."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from honed.plan.max_batch import largest_batch
+from honed.plan.predict import Planner
+from honed.plan.prediction import MaxBatch
+from honed.plan.replay import replay
+from honed.plan.settings import Settings
+
+LENGTHS = (32, 64, 128, 256, 512)
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One length. `reserved_bytes` holds the peak of each batch size of the grid, also of those
+    that do not fit."""
+
+    sequence_length: int
+    reserved_bytes: tuple[int, ...]
+    max_batch: MaxBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Everything that one mode can run in `usable_bytes` of the device."""
+
+    settings: Settings
+    model: str
+    task: str
+    usable_bytes: int
+    batch_sizes: tuple[int, ...]
+    rows: tuple[Row, ...]
+
+
+def grid(planner: Planner, settings: Settings, lengths: tuple[int, ...]) -> Grid:
+    """The grid over `lengths`; UntraceableError if the model cannot be traced."""
+    usable = planner.device.usable_bytes
+    assert usable is not None, "a grid needs a device with a size"
+    rows = tuple(_row(planner, settings, length) for length in lengths)
+    subject = planner.subject
+    return Grid(settings, subject.name, subject.task, usable, BATCH_SIZES, rows)
+
+
+def _row(planner: Planner, settings: Settings, length: int) -> Row:
+    device = planner.device
+    cells = planner.cells(dataclasses.replace(settings, sequence_length=length))
+    peaks = []
+    for batch_size in BATCH_SIZES:
+        timeline = device.with_workspaces(cells.timeline(batch_size))
+        peaks.append(replay(timeline, device.allocator(limited=False)).reserved_peak_bytes)
+    return Row(length, tuple(peaks), largest_batch(cells, device))

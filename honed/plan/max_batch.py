@@ -1,0 +1,71 @@
+"""The largest batch size that fits: traces at two sizes give all others, and replays bisect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from honed.plan.device import Device
+from honed.plan.prediction import MaxBatch
+from honed.plan.replay import DifferentShapeError, Family, Usage, family, replay
+from honed.timeline import Timeline
+
+# The sizes that a family is fitted to. One sequence is traced for itself, because torch views
+# tensors of a batch of one that it copies for more.
+_FIT = (2, 3)
+_CHECK = 5
+MOST = 1 << 20  # far beyond what any device computes at once
+
+
+class Cells:
+    """Timelines at every batch size; `trace` makes one, and few are made."""
+
+    def __init__(self, trace: Callable[[int], Timeline]) -> None:
+        self._trace = trace
+        self._family: Family | None = None
+        self._is_fitted = False
+
+    def timeline(self, batch_size: int) -> Timeline:
+        if batch_size == 1:
+            return self._trace(1)
+        if not self._is_fitted:
+            self._fit()
+        return self._family.at(batch_size) if self._family else self._trace(batch_size)
+
+    def _fit(self) -> None:
+        """The family, if a third trace agrees with it; else every batch size is traced."""
+        self._is_fitted = True
+        try:
+            fitted = family(self._trace(_FIT[0]), self._trace(_FIT[1]), _FIT)
+        except DifferentShapeError:
+            return
+        if fitted.at(_CHECK) == self._trace(_CHECK):
+            self._family = fitted
+
+
+def largest_batch(cells: Cells, device: Device) -> MaxBatch:
+    """The largest batch size whose replay succeeds on the device."""
+    usable = device.usable_bytes
+    assert usable is not None, "a largest batch needs a device with a size"
+
+    def usage(batch_size: int) -> Usage:
+        timeline = device.with_workspaces(cells.timeline(batch_size))
+        return replay(timeline, device.allocator(limited=True))
+
+    fits, fails = 0, 1
+    found: dict[int, Usage] = {}
+    while fails <= MOST:
+        found[fails] = usage(fails)
+        if found[fails].failure is not None:
+            break
+        fits, fails = fails, fails * 2
+    if fails > MOST:
+        return MaxBatch(fits, usable - found[fits].reserved_peak_bytes, None, is_bound=True)
+    while fails - fits > 1:
+        middle = (fits + fails) // 2
+        found[middle] = usage(middle)
+        if found[middle].failure is None:
+            fits = middle
+        else:
+            fails = middle
+    held = found[fits].reserved_peak_bytes if fits else 0
+    return MaxBatch(fits, usable - held, found[fails].failure)

@@ -1,0 +1,103 @@
+"""From a subject, settings and a device to a prediction: one cell of a plan."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+
+from honed.errors import HonedError, ModelError
+from honed.plan import closed_form, tracing
+from honed.plan.device import Device
+from honed.plan.max_batch import Cells, largest_batch
+from honed.plan.prediction import MaxBatch, PeakAt, Prediction
+from honed.plan.replay import replay
+from honed.plan.settings import Settings
+from honed.plan.tracing import Subject, Trace, UntraceableError
+from honed.timeline import MemoryKind, StepPhase, Timeline
+
+
+@dataclass(slots=True)
+class Planner:
+    """Answers for one model on one device; traces are kept, so that each is made once."""
+
+    subject: Subject
+    device: Device
+    traces: dict[Settings, Trace] = field(default_factory=dict)
+
+    def predict(self, settings: Settings, *, max_batch: bool = False) -> Prediction:
+        """The prediction. If the model cannot be traced, it is a closed-form estimate instead."""
+        try:
+            trace = self.trace(settings)
+        except UntraceableError as error:
+            return self._estimated(settings, error)
+        timeline = self.device.with_workspaces(trace.timeline)
+        prediction = _prediction(self.subject, settings, trace, timeline, self.device)
+        if max_batch:
+            prediction = dataclasses.replace(prediction, max_batch=self.max_batch(settings))
+        return prediction
+
+    def max_batch(self, settings: Settings) -> MaxBatch:
+        """The largest batch size that fits the device."""
+        return largest_batch(self.cells(settings), self.device)
+
+    def cells(self, settings: Settings) -> Cells:
+        """The timelines of these settings at every batch size."""
+
+        def timeline(batch_size: int) -> Timeline:
+            return self.trace(dataclasses.replace(settings, batch_size=batch_size)).timeline
+
+        return Cells(timeline)
+
+    def trace(self, settings: Settings) -> Trace:
+        if settings not in self.traces:
+            self.traces[settings] = tracing.trace(self.subject, settings)
+        return self.traces[settings]
+
+    def _estimated(self, settings: Settings, error: HonedError) -> Prediction:
+        try:
+            found = closed_form.estimate(self.subject.config, self.subject.task, settings)
+        except ModelError as missing:
+            raise ModelError(f"{error.message}; {missing.message}", missing.hint) from None
+        usable = self.device.usable_bytes
+        return Prediction(
+            settings, self.subject.name, self.subject.task, "closed form",
+            found.parameters, found.weights_bytes, found.peak_bytes, found.peak_bytes,
+            found.peak_bytes, found.by_kind, PeakAt("", "", ""),
+            self.device.capacity_bytes, self.device.context_bytes,
+            None if usable is None else found.peak_bytes <= usable, why=error.message,
+        )  # fmt: skip
+
+
+def _prediction(
+    subject: Subject, settings: Settings, trace: Trace, timeline: Timeline, device: Device
+) -> Prediction:
+    usage = replay(timeline, device.allocator(limited=False))
+    limited = replay(timeline, device.allocator(limited=True)) if device.usable_bytes else None
+    by_kind, peak_at = _at(timeline, usage.tick)
+    return Prediction(
+        settings, subject.name, subject.task, "traced",
+        trace.parameters, trace.weights_bytes, usage.requested_peak_bytes,
+        usage.allocated_peak_bytes, usage.reserved_peak_bytes, by_kind, peak_at,
+        device.capacity_bytes, device.context_bytes,
+        None if limited is None else limited.failure is None,
+        None if limited is None else limited.failure,
+        phases=_phases(timeline), after_bytes=usage.end_allocated_bytes, timeline=timeline,
+    )  # fmt: skip
+
+
+def _at(timeline: Timeline, tick: int) -> tuple[dict[str, int], PeakAt]:
+    """The requested bytes by kind after a tick, and what was allocated last until then."""
+    by_kind = dict.fromkeys((str(kind) for kind in MemoryKind), 0)
+    newest = None
+    for block in timeline.at(tick):
+        by_kind[block.kind] += block.size_bytes
+        newest = block if newest is None or block.born >= newest.born else newest
+    if newest is None:
+        return by_kind, PeakAt("", "", "")
+    return by_kind, PeakAt(newest.op, newest.module, newest.phase)
+
+
+def _phases(timeline: Timeline) -> dict[str, int]:
+    """The requested peak of each phase that there is."""
+    peaks = {phase: timeline.peak(phase) for phase in StepPhase}
+    return {str(phase): peak.size_bytes for phase, peak in peaks.items() if peak is not None}

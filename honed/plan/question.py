@@ -1,0 +1,192 @@
+"""The question of a plan, from its words. The words that only plan knows are read here, all other
+words by compose."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from honed.case import CORE_KEYS, Case
+from honed.compose import compose
+from honed.errors import UnsupportedError, UsageError, did_you_mean, nearest
+from honed.knobs import all_knobs
+from honed.plan.device import ARCHITECTURES, Device, parse_device
+from honed.plan.settings import Attention, Loop, Mode, Operators, Optimizer, Settings, Weights
+from honed.units import size_bytes
+
+_TRACED = Case(model="any").backend  # the backend whose modules are traced
+_TRUTHS = {"true": True, "false": False}
+_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One of plan's own words. Without `values` the text is read by its own rules."""
+
+    help: str
+    default: str
+    values: tuple[str, ...] = ()
+
+
+WORDS: Mapping[str, Word] = {
+    "mode": Word("what runs: a forward pass, one that keeps gradients, or training steps",
+                 "infer", get_args(Mode)),
+    "device": Word("cpu, cuda, or either with its size: cuda:16GiB", "cuda"),
+    "attention": Word("the kernels of attention; auto is the model's own choice", "auto",
+                      get_args(Attention)),
+    "checkpointing": Word("recompute activations in the backward pass", "false",
+                          tuple(_TRUTHS)),
+    "optimizer": Word("with mode=train", "adamw", ("adamw", "sgd")),
+    "optimizer_loop": Word("how torch updates many tensors", "foreach", get_args(Loop)),
+    "gradients": Word("between steps: released, or held and zeroed", "released",
+                      ("released", "held")),
+    "accumulation": Word("batches between two updates", "1"),
+    "max_batch": Word("also find the largest batch size that fits", "false", tuple(_TRUTHS)),
+    "memory": Word("a grid: the largest batch for each length that fits into so much", ""),
+    "operators": Word("today's, or those of BERT's code of 2019", "today",
+                      get_args(Operators)),
+    "weights": Word("how long weights stay loaded", "resident", get_args(Weights)),
+    "architecture": Word("of the GPU; it decides the size of workspaces", "ampere",
+                         ARCHITECTURES),
+    "expandable_segments": Word("as in PYTORCH_CUDA_ALLOC_CONF", "false", tuple(_TRUTHS)),
+    "context": Word("what the CUDA context takes of the device", ""),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """`cells` are the settings in the order asked, each with its Case (model, task, seed).
+
+    `grid` is true if `memory=` asks for a grid; the cells then differ in model and mode only.
+    """
+
+    cells: tuple[tuple[Case, Settings], ...]
+    device: Device
+    max_batch: bool
+    grid: bool
+    lengths: tuple[int, ...] = ()
+
+
+def parse(words: Sequence[str], config: Path | None = None) -> Question:
+    """The question of `honed plan WORDS`; UsageError with the nearest word if one is unknown."""
+    options, rest = _split(words)
+    cases = compose(rest, config).cases
+    device = _device(options)
+    rows = itertools.product(*([(key, v) for v in options.get(key, [word.default])]
+                               for key, word in WORDS.items()))  # fmt: skip
+    chosen = [dict(row) for row in rows]
+    cells = [(case, _settings(case, row, device)) for case in cases for row in chosen]
+    max_batch = _one(options, "max_batch") == "true"
+    if max_batch and device.capacity_bytes is None:
+        raise UsageError("max_batch needs a device with a size", "device=cuda:16GiB")
+    grid = bool(options.get("memory"))
+    lengths = tuple(dict.fromkeys(case.sequence_length for case in cases))
+    asked_for_lengths = any(word.startswith("sequence_length=") for word in rest)
+    if grid:
+        cells = _without_shapes(cells)
+    return Question(
+        tuple(dict.fromkeys(cells)), device, max_batch, grid,
+        lengths if asked_for_lengths else (),
+    )  # fmt: skip
+
+
+def _split(words: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
+    """plan's own words with their values, and the words of the Case."""
+    options: dict[str, list[str]] = {}
+    rest = []
+    for word in words:
+        key, equals, text = word.partition("=")
+        if key in WORDS and equals:
+            options[key] = [_checked(key, value.strip()) for value in text.split(",")]
+            continue
+        near = did_you_mean(key, WORDS, 1)
+        if equals and near and key not in {*CORE_KEYS, *all_knobs()}:
+            raise UsageError(f"no setting is called {key!r}", near)
+        rest.append(word)
+    return options, rest
+
+
+def _checked(key: str, value: str) -> str:
+    known = WORDS[key].values
+    lowered = value.lower() if known == tuple(_TRUTHS) else value
+    if known and lowered not in known:
+        raise UsageError(f"{key}={value} is not known", nearest(value, known))
+    return lowered
+
+
+def _one(options: Mapping[str, list[str]], key: str) -> str:
+    values = options.get(key, [WORDS[key].default])
+    if len(values) > 1:
+        raise UsageError(f"{key} takes one value, not {','.join(values)}", f"{key}={values[0]}")
+    return values[0]
+
+
+def _device(options: Mapping[str, list[str]]) -> Device:
+    device = parse_device(_one(options, "device"))
+    changes: dict[str, Any] = {
+        "architecture": _one(options, "architecture"),
+        "expandable": _one(options, "expandable_segments") == "true",
+    }
+    if memory := _one(options, "memory"):
+        if device.capacity_bytes is not None:
+            raise UsageError("memory= and the size in device= say the same", "give one of them")
+        changes["capacity_bytes"] = size_bytes(memory)
+    if context := _one(options, "context"):
+        changes["context_bytes"] = 0 if context == "0" else size_bytes(context)
+    return dataclasses.replace(device, **changes)
+
+
+def _settings(case: Case, row: Mapping[str, str], device: Device) -> Settings:
+    if case.backend != _TRACED:
+        raise UnsupportedError(
+            f"honed plan traces models of {_TRACED}, and it does not plan backend={case.backend}",
+            "leave backend out, or measure it: honed run",
+        )
+    if case.precision not in _DTYPES:
+        raise UnsupportedError(
+            f"honed plan does not know how torch holds precision={case.precision}",
+            f"precision={' or '.join(_DTYPES)}",
+        )
+    if not row["accumulation"].isdigit() or int(row["accumulation"]) < 1:
+        raise UsageError(f"accumulation={row['accumulation']} is no count", "accumulation=4")
+    dtype, autocast = _types(case, row["mode"])
+    values: dict[str, Any] = {
+        "mode": row["mode"], "attention": row["attention"], "operators": row["operators"],
+        "weights": row["weights"],
+    }  # fmt: skip
+    optimizer: dict[str, Any] = {"name": row["optimizer"], "loop": row["optimizer_loop"]}
+    return Settings(
+        batch_size=case.batch_size,
+        sequence_length=case.sequence_length,
+        dtype=dtype,
+        autocast=autocast,
+        device=device.kind,
+        checkpointing=_TRUTHS[row["checkpointing"]],
+        optimizer=Optimizer(
+            **optimizer,
+            holds_gradients=row["gradients"] == "held",
+            accumulation=int(row["accumulation"]),
+        ),
+        **values,
+    )
+
+
+def _types(case: Case, mode: str) -> tuple[str, str | None]:
+    """The types of weights and of autocast. Training in 16 bits keeps fp32 weights by default."""
+    dtype = _DTYPES[case.precision]
+    if dtype == "float32":
+        return dtype, None
+    kind = case.get("torch.bf16") or ("weights" if mode == "infer" else "autocast")
+    return ("float32", dtype) if kind == "autocast" else (dtype, None)
+
+
+def _without_shapes(
+    cells: Sequence[tuple[Case, Settings]],
+) -> list[tuple[Case, Settings]]:
+    """Cells for a grid: one for each that differs in more than its shape."""
+    shape: dict[str, Any] = {"batch_size": 1, "sequence_length": 128}
+    return [(case.replace(**shape), dataclasses.replace(s, **shape)) for case, s in cells]

@@ -1,0 +1,68 @@
+"""The profile of each engine: its shares add up, its FLOPs are those of the closed form."""
+
+from __future__ import annotations
+
+import engine_steps
+import pytest
+from test_torch_training import feed_of, step_of
+
+from honed.models.flops import forward_flops
+from honed.models.inputs import random_inputs
+from honed.profile import BETWEEN, merged, rows_of
+
+pytestmark = pytest.mark.engine
+
+
+def flops(rows, **wanted: str) -> int:
+    return sum(
+        row.flops or 0 for row in rows if all(getattr(row, k) == v for k, v in wanted.items())
+    )
+
+
+def test_the_flops_of_each_module_and_phase_are_those_of_the_closed_form() -> None:
+    step = step_of()
+    feed = feed_of(step)
+    step.run(feed)
+    events = step.profile(feed)
+    rows = rows_of(events, sum(event.self_s for event in events))
+    assert sum(row.share for row in rows) == pytest.approx(1)
+    config, tokens, width, layers = step.module.config, 4 * 8, 32, 3
+    forward = forward_flops(step._request.checkpoint.config, 4, 8, "causal-lm")
+    assert flops(rows, phase="forward") == forward
+    assert flops(rows, phase="optimizer") == 0
+    by_module = {row.module: row for row in merged(rows, "module")}
+    # Forward, and twice as much backward.
+    gate = 3 * layers * 2 * tokens * width * config.intermediate_size
+    assert by_module["model.layers.*.mlp.gate_proj"].flops == gate
+    assert by_module["lm_head"].flops == 3 * 2 * tokens * width * config.vocab_size
+    scores = 2 * 4 * 8 * 8 * width * layers  # one product of attention in all layers
+    # The fused kernel computes the scores again in its backward pass.
+    assert by_module["model.layers.*.self_attn"].flops == (2 + 5) * scores
+    phases = {row.phase for row in rows}
+    assert phases == {"forward", "backward", "optimizer"}
+
+
+def test_most_of_the_backward_pass_belongs_to_a_module() -> None:
+    step = step_of()
+    feed = feed_of(step)
+    step.run(feed)
+    backward = [event for event in step.profile(feed) if event.phase == "backward"]
+    products = [event for event in backward if event.flops]
+    assert products
+    assert all(event.module for event in products)
+
+
+@pytest.mark.parametrize("engine", ["torch", "onnxruntime", "openvino"])
+def test_engines_for_inference_have_the_same_table(engine: str) -> None:
+    loaded = engine_steps.loaded(engine)
+    step = loaded.step
+    feed = step.prepare(random_inputs(loaded.request.checkpoint, 2, 12, seed=1).batches[0])
+    step.run(feed)
+    events = step.profile(feed)
+    ops = {event.op for event in events}
+    assert BETWEEN in ops
+    assert len(ops) > 3
+    assert {event.phase for event in events} == {"forward"}
+    assert all(event.self_s >= 0 for event in events)
+    call_s = max(event.total_s for event in events)
+    assert sum(event.self_s for event in events) == pytest.approx(call_s, rel=0.05)
