@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from honed.backends.base import LoadRequest, Traits, installed, refuse, refuse_gpu, refuse_values
-from honed.backends.lowmem import knobs
-from honed.backends.lowmem.knobs import STRATEGY, STREAM
+from honed.backends.base import (
+    LoadRequest,
+    Step,
+    Traits,
+    installed,
+    refuse,
+    refuse_gpu,
+    refuse_values,
+)
+from honed.backends.lowmem import knobs, small
+from honed.backends.lowmem.knobs import ENGINE, STRATEGY, STREAM
 from honed.case import Case
 from honed.knob import Availability, Knob
 from honed.machine.facts import package_versions
 
-if TYPE_CHECKING:
-    from honed.backends.lowmem.step import LowmemStep
-
 HELP = "big models in little memory, with torch: weights stay in the mapped file"
-EXTRA = "torch"
+EXTRA = "lowmem"
 REFERENCE = "torch"
 PRECISIONS: tuple[str, ...] = ("fp32",)
 TRAITS = Traits(
@@ -30,7 +36,7 @@ KNOBS: tuple[Knob, ...] = knobs.KNOBS
 
 
 def available() -> Availability:
-    return installed({"torch": "torch", "transformers": "transformers"}, EXTRA)
+    return installed({name: name for name in ("torch", "transformers", "threadpoolctl")}, EXTRA)
 
 
 def versions() -> Mapping[str, str]:
@@ -41,9 +47,16 @@ def check(case: Case) -> None:
     refuse(case, "lowmem", PRECISIONS)
     refuse_gpu(case, "lowmem")
     refuse_values(case, KNOBS)
+    if case.get(ENGINE.name) == small.NAME:
+        small.check(case)
 
 
 def start() -> None:
+    """The engine's knob has set the variable before the process started."""
+    if os.environ.get("HONED_LOWMEM_ENGINE") == small.NAME:
+        import honed.backends.lowmem.small.step  # noqa: F401
+
+        return
     from honed.models.torch.module import import_transformers
 
     import_transformers()  # this imports torch as well
@@ -58,7 +71,11 @@ def build(request: LoadRequest, folder: Path) -> None:
     """Nothing to build."""
 
 
-def load(request: LoadRequest, _: Path | None) -> LowmemStep:
+def load(request: LoadRequest, _: Path | None) -> Step:
+    if request.case.get(ENGINE.name) == small.NAME:
+        from honed.backends.lowmem.small.step import SmallStep
+
+        return SmallStep(request)
     import torch
 
     from honed.backends.lowmem.runners import runner

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from honed.backends._torch import TensorStep, allocator_peak
 from honed.backends.base import Batch, LoadRequest
-from honed.backends.lowmem.knobs import STRATEGY
+from honed.backends.lowmem.knobs import ENGINE, STRATEGY
 from honed.knob import Value
 from honed.models.checkpoint import Checkpoint
 
@@ -61,6 +61,7 @@ class LowmemStep(TensorStep):
             **super().read_back(),
             "precision": self.runner.precision(),
             "streams": self.runner.streams,
+            ENGINE.name: "torch",
             STRATEGY.name: self._strategy,
         }
 

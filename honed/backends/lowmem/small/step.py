@@ -11,6 +11,7 @@ import threadpoolctl
 from honed.backends.base import Batch, LoadRequest, Outputs, Step
 from honed.backends.lowmem.layout import encoder_layout
 from honed.backends.lowmem.mapped import MappedWeights, stored_tensors
+from honed.backends.lowmem.small import NAME
 from honed.backends.lowmem.small.arithmetic import Floats
 from honed.backends.lowmem.small.encoder import Encoder, Tokens
 from honed.backends.lowmem.small.network import Builder, Network
@@ -105,7 +106,8 @@ class SmallStep(Step):
             "precision": "fp32",
             "device": "cpu",
             "skips_padding": True,
-            "lowmem.engine": "small",
+            "lowmem.engine": NAME,
+            "lowmem.strategy": "stream",
         }
 
     def close(self) -> None:
