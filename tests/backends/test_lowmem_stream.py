@@ -13,9 +13,9 @@ import torch
 from lowmem_models import DECODERS, DESCRIBED, OTHERS, TASKS, saved
 
 from honed.backends.base import LoadRequest, load_backend
-from honed.backends.lowmem.runners import runner
+from honed.backends.lowmem.budget import Chunks
+from honed.backends.lowmem.runners import Wish, runner
 from honed.backends.lowmem.step import LowmemStep
-from honed.backends.lowmem.stream import Chunks
 from honed.case import Case
 from honed.errors import ModelError
 from honed.models.checkpoint import Checkpoint
@@ -38,7 +38,7 @@ def opened() -> Iterator[Any]:
         if chunks is None:
             steps.append(load_backend(backend).load(ask, None))
         else:
-            steps.append(LowmemStep(ask, runner(checkpoint, "stream", chunks)))
+            steps.append(LowmemStep(ask, runner(checkpoint, Wish(chunks=chunks))))
         return steps[-1]
 
     yield opener

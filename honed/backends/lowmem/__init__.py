@@ -21,6 +21,7 @@ from honed.backends.lowmem.knobs import ENGINE, STRATEGY, STREAM
 from honed.case import Case
 from honed.knob import Availability, Knob
 from honed.machine.facts import package_versions
+from honed.units import size_bytes
 
 HELP = "big models in little memory, with torch: weights stay in the mapped file"
 EXTRA = "lowmem"
@@ -31,6 +32,7 @@ TRAITS = Traits(
     thread_pool="openmp",
     packages=("safetensors",),
     memory_words=("can't allocate memory",),
+    keeps_budget=True,
 )
 KNOBS: tuple[Knob, ...] = knobs.KNOBS
 
@@ -78,12 +80,14 @@ def load(request: LoadRequest, _: Path | None) -> Step:
         return SmallStep(request)
     import torch
 
-    from honed.backends.lowmem.runners import runner
+    from honed.backends.lowmem.runners import Wish, runner
     from honed.backends.lowmem.step import LowmemStep
 
     if request.threads is not None:
         torch.set_num_threads(request.threads)
         if torch.get_num_interop_threads() != 1:  # torch allows setting it once in a process
             torch.set_num_interop_threads(1)
-    strategy = str(request.case.get(STRATEGY.name) or STREAM)
-    return LowmemStep(request, runner(request.checkpoint, strategy))
+    case = request.case
+    budget = None if case.memory_budget is None else size_bytes(case.memory_budget)
+    wish = Wish(str(case.get(STRATEGY.name) or STREAM), budget)
+    return LowmemStep(request, runner(request.checkpoint, wish))

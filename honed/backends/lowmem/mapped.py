@@ -23,7 +23,7 @@ import mmap
 import os
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +209,14 @@ class MappedWeights:
         """Give the pages of the tensors back. They come back from the page cache when touched."""
         self._advise(names, mmap.MADV_DONTNEED)
 
+    def release_rows(self, name: str, begin: int, end: int) -> None:
+        """Give back the pages of some rows of a matrix."""
+        tensor = self.stored[name]
+        row_bytes = tensor.nbytes // tensor.shape[0]
+        offset, nbytes = tensor.offset + begin * row_bytes, (end - begin) * row_bytes
+        rows = replace(tensor, offset=offset, nbytes=nbytes)
+        self._advise_each([rows], mmap.MADV_DONTNEED)
+
     def release_all(self) -> None:
         """Give back every page of every file."""
         for file in self._files.values():
@@ -250,7 +258,10 @@ class MappedWeights:
         return self._files[tensor.file]
 
     def _advise(self, names: Iterable[str], advice: int) -> None:
-        for path, begin, end in _spans(self.stored[name] for name in names):
+        self._advise_each((self.stored[name] for name in names), advice)
+
+    def _advise_each(self, tensors: Iterable[StoredTensor], advice: int) -> None:
+        for path, begin, end in _spans(tensors):
             file = self._files[path]
             try:
                 file.map.madvise(advice, begin, end - begin)

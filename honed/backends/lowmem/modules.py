@@ -59,6 +59,10 @@ class ModuleStream:
             finally:
                 self.weights.mapped.release_all()
 
+    def name_of(self, parameter: Any) -> str:
+        """The name of a parameter's tensor in the files."""
+        return self._resting[parameter][0]
+
     def _rest(self) -> None:
         """Give every parameter the data that it has while its module is not called."""
         kept = {id(p) for p in self.module.parameters() if self._is_kept(p)}

@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from honed.backends.lowmem.budget import Chunks, Plan, Shape, need, plan
 from honed.backends.lowmem.knobs import STREAM
 from honed.backends.lowmem.layout import EncoderLayout, encoder_layout
 from honed.backends.lowmem.mapped import MappedWeights, stored_tensors
 from honed.backends.lowmem.modules import ModuleStream
-from honed.backends.lowmem.step import Runner, pooled
-from honed.backends.lowmem.stream import Chunks, EncoderStream
+from honed.backends.lowmem.step import pooled
+from honed.backends.lowmem.stream import EncoderStream
 from honed.backends.lowmem.tensors import WeightTensors
 from honed.models.checkpoint import Checkpoint
+from honed.models.heads import output_names
 from honed.models.tasks import FEATURES
 from honed.models.torch.head import Head
 
 _PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "bf16"}
 
 
-def runner(checkpoint: Checkpoint, strategy: str, chunks: Chunks | None = None) -> Runner:
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How a checkpoint is to be streamed. `chunks` overrules `budget_bytes`; without both, the
+    fastest chunks are taken."""
+
+    strategy: str = STREAM
+    budget_bytes: int | None = None
+    chunks: Chunks | None = None
+
+
+def runner(checkpoint: Checkpoint, wish: Wish) -> ByLayers | ByModules:
     """The runner of a checkpoint: by layers where its computation is described, else by
     modules."""
     stored = stored_tensors(checkpoint.folder)
-    layout = encoder_layout(checkpoint, stored) if strategy == STREAM else None
+    layout = encoder_layout(checkpoint, stored) if wish.strategy == STREAM else None
     weights = WeightTensors(MappedWeights(stored), torch.float32)
-    chunks = chunks or Chunks()
     if layout is None:
-        return ByModules(checkpoint, weights, strategy, chunks)
-    return ByLayers(checkpoint, weights, layout, chunks)
+        return ByModules(checkpoint, weights, wish)
+    return ByLayers(checkpoint, weights, layout, wish)
 
 
 class ByLayers:
@@ -38,21 +51,66 @@ class ByLayers:
     streams = "layers"
 
     def __init__(
-        self, checkpoint: Checkpoint, weights: WeightTensors, layout: EncoderLayout, chunks: Chunks
+        self, checkpoint: Checkpoint, weights: WeightTensors, layout: EncoderLayout, wish: Wish
     ) -> None:
-        self.checkpoint, self.weights = checkpoint, weights
-        self.encoder = EncoderStream(layout, weights, chunks)
+        self.checkpoint, self.weights, self.layout = checkpoint, weights, layout
+        self.encoder = EncoderStream(layout, weights)
         self.weights_bytes = weights.kept_bytes
+        self._wish = wish
+        self._plans: dict[Shape, Plan] = {}
 
     @property
     def held_bytes(self) -> int:
         return self.encoder.held_bytes
 
+    @property
+    def needed_bytes(self) -> int | None:
+        """What a call adds by plan, the kept vectors included."""
+        totals = [made.need.total_bytes for made in self._plans.values()]
+        return max(totals) + self.weights_bytes if totals else None
+
+    def plan(self, shape: Shape) -> Plan:
+        """The chunks for calls of this shape."""
+        if shape not in self._plans:
+            stored, chunks = self.weights.mapped.stored, self._wish.chunks
+            budget = self._wish.budget_bytes
+            if chunks is not None:
+                self._plans[shape] = Plan(chunks, need(self.layout, stored, chunks, shape), True)
+            else:
+                spent = None if budget is None else budget - self.weights_bytes
+                self._plans[shape] = plan(self.layout, stored, shape, spent)
+        return self._plans[shape]
+
     def reserve(self, batch: int, length: int) -> None:
-        self.encoder.reserve(batch, length)
+        shape = Shape(batch, length)
+        self.encoder.reserve(self.plan(shape).chunks, shape)
 
     def __call__(self, feed: tuple[Any, ...]) -> tuple[Any, ...]:
-        hidden = self.encoder(*feed)
+        batch, length = feed[0].shape
+        chunks = self.plan(Shape(batch, length)).chunks
+        at_once = chunks.sequences or batch
+        if at_once >= batch:
+            return self._outputs(feed, chunks)
+        parts = [
+            self._outputs(tuple(t[first : first + at_once] for t in feed), chunks)
+            for first in range(0, batch, at_once)
+        ]
+        return tuple(torch.cat(outputs) for outputs in zip(*parts, strict=True))
+
+    def named_outputs(self, named: dict[str, Any]) -> Mapping[str, Any]:
+        """What the model of transformers returns, by name."""
+        feed = tuple(named.values())
+        if self.checkpoint.task != FEATURES:
+            return dict(zip(output_names(self.checkpoint.task, "none"), self(feed), strict=True))
+        shape = Shape(*feed[0].shape)
+        self.reserve(shape.batch, shape.length)
+        hidden = self.encoder(self.plan(shape).chunks, *feed)
+        vector = self.encoder.pooler(hidden)
+        found = {"last_hidden_state": hidden, "pooler_output": vector}
+        return {name: tensor for name, tensor in found.items() if tensor is not None}
+
+    def _outputs(self, feed: tuple[Any, ...], chunks: Chunks) -> tuple[Any, ...]:
+        hidden = self.encoder(chunks, *feed)
         task = self.checkpoint.task
         if task == FEATURES:
             return (pooled(hidden, feed[1], self.checkpoint),)
@@ -74,13 +132,15 @@ class ByModules:
 
     streams = "modules"
 
-    def __init__(
-        self, checkpoint: Checkpoint, weights: WeightTensors, strategy: str, chunks: Chunks
-    ) -> None:
+    def __init__(self, checkpoint: Checkpoint, weights: WeightTensors, wish: Wish) -> None:
         self.weights = weights
-        self.stream = ModuleStream(checkpoint, weights, strategy, chunks.group_rows)
+        # Within any budget, one sequence at a time needs least.
+        chunks = wish.chunks or (Chunks() if wish.budget_bytes is None else Chunks(group_rows=1))
+        self.stream = ModuleStream(checkpoint, weights, wish.strategy, chunks.group_rows)
         self._head = Head(self.stream, checkpoint.task, checkpoint.pooling)
         self.weights_bytes = self.stream.kept_bytes
+
+    needed_bytes: int | None = None  # no plan says what the modules allocate
 
     @property
     def held_bytes(self) -> int:
@@ -91,6 +151,11 @@ class ByModules:
 
     def __call__(self, feed: tuple[Any, ...]) -> tuple[Any, ...]:
         outputs: tuple[Any, ...] = self._head(*feed)
+        return outputs
+
+    def named_outputs(self, named: dict[str, Any]) -> Mapping[str, Any]:
+        """What the model of transformers returns."""
+        outputs: Mapping[str, Any] = self.stream(**named)
         return outputs
 
     def precision(self) -> str | None:

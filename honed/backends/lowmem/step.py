@@ -20,6 +20,11 @@ class Runner(Protocol):
     weights_bytes: int
 
     @property
+    def needed_bytes(self) -> int | None:
+        """What the largest call so far adds by plan: tensors and mapped pages; None if no plan
+        says it."""
+
+    @property
     def held_bytes(self) -> int:
         """Weights and buffers that stay in memory between calls."""
 
@@ -61,6 +66,7 @@ class LowmemStep(TensorStep):
             **super().read_back(),
             "precision": self.runner.precision(),
             "streams": self.runner.streams,
+            "memory_needed_bytes": self.runner.needed_bytes,
             ENGINE.name: "torch",
             STRATEGY.name: self._strategy,
         }

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from honed.backends.lowmem.budget import Chunks, Shape, arena_elements, sequences_at_once
 from honed.backends.lowmem.layout import Dense, EncoderLayout, Layer, Linear, Norm
 from honed.backends.lowmem.tensors import WeightTensors
 
@@ -31,20 +32,6 @@ _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Chunks:
-    """How much is in memory at once.
-
-    group_rows: the tokens that go through a layer together; a sequence is never cut.
-    head_groups: the attention of a group is computed in so many parts of its heads.
-    wide_columns: how many outputs of the wide layer of the feed forward exist at once.
-    """
-
-    group_rows: int = 512
-    head_groups: int = 1
-    wide_columns: int = 1024
-
-
-@dataclass(frozen=True, slots=True)
 class _Group:
     """Some sequences of a call: their rows in the hidden states, and their mask."""
 
@@ -57,8 +44,8 @@ class _Group:
 class EncoderStream:
     """Runs one encoder. `weights` must have kept every vector of the layout."""
 
-    def __init__(self, layout: EncoderLayout, weights: WeightTensors, chunks: Chunks) -> None:
-        self.layout, self.weights, self.chunks = layout, weights, chunks
+    def __init__(self, layout: EncoderLayout, weights: WeightTensors) -> None:
+        self.layout, self.weights, self.chunks = layout, weights, Chunks()
         self.products: set[Any] = set()  # the types of the matrix products that ran
         self._arena = torch.empty(0, dtype=weights.dtype)
         vectors = [n for n in layout.names if len(weights.mapped.stored[n].shape) == 1]
@@ -70,17 +57,17 @@ class EncoderStream:
         """What stays in memory between calls."""
         return self.weights.kept_bytes + int(self._arena.nbytes)
 
-    def reserve(self, batch: int, length: int) -> None:
-        """Make the arena large enough for batches of this shape."""
-        rows = min(batch, self._sequences_at_once(length)) * length
-        elements = max(rows * self._row_width(), length * self._embedding_width())
+    def reserve(self, chunks: Chunks, shape: Shape) -> None:
+        """Make the arena large enough for calls of this shape."""
+        elements = arena_elements(self.layout, self.weights.mapped.stored, chunks, shape)
         if elements > self._arena.numel():
             self._arena = torch.empty(elements, dtype=self.weights.dtype)
 
-    def __call__(self, ids: Any, mask: Any, segments: Any = None) -> Any:
+    def __call__(self, chunks: Chunks, ids: Any, mask: Any, segments: Any = None) -> Any:
         """The hidden states [batch, length, hidden] of the last layer."""
         batch, length = ids.shape
-        self.reserve(batch, length)
+        self.chunks = chunks
+        self.reserve(chunks, Shape(batch, length))
         with self.weights.mapped.held():
             groups = list(self._groups(mask))
             hidden = torch.empty(batch * length, self.layout.hidden, dtype=self.weights.dtype)
@@ -89,8 +76,8 @@ class EncoderStream:
             for layer in self.layout.layers:
                 self.weights.mapped.check()
                 for index, group in enumerate(groups):
-                    last = index == len(groups) - 1
-                    self._layer(layer, group, hidden[group.rows], release=last)
+                    release = index == len(groups) - 1 or not self.chunks.holds_layer
+                    self._layer(layer, group, hidden[group.rows], release=release)
             return hidden.view(batch, length, -1)
 
     def head(self, hidden: Any) -> Any:
@@ -101,23 +88,16 @@ class EncoderStream:
                 states = self._dense(dense, states)
             return states
 
-    def _sequences_at_once(self, length: int) -> int:
-        return max(1, self.chunks.group_rows // length)
-
-    def _row_width(self) -> int:
-        """Elements of the arena that a row of a group needs."""
-        hidden, groups = self.layout.hidden, self.chunks.head_groups
-        attention = max(3 * hidden // groups, hidden) + (hidden if groups > 1 else 0)
-        feed_forward = hidden + min(self.chunks.wide_columns, self.layout.intermediate)
-        return max(attention, hidden, feed_forward)
-
-    def _embedding_width(self) -> int:
-        stored = self.weights.mapped.stored
-        return 2 * stored[self.layout.embeddings.words].shape[1]
+    def pooler(self, hidden: Any) -> Any:
+        """BERT's pooler of the first token: [batch, hidden]; None for a model without one."""
+        if self.layout.pooler is None:
+            return None
+        with self.weights.mapped.held():
+            return self._dense(Dense(self.layout.pooler, "tanh"), hidden[:, 0])
 
     def _groups(self, mask: Any) -> Iterator[_Group]:
         batch, length = mask.shape
-        at_once = self._sequences_at_once(length)
+        at_once = sequences_at_once(self.chunks, length)
         for first in range(0, batch, at_once):
             part = mask[first : first + at_once]
             real = None if bool(part.all()) else part.bool()[:, None, None, :]
@@ -211,12 +191,14 @@ class EncoderStream:
             end = min(begin + step, wide)
             inner = self._buffer(into.numel(), len(states), end - begin)
             self._linear(states, layer.intermediate, inner, (begin, end))
+            if release:
+                weights.mapped.release_rows(layer.intermediate.weight, begin, end)
             activate(inner)
             part = weights.columns(layer.output.weight, begin, end)
             self.products.add(part.dtype)
             torch.addmm(into, inner, part.t(), out=into)
         if release:
-            weights.mapped.release((layer.intermediate.weight, layer.output.weight))
+            weights.mapped.release((layer.output.weight,))
 
     def _linear(
         self, states: Any, linear: Linear, into: Any, columns: tuple[int, int] | None = None,
