@@ -59,8 +59,9 @@ def _process(words: tuple[str, ...]) -> None:
     peak = max(peaks.values())
     memory, fidelity = record["memory"], record["fidelity"]
     print(
-        f"whole worker: {peak / MIB:.1f} MiB at its peak (VmHWM), idle "
-        f"{memory['baseline_bytes'] / MIB:.1f} MiB; arrays {memory['tensor_peak_bytes'] / MIB:.1f} "
+        f"whole worker: {peak / MIB:.1f} MiB at its peak (VmHWM), "
+        f"idle {memory['baseline_bytes'] / MIB:.1f} MiB; arrays "
+        f"{memory['tensor_peak_bytes'] / MIB:.1f} "
         f"MiB; cosine to torch {fidelity['cosine_min']:.7f}, largest difference "
         f"{fidelity['max_abs_diff']:.1e}",
         flush=True,

@@ -36,6 +36,12 @@ _SETTINGS = (
     "backend=openvino precision=int4",
     "backend=ctranslate2 precision=int8",
     "backend=keras precision=int8 keras.mode=graph",
+    # Four texts a batch, sorted by length: batches of several widths.
+    *(
+        f"backend={engine} precision={precision} batch_size=4 padding=sorted"
+        for engine in ("openvino", "onnxruntime")
+        for precision in ("fp32", "int8")
+    ),
 )
 _QUICK = ("backend=onnxruntime precision=int8",)
 

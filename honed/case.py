@@ -26,7 +26,9 @@ METRICS = (
     "auto", "accuracy", "f1", "micro_f1", "macro_f1", "exact_match", "spearman", "ndcg",
     "rank_overlap",
 )  # fmt: skip
-POOLINGS = ("auto", "mean", "cls", "none")
+POOLINGS = (
+    "auto", "mean", "cls", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken", "none",
+)  # fmt: skip
 DEVICES = ("cpu", "cuda")
 
 

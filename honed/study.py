@@ -12,9 +12,12 @@ from typing import Any, Literal
 
 from honed.knob import Value
 from honed.record import Interval, Record
-from honed.values import typed_words
+from honed.values import UNTOUCHED, as_typed, typed_words
 
 Ended = Literal["budget", "trials", "exhausted", "interrupted"]
+Source = Literal["in turns", "by one trial each"]
+IN_TURNS: Source = "in turns"
+BY_TRIALS: Source = "by one trial each"
 _NO_RESULT = ("running", "interrupted")  # neither results nor failures
 
 
@@ -188,19 +191,27 @@ def front(of: Sequence[Candidate]) -> list[Candidate]:
 
 
 @dataclass(frozen=True, slots=True)
-class Earned:
-    """One knob of the winner: how many times better the winner is than without it.
+class PathStep:
+    """One step of the path from the default to the recommendation: a key gets its value.
 
-    `kept` false: the gain was inside the noise or under a hundredth, and the recommendation goes
-    without the knob. `why` is the reason where the gain could not be measured (the knob is then
-    kept) or is uncertain.
+    `gain`: how many times better the setting after the step is than the one before it. `source`
+    says what the gain was measured with. Where the setting between two steps cannot run, both keys
+    change together: `backend+precision` gets `ctranslate2+int8`. A value of None is untouched.
     """
 
     key: str
-    value: Value
+    value: Value | None
     gain: Interval
-    kept: bool
-    why: str = ""
+    source: Source
+
+    @property
+    def name(self) -> str:
+        """`backend=openvino precision=int8`, for people."""
+        keys = self.key.split("+")
+        if self.value is None:
+            return f"{self.key} {UNTOUCHED}"
+        values = [self.value] if len(keys) == 1 else str(self.value).split("+")
+        return " ".join(f"{k}={as_typed(v)}" for k, v in zip(keys, values, strict=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +251,8 @@ class Outcome:
     """The end of a study, and the last object of `honed tune --json`.
 
     `point` is the recommended setting, under the name that it has in the JSON. `gain` is best over
-    default: more than 1 is better.
+    default: more than 1 is better. `steps` lead from the default to `point`, and their product is
+    the gain; `dropped` are the steps further, to settings whose gain was not proven.
     """
 
     study: str
@@ -255,7 +267,8 @@ class Outcome:
     gain: Interval = field(default_factory=lambda: Interval(None))
     default_pooled: Pooled | None = None
     best_pooled: Pooled | None = None
-    earned: tuple[Earned, ...] = ()
+    steps: tuple[PathStep, ...] = ()
+    dropped: tuple[PathStep, ...] = ()
     importances: Mapping[str, float] = field(default_factory=dict)
     front: tuple[FrontPoint, ...] = ()
     nearest: Nearest | None = None
@@ -341,8 +354,8 @@ class StudyFacts:
         return self.outcome.gain if self.outcome else Interval(None)
 
     @property
-    def earned(self) -> tuple[Earned, ...]:
-        return self.outcome.earned if self.outcome else ()
+    def steps(self) -> tuple[PathStep, ...]:
+        return self.outcome.steps if self.outcome else ()
 
     @property
     def compared(self) -> tuple[str, ...]:

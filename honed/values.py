@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+# How people are told that a key is not set.
+UNTOUCHED = "as it comes"
 _BARE = re.compile(r"[\w./@+-]+", re.ASCII)
 
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 from records import failed_record, make_record
 
 from honed.record import Doubt, Error, Interval, Record
-from honed.study import Axis, Earned, Goal, Outcome, Pooled, Setting, StudyFacts, Trial
+from honed.study import (
+    BY_TRIALS,
+    IN_TURNS,
+    Axis,
+    Goal,
+    Outcome,
+    PathStep,
+    Pooled,
+    Setting,
+    StudyFacts,
+    Trial,
+)
 
 SLOWNESS = {"torch": 1.0, "onnxruntime": 0.8, "openvino": 0.6}
 PRECISIONS = {"fp32": 1.0, "bf16": 0.55, "int8": 0.3}
@@ -94,11 +105,11 @@ def study(records: list[Record]) -> StudyFacts:
         gain=Interval(4.81, (4.62, 5.01)),
         default_pooled=pooled(trials[0].record),
         best_pooled=pooled(best.record),
-        earned=(
-            Earned("precision", "int8", Interval(3.2, (3.1, 3.3)), True),
-            Earned("threads", 2, Interval(1.01, (0.97, 1.05)), False),
-            Earned("batch_size", 4, Interval(None), True, "no time was left"),
+        steps=(
+            PathStep("backend+precision", "openvino+int8", Interval(3.2, (3.1, 3.3)), IN_TURNS),
+            PathStep("batch_size", 4, Interval(1.503), BY_TRIALS),
         ),
+        dropped=(PathStep("threads", 2, Interval(1.01, (0.97, 1.05)), IN_TURNS),),
     )
     return StudyFacts(
         STUDY,

@@ -9,12 +9,13 @@ import pytest
 from honed.plain import from_plain, to_plain
 from honed.record import Interval
 from honed.study import (
+    IN_TURNS,
     Axis,
-    Earned,
     FrontPoint,
     Goal,
     Nearest,
     Outcome,
+    PathStep,
     Pooled,
     Setting,
     StudyFacts,
@@ -71,10 +72,13 @@ def test_an_outcome_comes_back_from_json() -> None:
     outcome = Outcome(
         study="s", ended="budget", objectives=("latency",), point=FP32,
         gain=Interval(2.0, (1.9, 2.1)), best_pooled=pooled,
-        earned=(Earned("threads", 2, Interval(None), True, "why"),),
+        steps=(PathStep("threads", 2, Interval(2.0, (1.9, 2.1)), IN_TURNS),),
+        dropped=(PathStep("a+b", "1+2", Interval(1.0), "by one trial each"),),
         front=(FrontPoint(FP32, (1.0,), None),), nearest=Nearest(FP32, "a<=1", 0.5, "r"),
     )  # fmt: skip
     plain = json.loads(json.dumps(to_plain(outcome)))
+    step = {"key": "threads", "value": 2, "gain": {"value": 2.0, "ci95": [1.9, 2.1]}}
+    assert plain["steps"] == [{**step, "source": "in turns"}]
     assert plain["point"] == plain["front"][0]["point"] == dict(FP32)
     assert from_plain(Outcome, plain) == outcome
 
@@ -88,5 +92,14 @@ def test_a_report_reads_the_facts() -> None:
     goals = (Goal("latency", "ms", "less"),)
     facts = StudyFacts("s", goals, (trial(0, FP32, 3.0),), axes, FP32)
     assert facts.whole(FP32) == {"threads": None, "torch.mode": "eager", **FP32}
-    assert (facts.default, facts.best, facts.earned, facts.compared) == (None, None, (), ())
+    assert (facts.default, facts.best, facts.steps, facts.compared) == (None, None, (), ())
     assert [c.setting for c in facts.candidates] == [FP32]
+
+
+def test_a_step_is_named_as_its_settings_are_typed() -> None:
+    def named(key: str, value: object) -> str:
+        return PathStep(key, value, Interval(1.2), IN_TURNS).name  # type: ignore[arg-type]
+
+    assert named("threads", 2) == "threads=2"
+    assert named("backend+precision", "openvino+int8") == "backend=openvino precision=int8"
+    assert named("threads", None) == "threads as it comes"

@@ -22,7 +22,7 @@ def load_with_head(request: LoadRequest, attention: str | None = None) -> Any:
 
     checkpoint = request.checkpoint
     module = load_module(checkpoint, attention=attention)
-    return Head(module, checkpoint.task, checkpoint.pooling).eval()
+    return Head.of(module, checkpoint).eval()
 
 
 def example_inputs(request: LoadRequest) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from rich.table import Table
     from rich.text import Text
 
     from honed.cli._progress import Line
@@ -158,10 +159,11 @@ def _print(study: Study, outcome: Outcome, as_json: bool) -> None:
     console.print(Text(say.headline(outcome, study.question), "bold"))
     if outcome.point is not None:
         console.print(Text(f"setting: {outcome.point.name}"))
-    if rows := say.earned(outcome):
-        console.print("\nwhat earned it:")
-        for row in rows:
-            console.print(Text(f"  {row}"))
+    if outcome.steps:
+        console.print()
+        console.print(_steps(outcome))
+    if left_out := say.dropped(outcome):
+        console.print(Text(f"not recommended, as no gain was proven: {left_out}"))
     if shares := say.importances(outcome):
         console.print(Text(f"importance in the search: {shares}"))
     for line in _front_and_recipe(study, outcome):
@@ -173,6 +175,22 @@ def _print(study: Study, outcome: Outcome, as_json: bool) -> None:
     console.print(Text(note, "dim"))
     if outcome.note:
         console.print(Text(f"failed when measured again: {outcome.note}", "yellow"))
+
+
+def _steps(outcome: Outcome) -> Table:
+    """The way from the default to the recommendation, a row for each step, and the whole gain."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from honed.tune import say
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("step", "from → to", "times better (95 %)", "measured"):
+        table.add_column(heading, header_style="dim")
+    for row in say.steps(outcome):
+        table.add_row(*map(Text, row))
+    table.add_row("all steps", "", Text(say.gain(outcome.gain)), "", style="bold")
+    return table
 
 
 def _front_and_recipe(study: Study, outcome: Outcome) -> list[Text]:

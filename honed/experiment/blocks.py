@@ -17,7 +17,8 @@ from honed.case import Case
 from honed.experiment.draw import Draw, Failure, Metric
 from honed.experiment.policy import COMPARE, Policy
 from honed.record import Interval
-from honed.statistics.paired import Estimate, median_error, planned, process_noise, sequence
+from honed.statistics.additive import Effects, fit
+from honed.statistics.paired import Estimate, median_error, process_noise, sequence
 
 Block = Mapping[str, Draw]
 
@@ -90,11 +91,11 @@ class PairedBlocks:
         differences = self.differences(side, against)
         return speedup(sequence(differences)) if differences else Interval(None)
 
-    def planned_gain(self, side: str, against: str, blocks: slice) -> Interval:
-        """The gain from blocks whose number was settled before the first of them was measured;
-        the gain of all blocks where there are no such blocks."""
-        differences = self.part(blocks).differences(side, against)
-        return speedup(planned(differences)) if differences else self.gain(side, against)
+    def effects(self) -> Effects:
+        """The log times of all sides, fitted to all blocks together, for blocks whose number did
+        not depend on their times."""
+        times = [{side: draw.log_time for side, draw in block.items()} for block in self.blocks]
+        return fit(times, self.policy.noise)
 
     def pooled(self, side: str, against: str | None = None) -> Pooled | None:
         """The side's processes together, in the blocks that also hold `against` if there are any.

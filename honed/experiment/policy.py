@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from honed.case import CORE_FIELDS, Case
+from honed.statistics.additive import Noise
 
 _DEFAULTS = {f.name: f.default for f in CORE_FIELDS}
 
@@ -38,6 +39,11 @@ class Policy:
     # The least noise of one process, as a logarithm: a few processes that happen to agree say
     # nothing about the next one.
     least_noise: float = 0.01
+    # Processes of one Case differ by about 5 % on a small shared machine (docs/comparing.md). This
+    # is assumed as far as fewer than 6 degrees of freedom have been measured: Student's t with one
+    # or two degrees is so wide that nothing could be said of two blocks.
+    usual_noise: float = 0.05
+    noise_degrees: int = 6
 
     # A 99th percentile needs 100 calls: one of them then lies beyond it.
     percentile_calls: int = 100
@@ -47,6 +53,10 @@ class Policy:
     drift_limit: float = 0.05
     side_drift_limit: float = 0.01
     side_drift_p: float = 0.01
+
+    @property
+    def noise(self) -> Noise:
+        return Noise(self.usual_noise, self.noise_degrees, self.least_noise)
 
     def short(self, case: Case) -> Case:
         """The Case with a short process and without the memory pass. A length that differs from

@@ -15,6 +15,7 @@ from honed.errors import ModelError
 from honed.models import hub, remote_code, sentences, tasks, weights
 from honed.models.families import family_of
 from honed.models.knobs import shape
+from honed.models.sentence_modules import SentenceModules, VectorLayer, behind_transformer
 from honed.models.sentences import Reading
 
 FORMS = "a model is a checkpoint folder (./path), a hub id (owner/name) or a named shape"
@@ -52,7 +53,8 @@ class Checkpoint:
 
     `key` names what it computes, `text_key` how it turns texts into tokens. `source` is "folder",
     "preset" or "hub". `task` and `pooling` are never "auto". `own_code` is true where Python code
-    in the folder runs, as the user allowed.
+    in the folder runs, as the user allowed. `layers` and `pools_prompt` are those of
+    `SentenceModules`.
     """
 
     folder: Path
@@ -68,6 +70,8 @@ class Checkpoint:
     own_code: bool = False
     text_key: str = ""
     reading: Reading = field(default_factory=Reading)
+    layers: tuple[VectorLayer, ...] = ()
+    pools_prompt: bool = True
 
     @property
     def model_type(self) -> str:
@@ -86,24 +90,36 @@ def inspect(folder: Path, request: ModelRequest, source: str = "folder") -> Chec
     random_weights = _random_weights_facts(folder)
     head = str(random_weights["task"]) if random_weights else tasks.head_of(root, config)
     task = tasks.resolve_task(request.task, head, folder, config)
-    if task == tasks.FEATURES and request.pooling == "auto":
-        sentences.refuse_modules(root)
-    reading = sentences.reading_of(root) if task == tasks.FEATURES else Reading()
+    tasks.check_pooling(request.pooling, task)
+    features = task == tasks.FEATURES
+    behind = behind_transformer(root, request.pooling) if features else SentenceModules("none")
+    reading = sentences.reading_of(root) if features else Reading()
+    text_key = _text_key(folder, reading)
+    key = folder.name if random_weights else weights.content_key(folder, files)
     return Checkpoint(
         folder=folder,
-        key=folder.name if random_weights else weights.content_key(folder, files),
+        key=_key_with(behind, key, text_key),
         source="preset" if random_weights else source,
         config=config,
         task=task,
-        pooling=tasks.resolve_pooling(request.pooling, task, root),
+        pooling=behind.pooling,
         max_positions=max_positions(config),
         vocab_size=int(config["vocab_size"]),
-        weights_bytes=sum(file.parameter_bytes for file in files),
+        weights_bytes=sum(file.parameter_bytes for file in files) + behind.weights_bytes,
         has_tokenizer=any((folder / name).is_file() for name in _TOKENIZER_FILES),
         own_code=own_code,
-        text_key=_text_key(folder, reading),
+        text_key=text_key,
         reading=reading,
+        layers=behind.layers,
+        pools_prompt=behind.pools_prompt,
     )
+
+
+def _key_with(behind: SentenceModules, key: str, text_key: str) -> str:
+    """The transformer's key, changed by the layers behind it and, where the prompt is not pooled,
+    by all that decides how many tokens it has. The pooling itself is not part of the key."""
+    about = {"layers": behind.key, "left_out": "" if behind.pools_prompt else text_key}
+    return artifacts.content_key({"transformer": key, **about}) if any(about.values()) else key
 
 
 def _text_key(folder: Path, reading: Reading) -> str:
@@ -121,6 +137,7 @@ def _config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     weights.refuse_dangling(path)
     if not path.exists():
+        sentences.refuse_other_beginnings(folder)
         why = "it has no config.json"
         raise ModelError(f"{folder} is not a checkpoint folder: {why}", _hint_without(folder))
     config = weights.read_json(path)

@@ -8,21 +8,26 @@ included, because the implementations here compute it in full and mask it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from honed.models.families import family_of
-from honed.models.products import Call
+from honed.models.products import Call, product
+from honed.models.sentence_modules import VectorLayer
 
 
 def forward_flops(
-    config: Mapping[str, Any], batch_size: int, sequence_length: int, task: str
-) -> int | None:
-    """None for a family without a formula, or a configuration that leaves sizes out."""
+    config: Mapping[str, Any], batch_size: int, sequence_length: int, task: str,
+    layers: Sequence[VectorLayer] = (),
+) -> int | None:  # fmt: skip
+    """None for a family without a formula, or a configuration that leaves sizes out. `layers` are
+    those behind the pooling."""
     flops = family_of(str(config.get("model_type"))).flops
     if flops is None:
         return None
     try:
-        return flops(Call(batch_size, sequence_length, config, task))
+        body = flops(Call(batch_size, sequence_length, config, task))
     except KeyError:
         return None
+    behind = (each.products * product(batch_size, each.inputs, each.outputs) for each in layers)
+    return body + sum(behind)

@@ -8,6 +8,9 @@ from honed.errors import ModelError, UnsupportedError
 from honed.models.presets import PRESETS
 
 _TEXT = ["*.json", "*.txt", "*.model"]
+# The layers behind the pooling of sentence-transformers ("2_Dense"): small, and often without a
+# safetensors file beside that of the transformer.
+_LAYERS = ["[1-9]_*/pytorch_model.bin"]
 # Where hub repositories keep exports of the weights. honed exports from the weights itself.
 _EXPORTS = ["onnx/*", "openvino/*", "*/onnx/*", "coreml/*"]
 
@@ -20,10 +23,13 @@ def find(repo_id: str) -> Path | None:
     except ImportError:
         return None
     try:
-        path = try_to_load_from_cache(repo_id, "config.json", cache_dir=constants.HF_HUB_CACHE)
+        for name in ("config.json", "modules.json"):  # an old layout has only the second
+            path = try_to_load_from_cache(repo_id, name, cache_dir=constants.HF_HUB_CACHE)
+            if isinstance(path, str):
+                return Path(path).parent
     except HFValidationError:
         return None
-    return Path(path).parent if isinstance(path, str) else None
+    return None
 
 
 def repository_of(folder: Path) -> str | None:
@@ -37,7 +43,7 @@ def repository_of(folder: Path) -> str | None:
 def download(repo_id: str, *, with_code: bool) -> Path:
     """Download configuration, tokenizer and weights: safetensors, or .bin where there are none."""
     text = [*_TEXT, "*.py"] if with_code else _TEXT
-    folder = _fetch(repo_id, [*text, "*.safetensors"])
+    folder = _fetch(repo_id, [*text, *_LAYERS, "*.safetensors"])
     if not any(folder.glob("*.safetensors")):
         folder = _fetch(repo_id, [*text, "*.bin"])
     return folder

@@ -1,4 +1,4 @@
-"""The task of a checkpoint's trained head and how its token vectors are pooled, from its files."""
+"""The task of a checkpoint's trained head, from its files."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from honed.case import FEATURES as FEATURES
 from honed.errors import ModelError
+from honed.models import sentences
 from honed.models.families import family_of
-from honed.models.weights import read_json
 
 # The end of the architecture's name -> the task of its trained head.
 _HEADS = {
@@ -37,8 +37,9 @@ def head_of(folder: Path, config: Mapping[str, Any]) -> str:
             "save its encoder alone, for example T5EncoderModel.from_pretrained(FOLDER)"
             ".save_pretrained(OTHER)",
         )
-    # Embedding models often keep the name of the language model that they were trained from.
-    if head in ("masked-lm", "causal-lm") and (folder / "modules.json").is_file():
+    # sentence-transformers runs what modules.json lists, whatever head the weights once had.
+    language_model = head in ("masked-lm", "causal-lm")
+    if sentences.has_pooling(folder) or (language_model and sentences.modules(folder)):
         return FEATURES
     return head
 
@@ -70,43 +71,10 @@ def resolve_task(asked: str, head: str, folder: Path, config: Mapping[str, Any])
     )
 
 
-def resolve_pooling(asked: str, task: str, folder: Path) -> str:
-    """`asked`; for "auto" the checkpoint's own pooling settings, or the mean without any."""
-    if task != FEATURES:
-        if asked in ("mean", "cls"):
-            raise ModelError(
-                f"pooling={asked} does not apply to task={task}",
-                f"leave pooling out, or use task={FEATURES}",
-            )
-        return "none"
-    return asked if asked != "auto" else _own_pooling(folder) or "mean"
-
-
-def _own_pooling(folder: Path) -> str | None:
-    """The pooling in the settings that sentence-transformers saves with a checkpoint."""
-    modules = folder / "modules.json"
-    path = folder / "1_Pooling" / "config.json"
-    if modules.is_file():
-        listed = read_json(modules)
-        names = [str(m.get("path")) for m in listed if str(m.get("type", "")).endswith("Pooling")]
-        path = folder / names[0] / "config.json" if names else path
-    if not path.is_file():
-        return None
-    settings = read_json(path)
-    modes = _modes(settings)
-    supported = {"mean": "mean", "mean_tokens": "mean", "cls": "cls", "cls_token": "cls"}
-    if len(modes) == 1 and modes[0] in supported:
-        return supported[modes[0]]
-    raise ModelError(
-        f"{path} asks for pooling by {' and '.join(modes) or 'nothing'}, which honed cannot do",
-        "add pooling=mean, pooling=cls or pooling=none",
-    )
-
-
-def _modes(settings: Mapping[str, Any]) -> list[str]:
-    """The pooling modes. Older files have one flag per mode, newer ones a name or a list."""
-    named = settings.get("pooling_mode")
-    if named is not None:
-        return [named] if isinstance(named, str) else [str(name) for name in named]
-    start = "pooling_mode_"
-    return [k.removeprefix(start) for k, on in settings.items() if k.startswith(start) and on]
+def check_pooling(asked: str, task: str) -> None:
+    """ModelError for a pooling that is asked for of a task whose outputs are not pooled."""
+    if task != FEATURES and asked not in ("auto", "none"):
+        raise ModelError(
+            f"pooling={asked} does not apply to task={task}",
+            f"leave pooling out, or use task={FEATURES}",
+        )

@@ -112,6 +112,8 @@ def _from_table(path: Path, content: str, field: str, delimiter: str) -> Iterato
     # io.StringIO with newline="\n" ends lines at LF only.
     lines = io.StringIO(content, newline="\n")
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    # A cell may be a whole document, beyond the 131072 characters that csv allows.
+    limit = csv.field_size_limit(max(csv.field_size_limit(), len(content)))
     try:
         columns = next(reader, [])
         if field not in columns:
@@ -132,6 +134,8 @@ def _from_table(path: Path, content: str, field: str, delimiter: str) -> Iterato
             f"{path}, line {reader.line_num}: {error}",
             "check the quotes around that line, or write the texts as .jsonl",
         ) from error
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _no_field(where: str, field: str, present: list[str]) -> UsageError:

@@ -68,6 +68,18 @@ def encode(
     return Encoded(ids, segments, int(tokenizer.pad_token_id or 0), owners)
 
 
+def prompt_tokens(checkpoint: Checkpoint) -> int:
+    """How many tokens at the start of every text the pooling leaves out: those of the prompt, or
+    none. As in sentence-transformers, a special token that ends the prompt does not count."""
+    prompt = checkpoint.reading.prompt
+    if checkpoint.pools_prompt or not prompt:
+        return 0
+    tokenizer = _tokenizer(checkpoint)
+    longest = checkpoint.reading.longest
+    ids = tokenizer(prompt, truncation=longest is not None, max_length=longest)["input_ids"]
+    return len(ids) - (bool(ids) and ids[-1] in tokenizer.all_special_ids)
+
+
 def _as_read(checkpoint: Checkpoint, text: Text) -> Text:
     """The text behind the model's default prompt, if it has one."""
     prompt = checkpoint.reading.prompt

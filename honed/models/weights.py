@@ -88,7 +88,7 @@ def read_json(path: Path) -> Any:
 def content_key(folder: Path, files: Iterable[WeightFile]) -> str:
     """A hash of all that decides what the checkpoint computes: configuration, weights and code.
 
-    Hashes of weight files are remembered by path, size and time of change.
+    Hashes of weight files are remembered by path, size and times of modification and change.
     """
     try:
         known = json.loads(_digests_path().read_bytes())
@@ -99,9 +99,10 @@ def content_key(folder: Path, files: Iterable[WeightFile]) -> str:
     for file in files:
         path = str(file.path.resolve())
         status = file.path.stat()
-        stamp = [status.st_size, status.st_mtime_ns]
+        # Images and archives may give every file the same time of modification.
+        stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
         entry = known.get(path)
-        digest = entry[2] if entry and entry[:2] == stamp else _digest(file)
+        digest = entry[-1] if entry and entry[:-1] == stamp else _digest(file)
         fresh[path] = [*stamp, digest]
         parts[file.path.name] = [status.st_size, digest]
     if any(known.get(path) != entry for path, entry in fresh.items()):

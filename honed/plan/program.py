@@ -7,7 +7,7 @@ This file imports torch, so other files import it inside functions.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,10 @@ import torch
 
 from honed.case import FEATURES
 from honed.errors import UnsupportedError
+from honed.models.sentence_modules import VectorLayer
 from honed.models.torch.head import Head
 from honed.models.torch.tracer import Tracer
+from honed.models.torch.vectors import module_of
 from honed.plan import bert_2019
 from honed.plan.cuda import CudaKernels
 from honed.plan.residency import load_by_parts
@@ -34,11 +36,15 @@ def attention_name(settings: Settings) -> str | None:
     return _ATTENTION[settings.attention]
 
 
-def with_head(module: Any, task: str, pooling: str, settings: Settings) -> tuple[Any, Any]:
-    """The module with the operators of the settings, and honed's head around it."""
+def with_head(
+    module: Any, task: str, pooling: str, settings: Settings, layers: Sequence[VectorLayer] = ()
+) -> tuple[Any, Any]:
+    """The module with the operators of the settings, and honed's head around it; the weights of
+    the layers behind the pooling are random, because a plan needs their sizes alone."""
     if settings.operators == "2019":
         bert_2019.rewrite(module)
-    return module, Head(module, task, pooling)
+    behind = [module_of(layer, getattr(torch, settings.dtype)) for layer in layers]
+    return module, Head(module, task, pooling, behind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from honed.errors import HonedError, UnsupportedError
 from honed.models.checkpoint import Checkpoint
 from honed.models.heads import input_names
 from honed.models.presets import Preset
+from honed.models.sentence_modules import VectorLayer
 from honed.plan.settings import Settings
 from honed.timeline import Timeline
 
@@ -29,6 +30,11 @@ class Subject:
     task: str
     pooling: str
     input_names: tuple[str, ...]
+
+    @property
+    def layers(self) -> tuple[VectorLayer, ...]:
+        """Those behind the pooling of a checkpoint."""
+        return self.model.layers if isinstance(self.model, Checkpoint) else ()
 
     @property
     def config(self) -> dict[str, Any]:
@@ -54,8 +60,9 @@ def trace(subject: Subject, settings: Settings) -> Trace:
         fakes = fake_mode()
         attention = attention_name(settings)
         fake = fake_module(subject.model, subject.task, settings.dtype, attention, fakes)
-        module, head = with_head(fake, subject.task, subject.pooling, settings)
-        parameters = list(module.parameters())
+        with fakes if subject.layers else contextlib.nullcontext():
+            module, head = with_head(fake, subject.task, subject.pooling, settings, subject.layers)
+        parameters = list(head.parameters())
         tracer = Tracer()
         program = Program(module, head, subject.task, subject.input_names, settings)
         with fakes:

@@ -116,7 +116,7 @@ def _real(subject: Subject, settings: Settings) -> tuple[Any, Any]:
                 dtype=getattr(torch, settings.dtype), **options,
             )  # fmt: skip
         module.config.use_cache = False
-    return with_head(module, subject.task, subject.pooling, settings)
+    return with_head(module, subject.task, subject.pooling, settings, subject.layers)
 
 
 def _peak(timeline: Timeline, phase: StepPhase | None = None) -> int:

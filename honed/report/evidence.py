@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from statistics import median
 
 from honed.case import CORE_FIELDS, CORE_KEYS
 from honed.measures import MEASURES, UNITS, Measure
 from honed.record import Interval, Record
 from honed.show.rows import SHAPE, SUBJECT
 from honed.show.say import machine_name, word
+from honed.statistics.sample import over_processes
 from honed.study import StudyFacts
 
 # How long and how carefully a case was measured: records that differ only here are runs of the
@@ -42,8 +42,8 @@ Reading = Callable[[Record], Interval | None]
 class Point:
     """The value of one setting from all its records, in the unit that figures show.
 
-    One record: its value and 95 % interval. Several records: their median, and the range over all
-    their intervals. `status` is the worst of the records'.
+    One record: its value and 95 % interval. Several records: their geometric mean with the 95 %
+    interval of that mean, for which each process counts once. `status` is the worst of them.
     """
 
     x: float
@@ -155,12 +155,12 @@ def pool(records: Sequence[Record], read: Reading, x: float = 0.0) -> Point | No
     if not known:
         return None
     values = [value for _, _, value in known]
-    intervals = [i.ci95 for _, i, _ in known if i.ci95 is not None]
-    reach = [*values, *(end for ends in intervals for end in ends)]
+    of_all = over_processes(values)
+    is_one = len(known) == 1
     return Point(
         x,
-        median(values),
-        (min(reach), max(reach)) if len(known) > 1 or intervals else None,
+        values[0] if is_one or of_all.value is None else of_all.value,
+        known[0][1].ci95 if is_one else of_all.ci95,
         max((r.status for r, _, _ in known), key=_WORST_LAST.index),
         tuple(r for r, _, _ in known),
     )

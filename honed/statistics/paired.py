@@ -116,21 +116,6 @@ def critical_t(count: int, alpha: float = ALPHA) -> float:
     return math.sqrt((count - 1) * (needed - 1) / (1 - needed / r)) if needed < r else math.inf
 
 
-def planned(differences: Sequence[float], alpha: float = ALPHA) -> Estimate:
-    """The mean and Student's interval, for blocks whose number was settled before the first one.
-    Nobody looked and then stopped, so the interval holds, and for few blocks it is half as wide
-    as the confidence sequence or less."""
-    from scipy import stats
-
-    mean, count = float(np.mean(differences)), len(differences)
-    if count < 2:
-        return Estimate(mean, -math.inf, math.inf, count)
-    if np.ptp(differences) == 0:
-        return Estimate(mean, mean, mean, count)
-    interval = stats.ttest_1samp(differences, 0.0).confidence_interval(1 - alpha)
-    return Estimate(mean, float(interval.low), float(interval.high), count)
-
-
 def process_noise(pairs: Iterable[Sequence[float]]) -> float:
     """The standard deviation of one process's logarithm, from the differences of several pairs of
     sides: how far each difference is from the median of its pair. A difference has the noise of

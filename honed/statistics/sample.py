@@ -238,3 +238,22 @@ def _small_sample_factor(freedom: int) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(max(freedom, 1), 0.975) / stdtrit(np.inf, 0.975))
+
+
+def over_processes(values: Sequence[float], alpha: float = 0.05) -> Interval:
+    """The geometric mean of one number of each process, with Student's interval of that mean.
+
+    Each process counts once: the intervals of single processes say nothing about the next process.
+    Values that are not all positive have no logarithms, and give the plain mean.
+    """
+    from scipy import stats
+
+    positive = min(values) > 0
+    points = np.log(values) if positive else np.asarray(values, float)
+    mean, count = float(points.mean()), len(values)
+    center = math.exp(mean) if positive else mean
+    if count < 2:
+        return Interval(center)
+    half = float(stats.t.ppf(1 - alpha / 2, count - 1) * points.std(ddof=1)) / math.sqrt(count)
+    ends = (mean - half, mean + half)
+    return Interval(center, (math.exp(ends[0]), math.exp(ends[1])) if positive else ends)

@@ -12,6 +12,7 @@ from honed.phase import OnPhase, Phase
 from honed.record import Record
 from honed.run.lab import Lab
 from honed.study import Candidate, Outcome, Setting, Trial, candidates
+from honed.tune.path import path, stops
 from honed.tune.policy import POLICY
 from honed.tune.question import Question
 from honed.tune.space import Space
@@ -85,10 +86,10 @@ class StudyContext:
         memory = case.memory and (self.question.needs_memory or stage == "default")
         return SEARCH.short(case).replace(memory=memory)
 
-    def process_s(self, setting: Setting) -> float:
-        """The shortest time that a trial of the setting took; exports are made by then."""
-        times_s = [t.elapsed_s for t in self.study.trials() if t.setting == setting and t.ok]
-        return min(times_s, default=POLICY.unknown_process_s)
+    def process_s(self, setting: Setting, *, with_export: bool = False) -> float:
+        """The time that the next process of the setting is expected to take. Where it has not been
+        tried, `with_export` asks for the longest trial of its engine, not the shortest."""
+        return _process_s(self.study.trials(), setting, with_export)
 
     def reserve_s(self, trials: Sequence[Trial]) -> float:
         """The part of the budget that is kept for the confirmation."""
@@ -105,13 +106,22 @@ class StudyContext:
         return math.inf if budget_s is None else budget_s - self.reserve_s(trials)
 
     def confirmation_s(self, trials: Sequence[Trial]) -> float:
-        """The time that the confirmation is expected to take: a race of the finalists, the winner
-        without each of its knobs, the default and the winner."""
-        ranked = candidates(trials)
-        finalists_s = [
-            min(t.elapsed_s for t in c.trials) for c in ranked[: POLICY.finalists] if c.ok
-        ]
-        first_s = trials[0].elapsed_s if trials else POLICY.unknown_process_s
-        sides = 2 + len(ranked[0].setting) if ranked else 2
-        block_s = first_s + sum(finalists_s) + sides * min(finalists_s, default=0.0)
-        return POLICY.proof_blocks * block_s
+        """The time that the confirmation is expected to take: a race of the finalists, then the
+        path from the default to the best setting so far, in turns."""
+        able = [c for c in candidates(trials) if c.ok]
+        race_s = sum(_process_s(trials, c.setting) for c in able[: POLICY.finalists])
+        to = able[0].setting if able else self.space.default
+        on_path = stops(self.space, path(self.space, to))
+        path_s = sum(_process_s(trials, setting, with_export=True) for setting in on_path)
+        return POLICY.race_blocks * race_s + POLICY.path_blocks * path_s
+
+
+def _process_s(trials: Sequence[Trial], setting: Setting, with_export: bool = False) -> float:
+    """The shortest time that a trial of the setting took, because exports are made by then. Of a
+    setting without a trial: the longest or the shortest time of a trial of its engine."""
+    able = [t for t in trials if t.ok]
+    times_s = [t.elapsed_s for t in able if t.setting == setting]
+    if times_s:
+        return min(times_s)
+    of_engine = [t.elapsed_s for t in able if t.setting["backend"] == setting["backend"]]
+    return (max if with_export else min)(of_engine, default=POLICY.unknown_process_s)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from honed.experiment.blocks import PairedBlocks
 from honed.record import Interval, Record
 from honed.study import Candidate, Ended, FrontPoint, Nearest, Outcome, Setting, candidates, front
 from honed.tune.context import StudyContext
 from honed.tune.importance import importances
+from honed.tune.path import path
+from honed.tune.steps import Gained, Known, gained, trial_costs, whole_gain
 
 
 def unconfirmed(context: StudyContext, ended: Ended) -> Outcome:
@@ -17,10 +20,12 @@ def unconfirmed(context: StudyContext, ended: Ended) -> Outcome:
     best = next((c.setting for c in ranked if c.feasible), None)
     if best is None:
         return completed(context, without_recommendation(context, ended))
-    record, gain = trial_record(context, best), gain_by_trials(context, best)
-    return completed(
-        context, Outcome(context.study.name, ended, point=best, best=record, gain=gain)
-    )
+    steps, gain = by_trials(context, best)
+    outcome = Outcome(
+        context.study.name, ended, point=best, best=trial_record(context, best), gain=gain,
+        steps=tuple(s.step for s in steps),
+    )  # fmt: skip
+    return completed(context, outcome)
 
 
 def without_recommendation(context: StudyContext, ended: Ended) -> Outcome:
@@ -52,12 +57,15 @@ def trial_record(context: StudyContext, setting: Setting) -> Record | None:
     return context.lab.record(ids[0]) if ids and ids[0] else None
 
 
-def gain_by_trials(context: StudyContext, setting: Setting) -> Interval:
-    """Best over default by their trials, without an interval."""
-    costs = {c.setting: c.cost for c in candidates(context.study.trials()) if c.ok}
-    if setting not in costs or context.space.default not in costs:
-        return Interval(None)
-    return Interval(costs[context.space.default] / costs[setting])
+def by_trials(context: StudyContext, setting: Setting) -> tuple[tuple[Gained, ...], Interval]:
+    """The steps from the default to a setting and the gain, as trials alone tell them."""
+    default, question = context.space.default, context.question
+    if setting == default:
+        return (), Interval(1.0)
+    costs = trial_costs(question, candidates(context.study.trials()))
+    known = Known(PairedBlocks().effects(), {}, costs, bool(question.metric))
+    steps = gained(default, path(context.space, setting), known)
+    return steps, whole_gain(default, steps, known)
 
 
 def _nearest(ranked: Sequence[Candidate]) -> Nearest | None:

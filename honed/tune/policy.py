@@ -85,8 +85,10 @@ class Policy:
     # that its processes are expected to take.
     least_confirmation_share: float = 0.25
     most_confirmation_share: float = 0.5
-    # Six blocks are the fewest that give a useful interval.
-    proof_blocks: int = 6
+    # Six blocks of the whole path tell every step, and give a useful interval. Three of them go
+    # before the race: an explanation of a good setting is worth more than a slightly better one.
+    path_blocks: int = 6
+    least_path_blocks: int = 3
     # The confirmation's time is estimated for this many candidates.
     finalists: int = 4
     # The last record takes this much longer than a trial: all its calls, and the memory pass.
@@ -119,12 +121,20 @@ class Policy:
 
     # --- The proof --------------------------------------------------------------------------
 
-    # A round is planned 5 % longer than its processes took so far.
+    # A block is planned 5 % longer than its processes took so far.
     round_margin: float = 1.05
-    # Ten rounds of two blocks give an interval of one or two hundredths.
-    proof_rounds: int = 10
-    # Blocks are begun while there is time for one and a half.
-    least_blocks: float = 1.5
+    # Two blocks, in mirrored order, give every step of the path a value before anything else.
+    first_blocks: int = 2
+    # Twenty blocks give an interval of one or two hundredths.
+    most_blocks: int = 20
+    # Knobs gain little, and their processes are short: they have half of the time that is then
+    # left, if it is enough for two blocks. A knob in the middle that is dropped makes new
+    # settings of those after it, which are measured in another part; three parts at most.
+    knob_share: float = 0.5
+    least_knob_blocks: int = 2
+    knob_rounds: int = 3
+    # Noise alone makes any step of a path look proven in one study of a hundred.
+    false_step: float = 0.01
 
 
 POLICY = Policy()

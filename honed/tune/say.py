@@ -1,14 +1,15 @@
-"""An outcome in words: before and after, what each key earned, why nothing is recommended."""
+"""An outcome in words: before and after, the steps, why nothing is recommended."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from honed.knob import Value
 from honed.measures import COMPARED
 from honed.record import Interval, Record
-from honed.study import Earned, Outcome, Pooled
+from honed.study import Outcome, Pooled
 from honed.tune.question import Question
-from honed.values import as_typed
+from honed.values import UNTOUCHED, as_typed
 
 
 def headline(outcome: Outcome, question: Question) -> str:
@@ -76,19 +77,29 @@ def nothing(outcome: Outcome) -> str:
     return f"no setting gave a result that may be recommended{why}"
 
 
-def earned(outcome: Outcome) -> list[str]:
-    """A line for each key of the winner, the one that gains the most first."""
-    order = sorted(outcome.earned, key=lambda e: -(e.gain.value or 0.0))
-    return [_earned(each) for each in order]
+def steps(outcome: Outcome) -> list[tuple[str, str, str, str]]:
+    """A row for each step to the recommendation: the key, the old and the new value, the gain, and
+    what it was measured with."""
+    return [
+        (s.key, f"{_before(outcome, s.key)} → {value(s.value)}", gain(s.gain), s.source)
+        for s in outcome.steps
+    ]
 
 
-def _earned(of: Earned) -> str:
-    setting = f"{of.key}={as_typed(of.value)}"
-    if of.gain.value is None:
-        return f"{setting}: {'' if of.kept else 'dropped, '}not measured alone ({of.why})"
-    if of.kept:
-        return f"{setting}: {gain(of.gain)}" + (f" ({of.why})" if of.why else "")
-    return f"{setting}: dropped, its gain is inside the noise: {gain(of.gain)}"
+def dropped(outcome: Outcome) -> str:
+    """`threads=2 1.01x (0.96 to 1.07), allocator=jemalloc 0.99x`; empty without such steps."""
+    return ", ".join(f"{s.name} {gain(s.gain)}" for s in outcome.dropped)
+
+
+def value(of: Value | None) -> str:
+    """The value of a step; a key that the step sets back is as it comes."""
+    return UNTOUCHED if of is None else as_typed(of)
+
+
+def _before(outcome: Outcome, key: str) -> str:
+    """The default's values of the keys of a step. An engine's knob is none of another engine's."""
+    case = outcome.default.case if outcome.default else {}
+    return "+".join(value(case.get(each)) for each in key.split("+"))
 
 
 def importances(outcome: Outcome, count: int = 5) -> str:

@@ -82,7 +82,9 @@ def forward_work(model: Checkpoint | None, batch: Batch, skips_padding: bool) ->
     parts = [(1, length) for length in real] if skips_padding else [(rows, width)]
     flops: float | None = None if model is None else 0.0
     for count, length in parts:
-        cost = forward_flops(model.config, count, length, model.task) if model else None
+        cost = (
+            forward_flops(model.config, count, length, model.task, model.layers) if model else None
+        )
         flops = None if cost is None or flops is None else flops + cost
     return Work(sum(count * length for count, length in parts), sum(real), flops)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -15,15 +16,18 @@ import numpy as np
 import pytest
 import threadpoolctl
 
+from honed.backends import lowmem
 from honed.backends import torch as reference
 from honed.backends.base import LoadRequest
-from honed.backends.lowmem.small import encoder
+from honed.backends.lowmem.small.sizes import LADDER, Sizes
 from honed.backends.lowmem.small.step import SmallStep
 from honed.case import Case
 from honed.errors import ModelError, UnsupportedError
+from honed.instruments.fidelity import compare, complaint
 from honed.models.checkpoint import Checkpoint, ModelRequest
 from honed.models.inputs import random_inputs
 from honed.models.obtain import materialise
+from honed.units import size_bytes
 
 pytestmark = pytest.mark.engine
 
@@ -87,8 +91,11 @@ def batch_of(checkpoint: Checkpoint, length: int = 12) -> dict[str, Any]:
 
 
 @contextmanager
-def opened(checkpoint: Checkpoint, threads: int = 1) -> Iterator[SmallStep]:
-    step = SmallStep(LoadRequest(Case(model="m", backend="lowmem"), checkpoint, threads))
+def opened(
+    checkpoint: Checkpoint, threads: int = 1, sizes: Sizes | None = None, **changes: Any
+) -> Iterator[SmallStep]:
+    case = Case(model="m", backend="lowmem", sequence_length=12).replace(**changes)
+    step = SmallStep(LoadRequest(case, checkpoint, threads), None, sizes)
     try:
         yield step
     finally:
@@ -153,16 +160,11 @@ def test_shards(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("tokens", [4, 14, 21, 25])
-def test_batches_of_several_groups(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokens: int
-) -> None:
+def test_batches_of_several_groups(tmp_path: Path, tokens: int) -> None:
     """A sequence longer than a group is one by itself, and goes through the feed-forward in
     pieces; scores and panels that do not fit their memory are cut too."""
-    monkeypatch.setattr(encoder, "_TOKENS", tokens)
-    monkeypatch.setattr(encoder, "_SCORES", 16)
-    monkeypatch.setattr(encoder, "_PANEL", 100)
     checkpoint = made(tmp_path, "bert")
-    with opened(checkpoint, 2) as step:
+    with opened(checkpoint, 2, Sizes(tokens, panel=100, scores=16)) as step:
         assert_right(checkpoint, step, batch_of(checkpoint))
 
 
@@ -238,6 +240,53 @@ def test_the_reported_peak_is_what_python_and_numpy_allocate(tmp_path: Path) -> 
             assert 0 < step.weights_bytes < checkpoint.weights_bytes / 2
     finally:
         tracemalloc.stop()
+
+
+def test_a_budget_decides_the_sizes_and_the_need_is_what_is_held(tmp_path: Path) -> None:
+    checkpoint = made(tmp_path, "bert", hidden_size=256, intermediate_size=1024)
+    batch = batch_of(checkpoint, 40)
+    batch["attention_mask"][:] = 1
+    shape = {"batch_size": 3, "sequence_length": 40}
+    held = []
+    for budget in ("1GiB", "3MiB", "2MiB", "1KiB"):
+        with opened(checkpoint, 2, memory_budget=budget, **shape) as step:
+            feed = step.prepare(batch)
+            peak = step.tensor_peak_bytes(feed)
+            needed = step.read_back()["memory_needed_bytes"]
+            assert isinstance(peak, int)
+            assert isinstance(needed, int)
+            assert needed == peak - feed.nbytes - 3 * 256 * 4  # without inputs and outputs
+            assert needed <= size_bytes(budget) or budget == "1KiB"
+            held.append(needed)
+            assert_right(checkpoint, step, batch)
+    assert held == sorted(held, reverse=True)
+    assert held[0] > held[1] > held[2]
+
+
+def test_each_rung_of_the_ladder_is_smaller() -> None:
+    for larger, smaller in itertools.pairwise(LADDER):
+        assert larger.tokens >= smaller.tokens
+        assert larger.panel > smaller.panel
+        assert larger.scores >= smaller.scores
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_converted_weights(tmp_path: Path, precision: str) -> None:
+    """The outputs are those of torch with the same rounded weights."""
+    checkpoint = made(tmp_path / "model", "roberta")
+    case = Case(model="m", backend="lowmem", precision=precision, sequence_length=12)
+    ask = LoadRequest(case, checkpoint, 2)
+    converted = tmp_path / "converted"
+    converted.mkdir()
+    lowmem.build(ask, converted)
+    step = SmallStep(ask, converted)
+    truth = reference.load(LoadRequest(Case(model="m"), checkpoint, 1), None)
+    batch = batch_of(checkpoint)
+    judged = compare(outputs(truth, batch), outputs(step, batch), precision)
+    assert not complaint(judged)
+    assert judged.cosine_min < 0.9999999  # rounded they are
+    assert step.read_back()["precision"] == precision
+    step.close()
 
 
 def test_the_engine_imports_no_torch(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from honed.backends.lowmem.budget import Chunks
 from honed.backends.lowmem.runners import Wish, runner
 from honed.backends.lowmem.step import LowmemStep
 from honed.case import Case
-from honed.errors import ModelError
+from honed.errors import ModelError, UnsupportedError
+from honed.instruments.fidelity import compare, complaint
 from honed.models.checkpoint import Checkpoint
 from honed.models.heads import input_names
 
@@ -159,6 +161,36 @@ def test_weights_of_another_type_are_converted_in_parts(
     batch = batch_of(checkpoint, 2, 8)
     step = opened("lowmem", checkpoint)
     assert_alike(outputs(step, batch), outputs(opened("torch", checkpoint), batch))
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+@pytest.mark.parametrize("kind", ["bert", "electra", "distilbert", "modernbert"])
+def test_narrow_weights_are_close(tmp_path: Path, kind: str, precision: str) -> None:
+    """int8 is for the layers that honed knows; others refuse it."""
+    backend = load_backend("lowmem")
+    checkpoint = saved(tmp_path / "model", kind, "masked-lm")
+    case = Case(model="m", backend="lowmem", task=checkpoint.task, precision=precision)
+    ask = LoadRequest(case, checkpoint, 1)
+    if (kind, precision) == ("modernbert", "int8"):
+        with pytest.raises(UnsupportedError, match="no int8 for modernbert"):
+            backend.artifact(ask)
+        return
+    folder = tmp_path / "converted"
+    folder.mkdir()
+    assert backend.artifact(ask) is not None
+    backend.build(ask, folder)
+    written = (folder / "model.safetensors").stat().st_size
+    assert written < checkpoint.weights_bytes * (0.6 if precision == "bf16" else 0.9)
+    batch = batch_of(checkpoint, 2, 8)
+    truth = load_backend("torch").load(
+        replace(ask, case=Case(model="m", task=checkpoint.task)), None
+    )
+    step = backend.load(ask, folder)
+    got, wanted = outputs(step, batch), outputs(truth, batch)
+    assert not complaint(compare(wanted, got, precision))
+    assert step.read_back()["precision"] == precision
+    step.close()
+    truth.close()
 
 
 def test_layers_keep_little_of_the_weights(tmp_path: Path, opened: Any) -> None:

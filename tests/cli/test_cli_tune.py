@@ -41,6 +41,10 @@ def test_finds_the_faster_fake_and_runs_from_it(store: str) -> None:
     assert last["point"]["fake.latency_us"] == 500
     assert last["gain"]["value"] > 3
     assert last["default"]["case"]["fake.latency_us"] == 4000
+    (step,) = last["steps"]
+    assert set(step) == {"key", "value", "gain", "source"}
+    assert (step["key"], step["value"]) == ("fake.latency_us", 500)
+    assert step["gain"] == last["gain"]
     assert {"study", "default", "best", "gain", "importances"} <= set(last)
     with open_store(store) as opened:
         listed = {r.id for r in opened.list(limit=None, where={"sweep": "s"})}
@@ -50,6 +54,8 @@ def test_finds_the_faster_fake_and_runs_from_it(store: str) -> None:
     shown = CliRunner().invoke(app, ["tune", "show", "s"])
     assert shown.exit_code == 0
     assert "fake.latency_us=500" in shown.stdout
+    assert "4000 → 500" in shown.stdout
+    assert "all steps" in shown.stdout
     assert "honed run" in shown.stdout
 
     ran = CliRunner().invoke(app, ["run", "--from", "s:best", "--json", "memory=false"])

@@ -6,7 +6,6 @@ import math
 
 import pytest
 from records import make_record
-from scipy import stats
 
 from honed.experiment.blocks import PairedBlocks
 from honed.experiment.draw import Draw
@@ -56,13 +55,16 @@ def test_the_noise_is_of_one_process_and_never_under_a_hundredth(blocks: PairedB
 
 
 def test_gains_are_over_one_for_faster(blocks: PairedBlocks) -> None:
-    planned = blocks.planned_gain("A", "B", slice(0, 4))
-    assert planned.value == pytest.approx(math.exp(0.0575))
-    low, high = stats.t.interval(0.95, 3, 0.0575, stats.sem([0.05, 0.07, 0.05, 0.06]))
-    assert planned.ci95 == pytest.approx((math.exp(low), math.exp(high)))
+    assert blocks.gain("A", "B").value == pytest.approx(math.exp(0.0575))
     assert blocks.gain("A", "nobody").value is None
-    no_such_blocks = blocks.planned_gain("A", "B", slice(9, 12))
-    assert no_such_blocks == blocks.gain("A", "B")
+
+
+def test_effects_are_fitted_to_all_blocks(blocks: PairedBlocks) -> None:
+    effects = blocks.effects()
+    assert effects.counts == {"A": 4, "B": 4, "C": 2}
+    steps = [effects.difference("B", "A").log, effects.difference("C", "B").log]
+    assert sum(steps) == pytest.approx(effects.difference("C", "A").log)
+    assert effects.difference("B", "A").log == pytest.approx(0.0575)
 
 
 def test_pooled_takes_values_from_shared_blocks_and_calls_from_all(blocks: PairedBlocks) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 import zipfile
@@ -233,6 +234,12 @@ class TestPooling:
             ({"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}, "mean"),
             ({"pooling_mode": "cls"}, "cls"),
             ({"pooling_mode": ["mean"]}, "mean"),
+            ({"pooling_mode": "lasttoken"}, "lasttoken"),
+            ({"pooling_mode_max_tokens": True}, "max"),
+            ({"pooling_mode_max_tokens": True, "pooling_mode_mean_tokens": True}, "max+mean"),
+            ({"pooling_mode": ["weightedmean", "cls"]}, "weightedmean+cls"),
+            ({"pooling_mode_cls_token": False}, "mean"),
+            ({}, "mean"),
         ],
     )
     @pytest.mark.parametrize("modules", [True, False])
@@ -243,17 +250,9 @@ class TestPooling:
         folder = self.put(hand_made(), {"pooling_mode": "cls"})
         assert at(folder, pooling="none").pooling == "none"
 
-    @pytest.mark.parametrize(
-        "settings",
-        [
-            {"pooling_mode": "lasttoken"},
-            {"pooling_mode_max_tokens": True},
-            {"pooling_mode_max_tokens": True, "pooling_mode_mean_tokens": True},
-            {},
-        ],
-    )
-    def test_other_poolings_are_refused(self, hand_made, settings):
-        error = refused(self.put(hand_made(), settings))
+    def test_a_pooling_that_the_library_does_not_have_is_refused(self, hand_made):
+        error = refused(self.put(hand_made(), {"pooling_mode": "attention"}))
+        assert "pooling by attention" in error.message
         assert "pooling=mean" in error.hint
 
     def test_an_embedding_model_with_its_old_language_head(self, hand_made):
@@ -320,6 +319,18 @@ class TestKey:
         (folder / "modeling_x.py").write_text("pass")
         keys.append(at(folder).key)
         assert len(set(keys)) == len(keys)
+
+    def test_a_file_replaced_under_the_same_size_and_time_counts(self, hand_made):
+        """Archives and container images may give all files one modification time."""
+        folder = hand_made()
+        path = folder / "model.safetensors"
+        os.utime(path, (0, 0))
+        key = at(folder).key
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+        os.utime(path, (0, 0))
+        assert at(folder).key != key
 
     def test_a_broken_digest_cache_only_costs_time(self, hand_made):
         folder = hand_made()

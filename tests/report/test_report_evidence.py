@@ -1,6 +1,11 @@
+import math
+import statistics
+from dataclasses import replace
+
 import pytest
 from records import make_record
 from reports import cores, engines, record
+from scipy import stats
 
 from honed.report.evidence import Evidence, latency, pool
 
@@ -55,12 +60,16 @@ def test_a_point_of_one_record_has_the_interval_of_the_record():
     assert point.ends == tuple(end * 1e3 for end in one.metrics.latency_s.ci95)
 
 
-def test_a_point_of_several_runs_has_their_median_and_range():
+def test_a_point_of_several_runs_has_the_interval_of_their_mean():
+    """Wide intervals of single processes do not widen it, and each process counts once."""
     runs = [record({}, p50_s) for p50_s in (0.05, 0.06, 0.09)]
-    point = pool(runs, latency, x=8)
-    assert point.value == runs[1].metrics.latency_s.p50 * 1e3
-    assert point.low == runs[0].metrics.latency_s.ci95[0] * 1e3
-    assert point.high == runs[2].metrics.latency_s.ci95[1] * 1e3
+    latency_s = runs[0].metrics.latency_s
+    wide = replace(runs[0].metrics, latency_s=replace(latency_s, ci95=(0.0, 9.0)))
+    point = pool([replace(runs[0], metrics=wide), *runs[1:]], latency, x=8)
+    logs = [math.log(r.metrics.latency_s.p50 * 1e3) for r in runs]
+    assert point.value == pytest.approx(math.exp(statistics.mean(logs)))
+    low, high = stats.t.interval(0.95, 2, statistics.mean(logs), stats.sem(logs))
+    assert point.ends == pytest.approx((math.exp(low), math.exp(high)))
     assert [r.id for r in point.records] == [r.id for r in runs]
 
 

@@ -68,18 +68,32 @@ def test_a_study_that_keeps_the_default_says_so(records, facts):
     assert drawn(records, same)["study_gain"].sentence == "The default is the best that was found."
 
 
-def test_the_sentence_of_what_was_earned_names_kept_and_dropped_settings(found):
-    picture = found["study_earned"]
+def test_the_steps_begin_where_the_one_before_ends(found):
+    picture = found["study_steps"]
     assert picture.sentence == (
-        "Most comes from precision=int8 3.20 times. Dropped, since no gain could be proven: "
-        "threads=2. Not measured alone: batch_size=4."
+        "Step by step: backend=openvino precision=int8 3.20 times and batch_size=4 1.50 times; "
+        "together 4.81 times better. Not recommended, since no gain was proven: threads=2."
     )
-    rows = picture.panels[0].rows
-    assert [(r.label, r.text) for r in rows][1:] == [
-        ("threads=2 (dropped)", "1.01x (0.97 to 1.05)"),
-        ("batch_size=4", "not measured alone"),
+    (panel,) = picture.panels
+    assert [(f.label, f.text) for f in (*panel.steps, panel.whole)] == [
+        ("backend=openvino precision=int8", "3.2x (3.1 to 3.3)"),
+        ("batch_size=4", "1.5x, by one trial each"),
+        ("all steps", "4.81x (4.62 to 5.01)"),
     ]
-    assert len(picture.panels[0].plotly()["data"]) == 2, "what has no ratio has no mark"
+    drawn = panel.plotly()["data"]
+    bodies = [t["x"] for t in drawn if t["mode"] == "lines" and t["x"][0] != t["x"][1]]
+    assert [x for body in bodies for x in body] == pytest.approx(
+        [1, 3.2, 3.2, 4.81, 1, 4.81], rel=1e-3
+    )
+
+
+def test_the_whisker_of_a_step_is_the_interval_of_that_step(found):
+    drawn = found["study_steps"].panels[0].plotly()["data"]
+    first, second, whole = (t for t in drawn if t["mode"] == "markers")
+    assert first["error_x"]["array"] == pytest.approx((0.1,))
+    assert first["error_x"]["arrayminus"] == pytest.approx((0.1,))
+    assert second["error_x"]["array"] is None, "one trial each has no interval"
+    assert whole["error_x"]["array"] == pytest.approx((0.2,))
 
 
 def test_the_history_has_every_trial_and_its_line_only_trials_within_limits(found, facts):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from honed.case import Case
+from honed.machine import limits
 from honed.run import parent
 from honed.run.passes.proofs import Part, _unproven_threads
 from honed.workers.seat import Seat
@@ -49,18 +51,56 @@ def test_threads_are_judged_by_affinity_and_by_the_work_of_a_call(
     assert sentence is None or sentence in sentences[0]
 
 
-def test_a_worker_inherits_no_variable_that_moves_its_threads(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for name, value in {
-        "GOMP_CPU_AFFINITY": "0",
-        "OMP_PLACES": "{0}",
-        "OMP_PROC_BIND": "true",
-        "OMP_THREAD_LIMIT": "1",
-        "MKL_NUM_THREADS": "1",
-    }.items():
+# Each would put both threads on one core, or leave one thread.
+INHERITED = {
+    "GOMP_CPU_AFFINITY": "0",
+    "KMP_AFFINITY": "granularity=fine,proclist=[0],explicit",
+    "OMP_PLACES": "{0}",
+    "OMP_PROC_BIND": "true",
+    "OMP_THREAD_LIMIT": "1",
+    "MKL_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+}
+
+
+@pytest.fixture
+def inherited(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in INHERITED.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("inherited")
+def test_a_worker_inherits_no_variable_that_moves_its_threads() -> None:
     knobs = {"omp_wait": "passive"}
     (launch,) = parent.launches(Case(model="m", backend="fake", knobs=knobs), [TWO])
     ours = {k: v for k, v in launch.environment.items() if k.startswith(("OMP", "GOMP", "MKL"))}
     assert ours == {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose calls have work for two threads in every engine."""
+    from transformers import BertConfig, BertModel
+
+    folder = tmp_path_factory.mktemp("model") / "bert"
+    sizes = {"hidden_size": 256, "num_hidden_layers": 4, "intermediate_size": 1024}
+    BertModel(BertConfig(vocab_size=1000, num_attention_heads=4, **sizes)).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.engine
+@pytest.mark.skipif(limits.read().effective_count < 2, reason="needs two cores")
+@pytest.mark.usefixtures("inherited")
+@pytest.mark.parametrize("engine", ["torch", "onnxruntime", "openvino", "keras", "ctranslate2"])
+def test_no_engine_follows_what_the_shell_says_of_threads(model: Path, engine: str) -> None:
+    case = Case(
+        model=str(model), backend=engine, threads=2, batch_size=8, memory=False,
+        duration_s=0.2, min_samples=3, warmup_s=0.5,
+    )  # fmt: skip
+    record = parent.measure(case)
+    assert record.error is None
+    assert record.status == "ok"
+    assert record.effective is not None
+    (found,) = record.effective
+    assert found["threads"] == 2
+    assert found["threads_apart"] >= 2

@@ -20,7 +20,6 @@ from honed.statistics.paired import (
     judge,
     median_error,
     old_and_new,
-    planned,
     process_noise,
     sequence,
 )
@@ -59,28 +58,6 @@ def test_the_interval_is_the_mean_and_t_standard_errors() -> None:
     assert found.log == pytest.approx(np.mean(values))
     assert found.high - found.log == pytest.approx(critical_t(6) * stats.sem(values))
     assert found.log - found.low == pytest.approx(found.half)
-
-
-def test_a_planned_interval_is_students_and_narrower_than_the_sequence() -> None:
-    values = [0.01, 0.03, 0.02, 0.05, 0.04, 0.03]
-    found = planned(values)
-    low, high = stats.t.interval(0.95, 5, np.mean(values), stats.sem(values))
-    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
-    assert found.half < sequence(values).half
-    assert math.isinf(planned([0.1]).half)
-
-
-@pytest.mark.parametrize("count", [2, 4, 12])
-def test_a_planned_interval_holds_the_truth_in_95_of_100_cases(count: int) -> None:
-    rng = np.random.default_rng(1)
-    draws = [planned(rng.normal(0.1, 0.03, count).tolist()) for _ in range(2000)]
-    held = sum(d.low <= 0.1 <= d.high for d in draws) / len(draws)
-    assert 0.935 <= held <= 0.965
-
-
-def test_planned_blocks_without_noise_have_an_interval_of_no_width() -> None:
-    found = planned([0.1, 0.1, 0.1])
-    assert (found.low, found.high) == (found.log, found.log) == pytest.approx((0.1, 0.1))
 
 
 def test_the_noise_of_one_process_is_found_in_the_differences_of_pairs() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from honed.errors import HonedError
-from honed.record import Samples
+from honed.record import Interval, Samples
 from honed.statistics import sample
 from honed.statistics.window import Cut, cut
 
@@ -195,3 +195,20 @@ def test_a_trend_of_one_instance_is_seen():
 def test_doubt_first_call():
     assert kinds(samples_of([0.5, *[0.1] * 40])) == ["first_call"]
     assert kinds(samples_of([0.15, *[0.1] * 40])) == []
+
+
+def test_the_interval_over_processes_holds_their_mean_and_narrows_with_their_number():
+    rng = np.random.default_rng(4)
+    held = 0
+    for _ in range(1000):
+        found = sample.over_processes(rng.lognormal(3.0, 0.05, 4))
+        held += found.ci95[0] <= np.exp(3.0) <= found.ci95[1]
+    assert 0.93 <= held / 1000 <= 0.97
+    few, many = (sample.over_processes(rng.lognormal(3.0, 0.05, n)) for n in (4, 100))
+    assert many.ci95[1] - many.ci95[0] < (few.ci95[1] - few.ci95[0]) / 3
+
+
+def test_one_process_has_no_interval_over_processes():
+    assert sample.over_processes([2.0]) == Interval(pytest.approx(2.0))
+    assert sample.over_processes([2.0, 2.0]).ci95 == pytest.approx((2.0, 2.0))
+    assert sample.over_processes([-0.2, 0.0, 0.2]).value == pytest.approx(0.0)

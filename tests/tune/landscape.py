@@ -14,7 +14,7 @@ from honed.case import Case
 from honed.phase import OnPhase, ignore_phase
 from honed.record import Memory, Record
 from honed.store import open_store
-from honed.study import Outcome, Setting
+from honed.study import Outcome, Setting, Trial
 from honed.tune import api, storage
 from honed.tune.confirm.work import Confirmation
 from honed.tune.context import StudyContext
@@ -99,8 +99,34 @@ def stored(
         yield storage.create(store.url, of, searched or space(of)), store.url
 
 
-def find(study: Study, lab: FakeLab) -> Outcome:
-    return api.find(StudyContext(study, lab))
+class MemoryStudy:
+    """A study that no database keeps, for hundreds of studies in one test."""
+
+    def __init__(self, of: Question, searched: Space) -> None:
+        self.question, self.space = of, searched
+        self.name = of.name
+        self.outcome: Outcome | None = None
+        self._trials: list[Trial] = []
+
+    def trials(self) -> list[Trial]:
+        return list(self._trials)
+
+    def begin(self, setting: Setting, stage: str) -> Trial:
+        self._trials.append(Trial(len(self._trials), stage, setting, "running"))
+        return self._trials[-1]
+
+    def end(self, trial: Trial) -> None:
+        self._trials[trial.number] = trial
+
+    def sweep_up(self) -> int:
+        return 0
+
+    def store_outcome(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+
+def find(study: Study | MemoryStudy, lab: FakeLab) -> Outcome:
+    return api.find(StudyContext(study, lab))  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The confirmation: who races, what each key earned, and what is recommended."""
+"""The confirmation: who races, and what is recommended."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ import pytest
 from landscape import Landscape, confirming, find, latency_s, question, stored
 
 from honed.case import Case
-from honed.record import Interval
 from honed.study import Setting, candidates
 from honed.tune.confirm import confirm
-from honed.tune.confirm.earned import earned_by_key, judge_gain
 from honed.tune.confirm.entrants import best_candidate, entrants, race_s
 from honed.tune.confirm.work import DEFAULT, PLAIN, SIMPLER, WINNER, Confirmation
 from honed.tune.storage import load
@@ -76,55 +74,6 @@ class TestEntrants:
         slow = BARE.changed(threads=1)
         with confirming(tmp_path, Landscape(latency_s), LATENCY, [BARE, slow]) as work:
             assert slow not in entrants(work, BARE, others(work, BARE)).values()
-
-
-class TestEarned:
-    def test_each_key_against_the_winner_without_it(self, tmp_path: Path) -> None:
-        lab = Landscape(latency_s)
-        lab.noise = 0.005
-        with confirming(tmp_path, lab, LATENCY, [BEST], left_s=900.0) as work:
-            earned = {e.key: e for e in earned_by_key(work, BEST)}
-        assert set(earned) == {"backend", "precision", "allocator", "openvino.streams"}
-        assert earned["allocator"].gain.value == pytest.approx(1 / 0.94, rel=0.02)
-        assert earned["openvino.streams"].gain.value == pytest.approx(1 / 0.9, rel=0.02)
-        assert all(e.kept and e.gain.ci95 for e in earned.values())
-
-    def test_a_knob_that_does_nothing_is_dropped(self, tmp_path: Path) -> None:
-        lab = Landscape(latency_s)
-        lab.noise = 0.005
-        idle = BARE.changed(allocator="tcmalloc")
-        with confirming(tmp_path, lab, LATENCY, [idle], left_s=600.0) as work:
-            earned = {e.key: e for e in earned_by_key(work, idle)}
-        assert not earned["allocator"].kept
-
-    def test_without_time_for_turns_nothing_is_dropped(self, tmp_path: Path) -> None:
-        lab = Landscape(latency_s)
-        idle = BARE.changed(allocator="tcmalloc")
-        with confirming(tmp_path, lab, LATENCY, [idle, BARE], left_s=40.0) as work:
-            earned = {e.key: e for e in earned_by_key(work, idle)}
-        assert earned["allocator"].kept
-        assert earned["allocator"].why == "by one trial each"
-        assert earned["allocator"].gain.value == pytest.approx(1.0, rel=0.01)
-        assert earned["backend"].why == "no time was left to measure it"
-
-    @pytest.mark.parametrize(
-        ("gain", "kept", "why"),
-        [
-            (Interval(None), True, "no time was left to measure it"),
-            (Interval(0.9), True, "too few processes to be certain"),
-            (Interval(0.995), False, "too few processes to be certain"),
-            (Interval(0.9, (0.85, 0.95)), True, ""),
-            (Interval(0.97, (0.93, 1.01)), False, ""),
-            (Interval(0.995, (0.994, 0.996)), False, ""),
-        ],
-    )
-    def test_a_key_is_kept_if_its_gain_is_certain_and_a_hundredth(
-        self, gain: Interval, kept: bool, why: str
-    ) -> None:
-        earned = judge_gain("threads", 2, gain)
-        assert (earned.kept, earned.why) == (kept, why)
-        if gain.value is not None:
-            assert earned.gain.value == 1 / gain.value
 
 
 class TestConfirm:

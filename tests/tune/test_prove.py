@@ -1,70 +1,221 @@
-"""The proof: the gain over the default, from blocks whose number is settled before the first."""
+"""The proof: the path in turns, what is dropped of it, and what its processes say."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from landscape import Landscape, confirming, latency_s, question
 
 from honed.case import Case
-from honed.study import Setting
-from honed.tune.confirm.prove import gain, pooled, prove
-from honed.tune.confirm.work import DEFAULT, WINNER
+from honed.study import BY_TRIALS, IN_TURNS, Setting
+from honed.tune.confirm.pooled import pooled
+from honed.tune.confirm.prove import Proof, prove
 
-CHOSEN = Setting({"backend": "openvino", "precision": "int8"})
+BARE = Setting({"backend": "openvino", "precision": "int8"})
+BEST = BARE.changed(allocator="jemalloc", **{"openvino.streams": 2})
 RATIO = 0.15 / (0.114 / 3.4)
 LATENCY = question("objective=latency", "budget=5m")
 
 
-def test_as_many_rounds_as_there_is_time_for(tmp_path: Path) -> None:
+def keys(proof: Proof) -> list[str]:
+    return [s.leg.key for s in proof.steps]
+
+
+def product(proof: Proof) -> float:
+    return math.prod(s.gain.value or math.nan for s in proof.steps)
+
+
+def test_every_step_is_measured_in_turns_and_the_product_is_the_gain(tmp_path: Path) -> None:
     lab = Landscape(latency_s)
     lab.noise = 0.02
-    with confirming(tmp_path, lab, LATENCY, [CHOSEN], left_s=100.0) as work:
-        prove(work, CHOSEN)  # eight seconds a process: three rounds of four processes
-        by = gain(work, CHOSEN)
-    assert len(work.blocks.blocks) == 6
-    assert (work.proof.start, work.proof.stop) == (0, 6)
-    assert lab.now_s <= work.until_s
-    assert by.ci95 is not None
-    assert by.ci95[0] < RATIO < by.ci95[1]
+    with confirming(tmp_path, lab, LATENCY, [BEST], left_s=900.0) as work:
+        proof = prove(work, BEST)
+        assert lab.now_s <= work.until_s
+    assert proof.chosen == BEST
+    assert keys(proof) == ["backend", "precision", "openvino.streams", "allocator"]
+    assert all(s.source == IN_TURNS and s.gain.ci95 for s in proof.steps)
+    truth = [0.15 / 0.114, 3.4, 1 / 0.9, 1 / 0.94]
+    for step, true in zip(proof.steps, truth, strict=True):
+        assert step.gain.value == pytest.approx(true, rel=0.04)
+    assert product(proof) == pytest.approx(proof.gain.value, rel=1e-9)
+    assert proof.gain.ci95 is not None
+    assert proof.gain.ci95[0] < math.prod(truth) < proof.gain.ci95[1]
 
 
-def test_ten_rounds_are_enough(tmp_path: Path) -> None:
+def test_the_default_has_fewer_processes_than_the_knobs(tmp_path: Path) -> None:
     lab = Landscape(latency_s)
-    with confirming(tmp_path, lab, LATENCY, [CHOSEN], left_s=9000.0) as work:
-        prove(work, CHOSEN)
-    assert len(work.blocks.blocks) == 20
+    with confirming(tmp_path, lab, LATENCY, [BEST], left_s=900.0) as work:
+        prove(work, BEST)
+        counts = work.blocks.effects().counts
+    assert counts["default"] < counts[BEST.name]
 
 
-def test_without_time_for_a_block_there_is_no_gain(tmp_path: Path) -> None:
+def test_a_knob_that_does_nothing_is_dropped(tmp_path: Path) -> None:
     lab = Landscape(latency_s)
-    with confirming(tmp_path, lab, LATENCY, [CHOSEN], left_s=20.0) as work:
-        prove(work, CHOSEN)
-        assert gain(work, CHOSEN).value is None
+    lab.noise = 0.02
+    idle = BARE.changed(allocator="tcmalloc")
+    with confirming(tmp_path, lab, LATENCY, [idle], left_s=600.0) as work:
+        proof = prove(work, idle)
+    assert proof.chosen == BARE
+    assert [s.leg.key for s in proof.dropped] == ["allocator"]
+    assert proof.gain.value == pytest.approx(RATIO, rel=0.03)
+    assert product(proof) == pytest.approx(proof.gain.value, rel=1e-9)
+
+
+def test_behind_a_dropped_knob_the_path_is_measured_without_it(tmp_path: Path) -> None:
+    """The setting without `openvino.hint` but with jemalloc is one that nobody has tried."""
+
+    def jemalloc_gains(case: Case) -> float:
+        seconds = 0.15 if case.backend == "torch" else 0.12
+        seconds /= 3.0 if case.precision == "int8" else 1.0
+        return seconds * (0.8 if case.get("allocator") == "jemalloc" else 1.0)
+
+    lab = Landscape(jemalloc_gains)
+    lab.noise = 0.01
+    both = BARE.changed(allocator="jemalloc", **{"openvino.hint": "latency"})
+    with confirming(tmp_path, lab, LATENCY, [both], left_s=900.0) as work:
+        proof = prove(work, both)
+        measured = work.blocks.effects().counts
+    assert proof.chosen == BARE.changed(allocator="jemalloc")
+    assert keys(proof) == ["backend", "precision", "allocator"]
+    assert proof.chosen.name in measured
+    assert proof.steps[-1].gain.value == pytest.approx(1.25, rel=0.03)
+    assert [s.leg.key for s in proof.dropped] == ["openvino.hint"]
+
+
+def test_little_time_proves_the_engine_but_no_knob(tmp_path: Path) -> None:
+    lab = Landscape(latency_s)
+    lab.noise = 0.02
+    with confirming(tmp_path, lab, LATENCY, [BEST], left_s=90.0) as work:
+        proof = prove(work, BEST)  # eight seconds a process: two blocks of five settings
+        assert lab.now_s <= work.until_s
+    assert proof.chosen == BARE
+    assert keys(proof) == ["backend", "precision"]
+    assert [s.leg.key for s in proof.dropped] == ["openvino.streams", "allocator"]
+
+
+def test_where_time_is_short_trials_fill_in(tmp_path: Path) -> None:
+    """Two processes: the ends of the path. The trial of the setting between tells the steps."""
+    lab = Landscape(latency_s)
+    engine = BARE.changed(precision="fp32")
+    with confirming(tmp_path, lab, LATENCY, [BARE, engine], left_s=20.0) as work:
+        proof = prove(work, BARE)
+    assert keys(proof) == ["backend", "precision"]
+    assert [s.source for s in proof.steps] == [BY_TRIALS] * 2
+    assert product(proof) == pytest.approx(proof.gain.value)
+    assert proof.gain.value == pytest.approx(RATIO, rel=1e-3)
+    assert proof.gain.ci95 is not None  # both ends were measured in one block
+
+
+def test_what_no_trial_tells_is_measured_first(tmp_path: Path) -> None:
+    lab = Landscape(latency_s)
+    two = BARE.changed(threads=2)
+    with confirming(tmp_path, lab, LATENCY, [two, BARE], left_s=28.0) as work:
+        prove(work, two)
+        measured = set(work.blocks.effects().counts)
+    assert measured == {"default", BARE.changed(precision="fp32").name, two.name}
+
+
+def test_without_any_time_the_trials_alone_are_believed_where_they_are_clear(
+    tmp_path: Path,
+) -> None:
+    lab = Landscape(latency_s)
+    with confirming(tmp_path, lab, LATENCY, [BARE, BEST], left_s=5.0) as work:
+        proof = prove(work, BEST)
     assert work.blocks.blocks == []
+    assert proof.chosen == BARE  # 18 % by one trial each prove no knobs
+    assert keys(proof) == ["backend+precision"]
+    assert proof.gain.value == pytest.approx(RATIO, rel=1e-3)
+    assert proof.gain.ci95 is None
 
 
-def test_a_recommendation_that_fails_in_the_end_has_no_gain(tmp_path: Path) -> None:
+def test_a_recommendation_that_fails_in_the_end_is_none(tmp_path: Path) -> None:
     lab = Landscape(latency_s)
-    with confirming(tmp_path, lab, LATENCY, [CHOSEN]) as work:
-        lab.failing = lambda case: "oom" if case.backend == "openvino" else None
-        prove(work, CHOSEN)
-        assert gain(work, CHOSEN).value is None
-    assert set(work.blocks.failed) == {WINNER}
+    with confirming(tmp_path, lab, LATENCY, [BEST], left_s=900.0) as work:
+        lab.failing = lambda case: "oom" if case.get("allocator") else None
+        proof = prove(work, BEST)
+    assert proof.chosen == BEST.without("allocator")
+    assert set(work.blocks.failed) == {BEST.name}
 
 
-def test_the_blocks_of_the_race_do_not_count(tmp_path: Path) -> None:
-    """Whoever wins a race was also lucky in it."""
+def test_a_setting_on_the_way_that_fails_is_no_step(tmp_path: Path) -> None:
     lab = Landscape(latency_s)
-    with confirming(tmp_path, lab, LATENCY, [CHOSEN]) as work:
-        lab.latency_s = lambda case: 0.01 if case.backend == "openvino" else 0.15
-        prove(work, CHOSEN)
-        raced = len(work.blocks.blocks)
-        lab.latency_s, work.until_s = latency_s, lab.now_s + 300.0
-        prove(work, CHOSEN)
-    assert work.proof.start == raced
-    assert gain(work, CHOSEN).value == pytest.approx(RATIO, rel=0.01)
+    with confirming(tmp_path, lab, LATENCY, [BARE]) as work:
+        fails = ("openvino", "fp32")
+        lab.failing = lambda c: "crashed" if (c.backend, c.precision) == fails else None
+        proof = prove(work, BARE)
+    assert keys(proof) == ["backend+precision"]
+    assert proof.gain.value == pytest.approx(RATIO, rel=0.01)
+
+
+def test_a_default_that_is_as_fast_is_recommended(tmp_path: Path) -> None:
+    lab = Landscape(lambda _: 0.05)
+    lab.noise = 0.05
+    with confirming(tmp_path, lab, LATENCY, [BEST]) as work:
+        proof = prove(work, BEST)
+    assert (proof.chosen, proof.gain.value, proof.steps) == (work.default, 1.0, ())
+    assert proof.dropped
+
+
+def by_branch(**seconds: float) -> Callable[[Case], float]:
+    return lambda case: seconds[f"{case.backend}_{case.precision}"]
+
+
+def test_an_engine_that_gains_only_in_its_precision_is_one_step_with_it(tmp_path: Path) -> None:
+    lab = Landscape(
+        by_branch(torch_fp32=0.1, openvino_fp32=0.11, openvino_int8=0.03, torch_int8=0.05)
+    )
+    with confirming(tmp_path, lab, LATENCY, [BARE], left_s=400.0) as work:
+        proof = prove(work, BARE)
+    assert proof.chosen == BARE
+    assert keys(proof) == ["backend+precision"]
+    assert proof.gain.value == pytest.approx(0.1 / 0.03, rel=0.01)
+
+
+def test_an_engine_that_gains_nothing_in_any_precision_is_dropped(tmp_path: Path) -> None:
+    lab = Landscape(
+        by_branch(torch_fp32=0.1, openvino_fp32=0.1, openvino_int8=0.03, torch_int8=0.03)
+    )
+    lab.noise = 0.02
+    with confirming(tmp_path, lab, LATENCY, [BARE], left_s=400.0) as work:
+        proof = prove(work, BARE)
+    assert proof.chosen == Setting({"backend": "torch", "precision": "int8"})
+    assert keys(proof) == ["precision"]
+    assert [s.leg.key for s in proof.dropped] == ["backend"]
+
+
+def test_a_precision_that_gains_nothing_is_dropped(tmp_path: Path) -> None:
+    lab = Landscape(
+        by_branch(torch_fp32=0.1, openvino_fp32=0.05, openvino_int8=0.05, torch_int8=0.1)
+    )
+    with confirming(tmp_path, lab, LATENCY, [BARE], left_s=400.0) as work:
+        proof = prove(work, BARE)
+    assert proof.chosen == BARE.changed(precision="fp32")
+
+
+def test_a_key_that_a_limit_needs_stays(tmp_path: Path) -> None:
+    """The allocator gains no time, but only with it the memory suffices."""
+    lab = Landscape(latency_s)
+    lab.memory_mib = lambda case: 400.0 if case.get("allocator") else 900.0
+    of = question("objective=latency", "budget=10m", "limit=memory_mib<=500")
+    small = BARE.changed(allocator="tcmalloc")
+    with confirming(tmp_path, lab, of, [BARE, small], left_s=600.0) as work:
+        proof = prove(work, small)
+    assert proof.chosen == small
+    assert keys(proof) == ["backend", "precision", "allocator"]
+
+
+def test_several_objectives_drop_nothing(tmp_path: Path) -> None:
+    lab = Landscape(latency_s)
+    idle = BARE.changed(allocator="tcmalloc")
+    of = question("objective=latency,memory", "budget=10m")
+    with confirming(tmp_path, lab, of, [idle], left_s=600.0) as work:
+        proof = prove(work, idle)
+    assert proof.chosen == idle
+    assert keys(proof) == ["backend", "precision", "allocator"]
 
 
 @pytest.mark.parametrize(("objective", "value"), [("latency", 0.15e3), ("throughput", 1 / 0.15)])
@@ -73,14 +224,15 @@ def test_processes_are_pooled_in_the_units_that_people_read(
 ) -> None:
     lab = Landscape(latency_s)
     lab.memory_mib = lambda case: 900.0 if case.backend == "torch" else 400.0
-    with confirming(tmp_path, lab, question(f"objective={objective}"), [CHOSEN]) as work:
-        prove(work, CHOSEN)
+    with confirming(tmp_path, lab, question(f"objective={objective}"), [BARE]) as work:
+        prove(work, BARE)
         whole = lab.measure(work.context.space.case(work.default))
-        both = pooled(work, DEFAULT, WINNER, whole)
+        both = pooled(work, work.default, BARE, whole)
+        assert pooled(work, BEST, BARE, whole) is None
     assert both is not None
     assert both.value == pytest.approx(value, rel=0.01)
     assert both.latency_p50_ms == pytest.approx(150.0, rel=0.01)
-    assert both.latency_p99_ms is not None  # twenty processes of twenty calls
+    assert both.latency_p99_ms is not None  # a dozen processes of twenty calls
     assert both.memory_mib == 900.0
     assert len(both.records) == len(work.blocks.blocks)
 
@@ -88,8 +240,8 @@ def test_processes_are_pooled_in_the_units_that_people_read(
 def test_processes_of_the_proof_have_no_memory_pass(tmp_path: Path) -> None:
     lab = Landscape(latency_s)
     cases: list[Case] = []
-    with confirming(tmp_path, lab, LATENCY, [CHOSEN]) as work:
+    with confirming(tmp_path, lab, LATENCY, [BARE]) as work:
         before = len(lab.measured)
-        prove(work, CHOSEN)
+        prove(work, BARE)
         cases = lab.measured[before:]
     assert not any(case.memory for case in cases)

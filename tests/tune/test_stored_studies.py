@@ -20,6 +20,10 @@ from honed.tune.profile import Profile
 STORED: dict[str, Any] = json.loads((Path(__file__).parent / "stored_study.json").read_text())
 
 
+# What each key earned alone; `steps` are told instead.
+GONE = ("earned",)
+
+
 def without_newer_keys(plain: Any, earlier: Any) -> Any:
     """`plain` with those keys of its objects that the earlier version wrote, too."""
     if isinstance(plain, dict) and isinstance(earlier, dict):
@@ -31,8 +35,10 @@ def without_newer_keys(plain: Any, earlier: Any) -> Any:
 
 @pytest.mark.parametrize("name", ["outcome", "without_recommendation"])
 def test_an_outcome_has_the_same_json(name: str) -> None:
+    stored = {k: v for k, v in STORED[name].items() if k not in GONE}
     plain = to_plain(from_plain(Outcome, STORED[name]))
-    assert without_newer_keys(plain, STORED[name]) == STORED[name]
+    assert without_newer_keys(plain, stored) == stored
+    assert plain["steps"] == []
 
 
 def test_a_profile_has_the_same_json() -> None:

@@ -44,11 +44,11 @@ def test_facts_hold_every_trial_and_the_outcome(tmp_path: Path) -> None:
     assert {*facts.default.records, *facts.best.records} <= set(bench.records)
     assert facts.gain == found.gain
     assert facts.importances == found.importances
-    assert facts.earned == found.earned
+    assert facts.steps == found.steps
 
     evidence = Evidence(tuple(bench.records.values()), facts)
     pictures = {name for name, _ in all_pictures(evidence)}
-    assert {"study_history", "study_gain", "study_parallel"} <= pictures
+    assert {"study_history", "study_gain", "study_steps", "study_parallel"} <= pictures
 
 
 def test_a_study_that_has_not_ended_is_drawn_without_a_recommendation(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_a_study_that_has_not_ended_is_drawn_without_a_recommendation(tmp_path: 
         facts = api.facts(study)
         shares = importance.importances(study.space, study.trials())
     assert facts.best is None
-    assert facts.earned == ()
+    assert facts.steps == ()
     assert facts.headline == ""
     assert facts.importances == shares
 

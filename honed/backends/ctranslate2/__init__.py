@@ -65,7 +65,7 @@ def start() -> None:
 def artifact(request: LoadRequest) -> Mapping[str, Any]:
     checkpoint = request.checkpoint
     _check_model(checkpoint)
-    return {"format": 1, "checkpoint": checkpoint.key, "task": checkpoint.task,
+    return {"format": 2, "checkpoint": checkpoint.key, "task": checkpoint.task,
             "precision": request.case.precision, **versions()}  # fmt: skip
 
 
@@ -83,12 +83,14 @@ def build(request: LoadRequest, folder: Path) -> None:
     import numpy as np
 
     from honed.backends.ctranslate2 import _spec
+    from honed.models.tokenizer import prompt_tokens
 
     converted = _spec.convert(request.checkpoint)
     converted.spec.validate()
     converted.spec.optimize(quantization=_COMPUTE_TYPES[request.case.precision])
     converted.spec.save(str(folder))
-    facts = {"weights_bytes": _spec.weights_bytes(converted), "segments": converted.segments}
+    facts = {"weights_bytes": _spec.weights_bytes(converted), "segments": converted.segments,
+             "left_out": prompt_tokens(request.checkpoint)}  # fmt: skip
     (folder / _FACTS_FILE).write_text(json.dumps(facts))
     np.savez(folder / _HEAD_FILE, **converted.head)
 
@@ -99,7 +101,8 @@ def load(request: LoadRequest, artifact: Path | None) -> CTranslate2Step:
 
 
 class CTranslate2Step(Step):
-    """One encoder. Pooling, or the last layer of a classifier, runs in numpy as part of a call."""
+    """One encoder. What follows it runs in numpy as part of a call: the pooling and the layers
+    behind it, or the last layer of a classifier."""
 
     def __init__(self, request: LoadRequest, artifact: Path) -> None:
         import ctranslate2
@@ -110,8 +113,10 @@ class CTranslate2Step(Step):
         self._segments = bool(facts["segments"])
         with np.load(artifact / _HEAD_FILE) as head:
             self._head = dict(head)
-        self._pooling = request.checkpoint.pooling
-        self._name = output_names(request.checkpoint.task, self._pooling)[0]
+        self._model = request.checkpoint
+        self._pools = self._model.task == FEATURES and self._model.pooling != "none"
+        self._left_out = int(facts["left_out"])
+        self._name = output_names(self._model.task, self._model.pooling)[0]
         self._view = ctranslate2.StorageView.from_array
         self.encoder = ctranslate2.Encoder(
             str(artifact),
@@ -122,9 +127,11 @@ class CTranslate2Step(Step):
         self._pool_size: int | None = None  # known after the first call
 
     def prepare(self, batch: Batch) -> Any:
-        """Ids [b, l], lengths [b], each token's share of the mean [b, 1, l], and segments [b, l]
-        if any is not 0."""
+        """Ids [b, l], lengths [b], each token's share in the pooling [b, l] by mode, and segments
+        [b, l] if any is not 0."""
         import numpy as np
+
+        from honed.models import vectors
 
         mask = batch["attention_mask"]
         lengths = mask.sum(axis=1)
@@ -134,7 +141,8 @@ class CTranslate2Step(Step):
                 "backend=torch, or pad on the right",
             )
         ids = self._view(np.ascontiguousarray(batch["input_ids"], dtype=np.int32))
-        shares = (mask / np.maximum(lengths, 1)[:, None]).astype(np.float32)[:, None]
+        real = mask.astype(np.float32)
+        shares = vectors.shares(real, self._model.pooling, self._left_out) if self._pools else {}
         feed = (ids, self._view(lengths.astype(np.int32)), shares)
         segments = batch.get("token_type_ids") if self._segments else None
         # Without segments the engine takes zeros. It reads them from lists, which takes time.
@@ -154,17 +162,17 @@ class CTranslate2Step(Step):
     def _forward(self, feed: Any) -> Any:
         import numpy as np
 
+        from honed.models import vectors
+
         ids, lengths, shares, *segments = feed
         output = self.encoder.forward_batch(ids, lengths, *(s.tolist() for s in segments))
-        if self._head:
+        if self._model.task != FEATURES:
             pooled = np.asarray(output.pooler_output)  # [b, h]
             return pooled @ self._head["weight"].T + self._head["bias"]
         tokens = np.asarray(output.last_hidden_state)  # [b, l, h]; a view, it keeps `output`
-        if self._pooling == "none":
+        if not self._pools:
             return tokens
-        if self._pooling == "cls":
-            return tokens[:, 0]
-        return (shares @ tokens)[:, 0]
+        return vectors.transformed(vectors.pooled(tokens, shares), self._model.layers, self._head)
 
     def outputs(self, raw: Any) -> Outputs:
         return {self._name: raw}

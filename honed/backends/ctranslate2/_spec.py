@@ -58,7 +58,8 @@ _FAMILIES = {
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """The specification; whether it has segments; the last layer, which runs in numpy."""
+    """The specification; whether it has segments; the weights of the layers that run in numpy: the
+    last of a classifier, or those behind the pooling."""
 
     spec: Any
     segments: bool
@@ -69,6 +70,7 @@ def convert(checkpoint: Checkpoint) -> Converted:
     from ctranslate2.specs import common_spec, transformer_spec
 
     from honed.models.torch.module import load_module
+    from honed.models.torch.vectors import tensors_of
 
     names = _FAMILIES[checkpoint.model_type]
     module = load_module(checkpoint)
@@ -98,8 +100,9 @@ def convert(checkpoint: Checkpoint) -> Converted:
     # A specification must have a vocabulary, although inputs are ids already.
     spec.register_vocabulary([str(i) for i in range(spec.get_vocabulary_size())])
     spec.config.layer_norm_epsilon = float(getattr(config, "layer_norm_eps", 1e-12))
-    last = {} if checkpoint.task == FEATURES else _linear(head, names.pooled[2])
-    return Converted(spec, two_segments, last)
+    if checkpoint.task == FEATURES:
+        return Converted(spec, two_segments, tensors_of(checkpoint))
+    return Converted(spec, two_segments, _linear(head, names.pooled[2]))
 
 
 def weights_bytes(converted: Converted) -> int:

@@ -89,7 +89,7 @@ def artifact(request: LoadRequest) -> Mapping[str, Any]:
     do not belong in the measured process."""
     checkpoint = request.checkpoint
     family_of(checkpoint)
-    return {"format": 1, "checkpoint": checkpoint.key, "task": checkpoint.task,
+    return {"format": 2, "checkpoint": checkpoint.key, "task": checkpoint.task,
             "precision": request.case.precision}  # fmt: skip
 
 

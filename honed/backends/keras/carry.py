@@ -14,12 +14,15 @@ from typing import Any
 from honed.backends.keras.families import Family, family_of, rows
 from honed.models.checkpoint import Checkpoint
 from honed.models.tasks import FEATURES
+from honed.models.tokenizer import prompt_tokens
 
 FILE = "weights.safetensors"
+LEFT_OUT = "left_out.txt"  # how many tokens at the start of a text are not pooled
 
 
 def carry(checkpoint: Checkpoint, precision: str, folder: Path) -> None:
-    """Write `FILE`: honed's layer name and Keras' variable name -> tensor; bf16 as its bits."""
+    """Write `LEFT_OUT`, and `FILE`: honed's layer name and Keras' variable name -> tensor; bf16 as
+    its bits."""
     import torch
     from safetensors.torch import save_file
 
@@ -33,6 +36,7 @@ def carry(checkpoint: Checkpoint, precision: str, folder: Path) -> None:
             for name, tensor in _variables(layer, part, checkpoint, module)
         }
     save_file(tensors, folder / FILE)
+    (folder / LEFT_OUT).write_text(str(prompt_tokens(checkpoint)))
 
 
 def _stored(tensor: Any, precision: str) -> Any:
@@ -45,6 +49,8 @@ def _stored(tensor: Any, precision: str) -> Any:
 
 def _layers(module: Any, checkpoint: Checkpoint) -> Iterator[tuple[str, Any]]:
     """honed's name of each layer that runs, and the torch layer."""
+    from honed.models.torch.vectors import layers_of
+
     family = family_of(checkpoint)
     body = module.base_model
     yield "tokens", body.embeddings.word_embeddings
@@ -61,6 +67,10 @@ def _layers(module: Any, checkpoint: Checkpoint) -> Iterator[tuple[str, Any]]:
         hidden, _, last = family.head
         yield "head.hidden", module.get_submodule(hidden)
         yield "head.last", module.get_submodule(last)
+    for place, layer in enumerate(layers_of(checkpoint)):
+        for part in ("linear", "residual"):
+            if hasattr(layer, part):
+                yield f"layers.{place}.{part}", getattr(layer, part)
 
 
 def _variables(
@@ -77,7 +87,8 @@ def _variables(
         yield f"{layer}.beta", part.bias
     else:
         yield f"{layer}.kernel", part.weight.T  # torch: [out, in]; Keras: [in, out]
-        yield f"{layer}.bias", part.bias
+        if part.bias is not None:
+            yield f"{layer}.bias", part.bias
 
 
 def _positions(weight: Any, checkpoint: Checkpoint, module: Any) -> Any:

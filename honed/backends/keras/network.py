@@ -9,6 +9,7 @@ from typing import Any
 
 from honed.backends.keras.carry import FILE
 from honed.backends.keras.families import ACTIVATIONS, activation, family_of, sizes
+from honed.backends.keras.vectors import of_texts
 from honed.models.checkpoint import Checkpoint
 from honed.models.evaluation.labels import Labels
 from honed.models.tasks import FEATURES
@@ -31,7 +32,8 @@ def network(checkpoint: Checkpoint, precision: str, folder: Path) -> Any:
     tokens = result["sequence_output"] if isinstance(result, dict) else result
     layers = dict(_layers(backbone))
     if checkpoint.task == FEATURES:
-        output = _pooled(tokens, backbone.input["padding_mask"], checkpoint.pooling)
+        output, dense = of_texts(tokens, backbone.input["padding_mask"], checkpoint, folder)
+        layers |= dense
     else:
         _, between, _ = family.head
         size = tokens.shape[-1]
@@ -67,17 +69,6 @@ def _as_configured(backbone: Any, checkpoint: Checkpoint) -> None:
         block._feedforward_intermediate_dense.activation = _gelu(activation(checkpoint))
         block._self_attention_layer_norm.epsilon = epsilon
         block._feedforward_layer_norm.epsilon = epsilon
-
-
-def _pooled(tokens: Any, mask: Any, pooling: str) -> Any:
-    from keras import ops
-
-    if pooling == "none":
-        return tokens
-    if pooling == "cls":
-        return tokens[:, 0]
-    kept = ops.expand_dims(ops.cast(mask, tokens.dtype), -1)  # [batch, length, 1]
-    return ops.sum(tokens * kept, axis=1) / ops.maximum(ops.sum(kept, axis=1), 1)
 
 
 def _layers(backbone: Any) -> Iterator[tuple[str, Any]]:

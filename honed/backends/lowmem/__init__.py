@@ -16,9 +16,10 @@ from honed.backends.base import (
     refuse_gpu,
     refuse_values,
 )
-from honed.backends.lowmem import knobs, small
+from honed.backends.lowmem import convert, knobs, small
 from honed.backends.lowmem.knobs import ENGINE, STRATEGY, STREAM
 from honed.case import Case
+from honed.errors import UnsupportedError
 from honed.knob import Availability, Knob
 from honed.machine.facts import package_versions
 from honed.units import size_bytes
@@ -26,7 +27,7 @@ from honed.units import size_bytes
 HELP = "big models in little memory, with torch: weights stay in the mapped file"
 EXTRA = "lowmem"
 REFERENCE = "torch"
-PRECISIONS: tuple[str, ...] = ("fp32",)
+PRECISIONS: tuple[str, ...] = ("fp32", "bf16", "int8")
 TRAITS = Traits(
     expert_rank=8,  # it saves memory; torch itself is as fast
     thread_pool="openmp",
@@ -49,6 +50,12 @@ def check(case: Case) -> None:
     refuse(case, "lowmem", PRECISIONS)
     refuse_gpu(case, "lowmem")
     refuse_values(case, KNOBS)
+    if case.precision == "int8" and case.get(STRATEGY.name) not in (None, STREAM):
+        raise UnsupportedError(
+            f"the published strategies have no int8, and lowmem.strategy={case.get(STRATEGY.name)}"
+            " is one",
+            "lowmem.strategy=stream, or precision=fp32",
+        )
     if case.get(ENGINE.name) == small.NAME:
         small.check(case)
 
@@ -64,20 +71,20 @@ def start() -> None:
     import_transformers()  # this imports torch as well
 
 
-def artifact(_: LoadRequest) -> Mapping[str, Any] | None:
-    """None: the checkpoint itself is mapped."""
-    return None
+def artifact(request: LoadRequest) -> Mapping[str, Any] | None:
+    """None in fp32, where the checkpoint's file is mapped whatever its type."""
+    return convert.artifact(request)
 
 
 def build(request: LoadRequest, folder: Path) -> None:
-    """Nothing to build."""
+    convert.build(request, folder)
 
 
-def load(request: LoadRequest, _: Path | None) -> Step:
+def load(request: LoadRequest, folder: Path | None) -> Step:
     if request.case.get(ENGINE.name) == small.NAME:
         from honed.backends.lowmem.small.step import SmallStep
 
-        return SmallStep(request)
+        return SmallStep(request, folder)
     import torch
 
     from honed.backends.lowmem.runners import Wish, runner
@@ -89,5 +96,6 @@ def load(request: LoadRequest, _: Path | None) -> Step:
             torch.set_num_interop_threads(1)
     case = request.case
     budget = None if case.memory_budget is None else size_bytes(case.memory_budget)
-    wish = Wish(str(case.get(STRATEGY.name) or STREAM), budget)
+    strategy = str(case.get(STRATEGY.name) or STREAM)
+    wish = Wish(strategy, case.precision, folder, budget)
     return LowmemStep(request, runner(request.checkpoint, wish))

@@ -8,8 +8,8 @@ A file that is cut short or written while it is in use must give an error, not S
 wrong outputs. `held()` takes a read lease (fcntl, F_SETLEASE) on each file for the time of a
 call: the kernel then makes whoever wants to write wait until the lease is given back, and
 `check()` sees that someone waits. Where there is no lease (another user's file, some network file
-systems), `check()` compares size and time of change, and `populate()` finds missing pages
-before they are touched.
+systems), `make_sure()` compares size and time of change, and finds missing pages before they are
+touched.
 """
 
 from __future__ import annotations
@@ -243,6 +243,13 @@ class MappedWeights:
         """ModelError if a file was written, cut short, or waits to be. About a microsecond."""
         for file in self._files.values():
             file.check()
+
+    def make_sure(self, names: Iterable[str]) -> None:
+        """Before the tensors are used: ModelError if their files changed. Without a lease their
+        pages are mapped here, where a missing one is an error; in a product it is a SIGBUS."""
+        self.check()
+        if not self.is_leased:
+            self.populate(names)
 
     @property
     def is_leased(self) -> bool:

@@ -117,7 +117,7 @@ class ModuleStream:
 
     def _load(self, parameters: Sequence[Any]) -> None:
         """Before a module is called: copy its weights, or convert those of another type."""
-        self.weights.mapped.check()
+        self.weights.mapped.make_sure([self._resting[parameter][0] for parameter in parameters])
         for parameter in parameters:
             _, data = self._resting[parameter]
             if self.strategy != "stream" or data.dtype != self.weights.dtype:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from honed.backends.base import precision_of_most
 from honed.backends.lowmem.budget import Chunks, Plan, Shape, need, plan
 from honed.backends.lowmem.knobs import STREAM
 from honed.backends.lowmem.layout import EncoderLayout, encoder_layout
@@ -30,6 +32,8 @@ class Wish:
     fastest chunks are taken."""
 
     strategy: str = STREAM
+    precision: str = "fp32"
+    folder: Path | None = None  # of converted weights, in place of the checkpoint's
     budget_bytes: int | None = None
     chunks: Chunks | None = None
 
@@ -37,9 +41,10 @@ class Wish:
 def runner(checkpoint: Checkpoint, wish: Wish) -> ByLayers | ByModules:
     """The runner of a checkpoint: by layers where its computation is described, else by
     modules."""
-    stored = stored_tensors(checkpoint.folder)
+    stored = stored_tensors(wish.folder or checkpoint.folder)
     layout = encoder_layout(checkpoint, stored) if wish.strategy == STREAM else None
-    weights = WeightTensors(MappedWeights(stored), torch.float32)
+    dtype = torch.bfloat16 if wish.precision == "bf16" else torch.float32
+    weights = WeightTensors(MappedWeights(stored), dtype)
     if layout is None:
         return ByModules(checkpoint, weights, wish)
     return ByLayers(checkpoint, weights, layout, wish)
@@ -81,13 +86,16 @@ class ByLayers:
                 self._plans[shape] = plan(self.layout, stored, shape, spent)
         return self._plans[shape]
 
+    def _shape(self, batch: int, length: int) -> Shape:
+        return Shape(batch, length, int(self.weights.dtype.itemsize))
+
     def reserve(self, batch: int, length: int) -> None:
-        shape = Shape(batch, length)
+        shape = self._shape(batch, length)
         self.encoder.reserve(self.plan(shape).chunks, shape)
 
     def __call__(self, feed: tuple[Any, ...]) -> tuple[Any, ...]:
         batch, length = feed[0].shape
-        chunks = self.plan(Shape(batch, length)).chunks
+        chunks = self.plan(self._shape(batch, length)).chunks
         at_once = chunks.sequences or batch
         if at_once >= batch:
             return self._outputs(feed, chunks)
@@ -102,7 +110,7 @@ class ByLayers:
         feed = tuple(named.values())
         if self.checkpoint.task != FEATURES:
             return dict(zip(output_names(self.checkpoint.task, "none"), self(feed), strict=True))
-        shape = Shape(*feed[0].shape)
+        shape = self._shape(*feed[0].shape)
         self.reserve(shape.batch, shape.length)
         hidden = self.encoder(self.plan(shape).chunks, *feed)
         vector = self.encoder.pooler(hidden)
@@ -120,8 +128,7 @@ class ByLayers:
         return (logits,)
 
     def precision(self) -> str | None:
-        types = {_PRECISIONS.get(dtype) for dtype in self.encoder.products}
-        return types.pop() if len(types) == 1 else None
+        return precision_of_most(self.encoder.products.counts.elements())
 
     def close(self) -> None:
         self.weights.mapped.close()

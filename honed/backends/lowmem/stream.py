@@ -15,7 +15,9 @@ from typing import Any
 import torch
 
 from honed.backends.lowmem.budget import Chunks, Shape, arena_elements, sequences_at_once
+from honed.backends.lowmem.convert import SCALES
 from honed.backends.lowmem.layout import Dense, EncoderLayout, Layer, Linear, Norm
+from honed.backends.lowmem.products import Products
 from honed.backends.lowmem.tensors import WeightTensors
 
 _NORM_ROWS = 128  # rows of a sum and its norm at a time: they stay in the cache of a core
@@ -46,9 +48,10 @@ class EncoderStream:
 
     def __init__(self, layout: EncoderLayout, weights: WeightTensors) -> None:
         self.layout, self.weights, self.chunks = layout, weights, Chunks()
-        self.products: set[Any] = set()  # the types of the matrix products that ran
+        self.products = Products(weights)
         self._arena = torch.empty(0, dtype=weights.dtype)
         vectors = [n for n in layout.names if len(weights.mapped.stored[n].shape) == 1]
+        vectors += [n for n in weights.mapped.stored if n.endswith(SCALES)]
         segments = layout.embeddings.segments
         weights.keep([*vectors, *([] if segments is None else [segments])])
 
@@ -74,7 +77,7 @@ class EncoderStream:
             for group in groups:
                 self._embed(ids, segments, group, hidden[group.rows])
             for layer in self.layout.layers:
-                self.weights.mapped.check()
+                self.weights.mapped.make_sure(layer.names)
                 for index, group in enumerate(groups):
                     release = index == len(groups) - 1 or not self.chunks.holds_layer
                     self._layer(layer, group, hidden[group.rows], release=release)
@@ -194,9 +197,7 @@ class EncoderStream:
             if release:
                 weights.mapped.release_rows(layer.intermediate.weight, begin, end)
             activate(inner)
-            part = weights.columns(layer.output.weight, begin, end)
-            self.products.add(part.dtype)
-            torch.addmm(into, inner, part.t(), out=into)
+            self.products.add_inner(inner, layer.output, begin, end, into)
         if release:
             weights.mapped.release((layer.output.weight,))
 
@@ -205,14 +206,7 @@ class EncoderStream:
         *, release: bool = False,
     ) -> None:  # fmt: skip
         """Some outputs of a linear layer, or all."""
-        begin, end = columns or (0, into.shape[1])
-        weight = self.weights.part(linear.weight, begin, end)
-        self.products.add(weight.dtype)
-        bias = self.weights.vector(linear.bias)
-        if bias is None:
-            torch.mm(states, weight.t(), out=into)
-        else:
-            torch.addmm(bias[begin:end], states, weight.t(), out=into)
+        self.products.linear(states, linear, into, columns)
         if release:
             self.weights.mapped.release((linear.weight,))
 

@@ -22,7 +22,7 @@ def wrapped(request: LoadRequest) -> Any:
     module = load_module(checkpoint, attention=attention)
     if packed.asked(request.case):
         module = packed.pack(module, checkpoint)
-    return Head(module, checkpoint.task, checkpoint.pooling).eval()
+    return Head.of(module, checkpoint).eval()
 
 
 def facts(module: Any) -> Mapping[str, Any]:

@@ -11,9 +11,8 @@ from honed.report.evidence import Evidence
 from honed.report.style import Style
 from honed.show.numbers import plain
 from honed.study import Candidate, Goal, Setting, StudyFacts, Trial
-from honed.values import as_typed
+from honed.values import UNTOUCHED, as_typed
 
-_UNTOUCHED = "as it comes"
 _LONGEST = 64
 _HEADS = ("backend", "precision")
 
@@ -28,12 +27,12 @@ def name(setting: Setting, longest: int = _LONGEST) -> str:
 
 def value_text(value: Value | None) -> str:
     """A setting's value as a label of an axis."""
-    return _UNTOUCHED if value is None else as_typed(value)
+    return UNTOUCHED if value is None else as_typed(value)
 
 
 def setting_text(key: str, value: Value | None) -> str:
     """`threads=2`, or `threads as it comes`."""
-    return f"{key} {_UNTOUCHED}" if value is None else f"{key}={as_typed(value)}"
+    return f"{key} {UNTOUCHED}" if value is None else f"{key}={as_typed(value)}"
 
 
 def goal_text(goal: Goal, value: float) -> str:

@@ -30,8 +30,8 @@ def pictures(evidence: Evidence) -> Iterator[Picture]:
         complete,
         tuple(r for side in sides.values() for r in evidence.stored(side.records)),
         (f"Recommended: {study.best.setting.name}.",
-         "Both were measured in turns. Bars are medians over the processes; whiskers reach over "
-         "the 95 % intervals of all processes; the gain is from the pairs."),
+         "Both were measured in turns. A bar is the geometric mean of the processes with the 95 % "
+         "interval of this mean; the gain is from the blocks, which cancel the machine's drift."),
     )  # fmt: skip
 
 

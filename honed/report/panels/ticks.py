@@ -75,7 +75,7 @@ def scale_for(
         room = max(0.04 * math.log10(values[-1] / values[0]), 0.03)
         low, high = values[0] * 10**-room, values[-1] * 10 ** (2 * room)
         ticks = list(values) if tick_each else _round_numbers(low, high)
-        return Scale(low, high, True, tuple(_apart(ticks)))
+        return Scale(low, high, True, tuple(apart(ticks)))
     span = values[-1] - values[0] or abs(values[-1]) or 1.0
     low = 0.0 if from_zero else values[0] - 0.08 * span
     high = values[-1] + 0.1 * (values[-1] - low or 1.0)
@@ -93,7 +93,7 @@ def _round_numbers(low: float, high: float) -> list[float]:
     return [s * 10.0**e for e in exponents for s in steps if low <= s * 10.0**e <= high]
 
 
-def _apart(values: Sequence[float]) -> list[float]:
+def apart(values: Sequence[float]) -> list[float]:
     """Ticks of a logarithmic axis whose labels do not run into each other."""
     least = (values[-1] / values[0]) ** 0.06 if len(values) > 1 else 1.0
     kept: list[float] = []

@@ -154,7 +154,7 @@ def _flops(loaded: Loaded) -> int | None:
     rows, tokens = loaded.inputs.batches[0]["input_ids"].shape
     if loaded.step.read_back().get("skips_padding"):
         tokens = int(loaded.inputs.batches[0]["attention_mask"].sum()) // rows
-    return forward_flops(model.config, rows, tokens, model.task)
+    return forward_flops(model.config, rows, tokens, model.task, model.layers)
 
 
 def _unproven(case: Case, seat: Seat, effective: Mapping[str, Any]) -> list[str]:

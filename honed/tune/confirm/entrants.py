@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from honed.knobs import owner_of
 from honed.study import Candidate, Setting, candidates
 from honed.tune.confirm.work import DEFAULT, PLAIN, SIMPLER, WINNER, Confirmation
+from honed.tune.path import path, stops
 from honed.tune.policy import POLICY
 
 
@@ -48,9 +49,10 @@ def entrants(
 
 def race_s(work: Confirmation, winner: Setting) -> float:
     """The time of the race: its share, and what the proof leaves over when it has as many whole
-    rounds (of two blocks) as fit into the rest."""
+    rounds (of two blocks of the path) as fit into the rest. A few blocks go before the race."""
     share_s = POLICY.race_share * work.left_s
-    block_s = work.process_s(work.default) + work.process_s(winner)
-    round_s = POLICY.round_margin * 2 * block_s
-    rounds = math.floor((work.left_s - share_s) / round_s) if round_s > 0 else 0
-    return work.left_s - rounds * round_s if rounds else share_s
+    space = work.context.space
+    on_path = stops(space, path(space, winner))
+    block_s = POLICY.round_margin * sum(work.process_s(s, with_export=True) for s in on_path)
+    rounds = math.floor((work.left_s - share_s) / max(0.01, 2 * block_s))
+    return max(0.0, work.left_s - max(2 * rounds, POLICY.least_path_blocks) * block_s)

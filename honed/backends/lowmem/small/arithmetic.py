@@ -34,12 +34,10 @@ Activation = Callable[[Floats, "Temporaries"], None]
 class Temporaries:
     """The arrays that one thread needs for a block, allocated once."""
 
+    nbytes = _TEMPORARIES * BLOCK * 4
+
     def __init__(self) -> None:
         self._arrays = np.empty((_TEMPORARIES, BLOCK), np.float32)
-
-    @property
-    def nbytes(self) -> int:
-        return self._arrays.nbytes
 
     def like(self, block: Floats) -> tuple[Floats, Floats]:
         """Two arrays in the shape of a block [rows, columns]."""

@@ -21,16 +21,15 @@ from honed.backends.lowmem.small.arithmetic import (
 )
 from honed.backends.lowmem.small.network import Layer, Network, Product
 from honed.backends.lowmem.small.reader import Ids, Reader
+from honed.backends.lowmem.small.sizes import (
+    Sizes,
+    panel_numbers,
+    score_numbers,
+    shared_numbers,
+)
 from honed.backends.lowmem.small.team import Team
 
-# Tokens that go through a layer together. Fewer would read the weights more often than the
-# products need; more would need larger arrays.
-_TOKENS = 512
-# Weights in a panel, at most: 4 MiB for each thread. A product packs its other operand once for
-# each panel, which small panels would repeat too often.
-_PANEL = 1024 * 1024
 _EMBEDDED = 64  # tokens whose positions are added at once
-_SCORES = 128 * 1024  # numbers in a block of attention scores: half of a second-level cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +42,12 @@ class Tokens:
     segments: Ids
     lengths: tuple[int, ...]
 
-    def groups(self) -> Iterator[list[slice]]:
-        """The rows of each sequence, in groups of at most _TOKENS rows or of one sequence."""
+    def groups(self, most: int) -> Iterator[list[slice]]:
+        """The rows of each sequence, in groups of at most `most` rows or of one sequence."""
         group: list[slice] = []
         start = 0
         for length in self.lengths:
-            if group and start + length - group[0].start > _TOKENS:
+            if group and start + length - group[0].start > most:
                 yield group
                 group = []
             group.append(slice(start, start + length))
@@ -62,10 +61,10 @@ class Arrays:
     besides: queries, keys, values, context and the output of a half layer [rows, hidden]. The
     widened tokens [rows, intermediate] share the memory of the first four."""
 
-    def __init__(self, network: Network, tokens: int, rows: int) -> None:
-        hidden, wide_rows = network.hidden, min(rows, _TOKENS)
+    def __init__(self, network: Network, sizes: Sizes, tokens: int = 0, rows: int = 0) -> None:
+        hidden, wide_rows = network.hidden, min(rows, sizes.tokens)
         wide = wide_rows * network.intermediate
-        shared = np.empty(max(4 * rows * hidden, wide), np.float32)
+        shared = np.empty(shared_numbers(network, sizes, rows), np.float32)
         four = shared[: 4 * rows * hidden].reshape(4, rows, hidden)
         self.x = np.empty((tokens, hidden), np.float32)
         self.query, self.key, self.value, self.context = four
@@ -81,11 +80,11 @@ class Arrays:
 class Encoder:
     """An encoder on `threads` threads."""
 
-    def __init__(self, network: Network, threads: int) -> None:
+    def __init__(self, network: Network, threads: int, sizes: Sizes) -> None:
         self.team = Team(threads)
-        self._members = [Member(network, self.team, index) for index in range(threads)]
-        self._network = network
-        self._arrays = Arrays(network, 0, 0)
+        self._members = [Member(network, self.team, sizes, index) for index in range(threads)]
+        self._network, self._sizes = network, sizes
+        self._arrays = Arrays(network, sizes)
 
     @property
     def window_bytes(self) -> int:
@@ -100,11 +99,11 @@ class Encoder:
 
     def run(self, tokens: Tokens) -> Floats:
         """The hidden states [n, hidden] of the tokens; the next call overwrites them."""
-        groups, count = list(tokens.groups()), len(tokens.ids)
+        groups, count = list(tokens.groups(self._sizes.tokens)), len(tokens.ids)
         rows = max(group[-1].stop - group[0].start for group in groups)
         if not self._arrays.hold(count, rows):
-            self._arrays = Arrays(self._network, 0, 0)  # the old ones are released first
-            self._arrays = Arrays(self._network, count, rows)
+            self._arrays = Arrays(self._network, self._sizes)  # the old ones are released first
+            self._arrays = Arrays(self._network, self._sizes, count, rows)
         arrays = self._arrays
         self.team.run(lambda index: self._members[index].forward(arrays, tokens, groups))
         return arrays.x[:count]
@@ -129,13 +128,10 @@ class Encoder:
 class Member:
     """One thread of an encoder: its share of every step, and the arrays that only it uses."""
 
-    def __init__(self, network: Network, team: Team, index: int) -> None:
-        products = network.layers[0].products
-        largest = max(product.outputs * product.inputs for product in products)
-        widest = max(product.inputs for product in products)
-        panel = max(widest, min(_PANEL, -(-largest // team.size)))
-        self.reader = Reader(network.matrices, panel)
+    def __init__(self, network: Network, team: Team, sizes: Sizes, index: int) -> None:
+        self.reader = Reader(network.matrices, panel_numbers(network, team.size, sizes))
         self._network = network
+        self._sizes = sizes
         self._team = team
         self._index = index
         self._head_size = network.hidden // network.attention_heads
@@ -148,8 +144,7 @@ class Member:
 
     def forward(self, arrays: Arrays, tokens: Tokens, groups: Sequence[Sequence[slice]]) -> None:
         """This thread's share of the whole pass over the batch, into arrays.x."""
-        longest = max(tokens.lengths)
-        scores = min(max(_SCORES, longest), longest * longest)
+        scores = score_numbers(self._sizes, max(tokens.lengths))
         if self._scores.size < scores:
             self._scores = np.empty(scores, np.float32)
         self._embed(arrays, tokens)
@@ -160,8 +155,8 @@ class Member:
                 x = arrays.x[first : group[-1].stop]
                 sequences = [slice(s.start - first, s.stop - first) for s in group]
                 self._attention(layer, x, arrays, sequences)
-                for start in range(0, len(x), _TOKENS):
-                    self._feed_forward(layer, x[start : start + _TOKENS], arrays)
+                for start in range(0, len(x), self._sizes.tokens):
+                    self._feed_forward(layer, x[start : start + self._sizes.tokens], arrays)
 
     def _embed(self, arrays: Arrays, tokens: Tokens) -> None:
         """The sum of a token's word, position and segment, its norm, and ELECTRA's projection."""
@@ -252,6 +247,8 @@ class Member:
             last = min(first + height, mine.stop)
             target = out[:, first:last]
             np.matmul(x, self.reader.rows(product.weight, first, last).T, out=target)
+            if product.scales is not None:
+                target *= product.scales[first:last]
             if product.bias is not None:
                 target += product.bias[first:last]
             if activation is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from honed.backends.lowmem import layout
+from honed.backends.lowmem.convert import SCALES
 from honed.backends.lowmem.mapped import DTYPES, MappedWeights, StoredTensor
 from honed.backends.lowmem.small.arithmetic import ACTIVATIONS, Activation, Floats, add_and_norm
 from honed.backends.lowmem.small.reader import as_floats, refuse_types
@@ -16,10 +18,12 @@ from honed.backends.lowmem.small.reader import as_floats, refuse_types
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """x @ weight.T + bias, for a weight [outputs, inputs] in a file and a bias [outputs]."""
+    """x @ weight.T * scales + bias, for a weight [outputs, inputs] in a file, and scales (of int8
+    codes) and a bias [outputs], where there are any."""
 
     weight: StoredTensor
     bias: Floats | None
+    scales: Floats | None
 
     @property
     def outputs(self) -> int:
@@ -117,6 +121,13 @@ class Network:
         for product in self.products:
             yield product.weight
 
+    @property
+    def narrow_bytes(self) -> int:
+        """The bytes of a weight that is read before it becomes 32 bits; 0 if all have 32."""
+        widths = {tensor.dtype: tensor.nbytes // math.prod(tensor.shape)
+                  for tensor in self.matrices if tensor.dtype != "F32"}  # fmt: skip
+        return max(widths.values(), default=0)
+
 
 class Builder:
     """Makes the network of a layout, and counts the bytes of the vectors that it holds."""
@@ -169,7 +180,9 @@ class Builder:
 
     def _product(self, of: layout.Linear) -> Product:
         bias = None if of.bias is None else self._vector(of.bias)
-        return Product(self._weights.stored[of.weight], bias)
+        name = of.weight + SCALES
+        scales = self._vector(name) if name in self._weights.stored else None
+        return Product(self._weights.stored[of.weight], bias, scales)
 
     def _norm(self, of: layout.Norm) -> Norm:
         return Norm(self._vector(of.weight), self._vector(of.bias), of.epsilon)

@@ -21,7 +21,7 @@ from honed.errors import ModelError, UnsupportedError
 Ids = NDArray[np.int64]
 
 # The types of weights that can be read, as safetensors spells them.
-_FLOATS = ("F32", "F16", "BF16")
+_READ = ("F32", "F16", "BF16", "I8")
 
 
 class Reader:
@@ -37,8 +37,9 @@ class Reader:
         paths = {tensor.file for tensor in tensors}
         self._files = {path: os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in paths}
         self._window = np.empty(numbers, np.float32)
-        narrow = any(tensor.dtype != "F32" for tensor in tensors)
-        self._raw = np.empty(numbers if narrow else 0, np.uint16)
+        # As they lie in the file, before they become numbers of 32 bits.
+        widths = [_width(tensor.dtype) for tensor in tensors if tensor.dtype != "F32"]
+        self._raw = np.empty(numbers * max(widths, default=0), np.uint8)
 
     @property
     def nbytes(self) -> int:
@@ -69,16 +70,17 @@ class Reader:
 
     def _fill(self, numbers: Floats, matrix: StoredTensor, first: int) -> None:
         """The matrix from row `first` on, into `numbers`, which are contiguous."""
-        item = np.dtype(DTYPES[matrix.dtype]).itemsize
-        offset = matrix.offset + first * matrix.shape[1] * item
+        width = _width(matrix.dtype)
+        offset = matrix.offset + first * matrix.shape[1] * width
         if matrix.dtype == "F32":
             self._read(matrix.file, offset, numbers)
             return
-        for start in range(0, numbers.size, self._raw.size):
-            part = numbers[start : start + self._raw.size]
-            raw = self._raw[: part.size]
-            self._read(matrix.file, offset + start * item, raw)
-            _widen(raw, matrix.dtype, part)
+        step = self._raw.size // width
+        for start in range(0, numbers.size, step):
+            part = numbers[start : start + step]
+            raw = self._raw[: part.size * width]
+            self._read(matrix.file, offset + start * width, raw)
+            _widen(raw.view(DTYPES[matrix.dtype]), matrix.dtype, part)
 
     def _read(self, path: Path, offset: int, into: NDArray[Any]) -> None:
         view = into.data.cast("B")
@@ -98,12 +100,12 @@ class Reader:
 
 
 def refuse_types(tensors: Iterable[StoredTensor]) -> None:
-    """UnsupportedError for weights that are no floating-point numbers of up to 32 bits."""
+    """UnsupportedError for weights of a type that is not read."""
     for tensor in tensors:
-        if tensor.dtype not in _FLOATS:
+        if tensor.dtype not in _READ:
             raise UnsupportedError(
                 f"{tensor.file} holds {tensor.name} as {tensor.dtype}, and lowmem.engine=small "
-                f"reads {', '.join(_FLOATS)}",
+                f"reads {', '.join(_READ)}",
                 "lowmem.engine=torch",
             )
 
@@ -113,15 +115,19 @@ def as_floats(stored: NDArray[Any], dtype: str) -> Floats:
     if dtype == "F32":
         return np.asarray(stored, np.float32)
     out = np.empty(stored.shape, np.float32)
-    _widen(stored.view(np.uint16), dtype, out)
+    _widen(stored, dtype, out)
     return out
 
 
-def _widen(raw: NDArray[np.uint16], dtype: str, out: Floats) -> None:
-    """The bits of 16-bit numbers, as 32-bit numbers."""
-    if dtype == "F16":
-        out[...] = raw.view(np.float16)
-    else:  # bfloat16 is the upper half of a 32-bit number
+def _width(dtype: str) -> int:
+    return np.dtype(DTYPES[dtype]).itemsize
+
+
+def _widen(stored: NDArray[Any], dtype: str, out: Floats) -> None:
+    """Narrow numbers, in the types of DTYPES, as numbers of 32 bits."""
+    if dtype != "BF16":
+        out[...] = stored
+    else:  # the upper half of a number of 32 bits
         whole = out.view(np.uint32)
-        whole[...] = raw
+        whole[...] = stored
         whole <<= 16

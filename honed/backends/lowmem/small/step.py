@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import threadpoolctl
 
 from honed.backends.base import Batch, LoadRequest, Outputs, Step
+from honed.backends.lowmem.convert import SCALES
 from honed.backends.lowmem.layout import encoder_layout
 from honed.backends.lowmem.mapped import MappedWeights, stored_tensors
 from honed.backends.lowmem.small import NAME
@@ -16,11 +18,15 @@ from honed.backends.lowmem.small.arithmetic import Floats
 from honed.backends.lowmem.small.encoder import Encoder, Tokens
 from honed.backends.lowmem.small.network import Builder, Network
 from honed.backends.lowmem.small.reader import Ids
+from honed.backends.lowmem.small.sizes import Shape, Sizes, needed_bytes, sizes_within
 from honed.errors import UnsupportedError
 from honed.knob import Value
 from honed.machine import limits
 from honed.models.heads import output_names
 from honed.models.tasks import FEATURES
+from honed.units import size_bytes
+
+_PRECISIONS = {"BF16": "bf16", "I8": "int8"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +48,13 @@ class Feed:
 class SmallStep(Step):
     """One encoder. Pooling and the head are part of a call."""
 
-    def __init__(self, request: LoadRequest) -> None:
-        checkpoint = request.checkpoint
-        stored = stored_tensors(checkpoint.folder)
+    def __init__(
+        self, request: LoadRequest, folder: Path | None = None, sizes: Sizes | None = None
+    ) -> None:
+        """`folder` holds converted weights, in place of the checkpoint's; `sizes` overrule the
+        memory budget of the Case."""
+        case, checkpoint = request.case, request.checkpoint
+        stored = stored_tensors(folder or checkpoint.folder)
         layout = encoder_layout(checkpoint, stored)
         if layout is None:
             raise UnsupportedError(
@@ -53,15 +63,25 @@ class SmallStep(Step):
             )
         # numpy's BLAS runs on the threads that call it: see team.py.
         self._limit = threadpoolctl.threadpool_limits(1, user_api="blas")
-        self._weights = MappedWeights({name: stored[name] for name in layout.names})
+        names = {*layout.names, *(f"{name}{SCALES}" for name in layout.names)}
+        self._weights = MappedWeights({n: t for n, t in stored.items() if n in names})
         builder = Builder(self._weights)
         self._network: Network = builder.network(layout)
         threads = request.threads or limits.read().effective_count
-        self._encoder = Encoder(self._network, threads)
+        shape = Shape(case.batch_size, case.sequence_length)
+        if sizes is None:
+            budget = case.memory_budget and size_bytes(case.memory_budget) - builder.held_bytes
+            sizes = sizes_within(self._network, threads, shape, budget or None)
+        needed = needed_bytes(self._network, threads, sizes, shape)
+        self._needed_bytes = builder.held_bytes + needed
+        self._encoder = Encoder(self._network, threads, sizes)
         self._vector_bytes = builder.held_bytes
         self.weights_bytes = builder.held_bytes + self._encoder.window_bytes
         self._pooling = checkpoint.pooling if checkpoint.task == FEATURES else ""
         self._names = output_names(checkpoint.task, checkpoint.pooling)
+        # Products have 32 bits; a narrower precision is that of the weights in the file.
+        stored_as = self._network.layers[0].query.weight.dtype
+        self._precision = "fp32" if case.precision == "fp32" else _PRECISIONS.get(stored_as)
         self._padding = layout.embeddings.counts_from_padding
 
     def prepare(self, batch: Batch) -> Feed:
@@ -103,7 +123,9 @@ class SmallStep(Step):
                    if pool["user_api"] == "blas"}  # fmt: skip
         return {
             "threads": self._encoder.team.size if of_blas == {1} else None,
-            "precision": "fp32",
+            "precision": self._precision,
+            "products": "fp32",
+            "memory_needed_bytes": self._needed_bytes,
             "device": "cpu",
             "skips_padding": True,
             "lowmem.engine": NAME,

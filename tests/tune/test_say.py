@@ -1,0 +1,34 @@
+"""An outcome in words: a row for each step, and what was not recommended."""
+
+from __future__ import annotations
+
+from records import make_record
+
+from honed.record import Interval
+from honed.study import BY_TRIALS, IN_TURNS, Outcome, PathStep
+from honed.tune import say
+
+STEPS = (
+    PathStep("backend+precision", "openvino+int8", Interval(4.1, (3.9, 4.3)), IN_TURNS),
+    PathStep("openvino.streams", 2, Interval(1.31), BY_TRIALS),
+    PathStep("threads", None, Interval(1.08, (1.02, 1.14)), IN_TURNS),
+)
+
+
+def outcome(**fields: object) -> Outcome:
+    return Outcome("s", "budget", default=make_record({"threads": 4}), **fields)  # type: ignore[arg-type]
+
+
+def test_a_row_for_each_step_from_the_defaults_value_to_the_new_one() -> None:
+    assert say.steps(outcome(steps=STEPS)) == [
+        ("backend+precision", "torch+fp32 → openvino+int8", "4.10x (3.90 to 4.30)", "in turns"),
+        ("openvino.streams", "as it comes → 2", "1.31x", "by one trial each"),
+        ("threads", "4 → as it comes", "1.08x (1.02 to 1.14)", "in turns"),
+    ]
+
+
+def test_steps_that_were_not_proven_are_told_with_what_was_measured() -> None:
+    flat = PathStep("allocator", "jemalloc", Interval(1.02, (0.97, 1.07)), IN_TURNS)
+    assert say.dropped(outcome(dropped=(flat,))) == "allocator=jemalloc 1.02x (0.97 to 1.07)"
+    assert say.dropped(outcome()) == ""
+    assert say.steps(outcome()) == []
