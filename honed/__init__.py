@@ -4,13 +4,14 @@ from honed.backends.lowmem.front import lowmem
 from honed.case import Case
 from honed.errors import HonedError
 
-# `honed.plan`, `honed.run` and `honed.tune` are the functions, not the rooms of these names. The
-# names stay bound to the functions, since Python sets the attribute of a submodule only when it
-# first loads.
+# `honed.plan`, `honed.run`, `honed.serve` and `honed.tune` are the functions, not the rooms of
+# these names. The names stay bound to the functions, since Python sets the attribute of a
+# submodule only when it first loads.
 from honed.plan import plan
 from honed.record import Record
 from honed.run import run
+from honed.serve import serve
 from honed.tune import tune
 
 __version__ = "0.1.0"
-__all__ = ["Case", "HonedError", "Record", "lowmem", "plan", "run", "tune"]
+__all__ = ["Case", "HonedError", "Record", "lowmem", "plan", "run", "serve", "tune"]

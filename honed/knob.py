@@ -65,6 +65,19 @@ class SpawnEffect:
     in_child: Mapping[str, Value] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Any word that a person types; `form` shows what it looks like."""
+
+    form: str
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, str) and bool(value)
+
+    def __str__(self) -> str:
+        return self.form
+
+
 def _always() -> Availability:
     return AVAILABLE
 
@@ -100,7 +113,7 @@ class Knob:
 
     name: str
     help: str
-    values: tuple[Value, ...] | Span
+    values: tuple[Value, ...] | Span | Text
     phase: Phase = "load"
     scale: Scale = "nominal"
     available: Callable[[], Availability] = _always
@@ -131,22 +144,22 @@ class Knob:
         return "inputs" if self.phase == "load" else "machine"
 
     def allows(self, value: Value) -> bool:
-        if isinstance(self.values, Span):
+        if isinstance(self.values, Span | Text):
             return value in self.values
         if self.others and isinstance(value, str) and re.fullmatch(self.others, value):
             return True
         return any(value == v and type(value) is type(v) for v in self.values)
 
     def values_here(self) -> tuple[Value, ...]:
-        """The values that can be used on this machine; none of a Span."""
-        if isinstance(self.values, Span) or not self.available().ok:
+        """The values that can be used on this machine; none of a Span or a Text."""
+        if isinstance(self.values, Span | Text) or not self.available().ok:
             return ()
         check = self.available_value
         return tuple(v for v in self.values if check is None or check(v).ok)
 
     @property
     def choices(self) -> str:
-        if isinstance(self.values, Span):
+        if isinstance(self.values, Span | Text):
             return str(self.values)
         words = [*map(as_typed, self.values), *([self.others_help] if self.others_help else [])]
         return ", ".join(words)
@@ -154,7 +167,7 @@ class Knob:
 
 def unknown_value(knob: Knob, value: object) -> UsageError:
     """The error for a value that the knob does not allow, with the nearest ones."""
-    words = () if isinstance(knob.values, Span) else tuple(map(str, knob.values))
+    words = () if isinstance(knob.values, Span | Text) else tuple(map(str, knob.values))
     return UsageError(
         f"{knob.name}={value} is not known", nearest(str(value), words, knob.choices)
     )

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from honed.case import CORE_FIELDS
-from honed.knob import Knob, Span, Value
+from honed.knob import Knob, Span, Text, Value
 from honed.knobs import listed_knobs
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -78,6 +78,8 @@ def _knob(knob: Knob) -> list[Schema]:
     if isinstance(knob.values, Span):
         limits = {"minimum": knob.values.low, "maximum": knob.values.high}
         return [{"type": "integer", **limits}, {"type": "null"}]
+    if isinstance(knob.values, Text):
+        return [{"type": "string", "minLength": 1}, {"type": "null"}]
     return [{"enum": [*knob.values, *_yaml_truths(knob.values), None]}]
 
 

@@ -33,3 +33,7 @@ class Phased:
 
     phases_ns: Mapping[str, int]
     loss: float | None = None
+
+
+class RefusedError(Exception):
+    """A call that a server refused because it is overloaded. Open-loop traffic counts these."""

@@ -28,6 +28,8 @@ VARIANT_ROOMS = (
     "honed.machine.knobs",
     "honed.models.knobs",
     "honed.models.families",
+    "honed.serve.api",
+    "honed.serve.dispatch",
 )
 LONGEST_FILE = 400
 
@@ -50,6 +52,7 @@ OWNERS = {
 # Frameworks that are cheap enough for a whole room: only the direct imports are checked.
 ROOMS = {
     "typer": ("honed.cli",),
+    **dict.fromkeys(("msgspec", "orjson", "prometheus_client", "uvicorn"), ("honed.serve",)),
     "rich": ("honed.cli", "honed.show", "honed.report"),
     "sqlalchemy": ("honed.database", "honed.store", "honed.run", "honed.tune"),
     "hydra": ("honed.compose",),

@@ -4,11 +4,12 @@ defines only what its engine can observe."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from honed.mixed_precision import MixedPrecision
 from honed.profile import OperatorEvent
+from honed.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,38 @@ class LeastTime:
     traffic: str
 
 
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """Tensors of one shape and type that autograd keeps for the backward pass.
+
+    `module` made them, with `*` in the place of layer numbers; `count` is over all layers.
+    """
+
+    module: str
+    shape: tuple[int, ...]
+    dtype: str
+    count: int
+    size_bytes: int  # of one
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredMemory:
+    """The timeline of one call, and what its forward pass keeps for the backward pass.
+
+    `stream_bytes` is one tensor of the residual stream: what a block hands to the next one.
+    `kept_bytes` are all activations after the forward pass, and `block_kept_bytes` those of one
+    block, by the value of `checkpointing`. Without a backward pass the last three are empty.
+    """
+
+    timeline: Timeline
+    stream_bytes: int | None = None
+    stream_shape: tuple[int, ...] = ()
+    stream_dtype: str = ""
+    residuals: tuple[Residual, ...] = ()
+    kept_bytes: Mapping[str, int] = field(default_factory=dict)
+    block_kept_bytes: Mapping[str, int] = field(default_factory=dict)
+
+
 class Observed(Protocol):
     """The observations of one call. Passes of `honed run` ask for them."""
 
@@ -44,6 +77,10 @@ class Observed(Protocol):
     def least_call_s(self, feed: Any) -> LeastTime | None:  # noqa: ARG002
         """The time that the memory traffic of a call alone takes on this device, measured now;
         None where nothing bounds it."""
+        return None
+
+    def memory_timeline(self, feed: Any) -> MeasuredMemory | None:  # noqa: ARG002
+        """Which tensors are alive when, in one call; None where the engine cannot tell."""
         return None
 
     def mixed_precision(self) -> MixedPrecision | None:

@@ -19,7 +19,9 @@ from typing import Any, Protocol, cast
 
 import honed.discovery
 from honed.backends._observed import LeastTime as LeastTime
+from honed.backends._observed import MeasuredMemory as MeasuredMemory
 from honed.backends._observed import Observed
+from honed.backends._observed import Residual as Residual
 from honed.backends._observed import SelfCheck as SelfCheck
 from honed.case import Case
 from honed.errors import UnsupportedError
@@ -175,6 +177,8 @@ class Traits:
     neighbour_free: str = ""
     # It keeps to memory_budget, or says that nothing does.
     keeps_budget: bool = False
+    # It computes in another process, at an address that the Case gives.
+    remote: bool = False
     # The kinds of steps that it can load.
     steps: tuple[StepKind, ...] = (StepKind.FORWARD,)
 

@@ -29,7 +29,9 @@ NOISE = Knob("fake.noise_percent", "error of its outputs, relative to their size
 DRIFT = Knob("fake.drift_percent", "how much of a text's vector is its batch's", Span(0, 100))
 BUILD = Knob("fake.build", "whether it builds an artifact first, and how that ends",
              ("ok", "raise", "kill"))  # fmt: skip
-KNOBS = (LATENCY, ALLOCATE, FAIL, NOISE, DRIFT, BUILD)
+POISON = Knob("fake.poison", "how it fails when a batch holds a real token 0",
+              ("raise", "kill", "hang", "not-finite"))  # fmt: skip
+KNOBS = (LATENCY, ALLOCATE, FAIL, NOISE, DRIFT, BUILD, POISON)
 
 _WIDTH = 16  # of the vectors that it returns
 
@@ -88,6 +90,7 @@ class FakeStep(Step):
         self.sleep_s = int(self.case.get("fake.latency_us") or 200) / 1e6
         self.allocate_bytes = int(self.case.get("fake.allocate_kib") or 0) * 1024
         self.fail = self.case.get("fake.fail")
+        self.poison = self.case.get("fake.poison")
         self.noise = int(self.case.get("fake.noise_percent") or 0) / 100
         self.drift = int(self.case.get("fake.drift_percent") or 0) / 100
         calibrated = self.case.precision in TRAITS.calibrated
@@ -111,6 +114,8 @@ class FakeStep(Step):
         if self.kind is not StepKind.FORWARD:
             return self._phased()
         vectors = _vectors(feed["input_ids"], feed["attention_mask"])
+        if self.poison is not None:
+            _poison(str(self.poison), feed, vectors)
         if self.drift:
             vectors += self.drift * (vectors.mean(axis=0) - vectors)
         return vectors
@@ -171,6 +176,17 @@ def _noise(vectors: Any) -> Any:
     turned = np.sin(vectors * 1e4).astype(np.float32)
     sizes = [np.linalg.norm(v, axis=-1, keepdims=True) for v in (vectors, turned)]
     return turned * sizes[0] / np.maximum(sizes[1], 1e-9)
+
+
+def _poison(how: str, feed: Any, vectors: Any) -> None:
+    """Fail if a row has a real token 0, which honed's own inputs never have."""
+    poisoned = ((feed["input_ids"] == 0) & (feed["attention_mask"] == 1)).any(axis=1)
+    if not poisoned.any():
+        return
+    if how == "not-finite":
+        vectors[poisoned] = float("nan")
+    else:
+        _misbehave(how)
 
 
 def _misbehave(how: str) -> None:

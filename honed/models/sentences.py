@@ -80,6 +80,19 @@ def transformer_folder(folder: Path) -> Path:
     return folder
 
 
+def root_folder(folder: Path) -> Path:
+    """The folder that lists the modules, given the folder of the transformer itself."""
+    outer = folder.parent
+    return outer if (outer / "modules.json").is_file() else folder
+
+
+def prompts_of(root: Path) -> Mapping[str, str]:
+    """The texts that a request may put before its own, by name."""
+    path = root / "config_sentence_transformers.json"
+    settings = read_json(path) if path.is_file() else {}
+    return {str(name): str(text or "") for name, text in (settings.get("prompts") or {}).items()}
+
+
 def refuse_other_beginnings(folder: Path) -> None:
     """ModelError where modules.json does not begin with a transformer that is in its folder."""
     listed, path = modules(folder), folder / "modules.json"

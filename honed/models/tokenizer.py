@@ -68,6 +68,27 @@ def encode(
     return Encoded(ids, segments, int(tokenizer.pad_token_id or 0), owners)
 
 
+def save_fast(checkpoint: Checkpoint, path: Path) -> int:
+    """Write the tokenizer in the format of the `tokenizers` library; returns the id to pad with.
+
+    The file lower-cases where the checkpoint asks for it, and neither cuts nor pads.
+    UnsupportedError for a tokenizer that is written in Python.
+    """
+    tokenizer = _tokenizer(checkpoint)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise UnsupportedError(
+            f"the tokenizer in {checkpoint.folder} is written in Python, so that it would hold up "
+            "every other request while it works",
+            "save a fast one beside the weights: AutoTokenizer.from_pretrained(FOLDER, "
+            "use_fast=True).save_pretrained(FOLDER)",
+        )
+    backend.no_truncation()
+    backend.no_padding()
+    backend.save(str(path))
+    return int(tokenizer.pad_token_id or 0)
+
+
 def prompt_tokens(checkpoint: Checkpoint) -> int:
     """How many tokens at the start of every text the pooling leaves out: those of the prompt, or
     none. As in sentence-transformers, a special token that ends the prompt does not count."""

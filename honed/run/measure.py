@@ -22,8 +22,17 @@ T = TypeVar("T")
 
 def work(job: Job, desk: Desk) -> Measured:
     """Everything that one instance measures."""
+    passes = passes_of(job.case)
+    facts, loaded = load(job, desk)
+    try:
+        return Measured(facts, {name: each.work(loaded) for name, each in passes.items()})
+    finally:
+        loaded.step.close()
+
+
+def load(job: Job, desk: Desk) -> tuple[LoadFacts, Loaded]:
+    """The engine, loaded and called once, and what that cost. The caller closes the step."""
     case = job.case
-    passes = passes_of(case)
     desk.on_phase(Phase.IMPORTING)
     backend = load_backend(case.backend)
     import_s, _ = _timed(backend.start)
@@ -39,12 +48,12 @@ def work(job: Job, desk: Desk) -> Measured:
         desk.on_phase(Phase.CHECKING)
         warmup = Warmup(step, feeds, inputs, case.warmup_s, exact_warmup(case))
         first_call_s = warmup.first_call_s()
-        load = LoadFacts(import_s, build_s, load_s, first_call_s, step.weights_bytes,
-                         baseline.rss_bytes, peak.total_bytes, desk.refused)  # fmt: skip
-        loaded = Loaded(job, backend, step, inputs, feeds, warmup, desk.on_phase)
-        return Measured(load, {name: each.work(loaded) for name, each in passes.items()})
-    finally:
+        facts = LoadFacts(import_s, build_s, load_s, first_call_s, step.weights_bytes,
+                          baseline.rss_bytes, peak.total_bytes, desk.refused)  # fmt: skip
+    except BaseException:
         step.close()
+        raise
+    return facts, Loaded(job, backend, step, inputs, feeds, warmup, desk.on_phase)
 
 
 def _timed(call: Callable[[], T]) -> tuple[float, T]:

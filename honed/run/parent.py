@@ -55,8 +55,9 @@ def measure(case: Case, on_phase: OnPhase = ignore_phase) -> Record:
     return replace(record, elapsed_s=time.monotonic() - began)
 
 
-def launches(case: Case, places: Sequence[Seat]) -> list[Launch]:
-    """How the worker of each seat starts: the spawn-phase knobs and pools of the asked size.
+def launches(case: Case, places: Sequence[Seat], module: str = _MODULE) -> list[Launch]:
+    """How the worker of each seat starts: the spawn-phase knobs and pools of the asked size;
+    `module` is what it runs.
 
     Variables of the shell that move or limit threads are not inherited.
     """
@@ -71,7 +72,7 @@ def launches(case: Case, places: Sequence[Seat]) -> list[Launch]:
     def launch(seat: Seat) -> Launch:
         variables = () if seat.threads is None else traits(case.backend).thread_variables
         environment = spawn.environment | dict.fromkeys(variables, str(seat.threads))
-        return Launch(_MODULE, environment, seat, spawn.in_child, case.python)
+        return Launch(module, environment, seat, spawn.in_child, case.python)
 
     return [launch(seat) for seat in places]
 

@@ -13,7 +13,7 @@ from honed.backends.base import UNLIKELY_RANK, comparable_backends, load_backend
 from honed.case import PRECISIONS, Case
 from honed.compose import Choice
 from honed.errors import HonedError
-from honed.knob import Knob, Span
+from honed.knob import Knob, Span, Text
 from honed.knobs import all_knobs
 from honed.machine import facts, limits, placement, topology
 from honed.machine.isa import isa_ratio
@@ -148,6 +148,8 @@ def _knob_refusal(question: Question, knob: Knob) -> str:
 
 def _values(knob: Knob) -> tuple[Choice, ...]:
     """The values that are available here; of a span its powers of two, or its decades."""
+    if isinstance(knob.values, Text):
+        return ()
     if not isinstance(knob.values, Span):
         # What a worker has when the knob is unset: searching it again would repeat the default.
         unset = in_force(knob) if knob.of == "machine" and knob.phase == "spawn" else None

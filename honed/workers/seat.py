@@ -22,14 +22,15 @@ class Seat:
     nodes: tuple[int, ...] = ()
 
 
-def seats(case: Case) -> list[Seat]:
+def seats(case: Case, reserved: tuple[int, ...] = ()) -> list[Seat]:
     """Where each instance goes. Raises UsageError for what cannot fit on this machine.
 
     A single instance stays unpinned unless the Case asks for threads, smt or numa: the default
-    of the engine is a setting too, and all others are compared with it.
+    of the engine is a setting too, and all others are compared with it. The cores of the CPUs in
+    `reserved` stay free, which pins a single instance as well.
     """
     placement_keys = (case.threads, case.get("smt"), case.get("numa"))
-    if case.instances == 1 and all(value is None for value in placement_keys):
+    if case.instances == 1 and not reserved and all(v is None for v in placement_keys):
         return [Seat()]
     wanted = placement.PlacementRequest(
         instances=case.instances,
@@ -37,6 +38,7 @@ def seats(case: Case) -> list[Seat]:
         smt=str(case.get("smt") or "off"),
         numa=str(case.get("numa") or "local"),
         oversubscribe=case.oversubscribe,
+        reserved=reserved,
     )
     places = placement.place(topology.read(), limits.read(), wanted)
     return [

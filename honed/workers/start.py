@@ -30,7 +30,7 @@ class Launch:
     """How one worker starts. `module` is run with -m; `python` names another interpreter.
 
     A `nested` worker is started by a worker: it stays in that worker's process group and prints
-    into its log, so that it ends with it.
+    into its log, so that it ends with it. The worker inherits `descriptors` under their numbers.
     """
 
     module: str
@@ -39,6 +39,7 @@ class Launch:
     in_child: Mapping[str, Value] = field(default_factory=dict)
     python: str | None = None
     nested: bool = False
+    descriptors: tuple[int, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -116,7 +117,8 @@ def start(launch: Launch, index: int = 0) -> Worker:
         with starting_on(launch.seat.cpus) if launch.seat.cpus else contextlib.nullcontext():
             process = subprocess.Popen(
                 [python, "-P", "-m", launch.module],
-                stdin=subprocess.PIPE, stdout=log, stderr=log, pass_fds=(writer,), env=environment,
+                stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment,
+                pass_fds=(writer, *launch.descriptors),
                 # Ctrl-C then reaches the parent only, and the parent ends the group.
                 start_new_session=not launch.nested,
             )  # fmt: skip

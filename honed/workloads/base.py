@@ -8,7 +8,7 @@ from typing import Any, Protocol, cast
 
 import honed.discovery
 from honed.case import Case
-from honed.knob import Knob
+from honed.knob import Knob, Value
 from honed.models.checkpoint import Checkpoint
 from honed.models.flops import forward_flops
 from honed.step import StepKind
@@ -24,12 +24,19 @@ class Timeline:
 
     `fed`: which of the feeds each call took; None: in turn. `phases_ns`: how long each part of
     each call took, for calls whose parts have times of their own (forward, backward, optimizer).
+
+    Calls that overlap stand in the order of their ends. Open-loop traffic also tells how late each
+    call was sent, how many were refused, and which were answered within the limit (None: none
+    was set).
     """
 
     began_ns: Sequence[int]
     ended_ns: Sequence[int]
     fed: Sequence[int] | None = None
     phases_ns: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    late_ns: Sequence[int] = ()
+    refused: int | None = None
+    in_time: Sequence[bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,7 @@ class Sampling:
     `begin` waits at the barrier; `others_done` says whether every sibling has what it needs
     (until then this instance keeps running, so that the siblings stay under load). Where inputs
     differ, `turn` calls see each once, and an instance has what it needs after whole turns only.
+    `index` is the number of this instance.
     """
 
     case: Case
@@ -46,6 +54,7 @@ class Sampling:
     done: Callable[[], None]
     others_done: Callable[[], bool]
     turn: int = 1
+    index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +96,15 @@ def forward_work(model: Checkpoint | None, batch: Batch, skips_padding: bool) ->
         )
         flops = None if cost is None or flops is None else flops + cost
     return Work(sum(count * length for count, length in parts), sum(real), flops)
+
+
+def read_back(case: Case) -> Mapping[str, Value | None]:
+    """The knobs that the last `sample` of this process used, where the workload notes them.
+
+    A workload notes them in `USED`; the knobs of other workloads are read back by the step.
+    """
+    used: Mapping[str, Value | None] = getattr(load_workload(case.workload), "USED", {})
+    return used
 
 
 def exact_warmup(case: Case) -> int | None:

@@ -28,7 +28,7 @@ from honed.models.inputs import random_inputs
 from honed.run.parent import measure
 
 # Engines with an environment of their own are tested by test_plugins.py, as far as they can be.
-HERE = [n for n in survey_backends().working if not traits(n).environment]
+HERE = [n for n in survey_backends().working if not (traits(n).environment or traits(n).remote)]
 ENGINES = [n for n in HERE if n != "fake"]
 BATCH, LENGTH = 2, 12
 CHOSEN = "HONED_CONTRACT_SETTINGS"

@@ -6,6 +6,7 @@ Each run has a process of its own, since a failure would be a signal or the kern
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -13,12 +14,20 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from lowmem_models import saved
 
+from honed import artifacts
+from honed.backends import lowmem
+from honed.backends.base import LoadRequest
+from honed.backends.lowmem import convert
+from honed.case import Case
+from honed.errors import HonedError
 from honed.models.tiny import write_safetensors
+from honed.run.parent import measure
 
 pytestmark = pytest.mark.engine
 MIB = 2**20
@@ -178,44 +187,29 @@ def test_a_file_that_changes_in_mid_run_is_an_error_and_no_signal(
     assert "run again" in said
 
 
-def test_a_full_disk_is_said_when_int8_is_written(tmp_path: Path) -> None:
-    """RLIMIT_FSIZE makes writes fail as a full disk does."""
+def test_a_full_disk_is_said_when_int8_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     checkpoint = saved(tmp_path / "model", "bert", "feature-extraction")
-    code = (
-        "import os, resource, signal\n"
-        "from honed.case import Case\nfrom honed.run.parent import measure\n"
-        "from honed.backends import lowmem\nfrom honed import artifacts\n"
-        "from honed.backends.base import LoadRequest\nfrom honed.errors import HonedError\n"
-        "from honed.models.checkpoint import ModelRequest, inspect\nfrom pathlib import Path\n"
-        f"folder = Path({str(checkpoint.folder)!r})\n"
-        "ask = LoadRequest(Case(model='m', backend='lowmem', precision='int8'),\n"
-        "                  inspect(folder, ModelRequest(str(folder))), 1)\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
-        "try:\n"
-        "    artifacts.make('export', lowmem.artifact(ask), lambda f: lowmem.build(ask, f))\n"
-        "except HonedError as error:\n"
-        "    print(error.message, '|', error.hint)\n"
-        "except OSError as error:\n"
-        "    print('unexplained', error)\n"
-        "print(sorted(p.name for p in (artifacts.root() / 'export').glob('[!.]*')))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True,
-        env={**os.environ, "HONED_CACHE": str(tmp_path / "cache")},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    message, left = done.stdout.splitlines()
-    assert "cannot write to the cache" in message
-    assert "HONED_CACHE" in message
-    assert left == "[]"
+    ask = LoadRequest(Case(model="m", backend="lowmem", precision="int8"), checkpoint, 1)
+    monkeypatch.setenv("HONED_CACHE", str(tmp_path / "cache"))
+    converted = convert._converted
+
+    def until_full(*args: Any) -> Iterator[bytes]:
+        yield next(iter(converted(*args)))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(convert, "_converted", until_full)
+    about = lowmem.artifact(ask)
+    assert about is not None
+    with pytest.raises(HonedError, match="cannot write to the cache") as refused:
+        artifacts.make("export", about, lambda folder: lowmem.build(ask, folder))
+    assert "HONED_CACHE" in refused.value.hint
+    assert [p for p in (tmp_path / "cache").rglob("*") if p.name == "model.safetensors"] == []
 
 
 def test_a_read_only_checkpoint_runs_in_int8(tmp_path: Path) -> None:
     """Converted weights go to the cache, not beside the checkpoint."""
-    from honed.case import Case
-    from honed.run.parent import measure
-
     folder = tmp_path / "model"
     saved(folder, "bert", "feature-extraction")
     files = sorted(path.name for path in folder.iterdir())

@@ -47,8 +47,8 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 VERBS = [
-    "run", "compare", "tune", "precision", "profile", "scale", "show", "list", "report", "export",
-    "doctor", "env", "cache",
+    "run", "compare", "tune", "memory", "precision", "profile", "scale", "show", "list", "report",
+    "export", "doctor", "env", "cache",
 ]  # fmt: skip
 
 

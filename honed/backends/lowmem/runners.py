@@ -15,7 +15,6 @@ from honed.backends.lowmem.knobs import STREAM
 from honed.backends.lowmem.layout import EncoderLayout, encoder_layout
 from honed.backends.lowmem.mapped import MappedWeights, stored_tensors
 from honed.backends.lowmem.modules import ModuleStream
-from honed.backends.lowmem.step import pooled
 from honed.backends.lowmem.stream import EncoderStream
 from honed.backends.lowmem.tensors import WeightTensors
 from honed.models.checkpoint import Checkpoint
@@ -60,6 +59,7 @@ class ByLayers:
     ) -> None:
         self.checkpoint, self.weights, self.layout = checkpoint, weights, layout
         self.encoder = EncoderStream(layout, weights)
+        self._head = Head.of(None, checkpoint).to(weights.dtype)
         self.weights_bytes = weights.kept_bytes
         self._wish = wish
         self._plans: dict[Shape, Plan] = {}
@@ -121,11 +121,20 @@ class ByLayers:
         hidden = self.encoder(chunks, *feed)
         task = self.checkpoint.task
         if task == FEATURES:
-            return (pooled(hidden, feed[1], self.checkpoint),)
+            return (self._vectors(hidden, feed[1]),)
         logits = self.encoder.head(hidden)
         if task == "question-answering":
             return (logits[..., 0], logits[..., 1])
         return (logits,)
+
+    def _vectors(self, hidden: Any, mask: Any) -> Any:
+        """Hidden states [batch, length, hidden] -> what the checkpoint's pooling makes of them.
+        Sequence by sequence, because a pooling copies its input."""
+        if self._head.pooling is None:
+            return hidden
+        rows = range(len(hidden))
+        pooled = [self._head.pooling(hidden[i : i + 1], mask[i : i + 1]) for i in rows]
+        return self._head.layers(torch.cat(pooled))
 
     def precision(self) -> str | None:
         return precision_of_most(self.encoder.products.counts.elements())
@@ -144,7 +153,7 @@ class ByModules:
         # Within any budget, one sequence at a time needs least.
         chunks = wish.chunks or (Chunks() if wish.budget_bytes is None else Chunks(group_rows=1))
         self.stream = ModuleStream(checkpoint, weights, wish.strategy, chunks.group_rows)
-        self._head = Head(self.stream, checkpoint.task, checkpoint.pooling)
+        self._head = Head.of(self.stream, checkpoint).to(weights.dtype)
         self.weights_bytes = self.stream.kept_bytes
 
     needed_bytes: int | None = None  # no plan says what the modules allocate

@@ -9,7 +9,6 @@ from honed.backends._torch import TensorStep, allocator_peak
 from honed.backends.base import Batch, LoadRequest
 from honed.backends.lowmem.knobs import ENGINE, STRATEGY
 from honed.knob import Value
-from honed.models.checkpoint import Checkpoint
 
 
 class Runner(Protocol):
@@ -74,15 +73,3 @@ class LowmemStep(TensorStep):
     def close(self) -> None:
         super().close()
         self.runner.close()
-
-
-def pooled(tokens: Any, mask: Any, checkpoint: Checkpoint) -> Any:
-    """Hidden states [batch, length, hidden] -> the output of feature extraction."""
-    if checkpoint.pooling == "none":
-        return tokens
-    if checkpoint.pooling == "cls":
-        return tokens[:, 0]
-    weight = mask.unsqueeze(-1).to(tokens.dtype)  # [batch, length, 1]
-    # A product of matrices makes no copy of the hidden states, as a product by elements would.
-    total = (weight.transpose(1, 2) @ tokens).squeeze(1)
-    return total / weight.sum(1).clamp(min=1)

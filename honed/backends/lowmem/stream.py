@@ -81,6 +81,8 @@ class EncoderStream:
                 for index, group in enumerate(groups):
                     release = index == len(groups) - 1 or not self.chunks.holds_layer
                     self._layer(layer, group, hidden[group.rows], release=release)
+                # A fault maps neighbours too, so pages of other tensors have come in.
+                self.weights.mapped.release_all()
             return hidden.view(batch, length, -1)
 
     def head(self, hidden: Any) -> Any:

@@ -99,9 +99,9 @@ def _worst_of_like(module: Any, wide: Outputs, narrow: Outputs) -> tuple[ModuleO
 
 def _relative(wide: list[Any], narrow: list[Any]) -> float:
     """The norm of all differences over the norm of all fp32 values."""
-    pairs = zip(wide, narrow, strict=True)
+    pairs = [(w.detach(), n.detach()) for w, n in zip(wide, narrow, strict=True)]
     difference = sum(float((n.double() - w.double()).square().sum()) for w, n in pairs)
-    size = sum(float(w.double().square().sum()) for w in wide)
+    size = sum(float(w.double().square().sum()) for w, _ in pairs)
     return float((difference / size) ** 0.5) if size else 0.0
 
 

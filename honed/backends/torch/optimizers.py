@@ -48,10 +48,10 @@ def optimizer(case: Case, parameters: Iterable[Any]) -> Any:
     return rule(parameters, lr=_RATE, **options)
 
 
-def state_bytes(of: Any) -> int:
-    """The tensors that the optimizer keeps from step to step."""
-    kept = [value for state in of.state.values() for value in state.values()]
-    return sum(int(value.nbytes) for value in kept if hasattr(value, "nbytes"))
+def state_tensors(of: Any | None) -> list[Any]:
+    """The tensors that the optimizer keeps from step to step; none without an optimizer."""
+    states = of.state.values() if of is not None else ()
+    return [value for state in states for value in state.values() if hasattr(value, "nbytes")]
 
 
 def read_back(of: Any) -> dict[str, Value | None]:

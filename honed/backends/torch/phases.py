@@ -10,15 +10,23 @@ from typing import Any
 MARK = "honed."  # before the names of phases in the profiler
 
 
+Around = Callable[[str], contextlib.AbstractContextManager[Any]]
+
+
+def alone(_: str) -> contextlib.AbstractContextManager[Any]:
+    return contextlib.nullcontext()
+
+
 class PhaseClock:
     """Sums the time of each phase of one call.
 
     A boundary waits until the device has finished, so that no work of one phase is counted in the
-    next one.
+    next one. `around` makes a context around each phase, for those who watch a call.
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, around: Around = alone) -> None:
         self.taken_ns: dict[str, int] = {}
+        self._around = around
         self._synchronise = synchroniser(device)
 
     @contextlib.contextmanager
@@ -26,7 +34,7 @@ class PhaseClock:
         import torch
 
         began = time.perf_counter_ns()
-        with torch.profiler.record_function(MARK + name):
+        with torch.profiler.record_function(MARK + name), self._around(name):
             yield
             self._synchronise()
         self.taken_ns[name] = self.taken_ns.get(name, 0) + time.perf_counter_ns() - began

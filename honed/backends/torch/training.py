@@ -6,57 +6,27 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from honed.backends.base import Batch, LoadRequest, Outputs, SelfCheck, Step, precision_of_most
-from honed.backends.torch import optimizers, phases, products
-from honed.backends.torch.labels import labels_for, loss_of
-from honed.case import Case
-from honed.errors import OutOfMemoryError, UnsupportedError
+from honed.backends.base import (
+    Batch,
+    LoadRequest,
+    MeasuredMemory,
+    Outputs,
+    SelfCheck,
+    Step,
+    precision_of_most,
+)
+from honed.backends.torch import optimizers, phases, products, training_setup
+from honed.backends.torch.labels import loss_of
+from honed.backends.torch.phases import Around
+from honed.backends.torch.training_setup import Feed, joined
 from honed.knob import Value
-from honed.machine import limits
 from honed.mixed_precision import MixedPrecision
-from honed.models.heads import input_names
 from honed.profile import OperatorEvent
 from honed.step import BACKWARD, FORWARD, OPTIMIZER, PHASES, Phased
+from honed.timeline import MemoryKind
 
-_PRECISIONS = ("fp32", "bf16", "fp16")
 _AUTOCAST = {"bf16": "bfloat16", "fp16": "float16"}
-_MODES = ("eager", "compile")
 _CLIP_NORM = 1.0
-_MIB = 2**20
-
-
-def check(case: Case) -> None:
-    """Raise UnsupportedError for settings that no training step has."""
-    if case.precision not in _PRECISIONS:
-        raise UnsupportedError(
-            f"torch trains in {' or '.join(_PRECISIONS)} here, not in {case.precision}",
-            f"precision={','.join(_PRECISIONS)}",
-        )
-    if (mode := case.get("torch.mode") or "eager") not in _MODES:
-        raise UnsupportedError(
-            f"torch.mode={mode} has no backward pass", f"torch.mode={','.join(_MODES)}"
-        )
-    for name in ("torch.packed", "torch.buckets", "torch.freezing", "torch.max_autotune"):
-        if case.get(name) not in (None, "off"):
-            raise UnsupportedError(f"{name} is for inference", f"drop {name}")
-    parts = int(case.get("accumulation_steps") or 1)
-    if case.batch_size % parts:
-        raise UnsupportedError(
-            f"batch_size={case.batch_size} cannot be split into {parts} equal parts",
-            f"accumulation_steps={_largest_divisor(case.batch_size, parts)}",
-        )
-    optimizers.check(case)
-
-
-def _largest_divisor(number: int, limit: int) -> int:
-    return max(n for n in range(1, limit + 1) if number % n == 0)
-
-
-class Feed(tuple[Any, ...]):
-    """The inputs and labels as tensors; `parts` are the same, split for accumulation: each holds
-    the inputs by name, and the labels by name."""
-
-    parts: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = ()
 
 
 class TrainingStep(Step):
@@ -66,15 +36,14 @@ class TrainingStep(Step):
         import torch
 
         case = request.case
-        check(case)
+        training_setup.check(case)
+        training_setup.refuse_what_cannot_fit(request)
         self._request, self._case = request, case
         self._device = case.device
         self._until = str(case.get("until") or PHASES[-1])
         self._last_loss: float | None = None
         self._compiled = case.get("torch.mode") == "compile"
-        self.weights_bytes = request.checkpoint.weights_bytes
-        self._refuse_what_cannot_fit()
-        self.module = self._module()
+        self.module = training_setup.module_of(request)
         self.weights_bytes = sum(int(p.nbytes) for p in self.module.parameters())
         self._forward: Callable[..., Any] = self.module
         if self._compiled:
@@ -83,61 +52,12 @@ class TrainingStep(Step):
         if self._until == OPTIMIZER:
             self.optimizer = optimizers.optimizer(case, self.module.parameters())
 
-    def _module(self) -> Any:
-        """The model in training mode. Its weights are copied out of the checkpoint's map, which
-        the optimizer would otherwise copy page by page in the first step."""
-        import torch
-
-        from honed.models.torch.module import load_module
-
-        attention = self._case.get("torch.attention")
-        module = load_module(
-            self._request.checkpoint, attention=None if attention is None else str(attention)
-        )
-        whole = self._case.precision == "bf16" and self._case.get("torch.bf16") == "weights"
-        kind = torch.bfloat16 if whole else torch.float32
-        for parameter in module.parameters():
-            parameter.data = parameter.data.to(self._device, kind, copy=True)
-        for buffer in module.buffers():
-            buffer.data = buffer.data.to(self._device)
-        if self._case.get("checkpointing") == "blocks":
-            if not module.supports_gradient_checkpointing:
-                raise UnsupportedError(
-                    f"{self._request.checkpoint.model_type} has no activation checkpointing",
-                    "checkpointing=off",
-                )
-            module.gradient_checkpointing_enable({"use_reentrant": False})
-        return module.train()
-
-    def _refuse_what_cannot_fit(self) -> None:
-        """Weights, gradients and the state of the optimizer, before anything is allocated."""
-        copies = 1 + (self._until != FORWARD)
-        copies += optimizers.state_copies(self._case) if self._until == OPTIMIZER else 0
-        needed, free = copies * self.weights_bytes, limits.free_bytes()
-        if self._device == "cpu" and free is not None and needed > free:
-            raise OutOfMemoryError(
-                f"weights, gradients and optimizer state take {needed // _MIB:,} MiB, and "
-                f"{free // _MIB:,} MiB are free",
-                "until=forward, optimizer=sgd or a smaller model",
-            )
-
     def prepare(self, batch: Batch) -> Feed:
-        import torch
+        return training_setup.feed_of(self._request, batch)
 
-        names = input_names(self._request.checkpoint)
-        inputs = {name: torch.from_numpy(batch[name]).to(self._device) for name in names}
-        labels = labels_for(self._request.checkpoint, inputs, self._case.seed)
-        feed = Feed((*inputs.values(), *labels.values()))
-        count = int(self._case.get("accumulation_steps") or 1)
-        split = [
-            [dict(zip(tensors, part, strict=True)) for part in _split(tensors, count)]
-            for tensors in (inputs, labels)
-        ]
-        feed.parts = tuple(zip(split[0], split[1] or [{}] * count, strict=True))
-        return feed
-
-    def run(self, feed: Feed) -> Phased:
-        clock = phases.PhaseClock(self._device)
+    def run(self, feed: Feed, around: Around = phases.alone) -> Phased:
+        """`around` makes a context around each phase."""
+        clock = phases.PhaseClock(self._device, around)
         losses = []
         for inputs, labels in feed.parts:
             with clock.phase(FORWARD):
@@ -189,12 +109,7 @@ class TrainingStep(Step):
     def self_check(self) -> SelfCheck:
         """The loss, and the gradient of the first weights, which has come back through every
         layer; without dropout, whose random numbers differ between precisions."""
-        from honed.models.inputs import random_inputs
-
-        checkpoint = self._request.checkpoint
-        rows = max(2, int(self._case.get("accumulation_steps") or 1))
-        feed = self.prepare(random_inputs(checkpoint, rows, 16, seed=self._case.seed).batches[0])
-        inputs, labels = _joined(feed)
+        inputs, labels = joined(self._small_feed())
         with _without_dropout(self.module):
             with self._precision():
                 got = self._gradient(self._forward, inputs, labels)
@@ -202,15 +117,29 @@ class TrainingStep(Step):
             self.module.train()
         return SelfCheck(got, reference, "torch fp32 eager")
 
+    def memory_timeline(self, feed: Feed) -> MeasuredMemory | None:
+        """Of the next call; compiled code allocates where the tracer does not see it."""
+        if self._compiled:
+            return None
+        from honed.backends.torch.timeline import timeline_of, with_residuals
+
+        held = {
+            MemoryKind.ACTIVATIONS: list(feed),
+            MemoryKind.OPTIMIZER: optimizers.state_tensors(self.optimizer),
+        }
+        timeline = timeline_of(self.module, held, lambda around: self.run(feed, around))
+        if self._until == FORWARD:
+            return MeasuredMemory(timeline)
+        inputs, labels = feed.parts[0]
+        return with_residuals(timeline, self.module, held, lambda: self._loss(inputs, labels))
+
     def mixed_precision(self) -> MixedPrecision | None:
         """Of a small batch, without dropout."""
         from honed.backends.torch.mixed import observe
-        from honed.models.inputs import random_inputs
 
         if not self._is_mixed:
             return None
-        batch = random_inputs(self._request.checkpoint, 2, 16, seed=self._case.seed).batches[0]
-        inputs, labels = _joined(self.prepare(batch))
+        inputs, labels = joined(self._small_feed())
         with _without_dropout(self.module):
             return observe(
                 self.module, lambda: loss_of(self.module, inputs, labels), self._precision,
@@ -243,7 +172,7 @@ class TrainingStep(Step):
 
     def _held_bytes(self, feed: Feed) -> int:
         """What stays between calls: weights, the state of the optimizer and the inputs."""
-        state = optimizers.state_bytes(self.optimizer) if self.optimizer is not None else 0
+        state = sum(int(t.nbytes) for t in optimizers.state_tensors(self.optimizer))
         return self.weights_bytes + state + sum(int(tensor.nbytes) for tensor in feed)
 
     def profile(self, feed: Feed) -> Sequence[OperatorEvent]:
@@ -286,34 +215,21 @@ class TrainingStep(Step):
         }
 
     def _small_feed(self) -> Feed:
-        """A short batch whose call tells which operators run; compiled code sees the shape of the
-        Case, which it has compiled already."""
+        """A short batch, by which operators and gradients are judged. Compiled code gets the shape
+        of the Case, for which it is compiled already."""
         from honed.models.inputs import random_inputs
 
-        length = self._case.sequence_length if self._compiled else 8
-        rows = self._case.batch_size
-        made = random_inputs(self._request.checkpoint, rows, length, seed=0)
+        rows, length = max(2, int(self._case.get("accumulation_steps") or 1)), 16
+        if self._compiled:
+            rows, length = self._case.batch_size, self._case.sequence_length
+        longest = self._request.checkpoint.max_positions or length
+        made = random_inputs(
+            self._request.checkpoint, rows, min(length, longest), seed=self._case.seed
+        )
         return self.prepare(made.batches[0])
 
     def close(self) -> None:
         del self.module, self.optimizer, self._forward
-
-
-def _split(tensors: Mapping[str, Any], count: int) -> list[tuple[Any, ...]]:
-    """The rows of all tensors in `count` equal parts."""
-    if not tensors:
-        return []
-    return list(zip(*(tensor.chunk(count) for tensor in tensors.values()), strict=True))
-
-
-def _joined(feed: Feed) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The parts of a feed as one."""
-    import torch
-
-    def join(parts: list[dict[str, Any]]) -> dict[str, Any]:
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-
-    return join([p[0] for p in feed.parts]), join([p[1] for p in feed.parts])
 
 
 @contextlib.contextmanager

@@ -32,6 +32,7 @@ from honed.run.needs import INPUTS
 from honed.run.passes.base import Gathered, Loaded, Merged
 from honed.units import size_bytes
 from honed.workers.seat import Seat
+from honed.workloads.base import read_back as traffic_read_back
 
 NEEDS = (INPUTS,)
 BARRIERS = ()
@@ -95,6 +96,7 @@ def work(loaded: Loaded) -> Part:
         cpus_ran_on=threads.cpus_ran_on(burst.ran()),
         read_back={
             **spawn.read_back(case.knobs),
+            **traffic_read_back(case),
             **of_engine,
             **loaded.backend.versions(),
             **padding.read_back(loaded.inputs.batches, case.knobs, case.sequence_length),

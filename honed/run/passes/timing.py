@@ -25,6 +25,8 @@ from honed.workloads.base import Sampling, Timeline, Work, load_workload
 
 NEEDS = (INPUTS,)
 BARRIERS = ("start",)
+# A sender of requests may be late by this much, or by this share of the median latency (p99).
+_LATE_S, _LATE_SHARE = 0.001, 0.05
 _WHOLE_TURN = 64  # batches: as many as lengths are drawn for; files of texts may hold far more
 
 
@@ -59,7 +61,8 @@ def work(loaded: Loaded) -> Part:
 
         whole_turns = loaded.inputs.varied and len(loaded.feeds) <= _WHOLE_TURN
         turn = len(loaded.feeds) if whole_turns else 1
-        sampling = Sampling(loaded.case, begin, barrier.done, barrier.all_done, turn)
+        index = loaded.job.seat.index
+        sampling = Sampling(loaded.case, begin, barrier.done, barrier.all_done, turn, index)
         workload = load_workload(loaded.case.workload)
         timeline = workload.sample(loaded.step.run, loaded.feeds, sampling)
         loaded.calls.update(warmup_steps=loaded.warmup.calls, steps=len(timeline.began_ns))
@@ -105,11 +108,13 @@ def merge(gathered: Gathered[Part]) -> Merged:
         build_s=max(load.build_s for load in loads), warmup_s=max(p.warmup_s for p in parts),
         samples=sum(len(s) for s in cut.samples.latency_s), window_s=cut.window_s,
         slowest_p50_s=max(float(np.median(s)) for s in cut.samples.latency_s if s),
-        phases=_phases(cut, parts),
+        phases=_phases(cut, parts), **_open_loop(cut, parts),
     )  # fmt: skip
     opened_s = time.time() - (time.monotonic_ns() - cut.opens_ns) / 1e9
     samples = replace(cut.samples, window_began_s=opened_s)
-    return Merged(doubts=doubts, inputs=inputs.facts(), samples=samples, metrics=metrics)
+    late = _late(metrics)
+    return Merged(doubts=doubts, inputs=inputs.facts(), samples=samples, metrics=metrics,
+                  unproven=(late,) if late else ())  # fmt: skip
 
 
 def _first_call_s(load: LoadFacts, part: Part) -> float:
@@ -168,3 +173,36 @@ def _phases(cut: window.Cut, parts: Sequence[Part]) -> dict[str, Latency] | None
         )
         latencies[name] = sample.latency(Samples(kept, cut.samples.completed_s))
     return latencies or None
+
+
+def _open_loop(cut: window.Cut, parts: Sequence[Part]) -> dict[str, Any]:
+    """What requests to a server have beside their latency: refusals, goodput and lateness."""
+    timelines = [part.timeline for part in parts]
+    found: dict[str, Any] = {}
+    if all(t.refused is not None for t in timelines):
+        found["refused"] = sum(t.refused or 0 for t in timelines)
+    if all(t.in_time is not None for t in timelines):
+        good = sum(
+            sum((t.in_time or ())[place] for place in places)
+            for t, places in zip(timelines, cut.places, strict=True)
+        )
+        found["goodput_per_s"] = good / cut.window_s
+    if all(t.late_ns for t in timelines):
+        late = tuple(tuple(ns / 1e9 for ns in t.late_ns) for t in timelines)
+        found["lateness_s"] = sample.latency(Samples(late, cut.samples.completed_s))
+    return found
+
+
+def _late(metrics: Metrics) -> str:
+    """Why the load was not the one that was asked for; empty if it was."""
+    lateness = metrics.lateness_s
+    if lateness is None:
+        return ""
+    worst_s = lateness.max if lateness.p99 is None else lateness.p99
+    allowed_s = max(_LATE_S, _LATE_SHARE * metrics.latency_s.p50)
+    if worst_s <= allowed_s:
+        return ""
+    return (
+        f"the times of the requests (the sender was up to {worst_s * 1e3:.1f} ms late, more than "
+        f"{allowed_s * 1e3:.1f} ms: give it a core of its own, or a lower rate)"
+    )

@@ -161,7 +161,7 @@ class Builder:
         return Embeddings(
             words,
             stored[of.positions],
-            none if of.segments is None else self._vector(of.segments),
+            none if of.segments is None else self.vector(of.segments),
             self._norm(of.norm),
             None if of.projection is None else self._product(of.projection),
         )
@@ -179,16 +179,16 @@ class Builder:
         )
 
     def _product(self, of: layout.Linear) -> Product:
-        bias = None if of.bias is None else self._vector(of.bias)
+        bias = None if of.bias is None else self.vector(of.bias)
         name = of.weight + SCALES
-        scales = self._vector(name) if name in self._weights.stored else None
+        scales = self.vector(name) if name in self._weights.stored else None
         return Product(self._weights.stored[of.weight], bias, scales)
 
     def _norm(self, of: layout.Norm) -> Norm:
-        return Norm(self._vector(of.weight), self._vector(of.bias), of.epsilon)
+        return Norm(self.vector(of.weight), self.vector(of.bias), of.epsilon)
 
-    def _vector(self, name: str) -> Floats:
-        """A small tensor, read into memory."""
+    def vector(self, name: str) -> Floats:
+        """A tensor of any shape, read into memory."""
         tensor = self._weights.stored[name]
         refuse_types((tensor,))
         stored = np.empty(tensor.shape, DTYPES[tensor.dtype])

@@ -22,6 +22,8 @@ from honed.backends.lowmem.small.sizes import Shape, Sizes, needed_bytes, sizes_
 from honed.errors import UnsupportedError
 from honed.knob import Value
 from honed.machine import limits
+from honed.models import vectors
+from honed.models.checkpoint import Checkpoint
 from honed.models.heads import output_names
 from honed.models.tasks import FEATURES
 from honed.units import size_bytes
@@ -31,14 +33,17 @@ _PRECISIONS = {"BF16": "bf16", "I8": "int8"}
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """The tokens of a batch, and its shape with padding (rows, length)."""
+    """The tokens of a batch, its shape with padding (rows, length), and how much each token counts
+    in the pooling, by mode [rows, length]."""
 
     tokens: Tokens
     shape: tuple[int, int]
+    shares: Mapping[str, Floats]
 
     def __iter__(self) -> Iterator[Ids]:
         """The arrays of the batch."""
         yield from (self.tokens.ids, self.tokens.positions, self.tokens.segments)
+        yield from self.shares.values()
 
     @property
     def nbytes(self) -> int:
@@ -77,7 +82,8 @@ class SmallStep(Step):
         self._encoder = Encoder(self._network, threads, sizes)
         self._vector_bytes = builder.held_bytes
         self.weights_bytes = builder.held_bytes + self._encoder.window_bytes
-        self._pooling = checkpoint.pooling if checkpoint.task == FEATURES else ""
+        self._model = checkpoint
+        self._behind = _layers_behind(checkpoint)
         self._names = output_names(checkpoint.task, checkpoint.pooling)
         # Products have 32 bits; a narrower precision is that of the weights in the file.
         stored_as = self._network.layers[0].query.weight.dtype
@@ -99,14 +105,18 @@ class SmallStep(Step):
         positions = _positions(ids, self._padding)
         segments = batch.get("token_type_ids", np.zeros_like(ids))
         counts = tuple(int(length) for length in lengths)
-        return Feed(Tokens(ids[mask], positions[mask], segments[mask], counts), ids.shape)
+        pools = self._model.task == FEATURES and self._model.pooling != "none"
+        real = mask.astype(np.float32)
+        shares = vectors.shares(real, self._model.pooling) if pools else {}
+        tokens = Tokens(ids[mask], positions[mask], segments[mask], counts)
+        return Feed(tokens, ids.shape, shares)
 
     def run(self, feed: Feed) -> tuple[Floats, ...]:
         with self._weights.held():
             hidden = self._encoder.run(feed.tokens)
-            if self._pooling:
-                return (self._pooled(hidden, feed),)
-            return self._head(hidden, feed)
+            if self._model.task != FEATURES:
+                return self._head(hidden, feed)
+            return (self._vectors(hidden, feed) if feed.shares else _unpacked(hidden, feed),)
 
     def outputs(self, raw: tuple[Floats, ...]) -> Outputs:
         return dict(zip(self._names, raw, strict=True))
@@ -137,16 +147,14 @@ class SmallStep(Step):
         self._weights.close()
         self._limit.restore_original_limits()
 
-    def _pooled(self, hidden: Floats, feed: Feed) -> Floats:
-        """[rows, hidden], or [rows, length, hidden] without pooling."""
-        if self._pooling == "none":
-            return _unpacked(hidden, feed)
-        starts = np.cumsum((0, *feed.tokens.lengths))[:-1]
-        if self._pooling == "cls":
-            firsts: Floats = hidden[starts]
-            return firsts
-        sums: Floats = np.add.reduceat(hidden, starts, axis=0)
-        return sums / np.asarray(feed.tokens.lengths, np.float32)[:, None]
+    def _vectors(self, hidden: Floats, feed: Feed) -> Floats:
+        """The vector of each text [rows, width]: the tokens pooled, and the layers behind that."""
+        parts, start = [], 0
+        for row, count in enumerate(feed.tokens.lengths):
+            shares = {mode: share[row : row + 1, :count] for mode, share in feed.shares.items()}
+            parts.append(vectors.pooled(hidden[None, start : start + count], shares))
+            start += count
+        return vectors.transformed(np.concatenate(parts), self._model.layers, self._behind)
 
     def _head(self, hidden: Floats, feed: Feed) -> tuple[Floats, ...]:
         """The logits of the task."""
@@ -162,6 +170,24 @@ class SmallStep(Step):
         if len(self._names) == 1:
             return (logits,)
         return tuple(logits[..., place] for place in range(len(self._names)))
+
+
+def _layers_behind(checkpoint: Checkpoint) -> dict[str, Floats]:
+    """The tensors of the layers behind the pooling, by the names of `vectors.transformed`."""
+    if checkpoint.reading.prompt and not checkpoint.pools_prompt:
+        raise UnsupportedError(
+            f"{checkpoint.folder} leaves its prompt out of the pooling, and lowmem.engine=small "
+            "has no tokenizer that would count its tokens",
+            "lowmem.engine=torch",
+        )
+    tensors: dict[str, Floats] = {}
+    for place, layer in enumerate(checkpoint.layers):
+        if layer.folder is not None:
+            files = MappedWeights(stored_tensors(layer.folder))
+            builder = Builder(files)
+            tensors |= {f"{place}.{name}": builder.vector(name) for name in files.stored}
+            files.close()
+    return tensors
 
 
 def _positions(ids: Ids, padding: int | None) -> Ids:

@@ -1,0 +1,1 @@
+"""The interfaces of a server. One family of routes, one file."""

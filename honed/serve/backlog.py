@@ -1,0 +1,55 @@
+"""The backlog: how long the workers will need for the texts that wait, as the cost model predicts.
+
+Waiting texts of one length class fill batches, so the fixed cost of a call counts once for each
+batch, and not once for each text.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable
+
+from honed.serve.dispatch.base import Rules
+
+
+class Backlog:
+    """Counts waiting texts by length class."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._model = rules.model
+        self._edges = rules.model.edges(rules.longest)
+        self._full = [rules.full_rows(edge) for edge in self._edges]
+        self._counts = [0] * len(self._edges)
+        self._rows_s = 0.0
+
+    def add(self, length: int) -> None:
+        self._counts[self._class_of(length)] += 1
+        self._rows_s += self._model.row_s(length)
+
+    def remove(self, length: int) -> None:
+        self._counts[self._class_of(length)] -= 1
+        # Sums of floats drift; an empty queue is exactly empty.
+        self._rows_s = self._rows_s - self._model.row_s(length) if any(self._counts) else 0.0
+
+    def seconds(self) -> float:
+        """One worker's time for all of them."""
+        return self._calls_s(self._counts) + max(0.0, self._rows_s)
+
+    def seconds_of(self, lengths: Iterable[int]) -> float:
+        """One worker's time for these texts alone."""
+        counts, rows_s = [0] * len(self._edges), 0.0
+        for length in lengths:
+            counts[self._class_of(length)] += 1
+            rows_s += self._model.row_s(length)
+        return self._calls_s(counts) + rows_s
+
+    def share_s(self, length: int) -> float:
+        """A text's share of a full batch of texts like it."""
+        return self._model.fixed_s / self._full[self._class_of(length)] + self._model.row_s(length)
+
+    def _calls_s(self, counts: list[int]) -> float:
+        calls = sum(-(-count // full) for count, full in zip(counts, self._full, strict=True))
+        return calls * self._model.fixed_s
+
+    def _class_of(self, length: int) -> int:
+        return min(bisect.bisect_left(self._edges, length), len(self._edges) - 1)

@@ -1,0 +1,268 @@
+"""The crew: workers that are seated, started, proven and ended, as those of a run are.
+
+Every function here blocks. The front calls them in one thread that lives as long as the process,
+because the kernel ends a worker when the thread that started it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from honed.backends.base import load_backend, refuse_step
+from honed.case import FEATURES, Case
+from honed.errors import HonedError, NotInstalledError, UnsupportedError, UsageError
+from honed.instruments import neighbours
+from honed.knobs import belongs
+from honed.machine import limits, thread_variables, topology
+from honed.machine.interference import Watch
+from honed.models.checkpoint import Checkpoint
+from honed.record import Record
+from honed.run import merge, prepare
+from honed.run.job import Job
+from honed.run.parent import launches
+from honed.serve.asks import Ask, Closed, Equipped, Ready, find_tokenizer
+from honed.step import StepKind
+from honed.workers import failure, interpreter
+from honed.workers.channel import Result
+from honed.workers.follow import follow
+from honed.workers.seat import Seat, seats
+from honed.workers.start import Launch, Worker, end, start
+
+_MODULE = "honed.serve.worker"
+TASKS = (FEATURES, "sequence-classification", "token-classification")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Started:
+    """A loaded worker, and the front's end of its socket."""
+
+    seat: Seat
+    worker: Worker
+    line: socket.socket
+    ready: Ready
+
+
+def served(case: Case) -> Case:
+    """The Case as a server runs it: no passes and no examples, because nothing is measured."""
+    refuse_step(case, StepKind.FORWARD)
+    workload = Case(model=case.model).workload
+    foreign = [key for key in case.knobs if not belongs(key, case.backend, workload)]
+    return case.replace(
+        passes=None, eval=None, eval_metric="auto", max_accuracy_drop=None, workload=workload,
+        knobs=dict.fromkeys(foreign),
+    )  # fmt: skip
+
+
+class Crew:
+    """Starts and ends the workers of one Case."""
+
+    def __init__(self, case: Case, front_cores: int = 0) -> None:
+        self.case = case
+        self.reserved = _last_cores(front_cores)
+        self.places = seats(case, self.reserved)
+        self.equipped: Equipped | None = None
+        self.longest = 0
+        self._present: list[Worker] = []
+        self._descriptors: dict[Worker, int] = {}  # of the workers' ends of the sockets
+        self._watch = Watch([cpu for seat in self.places for cpu in seat.cpus] or None)
+        backend = load_backend(case.backend)
+        backend.check(case)
+        elsewhere = case.python and interpreter.examine(case.python, case.backend)
+        if not elsewhere and not (availability := backend.available()).ok:
+            raise NotInstalledError(f"{case.backend}: {availability.why}", availability.how)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        assert self.equipped is not None, "a crew is equipped first"
+        return self.equipped.prepared.checkpoint
+
+    def equip(self, max_length: int | None = None) -> Equipped:
+        """What the workers need; what is missing is made in a process of its own.
+
+        Texts have `max_length` tokens at most, or fewer where the model has a limit of its own.
+        """
+        prepared = prepare.ready(self.case)
+        tokenizer = None
+        if prepared is not None and prepared.checkpoint.has_tokenizer:
+            tokenizer = find_tokenizer(prepared.checkpoint)
+        if prepared is not None and (tokenizer or not prepared.checkpoint.has_tokenizer):
+            self.equipped = Equipped(prepared, tokenizer)
+        else:
+            self.equipped = self._prepared_apart()
+        task = self.checkpoint.task
+        if task not in TASKS:
+            raise UnsupportedError(
+                f"honed serves {', '.join(TASKS)}, and this model's task is {task}",
+                f"task={FEATURES}, for its embeddings",
+            )
+        limits_known = (self.checkpoint.max_positions, self.checkpoint.reading.longest, max_length)
+        known = [limit for limit in limits_known if limit is not None]
+        self.longest = min(known, default=self.case.sequence_length)
+        return self.equipped
+
+    def start(self, places: Sequence[Seat]) -> list[Started]:
+        """Workers that have loaded the engine and proven their settings.
+
+        They load at the same time. If one fails, all of them end, and its error is raised.
+        """
+        kills = limits.memory_kills()
+        begun = [self._begin(seat) for seat in places]
+        workers = [worker for worker, _ in begun]
+        try:
+            for worker, seat in zip(workers, places, strict=True):
+                assert self.equipped is not None
+                job = Job("measure", self.case, seat, self.equipped.prepared)
+                worker.ask(Ask("load", job, self.longest, self.equipped.tokenizer), Ready)
+            self._listen(workers)
+            if not all(isinstance(worker.outcome, Result) for worker in workers):
+                end(workers)
+                failed = failure.of_workers(workers, kills)
+                raise failure.as_error(failed, "a worker could not start")
+        except BaseException:
+            self.end(workers)
+            for _, line in begun:
+                line.close()
+            raise
+        started = []
+        for (worker, line), seat in zip(begun, places, strict=True):
+            assert isinstance(worker.outcome, Result)
+            started.append(Started(seat, worker, line, worker.outcome.answer))
+        return started
+
+    def record(self, started: Sequence[Started]) -> Record:
+        """The proof of the workers, as a run records it: effective settings and fidelity.
+
+        Raises HonedError where the outputs diverge from the fp32 reference.
+        """
+        assert self.equipped is not None
+        results = [each.ready.measured for each in started]
+        record = merge.record(self.case, self.places, results, self.equipped.prepared, self._watch)
+        if record.status == "diverged" and record.error is not None:
+            raise failure_of(record)
+        if complaint := self._neighbours(started):
+            raise HonedError(complaint, "see the settings without this drift: docs/serving.md")
+        return record
+
+    def neighbour_cosine(self, started: Sequence[Started]) -> float | None:
+        """The least cosine between two outputs for the same text, as the first worker found it."""
+        found = [c for each in started if (c := each.ready.neighbour_cosine) is not None]
+        return min(found, default=None)
+
+    def end(self, workers: Sequence[Worker]) -> None:
+        """Kill these workers, and reap them."""
+        end(workers)
+        for worker in workers:
+            self._forget(worker)
+
+    def _forget(self, worker: Worker) -> None:
+        if worker.log is not None:
+            worker.log.close()
+        with contextlib.suppress(ValueError):
+            self._present.remove(worker)
+
+    def end_all(self) -> None:
+        self.end(list(self._present))
+
+    def why_gone(self, worker: Worker) -> str:
+        """Why a worker has died, after reaping it."""
+        end([worker])
+        worker.outcome, worker.ended_by_itself = None, True
+        why = failure.of_workers([worker]).message.replace(f" while {worker.phase}", "")
+        self._forget(worker)
+        return why
+
+    def _begin(self, seat: Seat) -> tuple[Worker, socket.socket]:
+        """Start one worker with its end of a new pair of sockets."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            launch = launches(self.case, [seat], _MODULE)[0]
+            worker = start(replace(launch, descriptors=(theirs.fileno(),)), seat.index)
+            self._present.append(worker)
+            worker_end = theirs.fileno()
+        ours.setblocking(False)
+        self._descriptors[worker] = worker_end
+        return worker, ours
+
+    def open(self, started: Started) -> None:
+        """Let a loaded worker answer calls on its socket."""
+        assert self.equipped is not None
+        job = Job("measure", self.case, started.seat, self.equipped.prepared)
+        descriptor = self._descriptors.pop(started.worker)
+        ask = Ask("answer", job, self.longest, self.equipped.tokenizer, descriptor)
+        started.worker.ask(ask, Closed)
+
+    def _prepared_apart(self) -> Equipped:
+        worker = start(Launch(_MODULE, thread_variables.without(os.environ)))
+        self._present.append(worker)
+        try:
+            worker.ask(Ask("prepare", Job("prepare", self.case.replace(python=None))), Equipped)
+            self._listen([worker])
+            if not isinstance(worker.outcome, Result):
+                end([worker])
+                raise failure.as_error(
+                    failure.of_workers([worker]), "making the model and its reference"
+                )
+            equipped: Equipped = worker.outcome.answer
+            return equipped
+        finally:
+            self.end([worker])
+
+    def _listen(self, workers: Sequence[Worker]) -> None:
+        deadline_s = time.monotonic() + self.case.timeout_s
+        try:
+            for worker, phase in follow(workers, deadline_s, lambda: None):
+                if phase is None and not isinstance(worker.outcome, Result):
+                    return
+        except TimeoutError:
+            for worker in workers:
+                if worker.outcome is None:
+                    worker.outcome = failure.timed_out(self.case, worker.phase)
+
+    def _neighbours(self, started: Sequence[Started]) -> str:
+        """What is wrong if the user has set a limit to the drift; empty if nothing is."""
+        least, allowed = self.neighbour_cosine(started), self.case.max_neighbour_drift
+        if least is None or allowed is None or least >= 1 - allowed:
+            return ""
+        return (
+            f"two outputs for the same text beside other texts have cosine {least:.4f}: more "
+            f"than max_neighbour_drift={allowed:.4g} apart"
+        )
+
+
+def _last_cores(count: int) -> tuple[int, ...]:
+    """One CPU of each of the last `count` cores that this process may use."""
+    if not count:
+        return ()
+    allowed = set(limits.read().cpus)
+    cores = [core for core in topology.read().cores() if any(c.id in allowed for c in core)]
+    if count >= len(cores):
+        raise UsageError(
+            f"front_cores={count} leaves no core for workers: there are {len(cores)}",
+            f"front_cores={max(0, len(cores) - 1)} or fewer",
+        )
+    return tuple(next(c.id for c in core if c.id in allowed) for core in cores[-count:])
+
+
+def failure_of(record: Record) -> HonedError:
+    """The error of a record that must not be served."""
+    assert record.error is not None
+    return HonedError(record.error.message, record.error.hint)
+
+
+def drift_notice(case: Case, least: float | None) -> str:
+    """What to tell the user where a text's output depends on its neighbours; else empty."""
+    if least is None or least >= neighbours.TOLERANCES[case.precision]:
+        return ""
+    from honed.backends.base import traits
+
+    steady = traits(case.backend).neighbour_free if case.precision == "int8" else ""
+    way_out = f"; {steady} gives each text one output" if steady else ""
+    return (
+        f"the output for a text depends on the other texts of its batch: two outputs for the same "
+        f"text have cosine {least:.4f}{way_out}. batch_rows=1 serves each text alone"
+    )

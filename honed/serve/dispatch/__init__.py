@@ -1,0 +1,1 @@
+"""Dispatch: which queued texts make the next batch of an idle worker. One policy, one file."""

@@ -1,0 +1,93 @@
+"""What every policy file offers: a queue that gives a worker its next batch when it is idle.
+
+No policy waits for a batch to fill: whatever is queued when a worker asks can be taken.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import honed.discovery
+from honed.serve.cost import CostModel
+from honed.serve.tickets import Item
+
+_ROOM = "honed.serve.dispatch"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What bounds a batch: its tokens with padding, its texts, and its predicted seconds.
+
+    `width` gives the width of a batch from its longest text. A text that has waited for `age_s`
+    goes before all younger ones.
+    """
+
+    model: CostModel
+    longest: int
+    width: Callable[[int], int]
+    batch_tokens: int
+    batch_rows: int
+    quantum_s: float
+    age_s: float
+
+    def fits(self, rows: int, width: int) -> bool:
+        """Whether a batch of this shape may be made; a single text always may."""
+        if rows <= 1:
+            return True
+        return (
+            rows <= self.batch_rows
+            and rows * width <= self.batch_tokens
+            and self.model.padded_s(rows, width) <= self.quantum_s
+        )
+
+    def full_rows(self, length: int) -> int:
+        """How many texts of this length a full batch holds."""
+        rows, width = 1, self.width(length)
+        while rows < self.batch_rows and self.fits(rows + 1, width):
+            rows += 1
+        return rows
+
+
+class Queue(Protocol):
+    """Waiting items, in the order that a policy gives them."""
+
+    def add(self, item: Item) -> None:
+        """One more item. A text that was queued before may come again."""
+
+    def take(self, now_s: float) -> list[Item]:
+        """The next batch; empty if nothing waits. Items that nobody waits for are dropped."""
+
+
+class Policy(Protocol):
+    """The names that a policy file defines."""
+
+    HELP: str
+
+    def make(self, rules: Rules) -> Queue:
+        """An empty queue."""
+
+
+def load_policy(name: str) -> Policy:
+    return cast(Policy, honed.discovery.load(_ROOM, name, Policy))
+
+
+def policy_names() -> tuple[str, ...]:
+    return honed.discovery.names(_ROOM)
+
+
+def live(queue: deque[Item]) -> Iterator[Item]:
+    """Items from the head of a queue, each removed as it is given; those gone are skipped."""
+    while queue:
+        item = queue.popleft()
+        if not item.gone:
+            yield item
+
+
+def drop_gone(queue: deque[Item]) -> Item | None:
+    """The first item that somebody waits for; those before it are removed. None if none is."""
+    while queue and queue[0].gone:
+        queue.popleft()
+    return queue[0] if queue else None

@@ -1,0 +1,83 @@
+"""By length: texts of similar length share a batch, and cheap batches go first.
+
+Texts wait in a queue for each length class. An idle worker takes from the class whose batch costs
+the least for each text, which keeps the mean wait low. Long texts are not starved: a text that has
+waited for `age_s` goes first. A batch that is not full takes shorter texts as well, where padding
+them costs less than computing them later.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections import deque
+
+from honed.serve.dispatch.base import Rules, drop_gone
+from honed.serve.tickets import Item
+
+HELP = "texts of similar length together, cheap batches first, none left waiting for long"
+_PADDING_WORTH = 1.25  # the share of a full batch that a text costs later, times this
+
+
+def make(rules: Rules) -> ByLengthQueue:
+    return ByLengthQueue(rules)
+
+
+class ByLengthQueue:
+    """One queue for each length class; the outputs per token have queues of their own."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._edges = rules.model.edges(rules.longest)
+        self._classes: list[deque[Item]] = [deque() for _ in range(2 * len(self._edges))]
+        self._widths = [rules.width(edge) for edge in self._edges] * 2
+
+    def add(self, item: Item) -> None:
+        self._classes[self._class_of(item)].append(item)
+
+    def take(self, now_s: float) -> list[Item]:
+        chosen = self._choose(now_s)
+        if chosen is None:
+            return []
+        taken: list[Item] = []
+        self._fill(taken, chosen, padding=False)
+        first = 0 if chosen < len(self._edges) else len(self._edges)
+        for shorter in range(chosen - 1, first - 1, -1):
+            self._fill(taken, shorter, padding=True)
+        return taken
+
+    def _class_of(self, item: Item) -> int:
+        place = bisect.bisect_left(self._edges, item.length)
+        return place + len(self._edges) * item.ticket.per_token
+
+    def _choose(self, now_s: float) -> int | None:
+        """The class with the oldest text, if that has waited for too long; else the cheapest."""
+        oldest: tuple[float, int] | None = None
+        cheapest: tuple[float, int] | None = None
+        for place, queue in enumerate(self._classes):
+            head = drop_gone(queue)
+            if head is None:
+                continue
+            width = self._widths[place]
+            rows = min(len(queue), max(1, self._rules.batch_tokens // width))
+            for_each_s = self._rules.model.padded_s(rows, width) / rows
+            if oldest is None or head.arrived_s < oldest[0]:
+                oldest = head.arrived_s, place
+            if cheapest is None or for_each_s < cheapest[0]:
+                cheapest = for_each_s, place
+        if oldest is None or cheapest is None:
+            return None
+        return oldest[1] if now_s - oldest[0] > self._rules.age_s else cheapest[1]
+
+    def _fill(self, taken: list[Item], place: int, *, padding: bool) -> None:
+        """Take from one class while the batch has room; with `padding`, while that pays."""
+        queue, rules = self._classes[place], self._rules
+        longest = max((item.length for item in taken), default=0)
+        while (item := drop_gone(queue)) is not None:
+            width = rules.width(max(longest, item.length))
+            if not rules.fits(len(taken) + 1, width):
+                return
+            pays = rules.model.row_s(width) <= _PADDING_WORTH * item.cost_s
+            if padding and not (pays or rules.model.skips_padding):
+                return
+            longest = max(longest, item.length)
+            taken.append(queue.popleft())

@@ -1,0 +1,86 @@
+"""What a server would be: its workers, its memory, its length classes and its greatest rate.
+
+The workers are started, proven and timed as for serving, and ended again; nothing listens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from honed.case import Case
+from honed.instruments import memory
+from honed.models.knobs.padding import Padding
+from honed.record import Record
+from honed.serve import cost
+from honed.serve.crew import Crew, drift_notice, served
+from honed.serve.settings import ServeSettings
+from honed.serve.supervisor import rules_of
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerPlace:
+    """One worker: its cores (empty: unpinned), its threads, and its proportional memory."""
+
+    cpus: tuple[int, ...]
+    threads: int | None
+    pss_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LengthClass:
+    """Texts up to `tokens`: the seconds of one alone, the texts of a full batch and its seconds,
+    and how many such texts all workers compute in a second."""
+
+    tokens: int
+    alone_s: float
+    batch_texts: int
+    batch_s: float
+    texts_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Everything that is known of a server before it listens."""
+
+    record: Record
+    front_cpus: tuple[int, ...]
+    workers: tuple[WorkerPlace, ...]
+    weights_bytes: int | None
+    longest: int
+    batch_tokens: int
+    classes: tuple[LengthClass, ...]
+    error: float
+    notice: str
+
+
+def explain(case: Case, settings: ServeSettings) -> Explanation:
+    """Start the workers, look, and end them. Raises HonedError where they cannot start."""
+    crew = Crew(served(case), settings.front_cores)
+    try:
+        crew.equip(settings.max_length)
+        longest = crew.longest
+        started = crew.start(crew.places)
+        record = crew.record(started)
+        skips = all(each.ready.skips_padding for each in started)
+        points = cost.pooled([each.ready.points for each in started])
+        model = cost.fit(points, skips_padding=skips)
+        rules = rules_of(settings, model, longest, Padding.of(crew.case.knobs, longest))
+        classes = []
+        for edge in model.edges(longest):
+            rows, width = rules.full_rows(edge), rules.width(edge)
+            batch_s = model.padded_s(rows, width)
+            rate = len(started) * rows / batch_s
+            classes.append(LengthClass(edge, model.padded_s(1, width), rows, batch_s, rate))
+        workers = tuple(
+            WorkerPlace(each.seat.cpus, each.seat.threads,
+                        memory.pss_bytes(each.worker.process.pid))
+            for each in started
+        )  # fmt: skip
+        weights = started[0].ready.measured.load.weights_bytes
+        notice = drift_notice(crew.case, crew.neighbour_cosine(started))
+        return Explanation(
+            record, crew.reserved, workers, weights, longest, rules.batch_tokens, tuple(classes),
+            model.error, notice,
+        )  # fmt: skip
+    finally:
+        crew.end_all()

@@ -1,0 +1,62 @@
+"""What `honed serve --explain` prints: the workers, the memory, and the rate of each length."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from honed.machine.topology import format_cpus
+from honed.serve.explain import Explanation
+from honed.show.numbers import NONE, mib, plain
+from honed.show.say import status
+
+
+def explanation(found: Explanation) -> RenderableType:
+    """Two tables, and the sentences that belong to them."""
+    parts: list[RenderableType] = [
+        Text.assemble("proof: ", status(found.record.status)),
+        Text(
+            f"the front has cores {format_cpus(found.front_cpus)} to itself"
+            if found.front_cpus
+            else "the front has no core of its own (front_cores=1 keeps one free)"
+        ),
+        _workers(found),
+        Text(
+            f"weights {mib(found.weights_bytes)} MiB in each worker, or shared where the engine "
+            "maps its file: the proportional memory counts a shared page once"
+        ),
+        Text(""),
+        _classes(found),
+        Text(
+            f"batches of {found.batch_tokens} tokens at most; texts of {found.longest} tokens at "
+            f"most. Measured calls took up to {found.error:.2f} times what this model predicts "
+            "(95 % of them)"
+        ),
+    ]
+    if found.record.error is not None:
+        parts.append(Text(found.record.error.message))
+    if found.notice:
+        parts.append(Text(found.notice))
+    return Group(*parts)
+
+
+def _workers(found: Explanation) -> Table:
+    table = Table("worker", "cores", "threads", "memory MiB", box=None, pad_edge=False)
+    for index, worker in enumerate(found.workers):
+        cores = format_cpus(worker.cpus) if worker.cpus else "not pinned"
+        threads = NONE if worker.threads is None else str(worker.threads)
+        table.add_row(str(index), cores, threads, mib(worker.pss_bytes))
+    return table
+
+
+def _classes(found: Explanation) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("tokens up to", "alone ms", "texts a batch", "batch ms", "texts/s at most"):
+        table.add_column(name, justify="right")
+    for each in found.classes:
+        table.add_row(
+            str(each.tokens), plain(each.alone_s * 1e3), str(each.batch_texts),
+            plain(each.batch_s * 1e3), plain(each.texts_per_s),
+        )  # fmt: skip
+    return table

@@ -1,0 +1,132 @@
+"""Policies: which texts make a batch. Every policy keeps the rules that its room promises."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from honed.models.knobs.padding import Padding
+from honed.serve.cost import CostModel
+from honed.serve.dispatch.base import Rules, load_policy, policy_names
+from honed.serve.tickets import Item, Ticket, Tokens
+
+MODEL = CostModel(fixed_s=0.001, token_s=0.00002, square_s=1e-8)
+LENGTHS = [5, 300, 7, 12, 512, 40, 6, 90, 33, 250, 8, 500, 16, 16, 64, 11] * 4
+
+
+@pytest.fixture(autouse=True)
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    made = asyncio.new_event_loop()
+    yield made
+    made.close()
+
+
+def rules(**changes: object) -> Rules:
+    base = {"model": MODEL, "longest": 512, "width": Padding().width, "batch_tokens": 1024,
+            "batch_rows": 16, "quantum_s": 0.05, "age_s": 1.0}  # fmt: skip
+    return Rules(**{**base, **changes})
+
+
+def item(
+    loop: asyncio.AbstractEventLoop,
+    length: int,
+    arrived_s: float = 0.0,
+    *,
+    per_token: bool = False,
+) -> Item:
+    import numpy as np
+
+    ticket = Ticket(loop.create_future(), per_token, arrived_s, 1e9)
+    tokens = Tokens(np.zeros(length, np.int32))
+    cost_s = MODEL.row_s(length) + MODEL.fixed_s * length / 1024
+    return Item(ticket, 0, tokens, length, cost_s, arrived_s)
+
+
+@pytest.mark.parametrize("policy", policy_names())
+def test_every_text_is_taken_once(policy: str, loop: asyncio.AbstractEventLoop) -> None:
+    queue = load_policy(policy).make(rules())
+    items = [item(loop, length) for length in LENGTHS]
+    for each in items:
+        queue.add(each)
+    taken = []
+    while batch := queue.take(0.0):
+        taken += batch
+    assert sorted(map(id, taken)) == sorted(map(id, items))
+
+
+@pytest.mark.parametrize("policy", sorted(set(policy_names()) - {"fixed_batch"}))
+def test_a_batch_keeps_the_limits(policy: str, loop: asyncio.AbstractEventLoop) -> None:
+    bounds = rules()
+    queue = load_policy(policy).make(bounds)
+    for length in LENGTHS:
+        queue.add(item(loop, length))
+    while batch := queue.take(0.0):
+        width = max(each.length for each in batch)
+        assert len(batch) == 1 or len(batch) * width <= bounds.batch_tokens
+        assert len(batch) <= bounds.batch_rows
+        assert len(batch) == 1 or MODEL.padded_s(len(batch), width) <= bounds.quantum_s
+
+
+@pytest.mark.parametrize("policy", policy_names())
+def test_a_text_over_every_limit_goes_alone(policy: str, loop: asyncio.AbstractEventLoop) -> None:
+    """Nothing may wait for a batch that can never be made."""
+    queue = load_policy(policy).make(rules(batch_tokens=64, quantum_s=1e-6))
+    queue.add(item(loop, 512))
+    assert len(queue.take(0.0)) == 1
+
+
+@pytest.mark.parametrize("policy", policy_names())
+def test_texts_that_nobody_waits_for_are_dropped(
+    policy: str, loop: asyncio.AbstractEventLoop
+) -> None:
+    queue = load_policy(policy).make(rules())
+    items = [item(loop, 10) for _ in range(6)]
+    for each in items:
+        queue.add(each)
+    for each in items[::2]:
+        each.ticket.future.cancel()
+    assert queue.take(0.0) == items[1::2]
+
+
+@pytest.mark.parametrize("policy", policy_names())
+def test_outputs_for_tokens_and_for_texts_do_not_share_a_batch(
+    policy: str, loop: asyncio.AbstractEventLoop
+) -> None:
+    queue = load_policy(policy).make(rules())
+    for number in range(6):
+        queue.add(item(loop, 10, per_token=number % 2 == 0))
+    while batch := queue.take(0.0):
+        assert len({each.ticket.per_token for each in batch}) == 1
+
+
+def test_by_length_takes_short_texts_before_long_ones(loop: asyncio.AbstractEventLoop) -> None:
+    queue = load_policy("by_length").make(rules())
+    for length in (500, 500, 8, 9, 500, 7):
+        queue.add(item(loop, length))
+    assert [each.length for each in queue.take(0.0)] == [8, 9, 7]
+
+
+def test_by_length_does_not_let_a_long_text_starve(loop: asyncio.AbstractEventLoop) -> None:
+    queue = load_policy("by_length").make(rules())
+    old = item(loop, 500, arrived_s=0.0)
+    queue.add(old)
+    for _ in range(50):
+        queue.add(item(loop, 8, arrived_s=1.5))
+    assert queue.take(0.5)[0].length == 8
+    assert old in queue.take(1.2)
+
+
+def test_by_length_fills_a_batch_only_where_padding_pays(loop: asyncio.AbstractEventLoop) -> None:
+    queue = load_policy("by_length").make(rules(batch_tokens=2048, age_s=0.0))
+    for length in (400, 390, 8):
+        queue.add(item(loop, length, arrived_s=0.0 if length == 400 else 0.1))
+    assert [each.length for each in queue.take(1.0)] == [400, 390]
+
+
+def test_fifo_keeps_the_order(loop: asyncio.AbstractEventLoop) -> None:
+    queue = load_policy("fifo").make(rules(batch_tokens=100))
+    for length in (50, 8, 60, 8):
+        queue.add(item(loop, length))
+    assert [[each.length for each in queue.take(0.0)] for _ in range(2)] == [[50, 8], [60]]

@@ -1,0 +1,204 @@
+"""Bad luck: texts that break the engine, workers that die or hang, overload, and the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from served import Answer, Server
+
+Start = Callable[..., Server]
+POISON = "hello [PAD]"  # the fake engine fails on a real token 0
+GOOD = ["the cat sat", "hello world", "a dog on the mat"]
+
+
+def ask_many(server: Server, texts: list[str], **options: Any) -> list[Answer]:
+    with ThreadPoolExecutor(16) as pool:
+        return list(
+            pool.map(lambda text: server.ask("/embed", {"inputs": text}, **options), texts)
+        )
+
+
+@pytest.mark.parametrize("how", ["raise", "kill", "not-finite"])
+def test_a_poisonous_text_is_refused_alone(start: Start, how: str) -> None:
+    server = start(f"fake.poison={how}", "fake.latency_us=3000")
+    answers = ask_many(server, [*GOOD * 5, POISON, *GOOD * 5])
+    assert [answer.status for answer in answers] == [200] * 15 + [424] + [200] * 15
+    assert "inputs[0]" in answers[15].json["error"]
+    expected = {text: server.ask("/embed", {"inputs": text}).json[0] for text in GOOD}
+    for text, answer in zip([*GOOD * 5, "", *GOOD * 5], answers, strict=True):
+        if answer.status == 200:
+            np.testing.assert_allclose(answer.json[0], expected[text], atol=1e-5)
+    batch = server.ask("/embed", {"inputs": [*GOOD, POISON]})
+    assert batch.status == 424
+    if how == "kill":
+        assert "ended a worker before" in batch.json["error"]
+    else:
+        assert "inputs[3]" in batch.json["error"]
+    server.until(lambda: server.ask("/health").status == 200)
+
+
+def test_answers_survive_the_death_of_a_worker(start: Start) -> None:
+    server = start("fake.latency_us=5000")
+    with ThreadPoolExecutor(8) as pool:
+        waiting = [pool.submit(server.ask, "/embed", {"inputs": GOOD[i % 3]}) for i in range(200)]
+        for _ in range(2):
+            time.sleep(0.1)
+            os.kill(server.workers()[0], signal.SIGKILL)
+        answers = [each.result() for each in waiting]
+    assert {answer.status for answer in answers} == {200}
+    server.until(lambda: len(server.workers()) == 2)
+    server.until(lambda: all(each["ready"] for each in server.ask("/state").json["workers"]))
+    text = server.ask("/metrics").body.decode()
+    assert "honed_worker_restarts_total 2.0" in text
+    assert "the worker died (SIGKILL)" in server.output()
+
+
+def test_a_worker_that_stops_is_replaced_and_its_texts_are_answered(start: Start) -> None:
+    server = start("fake.latency_us=1000", "instances=1")
+    os.kill(server.workers()[0], signal.SIGSTOP)
+    assert server.ask("/embed", {"inputs": "the cat"}).status == 200
+    assert "gives no answer" in server.output()
+
+
+def test_overload_is_refused_with_the_time_to_come_back(start: Start) -> None:
+    server = start("fake.latency_us=40000", "max_wait_s=0.2", "batch_rows=1", "instances=1")
+    answers = ask_many(server, ["the cat"] * 48)
+    statuses = {answer.status for answer in answers}
+    assert statuses == {200, 429}
+    refused = next(answer for answer in answers if answer.status == 429)
+    assert refused.json == {"error": "Model is overloaded", "error_type": "Overloaded"}
+    assert int(refused.headers["retry-after"]) >= 1
+    assert int(refused.headers["retry-after-ms"]) >= 50
+    assert server.ask("/embed", {"inputs": "the cat"}).status == 200
+
+
+def test_a_request_that_could_never_be_in_time_is_not_told_to_come_back(start: Start) -> None:
+    server = start("fake.latency_us=40000", "max_wait_s=0.2", "batch_rows=1")
+    answer = server.ask("/embed", {"inputs": ["the cat"] * 200})
+    assert answer.status == 413
+    assert "max_wait_s=0.2" in answer.json["error"]
+
+
+def test_limits_are_named_in_the_refusal(start: Start) -> None:
+    server = start("max_client_batch=3", "max_body_bytes=1000", "max_length=8")
+    many = server.ask("/embed", {"inputs": ["a"] * 20})
+    assert (many.status, "max_client_batch" in many.json["error"]) == (422, True)
+    large = server.ask("/embed", {"inputs": "a" * 2000})
+    assert (large.status, "max_body_bytes" in large.json["error"]) == (413, True)
+    long = server.ask("/embed", {"inputs": "a " * 20, "truncate": False})
+    assert (long.status, "less than 8 tokens" in long.json["error"]) == (422, True)
+
+
+def test_a_deadline_takes_queued_texts_out(start: Start) -> None:
+    server = start("fake.latency_us=150000", "batch_rows=1", "instances=1")
+    with ThreadPoolExecutor(4) as pool:
+        slow = [pool.submit(server.ask, "/embed", {"inputs": "the cat"}) for _ in range(4)]
+        time.sleep(0.1)
+        late = server.ask("/embed", {"inputs": "a"}, {"X-Request-Timeout-Ms": "200"})
+        assert late.status in (429, 504)  # refused as it came, or dropped from the queue
+        assert all(each.result().status == 200 for each in slow)
+    wrong = server.ask("/embed", {"inputs": "a"}, {"X-Request-Timeout-Ms": "soon"})
+    assert wrong.status == 422
+
+
+def test_texts_of_a_client_that_left_are_not_computed(start: Start) -> None:
+    server = start("fake.latency_us=200000", "batch_rows=1", "instances=1")
+    host, port = server.url.removeprefix("http://").split(":")
+    body = b'{"inputs": ["a", "b", "c", "d", "e", "f", "g", "h"]}'
+    head = f"POST /embed HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"  # noqa: E501
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(head.encode() + body)
+        server.until(lambda: server.ask("/state").json["queued"] >= 5)
+    began_s = time.monotonic()
+    server.until(lambda: server.ask("/state").json["queued"] == 0)
+    assert time.monotonic() - began_s < 8 * 0.2
+    assert 'honed_admission_rejected_total{reason="disconnected"} 1.0' in (
+        server.ask("/metrics").body.decode()
+    )
+
+
+def test_sigterm_answers_everything_that_was_accepted(start: Start) -> None:
+    server = start("fake.latency_us=20000", "batch_rows=1", "drain_delay_s=0.5")
+    with ThreadPoolExecutor(20) as pool:
+        waiting = [pool.submit(server.ask, "/embed", {"inputs": "the cat"}) for _ in range(40)]
+        server.until(lambda: server.ask("/state").json["queued"] > 10)
+        server.process.send_signal(signal.SIGTERM)
+        server.until(lambda: server.ask("/health").status == 503)
+        assert {each.result().status for each in waiting} == {200}
+    assert server.process.wait(20) == 0
+    assert server.workers() == []
+
+
+def test_a_second_signal_ends_at_once(start: Start) -> None:
+    server = start("fake.latency_us=300000", "batch_rows=1", "instances=1")
+    with ThreadPoolExecutor(1) as pool:
+        lost = pool.submit(server.ask, "/embed", {"inputs": ["a"] * 4})
+        server.until(lambda: server.ask("/state").json["queued"] > 0)
+        server.process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        server.process.send_signal(signal.SIGINT)
+        server.process.wait(20)
+        assert lost.exception() is not None or lost.result().status == 503
+
+
+def test_keys_are_asked_for_except_on_health(start: Start, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("first\nsecond\n")
+    server = start(f"api_keys={keys}", "cors=https://example.org")
+    for header in ("Bearer first", "bearer second", "first"):
+        answer = server.ask("/embed", {"inputs": "a"}, {"Authorization": header})
+        assert answer.status == 200
+        assert answer.headers["access-control-allow-origin"] == "https://example.org"
+    for headers in ({}, {"Authorization": "Bearer other"}, {"Authorization": "Bearer "}):
+        assert server.ask("/embed", {"inputs": "a"}, headers).status == 401
+        assert server.ask("/info", headers=headers).status == 401
+    for path in ("/health", "/metrics", "/ping", "/", "/v2/health/ready"):
+        assert server.ask(path).status == 200
+
+
+def test_a_log_line_says_where_the_time_went(start: Start, tmp_path: Path) -> None:
+    import json
+
+    log = tmp_path / "access.log"
+    server = start(f"access_log={log}")
+    server.ask("/embed", {"inputs": ["the cat", "a"]})
+    server.ask("/embed", {"inputs": []})
+    server.stop()
+    first, second = map(json.loads, log.read_text().splitlines())
+    assert (first["path"], first["status"], first["texts"], first["tokens"]) == (
+        "/embed", 200, 2, 7)  # fmt: skip
+    assert first["total_s"] >= first["infer_s"] > 0
+    assert second["status"] == 400
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "said"),
+    [
+        (["port=99999"], 2, "cannot listen"),
+        (["prot=8080"], 2, "did you mean port"),
+        (["model=./nowhere"], 1, "there is no folder ./nowhere"),
+        (["fake.fail=diverge"], 1, "cosine"),
+        (["fake.fail=raise"], 1, "met a shape that it cannot run"),
+        (["policy=by_lenght"], 2, "by_length"),
+        (["precision=fp32,int8"], 2, "one Case"),
+    ],
+)
+def test_a_server_that_cannot_start_says_why(
+    words: list[str], more: list[str], code: int, said: str
+) -> None:
+    command = [Path(sys.executable).with_name("honed"), "serve", *words, "port=0", *more]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.returncode == code

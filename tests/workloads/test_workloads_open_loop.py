@@ -1,0 +1,120 @@
+"""Traffic whose calls overlap: the schedule, what latency counts from, refusals, goodput."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from honed.case import Case
+from honed.run.parent import measure
+from honed.step import RefusedError
+from honed.workloads import clients, poisson
+from honed.workloads.base import Sampling, Timeline
+
+
+def sampling(workload: str, knobs: dict[str, Any], **changes: Any) -> Sampling:
+    case = Case(model="tiny", backend="fake", workload=workload, knobs=knobs, **changes)
+    return Sampling(case, lambda: None, lambda: None, lambda: True)
+
+
+def poisson_timeline(call: Any, **changes: Any) -> Timeline:
+    how = sampling("poisson", {"poisson.rate": 200}, duration_s=0.25, min_samples=1, **changes)
+    return poisson.sample(call, [0, 1, 2], how)
+
+
+def test_the_schedule_comes_from_the_seed_and_has_the_rate() -> None:
+    case = Case(model="tiny", duration_s=100.0)
+    times = poisson.schedule(case, 50.0)
+    assert times == poisson.schedule(case, 50.0)
+    assert times != poisson.schedule(case.replace(seed=1), 50.0)
+    assert times != poisson.schedule(case, 50.0, index=1)
+    gaps = np.diff(times)
+    assert len(times) == 5000
+    assert gaps.mean() == pytest.approx(1 / 50, rel=0.1)
+    assert gaps.std() == pytest.approx(gaps.mean(), rel=0.1)  # exponential
+
+
+def test_a_stall_delays_every_request_that_it_holds_up() -> None:
+    """All requests wait for one lock, which is held for a while: a closed loop would see one."""
+    gate = threading.Lock()
+    gate.acquire()
+    threading.Timer(0.3, gate.release).start()
+
+    def call(_: Any) -> None:
+        with gate:
+            pass
+
+    timeline = poisson_timeline(call)
+    latencies_s = (np.array(timeline.ended_ns) - np.array(timeline.began_ns)) / 1e9
+    assert len(latencies_s) == 50
+    assert (latencies_s > 0.04).sum() > 40
+    assert list(timeline.ended_ns) == sorted(timeline.ended_ns)
+
+
+def test_refusals_are_counted_and_errors_raised() -> None:
+    def refuse(feed: int) -> None:
+        if feed == 1:
+            raise RefusedError
+
+    timeline = poisson_timeline(refuse)
+    assert timeline.refused == 17
+    assert set(timeline.fed or ()) == {0, 2}
+    with pytest.raises(ZeroDivisionError):
+        poisson_timeline(lambda _: 1 // 0)
+
+
+def test_answers_within_the_limit_are_told_apart() -> None:
+    def call(feed: int) -> None:
+        time.sleep(0.2 if feed == 2 else 0)
+
+    knobs = {"poisson.rate": 100, "poisson.limit_ms": 100}
+    how = sampling("poisson", knobs, duration_s=0.3, min_samples=1)
+    timeline = poisson.sample(call, [0, 1, 2], how)
+    slow = [not good for good in timeline.in_time or ()]
+    assert sum(slow) >= 10
+    assert all(fed == 2 for fed, late in zip(timeline.fed or (), slow, strict=True) if late)
+
+
+def test_clients_ask_again_when_they_have_their_answer() -> None:
+    at_once, most = 0, 0
+    lock = threading.Lock()
+
+    def call(_: Any) -> None:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        time.sleep(0.01)
+        with lock:
+            at_once -= 1
+
+    how = sampling("clients", {"clients.count": 4}, duration_s=0.2, min_samples=40)
+    timeline = clients.sample(call, [0, 1, 2], how)
+    assert most == 4
+    assert len(timeline.ended_ns) >= 40
+    assert timeline.refused == 0
+
+
+@pytest.mark.parametrize("workload", ["poisson", "clients"])
+def test_a_record_holds_goodput_and_refusals(workload: str) -> None:
+    """Whether the sender was late on this machine decides the status, and is told."""
+    count = {"poisson": "poisson.rate", "clients": "clients.count"}[workload]
+    knobs = {count: 40 if workload == "poisson" else 2, f"{workload}.limit_ms": 10_000}
+    case = Case(model="tiny", backend="fake", workload=workload, sequence_length=8, memory=False,
+                duration_s=0.5, warmup_s=0.1, knobs=knobs)  # fmt: skip
+    record = measure(case)
+    assert record.status in ("ok", "unproven"), record.error
+    assert record.metrics is not None
+    assert record.metrics.refused == 0
+    assert record.metrics.goodput_per_s == pytest.approx(
+        record.metrics.throughput_per_s.value, rel=0.25
+    )
+    assert record.effective[0][count] == knobs[count]
+    assert (record.metrics.lateness_s is not None) == (workload == "poisson")
+    if record.status == "unproven":
+        assert record.error is not None
+        assert "ms late" in record.error.message
