@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sentence_folders
 import threadpoolctl
 
 from honed.backends import lowmem
@@ -173,6 +174,20 @@ def test_batches_of_other_sizes_one_after_another(tmp_path: Path) -> None:
     with opened(checkpoint, 2) as step:
         for length in (12, 30, 10):
             assert_right(checkpoint, step, batch_of(checkpoint, length))
+
+
+@pytest.mark.parametrize("mode", sentence_folders.MODES)
+def test_every_pooling_and_the_layers_behind_it(tmp_path: Path, mode: str) -> None:
+    """A dense layer with weights of its own, then a vector of length 1."""
+    import torch
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize
+
+    torch.manual_seed(1)
+    dense = Dense(sentence_folders.HIDDEN, 20)
+    folder = sentence_folders.saved(tmp_path, mode, dense, Normalize())
+    checkpoint = materialise(ModelRequest(str(folder)))
+    with opened(checkpoint, 2) as step:
+        assert_right(checkpoint, step, batch_of(checkpoint))
 
 
 def test_padding_that_comes_before_the_tokens_is_refused(tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import threadpoolctl
+from numpy.typing import NDArray
 
 from honed.backends.base import Batch, LoadRequest, Outputs, Step
 from honed.backends.lowmem.convert import SCALES
@@ -40,7 +42,7 @@ class Feed:
     shape: tuple[int, int]
     shares: Mapping[str, Floats]
 
-    def __iter__(self) -> Iterator[Ids]:
+    def __iter__(self) -> Iterator[NDArray[Any]]:
         """The arrays of the batch."""
         yield from (self.tokens.ids, self.tokens.positions, self.tokens.segments)
         yield from self.shares.values()
