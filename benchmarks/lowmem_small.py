@@ -1,6 +1,7 @@
 """How small is the whole process of lowmem.engine=small, and how fast is it beside plain torch?
 
-    python -m benchmarks.lowmem_small [--model MODEL] [--limit 96MiB] [--budget 10m] [--quick]
+    python -m benchmarks.lowmem_small [--model MODEL] [--limit 96MiB] [--budget 10m] [--skip-torch]
+                                      [--quick]
 
 1. One run of honed. The largest VmHWM of the worker, which counts all that the process ever held,
    is watched from outside. The outputs are compared with torch's.
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--limit", default="96MiB", help="of the memory cgroup")
     parser.add_argument("--budget", default="10m", help="for the comparison")
     parser.add_argument("--quick", action="store_true", help="a small model: does it run?")
+    parser.add_argument("--skip-torch", action="store_true", help="no comparison: memory alone")
     asked = parser.parse_args()
     model = "minilm" if asked.quick else asked.model
     length = 64 if asked.quick else 512
@@ -50,7 +52,8 @@ def main() -> None:
     honed_run(*words, *_SMALL)  # inputs and reference are made, and stay in the cache
     _process(words)
     _cgroup(words, folder, size_bytes(asked.limit))
-    _beside_torch(words, "40s" if asked.quick else asked.budget)
+    if not asked.skip_torch:
+        _beside_torch(words, "40s" if asked.quick else asked.budget)
 
 
 def _process(words: tuple[str, ...]) -> None:

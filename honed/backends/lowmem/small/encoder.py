@@ -7,12 +7,14 @@ whose queries, keys and values it computed.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from honed.backends.lowmem.mapped import StoredTensor
 from honed.backends.lowmem.small.arithmetic import (
     Activation,
     Floats,
@@ -135,6 +137,7 @@ class Member:
         self._team = team
         self._index = index
         self._head_size = network.hidden // network.attention_heads
+        self._next = self._next_panels()
         self._temporaries = Temporaries()
         self._scores = np.empty(0, np.float32)
 
@@ -187,7 +190,7 @@ class Member:
         rows, size = len(x), self._head_size
         query, key, value = arrays.query[:rows], arrays.key[:rows], arrays.value[:rows]
         context, output = arrays.context[:rows], arrays.output[:rows]
-        mine = self._team.share(self._network.hidden, self._index, size)
+        mine = self._share(layer.query, of_heads=True)
         for product, out in ((layer.query, query), (layer.key, key), (layer.value, value)):
             self.product(x, product, out, mine)
         query[:, mine.start : mine.stop] *= 1 / math.sqrt(size)
@@ -218,8 +221,8 @@ class Member:
     def _feed_forward(self, layer: Layer, x: Floats, arrays: Arrays) -> None:
         """The feed-forward of the tokens, the residual and the norm, into x."""
         wide, output = arrays.wide[: len(x)], arrays.output[: len(x)]
-        mine = self._team.share(layer.widen.outputs, self._index)
-        self.product(x, layer.widen, wide, mine, self._network.activation)
+        activation = self._network.activation
+        self.product(x, layer.widen, wide, self._share(layer.widen), activation)
         self._team.meet()
         self._half(layer.narrow, wide, output)
         own = self._rows(len(x))
@@ -228,7 +231,7 @@ class Member:
 
     def _half(self, product: Product, x: Floats, output: Floats) -> None:
         """The product that ends a half of a layer; every thread may read the output afterwards."""
-        self.product(x, product, output, self._team.share(product.outputs, self._index))
+        self.product(x, product, output, self._share(product))
         self._team.meet()
 
     def product(
@@ -240,19 +243,41 @@ class Member:
         activation: Activation | None = None,
     ) -> None:
         """The columns `mine` of the product of x [n, inputs], into those of `out` [n, outputs]."""
-        height = max(1, self.reader.numbers // product.inputs)
-        panels = max(1, -(-len(mine) // height))
-        height = -(-len(mine) // panels)  # panels of one size
-        for first in range(mine.start, mine.stop, max(1, height)):
-            last = min(first + height, mine.stop)
+        for first, last in self._panels(product, mine):
+            weights = self.reader.rows(product.weight, first, last)
+            if following := self._next.get((product.weight.name, first)):
+                self.reader.will_need(*following)  # a disk reads it while this one is multiplied
             target = out[:, first:last]
-            np.matmul(x, self.reader.rows(product.weight, first, last).T, out=target)
+            np.matmul(x, weights.T, out=target)
             if product.scales is not None:
                 target *= product.scales[first:last]
             if product.bias is not None:
                 target += product.bias[first:last]
             if activation is not None:
                 activation(target, self._temporaries)
+
+    def _panels(self, product: Product, mine: range) -> Iterator[tuple[int, int]]:
+        """The first row of each panel of the weights, and the row after its last."""
+        most = max(1, self.reader.numbers // product.inputs)
+        count = -(-len(mine) // most)
+        height = -(-len(mine) // max(1, count))  # panels of one size
+        for first in range(mine.start, mine.stop, max(1, height)):
+            yield first, min(first + height, mine.stop)
+
+    def _next_panels(self) -> dict[tuple[str, int], tuple[StoredTensor, int, int]]:
+        """The panel that this thread reads after each one, by the matrix and the first row."""
+        panels = [
+            (product.weight, first, last)
+            for layer in self._network.layers
+            for place, product in enumerate(layer.products)
+            for first, last in self._panels(product, self._share(product, of_heads=place < 3))
+        ]
+        return {(one[0].name, one[1]): other for one, other in itertools.pairwise(panels)}
+
+    def _share(self, product: Product, *, of_heads: bool = False) -> range:
+        """This thread's rows of the weights; those of queries, keys and values in whole heads."""
+        grain = self._head_size if of_heads else 1
+        return self._team.share(product.outputs, self._index, grain)
 
     def _rows(self, count: int) -> slice:
         """This thread's share of `count` rows."""

@@ -56,6 +56,12 @@ class Reader:
         self._fill(window, matrix, first)
         return window.reshape(shape)
 
+    def will_need(self, matrix: StoredTensor, first: int, last: int) -> None:
+        """Let the kernel read these rows from the disk into the page cache, without waiting."""
+        row_bytes = matrix.nbytes // matrix.shape[0]
+        start, length = matrix.offset + first * row_bytes, (last - first) * row_bytes
+        os.posix_fadvise(self._files[matrix.file], start, length, os.POSIX_FADV_WILLNEED)
+
     def gather(self, matrix: StoredTensor, rows: Ids, out: Floats) -> None:
         """The given rows [n] of the matrix, into `out` [n, columns]; neighbours are read at once.
 
