@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,10 @@ from honed.backends.lowmem.mapped import MappedWeights, stored_tensors
 from honed.backends.lowmem.small import NAME
 from honed.backends.lowmem.small.arithmetic import Floats
 from honed.backends.lowmem.small.encoder import Encoder, Tokens
-from honed.backends.lowmem.small.network import Builder, Network
+from honed.backends.lowmem.small.network import Builder
 from honed.backends.lowmem.small.reader import Ids
 from honed.backends.lowmem.small.sizes import Shape, Sizes, needed_bytes, sizes_within
+from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.knob import Value
 from honed.machine import limits
@@ -68,29 +70,27 @@ class SmallStep(Step):
                 f"lowmem.engine=small does not compute this {checkpoint.model_type}",
                 "lowmem.engine=torch",
             )
-        # numpy's BLAS runs on the threads that call it: see team.py.
-        self._limit = threadpoolctl.threadpool_limits(1, user_api="blas")
-        names = {*layout.names, *(f"{name}{SCALES}" for name in layout.names)}
-        self._weights = MappedWeights({n: t for n, t in stored.items() if n in names})
-        builder = Builder(self._weights)
-        self._network: Network = builder.network(layout)
-        threads = request.threads or limits.read().effective_count
-        shape = Shape(case.batch_size, case.sequence_length)
-        if sizes is None:
-            budget = case.memory_budget and size_bytes(case.memory_budget) - builder.held_bytes
-            sizes = sizes_within(self._network, threads, shape, budget or None)
-        needed = needed_bytes(self._network, threads, sizes, shape)
-        self._needed_bytes = builder.held_bytes + needed
-        self._encoder = Encoder(self._network, threads, sizes)
-        self._vector_bytes = builder.held_bytes
-        self.weights_bytes = builder.held_bytes + self._encoder.window_bytes
         self._model = checkpoint
         self._behind = _layers_behind(checkpoint)
         self._names = output_names(checkpoint.task, checkpoint.pooling)
+        self._padding = layout.embeddings.counts_from_padding
+        names = {*layout.names, *(f"{name}{SCALES}" for name in layout.names)}
+        self._weights = MappedWeights({n: t for n, t in stored.items() if n in names})
+        builder = Builder(self._weights)
+        self._network = builder.network(layout)
+        self._vector_bytes = builder.held_bytes
         # Products have 32 bits; a narrower precision is that of the weights in the file.
         stored_as = self._network.layers[0].query.weight.dtype
         self._precision = "fp32" if case.precision == "fp32" else _PRECISIONS.get(stored_as)
-        self._padding = layout.embeddings.counts_from_padding
+        threads = request.threads or limits.read().effective_count
+        shape = Shape(case.batch_size, case.sequence_length)
+        sizes = sizes or sizes_within(self._network, threads, shape, self._budget(case))
+        needed = needed_bytes(self._network, threads, sizes, shape)
+        self._needed_bytes = self._vector_bytes + needed
+        # numpy's BLAS runs on the threads that call it: see team.py.
+        self._limit = threadpoolctl.threadpool_limits(1, user_api="blas")
+        self._encoder = Encoder(self._network, threads, sizes)
+        self.weights_bytes = self._vector_bytes + self._encoder.window_bytes
 
     def prepare(self, batch: Batch) -> Feed:
         """The real tokens, packed. Positions are counted before padding is dropped."""
@@ -126,9 +126,9 @@ class SmallStep(Step):
     def tensor_peak_bytes(self, feed: Feed) -> int | None:
         """All arrays that are alive at once: those held, the inputs and the outputs. Besides them
         a call makes arrays of a few KiB."""
-        outputs = sum(array.nbytes for array in self.run(feed))
+        self.run(feed)
         held = self._vector_bytes + self._encoder.nbytes
-        return held + feed.nbytes + outputs
+        return held + feed.nbytes + self._made_bytes(feed)
 
     def read_back(self) -> Mapping[str, Value | None]:
         of_blas = {pool["num_threads"] for pool in threadpoolctl.threadpool_info()
@@ -149,6 +149,26 @@ class SmallStep(Step):
         self._weights.close()
         self._limit.restore_original_limits()
 
+    def _budget(self, case: Case) -> int | None:
+        """What the Case's budget leaves for the arrays of a call."""
+        if case.memory_budget is None:
+            return None
+        return size_bytes(case.memory_budget) - self._vector_bytes
+
+    def _made_bytes(self, feed: Feed) -> int:
+        """The arrays that a call makes for its outputs: two are alive at once, one made from the
+        other, except for hidden states without pooling."""
+        rows, length = feed.shape
+        if self._model.task == FEATURES:
+            vectors_made = 2 * rows * len(feed.shares) if feed.shares else rows * length
+            return vectors_made * self._network.hidden * 4
+        first = self._network.head_rows == "first"
+        count = rows if first else len(feed.tokens.ids)
+        made = [0, *(count * layer.product.outputs for layer in self._network.head)]
+        if not first and count < rows * length:
+            made.append(rows * length * self._network.head[-1].product.outputs)
+        return max(map(sum, itertools.pairwise(made))) * 4
+
     def _vectors(self, hidden: Floats, feed: Feed) -> Floats:
         """The vector of each text [rows, width]: the tokens pooled, and the layers behind that."""
         parts, start = [], 0
@@ -168,7 +188,9 @@ class SmallStep(Step):
                 layer.norm(x)
         if first:
             return (x,)
-        logits = _unpacked(x, feed)
+        rows, length = feed.shape
+        whole = len(x) == rows * length
+        logits = x.reshape(rows, length, -1) if whole else _unpacked(x, feed)
         if len(self._names) == 1:
             return (logits,)
         return tuple(logits[..., place] for place in range(len(self._names)))
