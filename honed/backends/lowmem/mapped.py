@@ -40,6 +40,7 @@ DTYPES: Mapping[str, str] = {
 }  # fmt: skip
 _POPULATE_READ = 22  # MADV_POPULATE_READ, Linux 5.14; Python 3.11 has no name for it
 _PAGE = mmap.PAGESIZE
+_AHEAD_BYTES = 128 * 1024  # of one advice the kernel reads no more than a device takes at once
 _CHANGED_HINT = (
     "run again; replace a checkpoint by a new folder or a rename, not by writing into it"
 )
@@ -198,8 +199,13 @@ class MappedWeights:
             first = last
 
     def will_need(self, names: Iterable[str]) -> None:
-        """Let the kernel read the tensors from disk into the page cache, without waiting."""
-        self._advise(names, mmap.MADV_WILLNEED)
+        """Let the kernel read the tensors from disk into the page cache. It waits only while the
+        queue of the disk is full."""
+        for path, begin, end in _spans(self.stored[name] for name in names):
+            descriptor = self._files[path].descriptor
+            for offset in range(begin, end, _AHEAD_BYTES):
+                count = min(_AHEAD_BYTES, end - offset)
+                os.posix_fadvise(descriptor, offset, count, os.POSIX_FADV_WILLNEED)
 
     def populate(self, names: Iterable[str]) -> None:
         """Map the pages of the tensors in one go; ModelError if the file no longer has them."""

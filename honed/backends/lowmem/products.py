@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from honed.backends.lowmem.budget import INT8_ROWS
 from honed.backends.lowmem.convert import SCALES
 from honed.backends.lowmem.layout import Linear
 from honed.backends.lowmem.tensors import WeightTensors
@@ -14,7 +15,6 @@ from honed.backends.lowmem.tensors import WeightTensors
 _NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16"}
 _LARGEST = 127  # int8 without -128, so that ranges are symmetric
 _LEAST = 1e-9  # a row of zeros still needs a scale
-_INT8_ROWS = 256  # quantised at once: three copies of these rows exist
 
 
 class Products:
@@ -58,8 +58,8 @@ class Products:
 
     def _add_int8(self, states: Any, codes: Any, scales: Any, into: Any) -> None:
         """Each row of the states gets a scale of its own, each output of W has one."""
-        for first in range(0, len(states), _INT8_ROWS):
-            rows = slice(first, first + _INT8_ROWS)
+        for first in range(0, len(states), INT8_ROWS):
+            rows = slice(first, first + INT8_ROWS)
             part = states[rows]
             ranges = part.abs().amax(1, keepdim=True).clamp_(min=_LEAST).div_(_LARGEST)
             quantised = (part / ranges).round_().to(torch.int8)

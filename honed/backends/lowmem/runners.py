@@ -87,7 +87,8 @@ class ByLayers:
         return self._plans[shape]
 
     def _shape(self, batch: int, length: int) -> Shape:
-        return Shape(batch, length, int(self.weights.dtype.itemsize))
+        returns_states = self.checkpoint.task == FEATURES and self._head.pooling is None
+        return Shape(batch, length, int(self.weights.dtype.itemsize), returns_states)
 
     def reserve(self, batch: int, length: int) -> None:
         shape = self._shape(batch, length)

@@ -8,12 +8,14 @@ megabytes.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from honed.backends.lowmem.ahead import ReadAhead, major_faults
 from honed.backends.lowmem.budget import Chunks, Shape, arena_elements, sequences_at_once
 from honed.backends.lowmem.convert import SCALES
 from honed.backends.lowmem.layout import Dense, EncoderLayout, Layer, Linear, Norm
@@ -49,6 +51,7 @@ class EncoderStream:
     def __init__(self, layout: EncoderLayout, weights: WeightTensors) -> None:
         self.layout, self.weights, self.chunks = layout, weights, Chunks()
         self.products = Products(weights)
+        self._faults_before: int | None = None  # major page faults of the call before
         self._arena = torch.empty(0, dtype=weights.dtype)
         vectors = [n for n in layout.names if len(weights.mapped.stored[n].shape) == 1]
         vectors += [n for n in weights.mapped.stored if n.endswith(SCALES)]
@@ -71,19 +74,34 @@ class EncoderStream:
         batch, length = ids.shape
         self.chunks = chunks
         self.reserve(chunks, Shape(batch, length))
+        faults = major_faults()
         with self.weights.mapped.held():
             groups = list(self._groups(mask))
             hidden = torch.empty(batch * length, self.layout.hidden, dtype=self.weights.dtype)
             for group in groups:
                 self._embed(ids, segments, group, hidden[group.rows])
-            for layer in self.layout.layers:
-                self.weights.mapped.make_sure(layer.names)
-                for index, group in enumerate(groups):
-                    release = index == len(groups) - 1 or not self.chunks.holds_layer
-                    self._layer(layer, group, hidden[group.rows], release=release)
-                # A fault maps neighbours too, so pages of other tensors have come in.
-                self.weights.mapped.release_all()
+            with self._reading_ahead() as ahead:
+                for layer in self.layout.layers:
+                    self._through(layer, groups, hidden)
+                    if ahead is not None:
+                        ahead.done_with_a_layer()
+            self._faults_before = major_faults() - faults
             return hidden.view(batch, length, -1)
+
+    def _reading_ahead(self) -> ReadAhead | contextlib.nullcontext[None]:
+        """A reader, if the call before had to wait for the disk or there was none."""
+        if self._faults_before == 0:
+            return contextlib.nullcontext()
+        return ReadAhead(self.weights.mapped, [layer.names for layer in self.layout.layers])
+
+    def _through(self, layer: Layer, groups: list[_Group], hidden: Any) -> None:
+        """All groups go through one layer."""
+        self.weights.mapped.make_sure(layer.names)
+        for index, group in enumerate(groups):
+            release = index == len(groups) - 1 or not self.chunks.holds_layer
+            self._layer(layer, group, hidden[group.rows], release=release)
+        # A fault maps neighbours too, so pages of other tensors have come in.
+        self.weights.mapped.release_all()
 
     def head(self, hidden: Any) -> Any:
         """The outputs of the task's head: [batch, labels] or [batch, length, labels]."""
