@@ -270,7 +270,7 @@ def test_a_budget_decides_the_sizes_and_the_need_is_what_is_held(tmp_path: Path)
     batch["attention_mask"][:] = 1
     shape = {"batch_size": 3, "sequence_length": 40}
     held = []
-    for budget in ("1GiB", "3MiB", "2MiB", "1KiB"):
+    for budget in ("1GiB", "2MiB", "1KiB"):
         with opened(checkpoint, 2, memory_budget=budget, **shape) as step:
             feed = step.prepare(batch)
             peak = step.tensor_peak_bytes(feed)
@@ -281,7 +281,6 @@ def test_a_budget_decides_the_sizes_and_the_need_is_what_is_held(tmp_path: Path)
             assert needed <= size_bytes(budget) or budget == "1KiB"
             held.append(needed)
             assert_right(checkpoint, step, batch)
-    assert held == sorted(held, reverse=True)
     assert held[0] > held[1] > held[2]
 
 
