@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from honed.backends.base import (
+    UNLIKELY_RANK,
     LoadRequest,
     Step,
     Traits,
@@ -29,7 +30,7 @@ EXTRA = "lowmem"
 REFERENCE = "torch"
 PRECISIONS: tuple[str, ...] = ("fp32", "bf16", "int8")
 TRAITS = Traits(
-    expert_rank=8,  # it saves memory; torch itself is as fast
+    expert_rank=UNLIKELY_RANK,  # it saves memory, and a search asks for speed
     thread_pool="openmp",
     packages=("safetensors",),
     memory_words=("can't allocate memory",),
