@@ -103,9 +103,12 @@ class Dispatcher:
         ticket = Ticket(loop.create_future(), per_token, now_s, now_s + timeout_s)
         ticket.rows = [None] * len(texts)
         ticket.left = len(texts)
+        turn_s, workers = now_s, self._workers
         for place, text in enumerate(texts):
             length = len(text.ids)
-            item = Item(ticket, place, text, length, self._backlog.share_s(length), now_s)
+            cost_s = self._backlog.share_s(length)
+            item = Item(ticket, place, text, length, cost_s, now_s, turn_s)
+            turn_s += cost_s / workers
             ticket.items.append(item)
             self._backlog.add(length)
             self._queue.add(item)
