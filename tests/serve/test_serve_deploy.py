@@ -27,8 +27,8 @@ from honed.serve.settings import ServeSettings
 def planned(model: Path) -> Deployment:
     case = Case(model=str(model), backend="onnxruntime", precision="int8", threads=2, instances=2,
                 duration_s=9.0, knobs={"onnxruntime.arena": "off"})  # fmt: skip
-    record = Record("r", "now", "0", "ok", case.to_json(),
-                    memory=Memory(rss_peak_bytes=300 << 20, pss_total_bytes=500 << 20))  # fmt: skip
+    memory = Memory(rss_peak_bytes=300 << 20, pss_total_bytes=500 << 20)
+    record = Record("r", "now", "0", "ok", case.to_json(), memory=memory)
     settings = ServeSettings(port=9000, drain_s=20.0, max_wait_s=2.0)
     return deployment(case, settings, ["max_wait_s=2", "port=9000", "drain_s=20"], record)
 
