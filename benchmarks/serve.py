@@ -336,7 +336,8 @@ def main() -> None:
             mixed(asked, servers)
             return
         port = free_port()
-        plain = [sys.executable, str(_PLAIN), MODEL, str(port)]
+        # -P: the folder of the script has a torch.py of its own.
+        plain = [sys.executable, "-P", str(_PLAIN), MODEL, str(port)]
         servers.append(started("plain", plain, port, stack))
         checked(servers, corpus, asked.precision)
         for number in range(asked.rounds):

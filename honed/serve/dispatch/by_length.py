@@ -2,8 +2,9 @@
 
 Texts wait in a queue for each length class. An idle worker takes from the class whose batch costs
 the least for each text, which keeps the mean wait low. Long texts are not starved: a text that has
-waited for `age_s` goes first. A batch that is not full takes shorter texts as well, where padding
-them costs less than computing them later.
+waited for `age_s` goes first, in every other batch, so that short ones do not starve either. A
+batch that is not full takes shorter texts as well, where padding them costs less than computing
+them later.
 
 Inside a class, each text of a request has its turn when the texts before it would be done if the
 request were alone. A request of one text therefore does not wait for all texts of a large request
@@ -35,6 +36,7 @@ class ByLengthQueue:
         self._rules = rules
         self._edges = rules.model.edges(rules.longest)
         self._classes: list[_Turns] = [[] for _ in range(2 * len(self._edges))]
+        self._old_was_last = False
         self._added = 0  # texts whose turns are equal keep the order in which they came
         self._widths = [rules.width(edge) for edge in self._edges] * 2
 
@@ -74,7 +76,9 @@ class ByLengthQueue:
                 cheapest = for_each_s, place
         if oldest is None or cheapest is None:
             return None
-        return oldest[1] if now_s - oldest[0] > self._rules.age_s else cheapest[1]
+        is_old = now_s - oldest[0] > self._rules.age_s
+        self._old_was_last = is_old and not self._old_was_last
+        return oldest[1] if self._old_was_last else cheapest[1]
 
     def _fill(self, taken: list[Item], place: int, *, padding: bool) -> None:
         """Take from one class while the batch has room; with `padding`, while that pays."""
