@@ -26,6 +26,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import socket
 import statistics
 import subprocess
@@ -319,6 +320,7 @@ def main() -> None:
     parser.add_argument("--mixed", type=float, help="share of the closed loop's rate: 0.7")
     parser.add_argument("--quick", action="store_true", help="one round of 2 s each")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end, too
     if asked.quick:
         asked.round, asked.rounds = 2.0, 1
     flat = texts(2000 if not asked.quick else 200, 0)
