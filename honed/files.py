@@ -96,3 +96,10 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """Write the file; if this fails, for example on a full disk, an older one stays as it is."""
     with whole(path) as staging:
         staging.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def copy_files(source: Path, target: Path, *names: str) -> None:
+    """Copy files of one folder into another one; a name that the source lacks is left out."""
+    for name in names:
+        if is_there(source / name):
+            shutil.copyfile(source / name, target / name)

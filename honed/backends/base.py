@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -139,6 +139,24 @@ class Step(Observed, Protocol):
         """Release the weights."""
 
 
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What the files of an exported model need to run without honed.
+
+    `engine` is a Python file that imports no honed and defines
+    `Engine(folder, settings)`: `engine(batch)` gives the outputs by name. `settings` is what it
+    reads; with {} it runs the same files as the engine's defaults would. `packages` names the
+    packages that it imports.
+    """
+
+    engine: Path
+    settings: Mapping[str, Any]
+    packages: tuple[str, ...]
+
+
+Deliver = Callable[[LoadRequest, Path, Path], Delivery]
+
+
 UNLIKELY_RANK = 9
 # Phrases of a failed allocation that any engine in C++ may raise.
 _ANY_MEMORY_WORDS = ("out of memory", "bad_alloc")
@@ -182,7 +200,9 @@ class Traits:
 
 
 class Backend(Protocol):
-    """The names that a backend file must define. It may also define `TRAITS`."""
+    """The names that a backend file must define. It may also define `TRAITS`, and
+    `deliver(request, artifact, folder) -> Delivery`, which copies the artifact's model files into
+    `folder` for machines without honed."""
 
     KNOBS: tuple[Knob, ...]
     PRECISIONS: tuple[str, ...]  # on a CPU with the instructions for them
@@ -222,6 +242,17 @@ def traits(name: str) -> Traits:
     """The traits of a backend."""
     declared: Traits = getattr(load_backend(name), "TRAITS", Traits())
     return declared
+
+
+def deliverer(case: Case) -> Deliver:
+    """The function that writes the Case's model files; UnsupportedError if its engine has none."""
+    function: Deliver | None = getattr(load_backend(case.backend), "deliver", None)
+    if function is None:
+        able = [n for n, b in survey_backends().listed.items() if hasattr(b, "deliver")]
+        raise UnsupportedError(
+            f"honed does not write the files of {case.backend} yet", f"backend={', '.join(able)}"
+        )
+    return function
 
 
 def memory_words(name: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from honed.backends.base import Batch, LoadRequest, Outputs, SelfCheck, Step, Tr
 from honed.case import Case
 from honed.errors import OutOfMemoryError
 from honed.knob import AVAILABLE, Availability, Knob, Span, Value
-from honed.step import PHASES, Phased, StepKind
+from honed.profile import OperatorEvent
+from honed.step import FORWARD, PHASES, Phased, StepKind
 
 HELP = "a fake, for tests and demonstrations of honed itself"
 EXTRA = "fake"
@@ -134,6 +135,15 @@ class FakeStep(Step):
         wrong = np.array([[1.0, -1.0]])
         return SelfCheck({"gradient": wrong if self.fail == "diverge" else -wrong},
                          {"gradient": -wrong}, "the fake fp32")  # fmt: skip
+
+    def profile(self, feed: Any) -> Sequence[OperatorEvent]:
+        """Two operators, which share the time of a call."""
+        self.run(feed)
+        half = self.sleep_s / 2
+        return (
+            OperatorEvent("hash", "layers.0", FORWARD, 0.0, half, half, 0, 1000, 8),
+            OperatorEvent("mean", "pool", FORWARD, half, half, half),
+        )
 
     def outputs(self, raw: Any) -> Outputs:
         if self.fail == "diverge":

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from honed.cli._costs import Costs
     from honed.record import Record
 
-TEXT_FORMATS = ("md", "csv", "jsonl")
+TEXT_FORMATS = ("md", "tex", "csv", "jsonl")
 
 FormatOption = Annotated[
     str | None,
     typer.Option(
         "--format", metavar=f"[{'|'.join(TEXT_FORMATS)}]",
-        help="Print a Markdown table, CSV or one record a line instead of the table.",
+        help="Print a Markdown or LaTeX table, CSV or one record a line instead of the table.",
     ),
 ]  # fmt: skip
 
@@ -46,6 +46,11 @@ def print_records(records: Sequence[Record], format: str, costs: Costs) -> None:
         from honed.show.markdown import markdown
 
         sys.stdout.write(markdown(records, costs.on_page(records)))
+        return
+    if format == "tex":
+        from honed.show.latex import latex
+
+        sys.stdout.write(latex(records, costs.on_page(records)))
         return
     from honed.export import export
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from honed.tune.storage import Study
 
 ORDER = 3
+_ROOMY = 60  # columns of a terminal
 
 
 def tune(
@@ -161,7 +162,7 @@ def _print(study: Study, outcome: Outcome, as_json: bool) -> None:
         console.print(Text(f"setting: {outcome.point.name}"))
     if outcome.steps:
         console.print()
-        console.print(_steps(outcome))
+        console.print(_steps(outcome, console.width))
     if left_out := say.dropped(outcome):
         console.print(Text(f"not recommended, as no gain was proven: {left_out}"))
     if shares := say.importances(outcome):
@@ -177,7 +178,7 @@ def _print(study: Study, outcome: Outcome, as_json: bool) -> None:
         console.print(Text(f"failed when measured again: {outcome.note}", "yellow"))
 
 
-def _steps(outcome: Outcome) -> Table:
+def _steps(outcome: Outcome, width: int) -> Table:
     """The way from the default to the recommendation, a row for each step, and the whole gain."""
     from rich.table import Table
     from rich.text import Text
@@ -186,7 +187,9 @@ def _steps(outcome: Outcome) -> Table:
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("step", "from → to", "times better (95 %)", "measured"):
-        table.add_column(heading, header_style="dim")
+        # Long names of knobs are folded, not cut; where there is room, numbers stay on one line.
+        is_number = heading.startswith("times") and width >= _ROOMY
+        table.add_column(heading, header_style="dim", overflow="fold", no_wrap=is_number)
     for row in say.steps(outcome):
         table.add_row(*map(Text, row))
     table.add_row("all steps", "", Text(say.gain(outcome.gain)), "", style="bold")

@@ -12,7 +12,7 @@ from honed.errors import UnsupportedError
 from honed.models.checkpoint import Checkpoint
 from honed.workers.seat import Seat
 
-Kind = Literal["prepare", "build", "measure"]
+Kind = Literal["prepare", "build", "measure", "deliver"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,8 @@ class Prepared:
 class Job:
     """One request to a worker: the work of `honed.run.KIND` for one Case.
 
-    `barriers` is the folder of the barriers where instances wait for each other.
+    `barriers` is the folder of the barriers where instances wait for each other; `out` is the
+    folder that a delivering job fills.
     """
 
     kind: Kind
@@ -44,3 +45,4 @@ class Job:
     seat: Seat = field(default_factory=Seat)
     prepared: Prepared = field(default_factory=Prepared)
     barriers: Path | None = None
+    out: Path | None = None

@@ -58,6 +58,9 @@ def record(
     least = [m.neighbour_cosine_min for m in merged.values() if m.neighbour_cosine_min is not None]
     if least and "fidelity" in filled:
         filled["fidelity"] = replace(filled["fidelity"], neighbour_cosine_min=min(least))
+    kinds = next((m.by_kind for m in merged.values() if m.by_kind is not None), None)
+    if kinds is not None and "memory" in filled:
+        filled["memory"] = replace(filled["memory"], by_kind=kinds)
     recorded = {n: to_plain(m.recorded) for n, m in merged.items() if m.recorded is not None}
     doubts = (*(d for m in merged.values() for d in m.doubts), *refused)
     return Record(

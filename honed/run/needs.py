@@ -131,8 +131,9 @@ def _make_inputs(case: Case, prepared: Prepared, folder: Path) -> None:
 
 
 def _shapes_alone(case: Case, batches: int) -> InputSet:
-    """Batches for a kernel, which has no vocabulary: ids of 0, and a mask of real lengths."""
-    count = batches * case.batch_size
+    """Batches for a kernel, which has no vocabulary: ids of 0, and a mask of real lengths. One
+    batch is enough where all have the same shape; a kernel may hold several tensors for each."""
+    count = batches * case.batch_size if case.lengths is not None else case.batch_size
     lengths = [case.sequence_length] * count
     if case.lengths is not None:
         lengths = [*drawn(case.lengths, count, case.sequence_length, case.seed)]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from honed.backends.base import load_backend, traits
+from honed.backends.base import deliverer, load_backend, traits
 from honed.case import Case
 from honed.errors import HonedError, NotInstalledError, UsageError
 from honed.instruments.barrier import Barrier
@@ -21,6 +21,7 @@ from honed.machine.spawn import fold
 from honed.phase import OnPhase, Phase, ignore_phase
 from honed.record import Record
 from honed.run import merge, prepare
+from honed.run.deliver import Delivered
 from honed.run.job import Job, Prepared
 from honed.run.passes.base import Measured, passes_of
 from honed.workers import failure, interpreter
@@ -53,6 +54,27 @@ def measure(case: Case, on_phase: OnPhase = ignore_phase) -> Record:
         record = merge.failure(case, Failed("interrupted", "Interrupted", "stopped by the user"))
         raise InterruptedRun(replace(record, elapsed_s=time.monotonic() - began)) from None
     return replace(record, elapsed_s=time.monotonic() - began)
+
+
+def deliver(case: Case, out: Path, on_phase: OnPhase = ignore_phase) -> Delivered:
+    """Fill the folder `out` with the Case's model files, and with outputs to check them by.
+
+    Raises what stopped it: UnsupportedError for an engine without files, HonedError otherwise.
+    """
+    deliverer(case)
+    seat = seats(case)[0]
+    backend = load_backend(case.backend)
+    backend.check(case)
+    if not (availability := backend.available()).ok:
+        raise NotInstalledError(f"{case.backend}: {availability.why}", availability.how)
+    prepared = prepare.ready(case) or _prepare(case, on_phase)
+    with running(launches(case, [seat])) as workers:
+        workers[0].ask(Job("deliver", case, seat, prepared, out=out), Delivered)
+        _listen(case, workers, on_phase)
+        if not isinstance(workers[0].outcome, Result):
+            raise failure.as_error(failure.of_workers(workers), "writing the model's files")
+        delivered: Delivered = workers[0].outcome.answer
+    return delivered
 
 
 def launches(case: Case, places: Sequence[Seat], module: str = _MODULE) -> list[Launch]:

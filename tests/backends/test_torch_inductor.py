@@ -68,6 +68,15 @@ def test_static_int8_is_calibrated_once_and_runs_integer_products(mode: str) -> 
     assert step.weights_bytes < 0.8 * ask.checkpoint.weights_bytes
 
 
+def test_autotuned_static_int8_is_right_behind_the_first_layer() -> None:
+    """torch 2.13 overwrites sums that are still needed, if it may use their buffers again."""
+    changes = settings("int8", int8="static", mode="compile", max_autotune="on")
+    step = engine_steps.loaded("torch", **changes).step
+    assert not judged(step, "int8")
+    facts = step.read_back()
+    assert (facts["precision"], facts["torch.max_autotune"]) == ("int8", "on")
+
+
 def test_another_setting_is_another_library() -> None:
     plain = artifact(mode="aoti")
     others = [

@@ -41,8 +41,6 @@ def test_the_files_are_the_values() -> None:
         (case("int8", mode="compile"), "int8 dynamic", "torch.int8=static"),
         (case("int8", int8="static"), "int8 static", "torch.mode=compile or aoti"),
         (case("int8", int8="static", mode="compile", freezing="off"), "frozen", "freezing"),
-        (case("int8", int8="static", mode="compile", max_autotune="on"), "wrong", "max_autotune"),
-        (case("int8", int8="static", mode="aoti", max_autotune="on"), "wrong", "per_row"),
         (case("bf16", bf16="autocast", mode="aoti"), "autocast", "torch.bf16=weights"),
         (case("bf16", bf16="autocast", mode="torchscript"), "autocast", "torch.mode=eager"),
         (case(bf16="weights"), "about bf16", "precision=bf16"),
@@ -67,7 +65,7 @@ def test_an_impossible_combination_is_refused_with_one_that_works(
         case("bf16", mode="compile", freezing="on", max_autotune="on"),
         case("bf16", bf16="autocast", mode="compile"),
         case("int8", int8="static", mode="aoti"),
-        case("int8", int8="static", mode="compile", max_autotune="off"),
+        case("int8", int8="static", mode="compile", max_autotune="on"),
         case("int8", int8="per_row", mode="compile", max_autotune="on"),
         case("int4", mode="compile"),
         case("fp16", device="cuda"),
@@ -115,6 +113,13 @@ def test_unset_options_of_inductor_keep_their_defaults() -> None:
 def test_static_int8_is_always_frozen() -> None:
     asked = case("int8", int8="static", mode="compile")
     assert inductor.settings(asked) == {"freezing": True}
+
+
+def test_only_autotuned_static_int8_is_compiled_without_the_reuse_of_buffers() -> None:
+    asked = case("int8", int8="static", mode="compile", max_autotune="on")
+    assert inductor.settings(asked)["allow_buffer_reuse"] is False
+    other = case("int8", int8="per_row", mode="compile", max_autotune="on")
+    assert "allow_buffer_reuse" not in inductor.settings(other)
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,9 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 VERBS = [
-    "run", "compare", "tune", "memory", "precision", "profile", "scale", "show", "list", "report",
-    "export", "doctor", "env", "cache",
+    "run", "compare", "tune", "memory", "precision", "profile", "scale", "serve", "show",
+    "list", "report",
+    "export", "verify", "doctor", "env", "cache",
 ]  # fmt: skip
 
 
@@ -293,6 +294,8 @@ def test_records_are_printed_as_markdown_csv_and_jsonl(tmp_path: Path) -> None:
     ran = honed(tmp_path, "run", *FAKE, "batch_size=1,4", "--format", "md")
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.startswith("| backend | precision | batch_size |")
+    tex = honed(tmp_path, "list", "--format", "tex")
+    assert tex.stdout.startswith("\\begin{tabular}{")
     csv = honed(tmp_path, "list", "--format", "csv").stdout.splitlines()
     assert csv[0].startswith("id,created,honed,status,")
     assert len(csv) == 3
@@ -322,3 +325,18 @@ def test_two_ids_show_what_differs(tmp_path: Path) -> None:
 def test_the_schema_of_config_files_is_printed(tmp_path: Path) -> None:
     schema = json.loads(honed(tmp_path, "run", "--schema").stdout)
     assert "torch.mode" in schema["properties"]
+
+
+def test_what_cannot_be_delivered_or_verified_is_said(tmp_path: Path) -> None:
+    honed(tmp_path, "run", *FAKE)
+    (record,) = records(honed(tmp_path, "list", "--json"))
+    refused = honed(tmp_path, "export", "--artifact", record["id"], "deployed")
+    assert refused.returncode == 1
+    assert "honed does not write the files of fake yet" in refused.stderr
+    assert not (tmp_path / "deployed").exists()
+    nameless = honed(tmp_path, "export", "--artifact", record["id"])
+    assert nameless.returncode == 2
+    assert "--artifact needs one folder" in nameless.stderr
+    other = honed(tmp_path, "verify", str(tmp_path))
+    assert other.returncode == 2
+    assert "is not a delivered folder" in other.stderr

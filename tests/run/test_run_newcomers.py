@@ -161,4 +161,4 @@ def test_a_pass_that_does_not_exist_is_refused_before_anything_runs(copy: Path) 
     done = run_in(copy, "model=tiny", "passes=memry")
     assert done.returncode == 2
     assert "no pass is called 'memry'" in done.stderr
-    assert "did you mean memory?" in done.stderr
+    assert "did you mean memory or memory_timeline?" in done.stderr

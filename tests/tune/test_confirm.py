@@ -110,6 +110,17 @@ class TestConfirm:
         assert outcome.note.startswith(f"{BEST.name}: ")
         assert outcome.point == BEST.without("allocator")
 
+    def test_a_recommendation_that_fails_as_a_whole_run_says_so(self, tmp_path: Path) -> None:
+        """Processes in turns have no memory pass: its failure shows in the last record only."""
+        lab = Landscape(latency_s)
+        with confirming(tmp_path, lab, LATENCY, [BARE]) as work:
+            lab.failing = lambda c: "crashed" if c.memory and c.backend != "torch" else None
+            outcome = confirm(work.context, "trials")
+        assert outcome.point == BARE
+        assert outcome.note == f"{BARE.name}: as the test asked"
+        assert outcome.best is not None
+        assert outcome.best.ok
+
     def test_objectives_without_luck_need_no_turns(self, tmp_path: Path) -> None:
         lab = Landscape(latency_s)
         lab.memory_mib = lambda c: 900.0 if c.backend == "torch" else 400.0

@@ -6,13 +6,22 @@ save) -> session. Each step is a file, and a knob is declared in the file that a
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from honed.backends.base import LoadRequest, Traits, about_model, installed, refuse, refuse_gpu
+from honed.backends.base import (
+    Delivery,
+    LoadRequest,
+    Traits,
+    about_model,
+    installed,
+    refuse,
+    refuse_gpu,
+)
 from honed.backends.onnxruntime import (
     export,
     fuse,
@@ -25,6 +34,7 @@ from honed.backends.onnxruntime import (
 )
 from honed.case import Case
 from honed.errors import UnsupportedError
+from honed.files import copy_files
 from honed.knob import Availability, Knob
 from honed.machine.facts import package_versions
 
@@ -144,3 +154,11 @@ def build(request: LoadRequest, folder: Path) -> None:
 def load(request: LoadRequest, artifact: Path | None) -> session.OnnxStep:
     assert artifact is not None, "this engine always exports"
     return session.OnnxStep(request, artifact)
+
+
+def deliver(request: LoadRequest, artifact: Path, folder: Path) -> Delivery:
+    files = (path.name for path in artifact.iterdir() if path.name.startswith(graph.GRAPH_FILE))
+    copy_files(artifact, folder, graph.WEIGHTS_FILE, *files)
+    facts = json.loads((artifact / graph.FACTS_FILE).read_text())
+    settings = {**session.settings(request), "disabled_optimizers": facts["disabled"]}
+    return Delivery(Path(__file__).with_name("delivered.py"), settings, ("onnxruntime", "numpy"))

@@ -15,7 +15,7 @@ from honed.errors import ModelError
 
 GRAPH_FILE = "model.onnx"
 FACTS_FILE = "facts.json"
-_WEIGHTS_FILE = "weights.bin"
+WEIGHTS_FILE = "weights.bin"
 _SMALL_BYTES = 1024  # smaller constants stay in the graph's own file
 
 # Operators that multiply by weights -> the positions of the weights and of their scales in the
@@ -71,7 +71,7 @@ def save(graph: Path, folder: Path, more_facts: Mapping[str, Any]) -> None:
     (folder / FACTS_FILE).write_text(json.dumps({**read(model), **more_facts}))
     onnx.save(
         model, str(folder / GRAPH_FILE), save_as_external_data=True, all_tensors_to_one_file=True,
-        location=_WEIGHTS_FILE, size_threshold=_SMALL_BYTES,
+        location=WEIGHTS_FILE, size_threshold=_SMALL_BYTES,
     )  # fmt: skip
 
 

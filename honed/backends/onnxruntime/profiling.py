@@ -55,18 +55,19 @@ def events_of(trace: Sequence[Mapping[str, Any]]) -> list[OperatorEvent]:
 def _event(node: Mapping[str, Any], began: int) -> OperatorEvent:
     facts = node["args"]
     taken_s = int(node["dur"]) / 1e6
-    inputs = [
-        (kind, shape)
-        for tensor in facts.get("input_type_shape", ())
-        for kind, shape in tensor.items()
-    ]
-    op, sizes = str(facts["op_name"]), [shape for _, shape in inputs]
+    inputs, outputs = (
+        [pair for tensor in facts.get(f"{side}_type_shape", ()) for pair in tensor.items()]
+        for side in ("input", "output")
+    )
+    op = str(facts["op_name"])
+    flops = None
+    if op in _PRODUCTS and inputs and outputs:  # weights that are laid out anew are not listed
+        flops = 2 * math.prod(inputs[0][1]) * outputs[0][1][-1]
     known = [math.prod(shape) * _BYTES[kind] for kind, shape in inputs if kind in _BYTES]
     return OperatorEvent(
         op, _module(str(node["name"]).removesuffix(_KERNEL)), FORWARD,
         (int(node["ts"]) - began) / 1e6, taken_s, taken_s, 1,
-        2 * math.prod(sizes[0]) * sizes[1][-1] if op in _PRODUCTS and len(sizes) > 1 else None,
-        sum(known) if known else None,
+        flops, sum(known) if known else None,
     )  # fmt: skip
 
 

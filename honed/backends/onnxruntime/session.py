@@ -12,6 +12,7 @@ from typing import Any
 
 from honed.backends.base import Batch, LoadRequest, Outputs, Step
 from honed.backends.onnxruntime import fuse, int4, int8_static, profiling, rounding
+from honed.backends.onnxruntime.delivered import session_options
 from honed.backends.onnxruntime.export import OUTPUT_PREFIX
 from honed.backends.onnxruntime.graph import FACTS_FILE, GRAPH_FILE
 from honed.knob import Knob, Value
@@ -67,7 +68,7 @@ class OnnxStep(Step):
         self.weights_bytes = int(self._facts["weights_bytes"])
         is_static = self._facts["way"] == "static"
         self._calibration = request.read_back_calibration(used=is_static)
-        self.session = self._made(_options(request))
+        self.session = self._made(session_options(settings(request)))
         self.input_names = [i.name for i in self.session.get_inputs()]
         outputs = self.session.get_outputs()
         self.output_names = [o.name.removeprefix(OUTPUT_PREFIX) for o in outputs]
@@ -82,7 +83,7 @@ class OnnxStep(Step):
 
     def profile(self, feed: Any) -> Sequence[OperatorEvent]:
         """By a second session, because a session profiles from its beginning or not at all."""
-        return profiling.profile_call(self._made, _options(self._request), feed)
+        return profiling.profile_call(self._made, session_options(settings(self._request)), feed)
 
     def prepare(self, batch: Batch) -> Any:
         return {name: batch[name] for name in self.input_names}
@@ -106,32 +107,32 @@ class OnnxStep(Step):
         del self.session
 
 
-def _options(request: LoadRequest) -> Any:
-    import onnxruntime as ort
-
-    case, options = request.case, ort.SessionOptions()
-    options.log_severity_level = 3
+def settings(request: LoadRequest) -> dict[str, Any]:
+    """What `delivered.session_options` sets, as plain data."""
+    case = request.case
     level, execution = case.get(GRAPH.name), case.get(EXECUTION.name)
-    if level is not None:
-        named = getattr(ort.GraphOptimizationLevel, _LEVELS[str(level)])
-        options.graph_optimization_level = named
-    if execution is not None:
-        options.execution_mode = getattr(ort.ExecutionMode, _EXECUTIONS[str(execution)])
+    attributes: dict[str, int] = {
+        a: v == "on" for n, a in _ATTRIBUTES.items() if (v := case.get(n)) is not None
+    }
+    entries = {
+        key: words[str(value)]
+        for name, (key, words) in _ENTRIES.items()
+        if (value := case.get(name)) is not None
+    }
+    if (blocks := case.get(BLOCKS.name)) is not None:
+        entries[_BLOCKS_KEY] = str(blocks)
     if request.threads is not None:
         # A given size also stops the session from pinning threads to cores.
         parallel = execution == "parallel"
-        options.intra_op_num_threads = 1 if parallel else request.threads
+        attributes["intra_op_num_threads"] = 1 if parallel else request.threads
         # The calling thread counts as one of these but only waits.
-        options.inter_op_num_threads = request.threads + 1 if parallel else 1
-    for name, attribute in _ATTRIBUTES.items():
-        if (value := case.get(name)) is not None:
-            setattr(options, attribute, value == "on")
-    for name, (key, words) in _ENTRIES.items():
-        if (value := case.get(name)) is not None:
-            options.add_session_config_entry(key, words[str(value)])
-    if (blocks := case.get(BLOCKS.name)) is not None:
-        options.add_session_config_entry(_BLOCKS_KEY, str(blocks))
-    return options
+        attributes["inter_op_num_threads"] = request.threads + 1 if parallel else 1
+    return {
+        "graph_optimization_level": None if level is None else _LEVELS[str(level)],
+        "execution_mode": None if execution is None else _EXECUTIONS[str(execution)],
+        "attributes": attributes,
+        "entries": entries,
+    }
 
 
 def _read_options(options: Any) -> dict[str, Value | None]:

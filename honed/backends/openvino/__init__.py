@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from honed.backends import base
-from honed.backends.base import Batch, LoadRequest, Outputs, Step, Traits
+from honed.backends.base import Batch, Delivery, LoadRequest, Outputs, Step, Traits
 from honed.backends.openvino._package import PRELOAD_ENVIRONMENT as _PRELOAD_ENVIRONMENT
 from honed.backends.openvino._package import import_openvino
 from honed.case import Case
 from honed.errors import UnsupportedError
+from honed.files import copy_files
 from honed.knob import AVAILABLE, Availability, Knob, Span, Value
 from honed.machine import topology
 from honed.machine.facts import package_versions
+from honed.models.heads import output_names
 from honed.profile import BETWEEN, OperatorEvent
 from honed.step import FORWARD
 
@@ -98,6 +100,13 @@ def build(request: LoadRequest, folder: Path) -> None:
 def load(request: LoadRequest, artifact: Path | None) -> OpenvinoStep:
     assert artifact is not None, "this engine always exports"
     return OpenvinoStep(request, artifact)
+
+
+def deliver(request: LoadRequest, artifact: Path, folder: Path) -> Delivery:
+    copy_files(artifact, folder, _GRAPH_FILE, Path(_GRAPH_FILE).with_suffix(".bin").name)
+    outputs = output_names(request.checkpoint.task, request.checkpoint.pooling)
+    settings = {"properties": _properties(request), "outputs": [*outputs]}
+    return Delivery(Path(__file__).with_name("delivered.py"), settings, ("openvino", "numpy"))
 
 
 class OpenvinoStep(Step):

@@ -87,8 +87,6 @@ class Waterfall:
             middle = top + LABEL_PX + _BAR_PX / 2
             labels += row_labels(top, bar.row.label, bar.row.text)
             traces += [_body(bar, middle), _tip(bar, middle)]
-            if index + 1 < len(bars):
-                traces.append(_joint(bar.end, middle))
         height = len(bars) * _ROW_PX
         return figure(
             traces, height + 56, annotations=labels, yaxis=rows_axis(height),
@@ -145,11 +143,4 @@ def _tip(bar: _Bar, middle: float) -> Any:
         if bar.row.factor.ci95 else None,
         text=[f"<b>{escaped(bar.row.label)}</b><br>{escaped(bar.row.text)}"],
         meta=bar.row.label,
-    )  # fmt: skip
-
-
-def _joint(end: float, middle: float) -> Any:
-    return objects().Scatter(
-        mode="lines", x=[end] * 2, y=[middle, middle + _ROW_PX],
-        line={"color": MUTED, "width": 1}, hoverinfo="skip",
     )  # fmt: skip

@@ -121,6 +121,7 @@ class Merged:
     memory: Memory | None = None
     fidelity: Fidelity | None = None
     neighbour_cosine_min: float | None = None  # a field of the Record's fidelity
+    by_kind: Mapping[str, int] | None = None  # a field of the Record's memory
     accuracy: Accuracy | None = None
     recorded: Any = None
 

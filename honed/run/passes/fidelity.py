@@ -66,13 +66,22 @@ NEEDS = (REFERENCE,)
 
 def work(loaded: Loaded) -> Part:
     """Its calls go through the warm-up, which they are part of."""
-    with np.load(REFERENCE.folder(loaded.job.prepared) / _FILE) as stored:
-        reference = dict(stored)
-    rows = len(next(iter(reference.values())))
-    outputs, masks = _outputs_of(loaded.warmup, loaded.feeds, loaded.inputs, rows)
+    reference, outputs, masks = stored_reference(
+        loaded.warmup, loaded.feeds, loaded.inputs, loaded.job.prepared
+    )
     against = f"{load_backend(loaded.case.backend).REFERENCE} fp32"
     compared = fidelity.compare(reference, outputs, loaded.case.precision, masks, against)
     return Part(compared, fidelity.complaint(compared))
+
+
+def stored_reference(
+    step: Step | Warmup, feeds: Sequence[Any], inputs: InputSet, prepared: Prepared
+) -> tuple[dict[str, Any], dict[str, Any], Any]:
+    """The reference's outputs of the first sequences, this step's outputs of them, their masks."""
+    with np.load(REFERENCE.folder(prepared) / _FILE) as stored:
+        reference = dict(stored)
+    rows = len(next(iter(reference.values())))
+    return reference, *_outputs_of(step, feeds, inputs, rows)
 
 
 def merge(gathered: Gathered[Part]) -> Merged:

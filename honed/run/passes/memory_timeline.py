@@ -110,4 +110,5 @@ def read_timeline(path: Path) -> Timeline:
 
 
 def merge(gathered: Gathered[Part]) -> Merged:
-    return Merged(recorded=gathered.parts[0])
+    part = gathered.parts[0]
+    return Merged(recorded=part, by_kind=part.peak.by_kind)

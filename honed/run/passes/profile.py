@@ -7,7 +7,6 @@ slower it was; latencies always come from calls without the profiler.
 from __future__ import annotations
 
 import json
-import statistics
 import time
 import uuid
 from collections.abc import Sequence
@@ -30,8 +29,8 @@ _KIND, _FILE = "traces", "events.json"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """`plain_s` is the median of a few calls without the profiler, `profiled_s` the call whose
-    operators `rows` holds. `trace` is a file with every single event."""
+    """`plain_s` is the fastest of a few calls without the profiler, `profiled_s` the fastest of as
+    many with it, whose operators `rows` holds. `trace` is a file with every single event."""
 
     plain_s: float
     profiled_s: float
@@ -56,12 +55,16 @@ def work(loaded: Loaded) -> Part | None:
         began = time.perf_counter()
         step.run(feed)
         times.append(time.perf_counter() - began)
-    events = step.profile(feed)
+    profiles = [step.profile(feed) for _ in range(_CALLS)]
+    # The fastest one: other programs make an operator slower, and never faster.
+    profiled_s, events = min(
+        ((sum(event.self_s for event in each), each) for each in profiles),
+        key=lambda pair: pair[0],
+    )
     if not events:
         return None
-    profiled_s = sum(event.self_s for event in events)
     rows = rows_of(events, profiled_s)
-    return Part(statistics.median(times), profiled_s, rows, _written(events))
+    return Part(min(times), profiled_s, rows, _written(events))
 
 
 def _written(events: Sequence[OperatorEvent]) -> Path:

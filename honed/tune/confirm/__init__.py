@@ -49,8 +49,11 @@ def _confirmed(context: StudyContext, ended: Ended) -> Outcome:
         return without_recommendation(context, ended)
     work = begin(context, able[0].setting)
     proof = _proof(work, able)
-    record = _whole_record(context, proof.chosen) or trial_record(context, proof.chosen)
+    whole = _whole_record(context, proof.chosen)
+    record = whole if whole is not None and whole.ok else trial_record(context, proof.chosen)
     failures = [f"{work.settings[k].name}: {f.message}" for k, f in work.blocks.failed.items()]
+    if whole is not None and whole.error is not None and not whole.ok:
+        failures.append(f"{proof.chosen.name}: {whole.error.message}")
     return Outcome(
         context.study.name, ended, best=record, point=proof.chosen, gain=proof.gain,
         steps=tuple(s.step for s in proof.steps), dropped=tuple(s.step for s in proof.dropped),
@@ -86,7 +89,8 @@ def _proof(work: Confirmation, able: Sequence[Candidate]) -> Proof:
 
 
 def _whole_record(context: StudyContext, setting: Setting) -> Record | None:
-    """The recommendation once more, as `honed run` measures it, with its memory."""
+    """The recommendation once more, as `honed run` measures it, with its memory; None without the
+    time for it."""
     case, clock_s = context.space.case(setting), context.lab.clock_s
     left_s = context.left_s - POLICY.writing_s
     if left_s < context.process_s(setting):
@@ -94,5 +98,6 @@ def _whole_record(context: StudyContext, setting: Setting) -> Record | None:
     if not math.isinf(left_s):
         calls_s = max(SEARCH.duration_s, POLICY.last_share * left_s)
         case = case.replace(duration_s=min(case.duration_s, calls_s))
-    record = context.measure(case, Guard(clock_s, clock_s() + left_s))
-    return record if record.ok else None
+    guard = Guard(clock_s, clock_s() + left_s)
+    record = context.measure(case, guard)
+    return None if guard.time_was_up else record

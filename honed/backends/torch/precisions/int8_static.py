@@ -28,13 +28,6 @@ def _check(case: Case) -> None:
         raise UnsupportedError(
             "int8 kernels take their weights as frozen constants", "unset torch.freezing"
         )
-    # A user's record of MiniLM with torch 2.13 diverged. One product alone is right, also with a
-    # sum or a GELU behind it; what goes wrong in a whole encoder is not known.
-    if case.get("torch.max_autotune") == "on":
-        raise UnsupportedError(
-            "static int8 compiled with torch.max_autotune=on gives wrong outputs for encoders",
-            "unset torch.max_autotune, or torch.int8=per_row",
-        )
 
 
 def _artifact(request: LoadRequest) -> Mapping[str, Any]:

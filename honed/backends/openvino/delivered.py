@@ -1,0 +1,42 @@
+"""Runs the OpenVINO model of a delivered folder. It imports openvino and numpy, and not honed.
+
+honed copies this file into the folder as `engine.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class Engine:
+    """The compiled model. `settings` has "properties" of `compile_model`, and "outputs", the names
+    of the outputs in their order."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        # A preloaded allocator crashes oneTBB's hwloc without this variable.
+        os.environ.setdefault("TBB_ENABLE_SANITIZERS", "1")
+        # The telemetry package would write to the home folder and send data.
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+        import openvino
+
+        core = openvino.Core()
+        model = core.read_model(str(folder / "model.xml"))
+        self._inputs = [port.get_any_name() for port in model.inputs]
+        self._outputs = settings.get("outputs") or [port.get_any_name() for port in model.outputs]
+        self._compiled = core.compile_model(model, "CPU", dict(settings.get("properties", {})))
+        self._request = self._compiled.create_infer_request()
+
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """int64 arrays [batch_size, length] by input name to float arrays by output name."""
+        feed = {name: batch[name] for name in self._inputs}
+        raw = self._request.infer(feed, share_inputs=True, share_outputs=False)
+        return {name: raw[index] for index, name in enumerate(self._outputs)}
+
+    def in_force(self) -> dict[str, str]:
+        """The properties that were set, as the compiled model reports them."""
+        names = ("INFERENCE_NUM_THREADS", "NUM_STREAMS", "INFERENCE_PRECISION_HINT")
+        return {name: str(self._compiled.get_property(name)) for name in names}

@@ -1,0 +1,1 @@
+"""Files that are copied into every delivered folder. They import no honed."""

@@ -1,0 +1,277 @@
+"""Checks the promises of this folder on this machine. It needs the engine and numpy, not honed.
+
+    python verify.py [--json] [--rounds 5]
+
+The promises are: the files are unchanged; the packages are those of the export; the outputs are
+those of the export; the settings are in force in a process that runs; the engine is as much faster
+than at its defaults as it was on the machine of the export.
+
+Exit code 0: every promise holds; 1: a promise is broken; 3: a promise could not be decided.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+LEAST_COSINE = 0.999999
+ROUNDS = 5
+_CALLS_S = 1.0  # of each process, after its warm-up
+_WARMUP_S = 1.0
+_KEPT_SHARE = 0.9  # of the promised gain: the rest is another machine's or the noise of this one
+_BUSY_SHARE = 0.05  # a thread that computes less than this share of the time only waits
+# Student's t for a two-sided 95 % interval, by degrees of freedom.
+_T95 = {1: 12.71, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
+HOLDS, BROKEN, UNDECIDED = "holds", "broken", "undecided"
+
+
+class Promise(NamedTuple):
+    name: str
+    verdict: str
+    message: str
+
+
+class Gain(NamedTuple):
+    """How many times faster than at the engine's defaults, with the 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def verify(folder: Path, rounds: int = ROUNDS) -> Iterator[Promise]:
+    """Each promise as soon as it is decided."""
+    settings = json.loads((folder / "settings.json").read_text())
+    yield check_files(folder)
+    yield check_packages(settings)
+    answer = ask(folder, settings, "tuned")
+    if "error" in answer:
+        yield Promise("outputs", BROKEN, answer["error"])
+        return
+    yield check_outputs(answer)
+    yield from check_settings(settings, answer)
+    yield check_speed(folder, settings, rounds)
+
+
+def check_files(folder: Path) -> Promise:
+    """Every file against its checksum."""
+    changed = []
+    for line in (folder / "checksums.sha256").read_text().splitlines():
+        digest, _, name = line.partition("  ")
+        if sha256(folder / name) != digest:
+            changed.append(name)
+    if changed:
+        return Promise("files", BROKEN, f"changed or missing: {', '.join(changed)}")
+    return Promise("files", HOLDS, "every file is as it was exported")
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file; empty if it is missing."""
+    if not path.is_file():
+        return ""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_packages(settings: Mapping[str, Any]) -> Promise:
+    """Another version of the engine may give other outputs; the outputs decide."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    other = []
+    for name, promised in settings["packages"].items():
+        try:
+            here = version(name)
+        except PackageNotFoundError:
+            here = "not installed"
+        if here != promised:
+            other.append(f"{name} {here} (exported with {promised})")
+    if other:
+        return Promise("packages", BROKEN, "; ".join(other))
+    named = ", ".join(f"{name} {v}" for name, v in settings["packages"].items())
+    return Promise("packages", HOLDS, named)
+
+
+def check_outputs(answer: Mapping[str, Any]) -> Promise:
+    cosine = answer["cosine_min"]
+    shown = f"least cosine to the outputs of the export {math.floor(cosine * 1e7) / 1e7:.7f}"
+    if cosine >= LEAST_COSINE:
+        return Promise("outputs", HOLDS, shown)
+    return Promise("outputs", BROKEN, f"{shown}, promised at least {LEAST_COSINE}")
+
+
+def check_settings(settings: Mapping[str, Any], answer: Mapping[str, Any]) -> Iterator[Promise]:
+    """The threads that computed, the preloaded libraries, and what the engine reports."""
+    threads, promised = settings["threads"], settings["busy_threads"]
+    if threads is not None:
+        busy, cpus = answer["busy_threads"], answer["cpus"]
+        shown = f"{busy} threads computed on {cpus} CPUs, promised {promised}"
+        verdict = HOLDS if busy == promised and cpus >= threads else BROKEN
+        yield Promise("threads", verdict, shown)
+    missing = [name for name in settings["preload"] if name not in answer["preloaded"]]
+    if settings["preload"]:
+        shown = f"not loaded: {', '.join(missing)}" if missing else ", ".join(settings["preload"])
+        yield Promise("preload", BROKEN if missing else HOLDS, shown)
+    differing = [
+        f"{name}={answer['in_force'].get(name)} (promised {value})"
+        for name, value in settings["in_force"].items()
+        if answer["in_force"].get(name) != value
+    ]
+    shown = "; ".join(differing) or "the engine reports the settings of the export"
+    yield Promise("engine settings", BROKEN if differing else HOLDS, shown)
+
+
+def check_speed(folder: Path, settings: Mapping[str, Any], rounds: int) -> Promise:
+    """The gain over the engine's defaults, measured in turns, beside the promised one."""
+    promised = settings["gain"]
+    if promised is None:
+        return Promise("speed", HOLDS, "no gain was promised")
+    gain = measure_gain(folder, settings, rounds)
+    if gain is None:
+        return Promise("speed", UNDECIDED, "a process failed")
+    shown = f"{gain.value:.2f} times the engine's defaults ({gain.low:.2f} to {gain.high:.2f})"
+    shown += f", promised {promised['value']:.2f}"
+    least = promised["value"] ** _KEPT_SHARE
+    if gain.low >= least or (gain.value >= least and promised["value"] < 1.05):
+        return Promise("speed", HOLDS, shown)
+    if gain.high < least:
+        return Promise("speed", BROKEN, shown)
+    verdict = HOLDS if gain.value >= least else UNDECIDED
+    return Promise("speed", verdict, shown)
+
+
+def measure_gain(folder: Path, settings: Mapping[str, Any], rounds: int) -> Gain | None:
+    """Fresh processes in turns: the defaults and the settings of the export, `rounds` times."""
+    logs = []
+    for index in range(rounds):
+        order = ("plain", "tuned") if index % 2 == 0 else ("tuned", "plain")
+        answers = {role: ask(folder, settings, role) for role in order}
+        if any("error" in answer for answer in answers.values()):
+            return None
+        logs.append(math.log(answers["plain"]["median_s"] / answers["tuned"]["median_s"]))
+    mean = sum(logs) / len(logs)
+    if len(logs) < 2:
+        return Gain(math.exp(mean), 0.0, math.inf)
+    deviation = math.sqrt(sum((x - mean) ** 2 for x in logs) / (len(logs) - 1))
+    half = _T95.get(len(logs) - 1, 2.0) * deviation / math.sqrt(len(logs))
+    return Gain(math.exp(mean), math.exp(mean - half), math.exp(mean + half))
+
+
+def ask(folder: Path, settings: Mapping[str, Any], role: str) -> dict[str, Any]:
+    """What a fresh process reports. "plain" runs without the environment and the settings."""
+    environment = {k: v for k, v in os.environ.items() if k not in settings["environment"]}
+    if role == "tuned":
+        environment |= settings["environment"]
+    command = [sys.executable, __file__, "--role", role, str(folder)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    try:
+        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        return {"error": f"the {role} process failed: {last}"}
+    return answer
+
+
+def run_role(folder: Path, role: str) -> dict[str, Any]:
+    """In the child: load, run the batch of the check, and report what is in force."""
+    sys.path.insert(0, str(folder))
+    import numpy as np
+    from load import apply_in_process, load_engine, read_settings  # type: ignore[import-not-found]
+
+    settings = read_settings(folder)
+    tuned = role == "tuned"
+    if tuned:
+        apply_in_process(settings["in_process"])
+    engine = load_engine(folder, settings["engine"] if tuned else {})
+    with np.load(folder / "check.npz") as stored:
+        arrays = dict(stored)
+    batch = {n.partition("/")[2]: a for n, a in arrays.items() if n.startswith("input/")}
+    wanted = {n.partition("/")[2]: a for n, a in arrays.items() if n.startswith("output/")}
+    outputs = engine(batch)
+    cosine = 1.0
+    if tuned:  # at its defaults the engine may round in another way
+        cosine = min(_least_cosine(wanted[name], outputs[name]) for name in wanted)
+    _call_for(lambda: engine(batch), _WARMUP_S)
+    before, began = _thread_ticks(), time.perf_counter()
+    times_s = _call_for(lambda: engine(batch), _CALLS_S)
+    wall_s = time.perf_counter() - began
+    return {
+        "cosine_min": cosine,
+        "median_s": sorted(times_s)[len(times_s) // 2],
+        "busy_threads": _busy(before, _thread_ticks(), wall_s),
+        "cpus": len(os.sched_getaffinity(0)),
+        "preloaded": [n for n in settings["preload"] if n in Path("/proc/self/maps").read_text()],
+        "in_force": engine.in_force(),
+    }
+
+
+def _least_cosine(wanted: Any, got: Any) -> float:
+    import numpy as np
+
+    if wanted.shape != got.shape or not np.isfinite(got).all():
+        return 0.0
+    rows = (np.asarray(a, np.float64).reshape(len(a), -1) for a in (wanted, got))
+    one, other = rows
+    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    return float(((one * other).sum(axis=1) / np.maximum(norms, 1e-300)).min())
+
+
+def _call_for(call: Any, seconds: float) -> list[float]:
+    """The times of calls, for at least this long and at least five of them."""
+    times_s: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times_s) < 5 or time.perf_counter() < end:
+        began = time.perf_counter()
+        call()
+        times_s.append(time.perf_counter() - began)
+    return times_s
+
+
+def _thread_ticks() -> dict[str, int]:
+    """User and system time of every thread of this process, in the kernel's ticks (proc(5))."""
+    ticks = {}
+    for path in Path("/proc/self/task").iterdir():
+        try:
+            fields = (path / "stat").read_text().rpartition(")")[2].split()
+        except OSError:  # the thread has ended
+            continue
+        ticks[path.name] = int(fields[11]) + int(fields[12])
+    return ticks
+
+
+def _busy(before: Mapping[str, int], after: Mapping[str, int], wall_s: float) -> int:
+    least = _BUSY_SHARE * wall_s * os.sysconf("SC_CLK_TCK")
+    return sum(after[name] - before.get(name, 0) >= least for name in after)
+
+
+def main(words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).resolve().parent)
+    parser.add_argument("--json", action="store_true", help="one object on standard output")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="pairs of processes")
+    parser.add_argument("--role", choices=("tuned", "plain"), help=argparse.SUPPRESS)
+    asked = parser.parse_args(words)
+    if asked.role:
+        print(json.dumps(run_role(asked.folder, asked.role)))
+        return 0
+    promises = []
+    for promise in verify(asked.folder, asked.rounds):
+        promises.append(promise)
+        if not asked.json:
+            print(f"{promise.name:16} {promise.verdict:10} {promise.message}", flush=True)
+    if asked.json:
+        print(json.dumps([promise._asdict() for promise in promises]))
+    verdicts = {promise.verdict for promise in promises}
+    return 1 if BROKEN in verdicts else 3 if UNDECIDED in verdicts else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,194 @@
+"""Write the folder: the engine's files, settings, a loader, a check, and what they promise."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import honed
+from honed.backends.base import traits
+from honed.case import Case
+from honed.deliver.standalone import verify
+from honed.errors import UsageError
+from honed.files import whole
+from honed.knobs import applicable_knobs
+from honed.machine.spawn import Spawn, fold
+from honed.phase import OnPhase
+from honed.plain import to_plain
+from honed.record import Record
+from honed.run.deliver import Delivered
+from honed.run.parent import deliver
+
+_STANDALONE = Path(__file__).parent / "standalone"
+_SETTINGS, _ENVIRONMENT, _CHECKSUMS = "settings.json", "settings.env", "checksums.sha256"
+_SCRIPT = """#!/bin/sh
+# {what}
+here=$(cd "$(dirname "$0")" && pwd)
+{body}
+"""
+_RUN = _SCRIPT.format(
+    what="Starts a command in the environment that the settings need: ./run python app.py",
+    body='set -a\n. "$here/settings.env"\nset +a\nexec "$@"',
+)
+_VERIFY = _SCRIPT.format(
+    what="Checks the promises of this folder; PYTHON names another interpreter.",
+    body='exec "${PYTHON:-python3}" "$here/verify.py" "$@"',
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A finished folder: what is in it, and the gain over the engine's defaults."""
+
+    folder: Path
+    delivered: Delivered
+    gain: verify.Gain | None
+    size_bytes: int
+
+
+def export(
+    case: Case,
+    record: Record | None,
+    folder: Path,
+    on_phase: OnPhase,
+    on_speed: Callable[[], None] = lambda: None,
+) -> Export:
+    """Write the Case's files into `folder`, which must not exist; it appears whole or not at all.
+
+    `record` is the measurement that chose the Case. The gain over the engine's defaults is
+    measured in turns at the end, with the files themselves; `on_speed` is called before.
+    """
+    if folder.exists():
+        raise UsageError(f"{folder} exists already", "name another folder, or remove it")
+    with whole(folder) as staging:
+        staging.mkdir()
+        delivered = deliver(case, staging, on_phase)
+        write_scripts(staging)
+        settings = _settings(case, delivered)
+        _write_settings(staging, settings)
+        on_speed()
+        settings |= _promises(staging, settings)
+        gain = settings["gain"]
+        _write_settings(staging, settings)
+        (staging / _ENVIRONMENT).write_text(_environment_file(case, settings))
+        (staging / "README.md").write_text(_readme(case, delivered, settings))
+        if record is not None:
+            (staging / "record.json").write_text(json.dumps(record.to_json(), indent=1))
+        write_checksums(staging)
+        size_bytes = sum(f.stat().st_size for f in staging.rglob("*") if f.is_file())
+    return Export(folder, delivered, verify.Gain(**gain) if gain else None, size_bytes)
+
+
+def _settings(case: Case, delivered: Delivered) -> dict[str, Any]:
+    """What the loader and the check read. `gain` and what is in force are filled in later."""
+    spawn = environment(case)
+    reading = to_plain(delivered.reading) if delivered.reading else None
+    return {
+        "honed": honed.__version__,
+        "case": case.to_json(),
+        "model": delivered.model,
+        "task": delivered.task,
+        "engine": dict(delivered.settings),
+        "packages": dict(delivered.versions),
+        "threads": case.threads,
+        "instances": case.instances,
+        "environment": spawn.environment,
+        "preload": _preloaded(spawn),
+        "in_process": spawn.in_child,
+        "reading": reading,
+        "fidelity": to_plain(delivered.fidelity),
+        "in_force": {},
+        "busy_threads": None,
+        "gain": None,
+    }
+
+
+def environment(case: Case) -> Spawn:
+    """The variables of the Case alone, libraries by name, and what a process sets for itself.
+
+    A preloaded library is named without its folder: the loader of the target machine finds it.
+    """
+    spawn = fold(case.knobs, {}, applicable_knobs(case))
+    variables = dict(spawn.environment)
+    if case.threads is not None:
+        for variable in traits(case.backend).thread_variables:
+            variables.setdefault(variable, str(case.threads))
+    if "LD_PRELOAD" in variables:
+        paths = variables["LD_PRELOAD"].split(":")
+        variables["LD_PRELOAD"] = ":".join(Path(path).name for path in paths)
+        variables |= traits(case.backend).preload_environment
+    return Spawn(variables, spawn.in_child)
+
+
+def _preloaded(spawn: Spawn) -> list[str]:
+    return [name for name in spawn.environment.get("LD_PRELOAD", "").split(":") if name]
+
+
+def _promises(staging: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """What the files themselves show here, measured by the check that will be asked again."""
+    answer = verify.ask(staging, settings, "tuned")
+    if "error" in answer:
+        raise UsageError(f"the exported files do not run: {answer['error']}", "report this fault")
+    check = verify.check_outputs(answer)
+    if check.verdict != verify.HOLDS:
+        raise UsageError(f"the exported files give other outputs: {check.message}", "report this")
+    gain = verify.measure_gain(staging, settings, verify.ROUNDS)
+    return {
+        "in_force": answer["in_force"],
+        "busy_threads": answer["busy_threads"],
+        "gain": gain._asdict() if gain else None,
+    }
+
+
+def write_scripts(staging: Path) -> None:
+    """The loader, the check, and the shell scripts that start them."""
+    for name in ("load.py", "verify.py"):
+        shutil.copyfile(_STANDALONE / name, staging / name)
+    for name, text in (("run", _RUN), ("verify", _VERIFY)):
+        (staging / name).write_text(text)
+        (staging / name).chmod(0o755)
+
+
+def _write_settings(staging: Path, settings: dict[str, Any]) -> None:
+    (staging / _SETTINGS).write_text(json.dumps(settings, indent=1) + "\n")
+
+
+def _environment_file(case: Case, settings: dict[str, Any]) -> str:
+    """NAME=value lines for a shell, systemd or Docker, each behind the setting that it serves."""
+    lines = ["# The environment in which the process has to start."]
+    if not settings["environment"]:
+        lines.append("# This setting needs no variable.")
+    knobs = [f"{k}={v}" for k, v in case.knobs.items() if k in applicable_knobs(case)]
+    if knobs:
+        lines.append(f"# It serves threads={case.threads} {' '.join(knobs)}.")
+    lines += [f"{k}={shlex.quote(v)}" for k, v in sorted(settings["environment"].items())]
+    for name, value in settings["in_process"].items():
+        lines.append(f"# load.py sets {name}={value} in the process itself.")
+    return "\n".join(lines) + "\n"
+
+
+def _readme(case: Case, delivered: Delivered, settings: dict[str, Any]) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    loader = FileSystemLoader(_STANDALONE)
+    # Markdown, not HTML: escaping would change the code that it shows.
+    pages = Environment(loader=loader, undefined=StrictUndefined, autoescape=False)  # noqa: S701
+    page = pages.get_template("README.md.j2")
+    return page.render(case=case, delivered=delivered, settings=settings)
+
+
+def write_checksums(staging: Path) -> None:
+    """Of every file that is there: `sha256sum -c checksums.sha256` reads them."""
+    lines = [f"{verify.sha256(staging / name)}  {name}" for name in _names(staging)]
+    (staging / _CHECKSUMS).write_text("\n".join(lines) + "\n")
+
+
+def _names(staging: Path) -> Iterator[str]:
+    for path in sorted(staging.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield str(path.relative_to(staging))

@@ -1,0 +1,151 @@
+"""The delivering job: the model files of a Case, its tokenizer, and outputs to check them by.
+
+The outputs are those of a step that honed loads and runs as in a measurement; the delivered files
+have to give the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from honed.backends.base import Deliver, LoadRequest, Step, deliverer, load_backend
+from honed.errors import UnsupportedError
+from honed.instruments import fidelity
+from honed.models.checkpoint import Checkpoint
+from honed.models.heads import input_names, output_names
+from honed.models.inputs import InputSet
+from honed.models.tokenizer import save_fast
+from honed.phase import Phase
+from honed.record import Fidelity
+from honed.run import build
+from honed.run.job import Job
+from honed.run.needs import load_inputs
+from honed.run.passes.fidelity import stored_reference
+from honed.workers.process import Desk
+
+MODEL_FOLDER = "model"
+ENGINE_FILE = "engine.py"
+TOKENIZER_FILE = "tokenizer.json"
+CHECK_FILE = "check.npz"
+
+
+@dataclass(frozen=True, slots=True)
+class TextReading:
+    """How texts become ids: `prompt` stands before each text, `longest` is where they are cut."""
+
+    inputs: tuple[str, ...]
+    padding_id: int
+    longest: int
+    prompt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What a worker wrote into the folder. `reading` is None for a model without a tokenizer."""
+
+    settings: Mapping[str, Any]
+    packages: tuple[str, ...]
+    versions: Mapping[str, str]
+    read_back: Mapping[str, Any]
+    fidelity: Fidelity
+    model: str
+    task: str
+    outputs: tuple[str, ...]
+    reading: TextReading | None = None
+    licences: tuple[str, ...] = ()
+
+
+def work(job: Job, desk: Desk) -> Delivered:
+    """Export if need be, copy the files into `job.out`, and run the first batch for the check."""
+    assert job.out is not None
+    deliver = deliverer(job.case)
+    desk.on_phase(Phase.IMPORTING)
+    backend = load_backend(job.case.backend)
+    backend.start()
+    request = build.request_of(job)
+    artifact, _ = build.artifact_for(job, request, desk.on_phase)
+    desk.on_phase(Phase.LOADING)
+    step = backend.load(request, artifact)
+    try:
+        compared, read_back = _write_check(step, job, job.out)
+    finally:
+        step.close()
+    return _write_files(deliver, request, artifact, job.out, (compared, read_back))
+
+
+def _write_files(
+    deliver: Deliver,
+    request: LoadRequest,
+    artifact: Path | None,
+    out: Path,
+    checked: tuple[Fidelity, Mapping[str, Any]],
+) -> Delivered:
+    if artifact is None:
+        raise UnsupportedError(
+            "this setting exports nothing: the engine loads the checkpoint itself",
+            "backend=openvino, backend=onnxruntime, or torch.mode=aoti",
+        )
+    (out / MODEL_FOLDER).mkdir()
+    delivery = deliver(request, artifact, out / MODEL_FOLDER)
+    (out / ENGINE_FILE).write_bytes(delivery.engine.read_bytes())
+    checkpoint = request.checkpoint
+    versions = load_backend(request.case.backend).versions()
+    return Delivered(
+        delivery.settings, delivery.packages,
+        {name: version for name, version in versions.items() if name in delivery.packages},
+        checked[1], checked[0], _name(request.case.model), checkpoint.task,
+        output_names(checkpoint.task, checkpoint.pooling),
+        _write_tokenizer(checkpoint, request, out), _copy_licences(checkpoint, out),
+    )  # fmt: skip
+
+
+def _name(model: str) -> str:
+    """The hub id or the named shape; of a folder, only its last part."""
+    return Path(model).resolve().name if Path(model).is_dir() else model
+
+
+def _write_check(step: Step, job: Job, out: Path) -> tuple[Fidelity, Mapping[str, Any]]:
+    """The first batches with this step's outputs, and the fp32 reference's outputs of them."""
+    inputs = load_inputs(job.prepared)
+    batch = inputs.batches[0]
+    raw = step.outputs(step.run(step.prepare(batch)))
+    outputs = {name: np.asarray(array) for name, array in raw.items()}
+    compared = _compared(step, inputs, job)
+    arrays = {f"input/{name}": ids for name, ids in batch.items()}
+    arrays |= {f"output/{name}": array for name, array in outputs.items()}
+    np.savez(out / CHECK_FILE, allow_pickle=False, **arrays)
+    return compared, dict(step.read_back())
+
+
+def _compared(step: Step, inputs: InputSet, job: Job) -> Fidelity:
+    feeds = [step.prepare(batch) for batch in inputs.batches]
+    reference, outputs, masks = stored_reference(step, feeds, inputs, job.prepared)
+    against = f"{load_backend(job.case.backend).REFERENCE} fp32"
+    compared = fidelity.compare(reference, outputs, job.case.precision, masks, against)
+    if complaint := fidelity.complaint(compared):
+        raise UnsupportedError(f"this setting is not delivered: {complaint}", "another precision")
+    return compared
+
+
+def _write_tokenizer(
+    checkpoint: Checkpoint, request: LoadRequest, out: Path
+) -> TextReading | None:
+    if not checkpoint.has_tokenizer:
+        return None
+    padding_id = save_fast(checkpoint, out / TOKENIZER_FILE)
+    longest = min(request.case.sequence_length, checkpoint.reading.longest or 2**30)
+    return TextReading(input_names(checkpoint), padding_id, longest, checkpoint.reading.prompt)
+
+
+def _copy_licences(checkpoint: Checkpoint, out: Path) -> tuple[str, ...]:
+    """The licence and the model card that lie beside the weights."""
+    wanted = ("LICENSE", "LICENCE", "LICENSE.TXT", "NOTICE", "README.MD")
+    found = [p for p in sorted(checkpoint.folder.iterdir()) if p.name.upper() in wanted]
+    for path in found:
+        (out / MODEL_FOLDER / path.name).write_bytes(path.read_bytes())
+    return tuple(path.name for path in found)

@@ -1,0 +1,139 @@
+"""The check finds each promise that is broken, and alarms at nothing else."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from delivered_folder import SETTINGS, delivered_folder, promises, save_settings
+
+from honed.deliver.standalone import verify
+
+
+def broken(folder: Path) -> dict[str, str]:
+    found = promises(folder).values()
+    return {p.name: p.message for p in found if p.verdict == verify.BROKEN}
+
+
+def test_an_untouched_folder_keeps_every_promise(tmp_path: Path) -> None:
+    folder = delivered_folder(tmp_path / "deployed")
+    found = promises(folder)
+    assert [*found] == ["files", "packages", "outputs", "engine settings", "speed"]
+    assert {p.verdict for p in found.values()} == {verify.HOLDS}
+    assert verify.main([str(folder), "--json"]) == 0
+
+
+def test_a_changed_byte_of_the_weights_is_found_in_the_files_and_in_the_outputs(
+    tmp_path: Path,
+) -> None:
+    folder = delivered_folder(tmp_path / "deployed")
+    path = folder / "model" / "weights.npy"
+    weights = np.load(path)
+    weights[3, 1] += 1.0
+    np.save(path, weights)
+    found = broken(folder)
+    assert "model/weights.npy" in found["files"]
+    assert "promised at least 0.999999" in found["outputs"]
+    assert verify.main([str(folder)]) == 1
+
+
+def test_a_missing_file_is_named_and_the_outputs_say_why_they_are_missing(tmp_path: Path) -> None:
+    folder = delivered_folder(tmp_path / "deployed")
+    (folder / "model" / "weights.npy").unlink()
+    found = broken(folder)
+    assert "model/weights.npy" in found["files"]
+    assert "weights.npy" in found["outputs"]
+
+
+def test_another_setting_than_promised_is_named(tmp_path: Path) -> None:
+    engine = {**SETTINGS["engine"], "threads": 7}
+    found = broken(delivered_folder(tmp_path / "deployed", engine=engine))
+    assert found == {"engine settings": "threads=7 (promised 2)"}
+
+
+def test_another_number_of_busy_threads_than_promised_is_found(tmp_path: Path) -> None:
+    folder = delivered_folder(tmp_path / "deployed", threads=1, busy_threads=4)
+    assert "promised 4" in broken(folder)["threads"]
+
+
+def test_fewer_cpus_than_threads_are_found(tmp_path: Path) -> None:
+    folder = delivered_folder(tmp_path / "deployed", threads=10_000, busy_threads=1)
+    assert "CPUs" in broken(folder)["threads"]
+
+
+def test_a_library_that_is_not_preloaded_is_named(tmp_path: Path) -> None:
+    folder = delivered_folder(tmp_path / "deployed", preload=["libjemalloc.so.2"])
+    assert broken(folder) == {"preload": "not loaded: libjemalloc.so.2"}
+
+
+def test_a_preloaded_library_is_seen(tmp_path: Path) -> None:
+    preload = {"preload": ["libjemalloc.so.2"], "environment": {"LD_PRELOAD": "libjemalloc.so.2"}}
+    folder = delivered_folder(tmp_path / "deployed", **preload)
+    assert promises(folder)["preload"].verdict == verify.HOLDS
+
+
+def test_another_version_of_a_package_is_named(tmp_path: Path) -> None:
+    packages = {"numpy": "0.1", "no-such-engine": "1.0"}
+    message = broken(delivered_folder(tmp_path / "deployed", packages=packages))["packages"]
+    assert "(exported with 0.1)" in message
+    assert "no-such-engine not installed" in message
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, ratios: list[float]) -> None:
+    """Each round's plain process is slower by the next ratio."""
+    rounds = {"plain": iter(ratios), "tuned": iter([1.0] * len(ratios))}
+
+    def ask(_folder: Path, _settings: Any, role: str) -> dict[str, Any]:
+        return {"median_s": next(rounds[role])}
+
+    monkeypatch.setattr(verify, "ask", ask)
+
+
+GAIN = {"value": 2.0, "low": 1.9, "high": 2.1}
+
+
+@pytest.mark.parametrize(
+    ("ratios", "verdict"),
+    [
+        ([2.0, 2.05, 1.95, 2.0, 2.0], verify.HOLDS),
+        ([1.2, 1.25, 1.2, 1.22, 1.21], verify.BROKEN),
+        ([1.0, 3.0, 1.2, 2.2, 1.4], verify.UNDECIDED),
+    ],
+)
+def test_the_speed_is_judged_by_the_interval_of_rounds_in_turns(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ratios: list[float], verdict: str
+) -> None:
+    answers(monkeypatch, ratios)
+    settings = {**SETTINGS, "gain": GAIN}
+    promise = verify.check_speed(tmp_path, settings, len(ratios))
+    assert promise.verdict == verdict
+    assert "promised 2.00" in promise.message
+
+
+def test_the_gain_is_the_geometric_mean_over_rounds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    answers(monkeypatch, [2.0, 8.0])
+    gain = verify.measure_gain(tmp_path, SETTINGS, 2)
+    assert gain is not None
+    assert math.isclose(gain.value, 4.0)
+    assert gain.low < 2.0 < 8.0 < gain.high
+
+
+def test_the_script_needs_no_honed_and_its_exit_code_tells(tmp_path: Path) -> None:
+    folder = delivered_folder(tmp_path / "deployed")
+    words = [str(folder / "verify"), "--json", "--rounds", "1"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {p["verdict"] for p in json.loads(done.stdout)} == {verify.HOLDS}
+    save_settings(folder, {**SETTINGS, "in_force": {"threads": "3"}})
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1
+    source = (folder / "verify.py").read_text() + (folder / "load.py").read_text()
+    assert "import honed" not in source
+    assert "from honed" not in source
