@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from honed.record import Record
 
-ORDER = 4
+ORDER = 8
 
 
 def deploy(
