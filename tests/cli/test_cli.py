@@ -201,6 +201,16 @@ def test_an_interrupt_keeps_what_is_finished_and_resume_does_the_rest(
     assert [r["status"] for r in records(rest)] == ["timeout", "ok"]
 
 
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_what_libraries_print_in_a_worker_does_not_reach_the_terminal(
+    tmp_path: Path, form: list[str]
+) -> None:
+    done = honed(tmp_path, "run", *FAKE, "fake.fail=print", *form)
+    assert done.returncode == 0, done.stderr
+    assert "ok" in done.stdout
+    assert "noisy" not in done.stdout + done.stderr
+
+
 def test_a_killed_sweep_loses_only_the_running_case(tmp_path: Path) -> None:
     process = started(tmp_path)
     process.kill()
