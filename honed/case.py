@@ -29,6 +29,7 @@ POOLINGS = (
     "auto", "mean", "cls", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken", "none",
 )  # fmt: skip
 DEVICES = ("cpu", "cuda")
+NO_MODEL = "none"  # the model of a workload that measures an operator alone
 
 
 def _key(help: str, default: Any = dataclasses.MISSING, **limits: Any) -> Any:
@@ -152,7 +153,8 @@ class Case:
         named = {"model", "backend", "precision", "batch_size", "sequence_length", "lengths"}
         others = [f"{k}={v}" for k in varying if k not in named and (v := self.get(k)) is not None]
         shape = f"{self.batch_size}x{lengths}"
-        return " ".join([PurePath(self.model).name, self.backend, self.precision, shape, *others])
+        model = self.workload if self.model == NO_MODEL else PurePath(self.model).name
+        return " ".join([model, self.backend, self.precision, shape, *others])
 
     def replace(self, **changes: Any) -> Case:
         """A copy with other values; `knobs` given here are merged into the present ones."""

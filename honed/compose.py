@@ -15,7 +15,7 @@ from typing import Any
 
 from honed import length_spec, typed_paths
 from honed.backends.base import backend_names, load_backend
-from honed.case import CORE_FIELDS, CORE_KEYS, Case, check_value
+from honed.case import CORE_FIELDS, CORE_KEYS, NO_MODEL, Case, check_value
 from honed.errors import UsageError, did_you_mean
 from honed.knob import Value, unknown_value
 from honed.knobs import all_knobs, belongs, owner_of, workloads_of
@@ -75,7 +75,7 @@ def _joined(choices: dict[str, list[Choice]], words: Sequence[str]) -> dict[str,
     for key, values in choices.items():
         choices[key] = [_checked(key, v) for v in values]
     if "model" not in choices and not _needs_model(choices):
-        choices["model"] = ["none"]
+        choices["model"] = [NO_MODEL]
     _check_owners(choices)
     return choices
 

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from honed.case import CORE_FIELDS
+from honed.case import CORE_FIELDS, CORE_KEYS
 from honed.knob import Knob, Span, Text, Value
 from honed.knobs import listed_knobs
 
@@ -27,7 +27,7 @@ def config_schema() -> Schema:
     by_owner: dict[str, dict[str, Schema]] = {}
     for name, knob in listed_knobs().items():
         properties[name] = _key(_knob(knob), knob.help)
-        if knob.owner:
+        if knob.owner and knob.owner not in CORE_KEYS:  # model: NAME leaves no room for nesting
             short = name.removeprefix(f"{knob.owner}.")
             by_owner.setdefault(knob.owner, {})[short] = properties[name]
     nested = {
@@ -80,7 +80,8 @@ def _knob(knob: Knob) -> list[Schema]:
         return [{"type": "integer", **limits}, {"type": "null"}]
     if isinstance(knob.values, Text):
         return [{"type": "string", "minLength": 1}, {"type": "null"}]
-    return [{"enum": [*knob.values, *_yaml_truths(knob.values), None]}]
+    others = [{"type": "string", "pattern": f"^{knob.others}$"}] if knob.others else []
+    return [{"enum": [*knob.values, *_yaml_truths(knob.values), None]}, *others]
 
 
 def _yaml_truths(values: Sequence[Value]) -> list[Value]:

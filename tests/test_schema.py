@@ -32,6 +32,8 @@ RIGHT = [
     "model: tiny\nbackend: torch\ntorch.mode: [eager, compile]",
     "model: tiny\nbatch_size: range(1, 4)",
     "model: tiny\nmax_accuracy_drop: 0.5%",
+    "model: lm-small\nmodel.d_model: [256, 512]",
+    "workload: attention\nattention: [naive, 'mine.fast:attend']",
     "model: tiny\nthreads: null\nallocator: jemalloc\nmemory: no",
 ]
 WRONG = [

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from honed.measures import MEASURES
+from honed.models.knobs import shape
 from honed.record import Record
 from honed.show.columns import Cell, Column, key_columns, measure_columns, varies
 from honed.show.numbers import NONE
@@ -13,7 +14,10 @@ from honed.show.say import machine_name, word
 
 # Records that differ in one of these answer different questions: no ranking compares them.
 SUBJECT = ("machine", "model", "task", "pooling", "inputs", "device", "workload")
-SHAPE = ("batch_size", "sequence_length")
+SHAPE = (
+    "batch_size", "sequence_length", *(knob.name for knob in shape.KNOBS),
+    "until", "optimizer", "d_model", "num_heads", "causal",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

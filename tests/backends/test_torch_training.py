@@ -143,6 +143,15 @@ def test_gradients_match_plain_fp32(model: str, precision: str) -> None:
     assert step.read_back()["precision"] == precision
 
 
+def test_weights_may_be_bf16_themselves() -> None:
+    step = step_of(precision="bf16", knobs={"torch.bf16": "weights"})
+    assert checked(step) == ""
+    read = step.read_back()
+    assert (read["torch.bf16"], read["precision"]) == ("weights", "bf16")
+    assert step.weights_bytes == step._request.checkpoint.weights_bytes // 2
+    assert step.mixed_precision() is None
+
+
 def test_a_wrong_gradient_is_seen() -> None:
     step = step_of()
     plain = step._forward
