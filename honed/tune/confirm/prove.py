@@ -179,9 +179,8 @@ class _Proving:
             return ()
         if steps[0].source != IN_TURNS:
             return ()  # turns may still prove it
-        rival = self._rival
-        able = self.work.context.space.refusal(rival) is None and rival not in self.work.failed
-        return (rival,) if able and rival not in self._stops() else ()
+        is_new = self._rival not in self._stops()
+        return (self._rival,) if self._rival_is_able and is_new else ()
 
     def result(self) -> Proof:
         """The longest part of the path that is proven. A step that a limit needs is taken too."""
@@ -242,13 +241,14 @@ class _Proving:
 
     def _with_engine_judged(self, known: Known) -> tuple[Gained, ...]:
         """The steps of the path. An engine that is not proven alone is judged together with its
-        precision or its knob. If the default's engine does as well, the path leads there."""
+        precision or its knob. If the default's engine does as well, the path leads there; if it
+        was not measured so, the path ends before the engine."""
         steps = self._gained(known)
         if not self._engine_is_open(steps, known):
             return steps
         if self._is_no_better_than_rival(steps, known, self.alpha):
             self.setting = self._rival
-        else:
+        elif not self._rival_is_able or known.in_turns(self._rival, steps[-1].leg.setting):
             self.over.add(steps[0].leg.setting)
         return self._gained(known)
 
@@ -275,6 +275,11 @@ class _Proving:
     @property
     def _rival(self) -> Setting:
         return self.work.without(self.setting, "backend")
+
+    @property
+    def _rival_is_able(self) -> bool:
+        space = self.work.context.space
+        return space.refusal(self._rival) is None and self._rival not in self.work.failed
 
     def _level(self, step: Gained) -> float:
         """Knobs that were judged strictly only have to be certain in the end."""
