@@ -1,5 +1,6 @@
 """honed: measures how a transformer runs on your machine, tunes it, and proves the gain."""
 
+from honed.backends.lowmem.front import lowmem
 from honed.case import Case
 from honed.errors import HonedError
 
@@ -13,4 +14,4 @@ from honed.serve import serve
 from honed.tune import tune
 
 __version__ = "0.1.0"
-__all__ = ["Case", "HonedError", "Record", "plan", "run", "serve", "tune"]
+__all__ = ["Case", "HonedError", "Record", "lowmem", "plan", "run", "serve", "tune"]

@@ -14,6 +14,7 @@ from typing import Any, cast
 from honed import length_spec
 from honed.errors import UsageError, nearest
 from honed.knob import Value
+from honed.units import size, size_bytes
 
 PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int4")
 FEATURES = "feature-extraction"
@@ -83,6 +84,7 @@ class Case:
         "a setting whose outputs for a text differ by more between two batches has diverged: "
         "0.5% is a cosine of 0.995", None, at_least=0, below=1, share=True,
     )  # fmt: skip
+    memory_budget: str | None = _key("the most memory that a call may add: 64MiB, 1GiB", None)
     seed: int = _key("seeds random weights and random ids", 0, at_least=0)
     trust_remote_code: bool = _key("run Python code that a checkpoint carries", False)
     allow_system_changes: bool = _key("knobs may change the whole machine for a while", False)
@@ -98,6 +100,8 @@ class Case:
             raise UsageError(message, "add eval=FILE.jsonl")
         if self.total_batch is not None:
             object.__setattr__(self, "batch_size", self._share(self.total_batch))
+        if self.memory_budget is not None:
+            object.__setattr__(self, "memory_budget", size(size_bytes(self.memory_budget)))
         if self.lengths is not None:
             object.__setattr__(self, "lengths", self._distribution(self.lengths))
 

@@ -72,3 +72,11 @@ def size_bytes(text: str) -> int:
     if size < 1:
         raise UsageError(f"{text!r} is no size of memory", "write 16GiB, 512MiB or 24GB")
     return size
+
+
+def size(count_bytes: int) -> str:
+    """Bytes in the largest unit that divides them: 64MiB; `size_bytes` reads it back."""
+    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if count_bytes % factor == 0:
+            return f"{count_bytes // factor}{unit}"
+    return str(count_bytes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from records import failed_record, make_record
 
-from honed.record import Doubt, Error, Interval, Record
+from honed.record import Doubt, Error, Interval, Memory, Record
 from honed.study import (
     BY_TRIALS,
     IN_TURNS,
@@ -64,6 +64,26 @@ def lengths() -> list[Record]:
 
 def everything() -> list[Record]:
     return [*engines(), *cores(), *lengths()]
+
+
+def low_memory() -> list[Record]:
+    """A model run in several ways that need very different memory, with the course of a call."""
+    mib = 2**20
+    ways = {"torch": (2.4, 1650, 1700), "stream": (2.45, 12, 38), "lazy": (3.4, 470, 480)}
+    found = []
+    for way, (seconds, tensors, grown) in ways.items():
+        knobs = {"backend": "lowmem", "lowmem.strategy": way} if way != "torch" else {}
+        for batch in (1, 4):
+            case = {"model": "large-bert", "batch_size": batch, "sequence_length": 512, **knobs}
+            course = {
+                "times_s": (0.0, seconds / 2, seconds),
+                "anon_bytes": (300 * mib, (300 + grown) * mib, 300 * mib),
+                "file_bytes": (65 * mib, 65 * mib, 65 * mib),
+            }
+            memory = Memory(baseline_bytes=365 * mib, tensor_peak_bytes=tensors * batch * mib)
+            more = {"memory": memory, "passes": {"resident": course}}
+            found.append(record(case, seconds * batch, **more))
+    return found
 
 
 def record(case, p50_s, **fields) -> Record:

@@ -38,6 +38,25 @@ def example_inputs(request: LoadRequest) -> tuple[Any, ...]:
     return tuple(torch.from_numpy(batch[name]).to(request.case.device) for name in names)
 
 
+def allocator_peak(run: Callable[[Any], Any], feed: Any) -> int:
+    """The most bytes allocated at once in one call on a CPU.
+
+    The profiler's memory events come from the allocator itself, so they count compiled and traced
+    code too, which a dispatch mode would not see.
+    """
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as prof:
+        raw = run(feed)
+    del raw
+    live = peak = 0
+    for event in prof.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            live += event.nbytes()
+            peak = max(peak, live)
+    return peak
+
+
 class TensorStep(Step):
     """A Step that calls torch: feeds are tuples of tensors in order, and so are raw outputs.
 

@@ -193,6 +193,8 @@ class Traits:
     # Words by which its int8 gives a text one output whatever else its batch holds; empty if its
     # int8 always does, or never.
     neighbour_free: str = ""
+    # It keeps to memory_budget, or says that nothing does.
+    keeps_budget: bool = False
     # It computes in another process, at an address that the Case gives.
     remote: bool = False
     # The kinds of steps that it can load.
@@ -341,6 +343,16 @@ def refuse_step(case: Case, kind: StepKind) -> None:
     able = [name for name in survey_backends().listed if kind in traits(name).steps]
     hint = f"backend={','.join(able)}" if able else f"choose another workload than {case.workload}"
     raise UnsupportedError(f"{case.backend} has no {kind} step", hint)
+
+
+def refuse_budget(case: Case) -> None:
+    """Raise UnsupportedError if the Case has a memory budget that its backend does not heed."""
+    if case.memory_budget is None or traits(case.backend).keeps_budget:
+        return
+    able = [name for name in survey_backends().listed if traits(name).keeps_budget]
+    raise UnsupportedError(
+        f"{case.backend} keeps to no memory budget", f"backend={','.join(able)}"
+    )
 
 
 def refuse_gpu(case: Case, engine: str) -> None:

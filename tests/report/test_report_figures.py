@@ -4,7 +4,7 @@ import json
 
 import pytest
 from records import failed_record, make_record
-from reports import BATCHES, cores, engines, everything, lengths, record, study
+from reports import BATCHES, cores, engines, everything, lengths, low_memory, record, study
 
 from honed import discovery
 from honed.record import Samples
@@ -32,18 +32,18 @@ def colours(value):
 @pytest.fixture(scope="module")
 def found():
     records = everything()
-    return dict(all_pictures(Evidence(tuple(records), study(records))))
+    return dict(all_pictures(Evidence((*records, *low_memory()), study(records))))
 
 
 def test_every_figure_draws_something_of_these_records(found):
     # A study for latency and throughput has its own front in the place of the records'.
-    names = {name.split("-")[0] for name in (*found, *pictures(everything()))}
+    names = {name.split("-")[0] for name in (*found, *pictures([*everything(), *low_memory()]))}
     assert names == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_figure_has_a_finding_and_names_its_records(found, name):
-    ids = {r.id for r in everything()}
+    ids = {r.id for r in (*everything(), *low_memory())}
     picture = found.get(name) or pictures(everything())[name]
     assert picture.title
     assert picture.sentence.endswith(".")
@@ -209,3 +209,22 @@ def test_distributions_are_thinned_by_rank():
 
 def test_too_few_calls_are_no_distribution():
     assert "distribution" not in pictures([make_record(calls=5)])
+
+
+def test_a_way_that_needs_less_memory_is_shown_with_what_it_costs():
+    found = pictures(low_memory())
+    front, course = found["memory_front"], found["memory_course"]
+    assert front.sentence == (
+        "lowmem, lowmem.strategy stream needs the least, 12.0 MiB at batch 1: 138 times less than "
+        "torch, at 98% of its throughput."
+    )
+    assert course.sentence == (
+        "lowmem, lowmem.strategy stream adds the least to the process, up to 38.0 MiB; torch adds "
+        "1,700 MiB."
+    )
+    assert len(front.panels[0].trails) == len(front.panels[0].groups) == 3
+
+
+def test_settings_that_need_alike_have_no_front_of_memory():
+    assert "memory_front" not in pictures(engines())
+    assert "memory_course" not in pictures(engines())

@@ -115,7 +115,8 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class EncoderLayout:
-    """A whole encoder. `activation` is that of the feed forward."""
+    """A whole encoder. `activation` is that of the feed forward. `pooler` is a layer behind the
+    encoder that no task of honed reads, but that transformers computes."""
 
     hidden: int
     heads: int
@@ -124,6 +125,7 @@ class EncoderLayout:
     embeddings: Embeddings
     layers: tuple[Layer, ...]
     head: Head = field(default_factory=Head)
+    pooler: Linear | None = None
 
     @property
     def head_width(self) -> int:
@@ -142,6 +144,8 @@ class EncoderLayout:
             yield from dense.linear.names
             if dense.norm is not None:
                 yield from dense.norm.names
+        if self.pooler is not None:
+            yield from self.pooler.names
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +203,7 @@ def encoder_layout(
         embeddings=embeddings,
         layers=layers,
         head=reader.head(activation),
+        pooler=reader.pooler(),
     )
     _check_sizes(layout, checkpoint, stored)
     return layout
@@ -270,6 +275,11 @@ class _Reader:
             self.linear(f"{path}.{words.output}"),
             self.norm(f"{path}.{words.output_norm}"),
         )
+
+    def pooler(self) -> Linear | None:
+        path = f"{self.body}pooler.dense"
+        unused = self.checkpoint.task != FEATURES or f"{path}.weight" not in self.stored
+        return None if unused else self.linear(path)
 
     def head(self, activation: str) -> Head:
         task = self.checkpoint.task

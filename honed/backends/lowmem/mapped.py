@@ -8,8 +8,8 @@ A file that is cut short or written while it is in use must give an error, not S
 wrong outputs. `held()` takes a read lease (fcntl, F_SETLEASE) on each file for the time of a
 call: the kernel then makes whoever wants to write wait until the lease is given back, and
 `check()` sees that someone waits. Where there is no lease (another user's file, some network file
-systems), `check()` compares size and time of change, and `populate()` finds missing pages
-before they are touched.
+systems), `make_sure()` compares size and time of change, and finds missing pages before they are
+touched.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import mmap
 import os
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ DTYPES: Mapping[str, str] = {
 }  # fmt: skip
 _POPULATE_READ = 22  # MADV_POPULATE_READ, Linux 5.14; Python 3.11 has no name for it
 _PAGE = mmap.PAGESIZE
+_AHEAD_BYTES = 128 * 1024  # of one advice the kernel reads no more than a device takes at once
 _CHANGED_HINT = (
     "run again; replace a checkpoint by a new folder or a rename, not by writing into it"
 )
@@ -187,14 +188,24 @@ class MappedWeights:
         tensor = self.stored[name]
         row_bytes = tensor.nbytes // tensor.shape[0]
         descriptor = self._file(tensor).rows
-        for place, row in enumerate(rows):
-            if not 0 <= row < tensor.shape[0]:
+        first = 0
+        while first < len(rows):
+            row, last = rows[first], first + 1
+            while last < len(rows) and rows[last] == row + last - first:
+                last += 1  # rows that follow each other are one read
+            if not 0 <= row <= row + last - first - 1 < tensor.shape[0]:
                 raise IndexError(f"{name} has {tensor.shape[0]} rows, and row {row} was asked for")
-            _read(descriptor, into[place], tensor.offset + row * row_bytes, tensor.file)
+            _read(descriptor, into[first:last], tensor.offset + row * row_bytes, tensor.file)
+            first = last
 
     def will_need(self, names: Iterable[str]) -> None:
-        """Let the kernel read the tensors from disk into the page cache, without waiting."""
-        self._advise(names, mmap.MADV_WILLNEED)
+        """Let the kernel read the tensors from disk into the page cache. It waits only while the
+        queue of the disk is full."""
+        for path, begin, end in _spans(self.stored[name] for name in names):
+            descriptor = self._files[path].descriptor
+            for offset in range(begin, end, _AHEAD_BYTES):
+                count = min(_AHEAD_BYTES, end - offset)
+                os.posix_fadvise(descriptor, offset, count, os.POSIX_FADV_WILLNEED)
 
     def populate(self, names: Iterable[str]) -> None:
         """Map the pages of the tensors in one go; ModelError if the file no longer has them."""
@@ -203,6 +214,14 @@ class MappedWeights:
     def release(self, names: Iterable[str]) -> None:
         """Give the pages of the tensors back. They come back from the page cache when touched."""
         self._advise(names, mmap.MADV_DONTNEED)
+
+    def release_rows(self, name: str, begin: int, end: int) -> None:
+        """Give back the pages of some rows of a matrix."""
+        tensor = self.stored[name]
+        row_bytes = tensor.nbytes // tensor.shape[0]
+        offset, nbytes = tensor.offset + begin * row_bytes, (end - begin) * row_bytes
+        rows = replace(tensor, offset=offset, nbytes=nbytes)
+        self._advise_each([rows], mmap.MADV_DONTNEED)
 
     def release_all(self) -> None:
         """Give back every page of every file."""
@@ -231,6 +250,13 @@ class MappedWeights:
         for file in self._files.values():
             file.check()
 
+    def make_sure(self, names: Iterable[str]) -> None:
+        """Before the tensors are used: ModelError if their files changed. Without a lease their
+        pages are mapped here, where a missing one is an error; in a product it is a SIGBUS."""
+        self.check()
+        if not self.is_leased:
+            self.populate(names)
+
     @property
     def is_leased(self) -> bool:
         """Whether every file is protected against writers at this moment."""
@@ -245,7 +271,10 @@ class MappedWeights:
         return self._files[tensor.file]
 
     def _advise(self, names: Iterable[str], advice: int) -> None:
-        for path, begin, end in _spans(self.stored[name] for name in names):
+        self._advise_each((self.stored[name] for name in names), advice)
+
+    def _advise_each(self, tensors: Iterable[StoredTensor], advice: int) -> None:
+        for path, begin, end in _spans(tensors):
             file = self._files[path]
             try:
                 file.map.madvise(advice, begin, end - begin)

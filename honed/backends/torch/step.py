@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from honed.backends._torch import TensorStep
+from honed.backends._torch import TensorStep, allocator_peak
 from honed.backends.base import Batch, LoadRequest, precision_of_most
 from honed.backends.torch import buckets, memory, variants
 from honed.backends.torch.buckets import BUCKETS, Feed
@@ -50,7 +50,7 @@ class TorchStep(TensorStep):
         if self.device == "cuda":
             return memory.cuda_peak(self.run, feed)["allocated_peak_bytes"]
         inputs = sum(int(t.nbytes) for t in feed)
-        return self.weights_bytes + inputs + memory.allocator_peak(self.run, feed)
+        return self.weights_bytes + inputs + allocator_peak(self.run, feed)
 
     def profile(self, feed: Feed) -> Sequence[OperatorEvent]:
         from honed.backends.torch.profiling import profile_call

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +27,10 @@ from honed.knobs import applicable_knobs
 from honed.machine import affinity, limits, spawn
 from honed.models.flops import forward_flops
 from honed.models.knobs import padding, shape
+from honed.record import Doubt
 from honed.run.needs import INPUTS
 from honed.run.passes.base import Gathered, Loaded, Merged
+from honed.units import size_bytes
 from honed.workers.seat import Seat
 from honed.workloads.base import read_back as traffic_read_back
 
@@ -128,7 +130,22 @@ def merge(gathered: Gathered[Part]) -> Merged:
     for seat, part in zip(gathered.seats, gathered.parts, strict=True):
         unproven |= dict.fromkeys(_unproven(gathered.case, seat, part.effective))
         unproven |= dict.fromkeys(_unproven_threads(seat, part))
-    return Merged(effective=effective, unproven=tuple(unproven))
+    doubts = _beyond_budget(gathered.case, effective)
+    return Merged(effective=effective, unproven=tuple(unproven), doubts=doubts)
+
+
+def _beyond_budget(case: Case, effective: Sequence[Mapping[str, Any]]) -> tuple[Doubt, ...]:
+    """A doubt if the engine took the smallest setting that it has, which needs more memory than
+    the Case's budget."""
+    needed = [instance.get("memory_needed_bytes") for instance in effective]
+    most = max((n for n in needed if isinstance(n, int)), default=0)
+    if case.memory_budget is None or most <= size_bytes(case.memory_budget):
+        return ()
+    message = (
+        f"memory_budget={case.memory_budget} cannot be kept: the smallest setting needs "
+        f"{most / 2**20:.1f} MiB, and it was used"
+    )
+    return (Doubt("memory_budget", message),)
 
 
 def _flops(loaded: Loaded) -> int | None:

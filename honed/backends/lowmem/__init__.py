@@ -1,0 +1,84 @@
+"""Big models in little memory: weights are used from the mapped file, or loaded and dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from honed.backends.base import LoadRequest, Traits, installed, refuse, refuse_gpu, refuse_values
+from honed.backends.lowmem import convert, knobs
+from honed.backends.lowmem.knobs import STRATEGY, STREAM
+from honed.case import Case
+from honed.errors import UnsupportedError
+from honed.knob import Availability, Knob
+from honed.machine.facts import package_versions
+from honed.units import size_bytes
+
+if TYPE_CHECKING:
+    from honed.backends.lowmem.step import LowmemStep
+
+HELP = "big models in little memory, with torch: weights stay in the mapped file"
+EXTRA = "torch"
+REFERENCE = "torch"
+PRECISIONS: tuple[str, ...] = ("fp32", "bf16", "int8")
+TRAITS = Traits(
+    expert_rank=8,  # it saves memory; torch itself is as fast
+    thread_pool="openmp",
+    packages=("safetensors",),
+    memory_words=("can't allocate memory",),
+    keeps_budget=True,
+)
+KNOBS: tuple[Knob, ...] = knobs.KNOBS
+
+
+def available() -> Availability:
+    return installed({"torch": "torch", "transformers": "transformers"}, EXTRA)
+
+
+def versions() -> Mapping[str, str]:
+    return package_versions(("torch", "transformers"))
+
+
+def check(case: Case) -> None:
+    refuse(case, "lowmem", PRECISIONS)
+    refuse_gpu(case, "lowmem")
+    refuse_values(case, KNOBS)
+    if case.precision == "int8" and case.get(STRATEGY.name) not in (None, STREAM):
+        raise UnsupportedError(
+            f"the published strategies have no int8, and lowmem.strategy={case.get(STRATEGY.name)}"
+            " is one",
+            "lowmem.strategy=stream, or precision=fp32",
+        )
+
+
+def start() -> None:
+    from honed.models.torch.module import import_transformers
+
+    import_transformers()  # this imports torch as well
+
+
+def artifact(request: LoadRequest) -> Mapping[str, Any] | None:
+    """None in fp32, where the checkpoint's file is mapped whatever its type."""
+    return convert.artifact(request)
+
+
+def build(request: LoadRequest, folder: Path) -> None:
+    convert.build(request, folder)
+
+
+def load(request: LoadRequest, folder: Path | None) -> LowmemStep:
+    import torch
+
+    from honed.backends.lowmem.runners import Wish, runner
+    from honed.backends.lowmem.step import LowmemStep
+
+    if request.threads is not None:
+        torch.set_num_threads(request.threads)
+        if torch.get_num_interop_threads() != 1:  # torch allows setting it once in a process
+            torch.set_num_interop_threads(1)
+    case = request.case
+    budget = None if case.memory_budget is None else size_bytes(case.memory_budget)
+    strategy = str(case.get(STRATEGY.name) or STREAM)
+    wish = Wish(strategy, case.precision, folder, budget)
+    return LowmemStep(request, runner(request.checkpoint, wish))

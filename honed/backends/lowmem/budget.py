@@ -1,0 +1,183 @@
+"""How much is in memory at once: the sizes of a schedule's chunks, and the choice within a budget.
+
+Imports no framework.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from honed.backends.lowmem.layout import EncoderLayout
+from honed.backends.lowmem.mapped import StoredTensor
+
+INT8_ROWS = 256  # quantised at once: three copies of these rows exist
+# Two parts need less memory than one, and no more time.
+_POSSIBLE_HEAD_GROUPS = (2, 4, 8, 16)
+_POSSIBLE_COLUMNS = (1024, 512, 256, 128)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """How much is in memory at once.
+
+    group_rows: the tokens that go through a layer together; a sequence is never cut.
+    head_groups: the attention of a group is computed in so many parts of its heads.
+    wide_columns: how many outputs of the wide layer of the feed forward exist at once.
+    holds_layer: the pages of a layer stay until all groups went through it, so that they are
+        mapped once. Otherwise each group gives them back.
+    sequences: how many sequences of a call go through the model together; None for all. The
+        others wait, and the weights are passed once more for them.
+    """
+
+    group_rows: int = 512
+    head_groups: int = 2
+    wide_columns: int = 1024
+    holds_layer: bool = True
+    sequences: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Of a call: sequences, tokens in each, and the bytes of an element of its tensors.
+
+    `returns_states`: the hidden states of every token are the output, without a pooling.
+    """
+
+    batch: int
+    length: int
+    element_bytes: int = 4
+    returns_states: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Bytes that a call adds: its tensors, and the pages of weights that are mapped at once."""
+
+    tensors_bytes: int
+    pages_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        return self.tensors_bytes + self.pages_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Chunks, what they need, and whether that is within the budget."""
+
+    chunks: Chunks
+    need: Need
+    fits: bool
+
+
+def sequences_at_once(chunks: Chunks, length: int) -> int:
+    return max(1, chunks.group_rows // length)
+
+
+def arena_elements(
+    layout: EncoderLayout, stored: Mapping[str, StoredTensor], chunks: Chunks, shape: Shape
+) -> int:
+    """Elements of the arena of buffers that a call uses."""
+    rows = min(shape.batch, sequences_at_once(chunks, shape.length)) * shape.length
+    hidden, groups = layout.hidden, chunks.head_groups
+    attention = max(3 * hidden // groups, hidden) + (hidden if groups > 1 else 0)
+    feed_forward = hidden + min(chunks.wide_columns, layout.intermediate)
+    embedding = 2 * shape.length * stored[layout.embeddings.words].shape[1]
+    return max(rows * max(attention, feed_forward), embedding)
+
+
+def need(
+    layout: EncoderLayout, stored: Mapping[str, StoredTensor], chunks: Chunks, shape: Shape
+) -> Need:
+    """What a call of this shape adds to a loaded process, by the sizes of its tensors."""
+    passing = min(shape.batch, chunks.sequences or shape.batch)
+    elements = arena_elements(layout, stored, chunks, shape)
+    rows = min(passing, sequences_at_once(chunks, shape.length)) * shape.length
+    attended = rows * layout.hidden // chunks.head_groups
+    states = passing * shape.length * layout.hidden
+    outputs = _output_elements(layout, stored, shape, split=passing < shape.batch)
+    tensors = (elements + states + attended + outputs) * shape.element_bytes
+    tensors += _conversion_bytes(layout, stored, chunks, shape)
+    several = passing * shape.length > rows and chunks.holds_layer
+    return Need(tensors, _pages_bytes(layout, stored, chunks, several=several))
+
+
+def plan(
+    layout: EncoderLayout,
+    stored: Mapping[str, StoredTensor],
+    shape: Shape,
+    budget_bytes: int | None,
+) -> Plan:
+    """The fastest chunks that need no more than the budget; else those that need least."""
+    if budget_bytes is None:
+        chunks = next(_from_fast_to_small(layout, shape))
+        return Plan(chunks, need(layout, stored, chunks, shape), True)
+    smallest: Plan | None = None
+    for chunks in _from_fast_to_small(layout, shape):
+        needed = need(layout, stored, chunks, shape)
+        if needed.total_bytes <= budget_bytes:
+            return Plan(chunks, needed, True)
+        if smallest is None or needed.total_bytes < smallest.need.total_bytes:
+            smallest = Plan(chunks, needed, False)
+    assert smallest is not None
+    return smallest
+
+
+def _from_fast_to_small(layout: EncoderLayout, shape: Shape) -> Iterator[Chunks]:
+    """Every combination of sizes, the faster first. Passing the weights once more costs most, then
+    mapping their pages for each group, then narrow products."""
+    passes = [None, *(n for n in (16, 8, 4, 2, 1) if n < shape.batch)]
+    groups = [n for n in _POSSIBLE_HEAD_GROUPS if layout.heads % n == 0] or [1]
+    columns = [n for n in _POSSIBLE_COLUMNS if n <= layout.intermediate] or [layout.intermediate]
+    rows = [512, 128, 1]
+    for at_once, holds, size, wide, parts in itertools.product(
+        passes, (True, False), rows, columns, groups
+    ):
+        yield Chunks(size, parts, wide, holds, at_once)
+
+
+def _output_elements(
+    layout: EncoderLayout, stored: Mapping[str, StoredTensor], shape: Shape, *, split: bool
+) -> int:
+    """The outputs beside the hidden states. Those of a batch that is `split` are joined, so they
+    exist twice for a moment."""
+    copies = 2 if split else 1
+    tokens = shape.batch * shape.length
+    if layout.head.rows == "all":
+        widths = [stored[dense.linear.weight].shape[0] for dense in layout.head.layers]
+        return copies * tokens * sum(widths)
+    if shape.returns_states:
+        return copies * tokens * layout.hidden if split else 0
+    # A pooling copies the states of a sequence.
+    return copies * shape.batch * layout.hidden + shape.length * layout.hidden
+
+
+def _conversion_bytes(
+    layout: EncoderLayout, stored: Mapping[str, StoredTensor], chunks: Chunks, shape: Shape
+) -> int:
+    """Copies of weights that are stored in another type, or of rows that become int8."""
+    kind = stored[layout.layers[0].query.weight].dtype
+    widest = max(layout.hidden, min(chunks.wide_columns, layout.intermediate))
+    if kind == "I8":
+        rows = min(INT8_ROWS, max(chunks.group_rows, shape.length))
+        return rows * widest * (4 + 1 + 4 + 4)  # scaled rows, codes, sums in int32, sums in fp32
+    same = {"F32": 4, "BF16": 2}.get(kind) == shape.element_bytes
+    return 0 if same else widest * layout.hidden * shape.element_bytes
+
+
+def _pages_bytes(
+    layout: EncoderLayout, stored: Mapping[str, StoredTensor], chunks: Chunks, *, several: bool
+) -> int:
+    """The most pages that are mapped between two times of giving back."""
+    layer = layout.layers[0]
+    sizes = {linear.weight: stored[linear.weight].nbytes for linear in layer.linears}
+    if several:
+        return sum(sizes.values())
+    projections = sum(sizes[linear.weight] for linear in (layer.query, layer.key, layer.value))
+    feed_forward = sizes[layer.intermediate.weight] + sizes[layer.output.weight]
+    if chunks.wide_columns < layout.intermediate:  # the first one is given back part by part
+        parts = -(-layout.intermediate // chunks.wide_columns)
+        feed_forward -= sizes[layer.intermediate.weight] * (parts - 1) // parts
+    return max(projections, feed_forward)

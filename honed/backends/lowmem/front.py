@@ -1,0 +1,122 @@
+"""`honed.lowmem(model)`: a checkpoint that is called like the model of transformers, in little
+memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from honed.errors import UsageError
+from honed.models.checkpoint import ModelRequest
+from honed.models.tasks import FEATURES
+from honed.units import size, size_bytes
+
+if TYPE_CHECKING:
+    from honed.backends.lowmem.decoder import Decoder
+    from honed.backends.lowmem.runners import ByLayers, ByModules
+
+
+def lowmem(model: str, memory_budget: str | None = None, task: str = "auto") -> LowMemoryModel:
+    """The model of a checkpoint folder, hub id or named shape, ready to be called.
+
+    A call takes the tensors that the model of transformers takes (`input_ids`, `attention_mask`,
+    `token_type_ids`) and returns the same outputs. `memory_budget`: the most bytes that a call
+    may add, as in "64MiB".
+    """
+    from honed.backends.lowmem.runners import Wish, runner
+    from honed.models.obtain import materialise
+
+    budget = None if memory_budget is None else size_bytes(memory_budget)
+    checkpoint = materialise(ModelRequest(model, task=task))
+    return LowMemoryModel(runner(checkpoint, Wish(budget_bytes=budget)), checkpoint.task, budget)
+
+
+class LowMemoryModel:
+    """A checkpoint whose weights stay in the mapped file. Close it, or use it in a with block."""
+
+    def __init__(self, runner: ByLayers | ByModules, task: str, budget_bytes: int | None) -> None:
+        self._runner, self._task, self._budget_bytes = runner, task, budget_bytes
+
+    def __call__(
+        self, input_ids: Any, attention_mask: Any = None, token_type_ids: Any = None
+    ) -> Any:
+        """The outputs as an object of transformers: last_hidden_state (and pooler_output where the
+        model has a pooler), logits, or start_logits and end_logits."""
+        import torch
+
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        named = {"input_ids": input_ids, "attention_mask": mask}
+        if token_type_ids is not None:
+            named["token_type_ids"] = token_type_ids
+        with torch.inference_mode():
+            return _as_transformers(self._runner.named_outputs(named), self._task)
+
+    def generate(self, input_ids: Any, max_new_tokens: int, attention_mask: Any = None) -> Any:
+        """Greedy continuation of [batch, length] by at most `max_new_tokens` tokens.
+
+        The keys and values of every token are kept in memory. UsageError if those of all tokens
+        would exceed the budget.
+        """
+        import torch
+
+        decoder = self._decoder()
+        cache_bytes = decoder.cache_bytes(len(input_ids), input_ids.shape[1] + max_new_tokens)
+        if self._budget_bytes is not None and cache_bytes > self._budget_bytes:
+            raise UsageError(
+                f"the keys and values of {len(input_ids)} x "
+                f"{input_ids.shape[1] + max_new_tokens} tokens take {size(cache_bytes)}, more "
+                f"than memory_budget={size(self._budget_bytes)}",
+                "ask for fewer new tokens or sequences, or for a larger budget",
+            )
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        with torch.inference_mode():
+            return decoder.generate(input_ids, mask, max_new_tokens)
+
+    def score(self, input_ids: Any, attention_mask: Any = None) -> Any:
+        """The log-likelihood of each sequence [batch], without its first token, by a decoder.
+
+        The vocabulary is passed in parts: no [batch, length, vocabulary] is made.
+        """
+        import torch
+
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        with torch.inference_mode():
+            return self._decoder().score(input_ids, mask)
+
+    def _decoder(self) -> Decoder:
+        from honed.backends.lowmem.decoder import Decoder
+        from honed.backends.lowmem.runners import ByModules
+
+        if self._task != "causal-lm" or not isinstance(self._runner, ByModules):
+            raise UsageError(
+                f"a model of task={self._task} neither generates nor scores",
+                "give a decoder: lowmem(MODEL, task='causal-lm')",
+            )
+        return Decoder(self._runner.stream)
+
+    def close(self) -> None:
+        """Close the files of the weights."""
+        self._runner.close()
+
+    def __enter__(self) -> LowMemoryModel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _as_transformers(outputs: Mapping[str, Any], task: str) -> Any:
+    from transformers import modeling_outputs as kinds
+    from transformers.utils import ModelOutput
+
+    if isinstance(outputs, ModelOutput):
+        return outputs
+    if task == FEATURES:
+        return kinds.BaseModelOutputWithPooling(**outputs)
+    kind = {
+        "sequence-classification": kinds.SequenceClassifierOutput,
+        "token-classification": kinds.TokenClassifierOutput,
+        "question-answering": kinds.QuestionAnsweringModelOutput,
+        "masked-lm": kinds.MaskedLMOutput,
+    }[task]
+    return kind(**outputs)

@@ -1,0 +1,295 @@
+"""Module-by-module streaming: hooks around the modules of transformers' own model.
+
+It runs the three published strategies (`lazy`, `keep_embedding`, `chunked_embedding`), which copy
+the weights of a module into memory before it is called and drop them afterwards, and every model
+whose computation `stream.py` does not describe. For the latter, parameters stay views of the map,
+tables are gathered by rows, and a layer is called for a few sequences at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from honed.backends.lowmem.tensors import WeightTensors
+from honed.errors import ModelError
+from honed.models.checkpoint import Checkpoint
+from honed.models.tasks import FEATURES, is_encoder_half
+from honed.models.torch.module import auto_class, configuration, explained, frameworks
+
+_CHUNK_ROWS = 4096  # rows of the words that are loaded at once, as published
+_GROUP_ROWS = 512  # tokens that go through a layer together
+
+
+class ModuleStream:
+    """The checkpoint's module with its weights in the map.
+
+    `strategy` is one of the published ones, or "stream".
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, weights: WeightTensors, strategy: str,
+        group_rows: int = _GROUP_ROWS,
+    ) -> None:  # fmt: skip
+        self.weights, self.strategy = weights, strategy
+        self._group_rows = group_rows
+        self._holds_layer = False
+        self.module = _skeleton(checkpoint, weights, None if strategy == "stream" else "eager")
+        self._names = _stored_names(checkpoint, self.module, weights)
+        self._words = self.module.get_input_embeddings()
+        # Parameter -> the name of its tensor, and its data while its module is not called.
+        self._resting: dict[Any, tuple[str, Any]] = {}
+        self.kept_bytes = sum(int(b.nbytes) for b in self.module.buffers())
+        self._rest()
+        for module in self.module.modules():
+            if module._parameters:
+                self._hook(module)
+        if strategy == "stream":
+            for layer in _layers(self.module):
+                self._by_groups(layer)
+
+    def __call__(self, **inputs: Any) -> Any:
+        """What the module returns."""
+        with self.weights.mapped.held():
+            try:
+                return self.module(**inputs)
+            finally:
+                self.weights.mapped.release_all()
+
+    def name_of(self, parameter: Any) -> str:
+        """The name of a parameter's tensor in the files."""
+        return self._resting[parameter][0]
+
+    def _rest(self) -> None:
+        """Give every parameter the data that it has while its module is not called."""
+        kept = {id(p) for p in self.module.parameters() if self._is_kept(p)}
+        resting: dict[int, Any] = {}
+        for name, parameter in self.module.named_parameters():
+            stored = self._names[name]
+            data = self.weights.in_map(stored)
+            if id(parameter) in kept or self._is_small(parameter, data):
+                data = data.to(self.weights.dtype, copy=True)
+                self.kept_bytes += int(data.nbytes)
+                self.weights.mapped.release((stored,))
+            resting[id(parameter)] = torch.nn.Parameter(data, requires_grad=False)
+            self._resting[resting[id(parameter)]] = (stored, data)
+        for module in self.module.modules():
+            for name, parameter in module._parameters.items():
+                if parameter is not None:  # a tied one is the same object in all its places
+                    module._parameters[name] = resting[id(parameter)]
+
+    def _is_kept(self, parameter: Any) -> bool:
+        """The published strategies keep the norm behind the embeddings; one also the words."""
+        if self.strategy == "stream":
+            return False
+        norm = next((m for m in self.module.modules() if isinstance(m, torch.nn.LayerNorm)), None)
+        of_norm = norm is not None and any(parameter is p for p in norm.parameters())
+        return of_norm or (self.strategy == "keep_embedding" and parameter is self._words.weight)
+
+    def _is_small(self, parameter: Any, data: Any) -> bool:
+        """What "stream" keeps: vectors; and tables of another type, unless they are the words or
+        tied to them, because some models (DeBERTa) use a table without calling its module."""
+        if self.strategy != "stream":
+            return False
+        is_table = any(
+            parameter is module.weight and parameter is not self._words.weight
+            for module in self.module.modules()
+            if isinstance(module, torch.nn.Embedding)
+        )
+        return data.dim() <= 1 or (is_table and data.dtype != self.weights.dtype)
+
+    def _hook(self, module: Any) -> None:
+        parameters = [p for p in module._parameters.values() if p is not None]
+        if all(self._is_kept(p) for p in parameters):
+            return
+        if isinstance(module, torch.nn.Embedding):
+            if self.strategy == "stream":
+                module.forward = lambda ids: self._gathered(module, ids)
+                return
+            if self.strategy == "chunked_embedding" and module is self._words:
+                module.forward = lambda ids: self._chunked(module, ids)
+                return
+        module.register_forward_pre_hook(lambda *_: self._load(parameters))
+        module.register_forward_hook(lambda *_: self._drop(parameters), always_call=True)
+
+    def _load(self, parameters: Sequence[Any]) -> None:
+        """Before a module is called: copy its weights, or convert those of another type."""
+        self.weights.mapped.make_sure([self._resting[parameter][0] for parameter in parameters])
+        for parameter in parameters:
+            _, data = self._resting[parameter]
+            if self.strategy != "stream" or data.dtype != self.weights.dtype:
+                parameter.data = data.to(self.weights.dtype, copy=True)
+
+    def _drop(self, parameters: Sequence[Any]) -> None:
+        names = []
+        for parameter in parameters:
+            name, data = self._resting[parameter]
+            parameter.data = data
+            names.append(name)
+        if not self._holds_layer:
+            self.weights.mapped.release(names)
+
+    def _gathered(self, module: Any, ids: Any) -> Any:
+        """The rows of the ids, read from the file."""
+        name, data = self._resting[module.weight]
+        flat = ids.reshape(-1)
+        rows = torch.empty(len(flat), data.shape[1], dtype=self.weights.dtype)
+        self.weights.rows(name, flat.tolist(), rows)
+        return rows.view(*ids.shape, -1)
+
+    def _chunked(self, module: Any, ids: Any) -> Any:
+        """The published way: the table is loaded in chunks, and each chunk fills in its rows."""
+        name, data = self._resting[module.weight]
+        result = torch.empty(*ids.shape, data.shape[1], dtype=self.weights.dtype)
+        for first in range(0, len(data), _CHUNK_ROWS):
+            inside = (ids >= first) & (ids < first + _CHUNK_ROWS)
+            if bool(inside.any()):
+                chunk = data[first : first + _CHUNK_ROWS].to(self.weights.dtype, copy=True)
+                result[inside] = torch.nn.functional.embedding(ids[inside] - first, chunk)
+                self.weights.mapped.release((name,))
+        return result
+
+    def _by_groups(self, layer: Any) -> None:
+        """Call a layer for a few sequences at a time, and hold its pages until all went through.
+
+        Tensors among its arguments whose first axis is the batch are cut; others are passed on.
+        A call with a cache of keys and values is not cut, since the cache holds the whole batch.
+        """
+        whole = layer.forward
+
+        def forward(states: Any, *args: Any, **kwargs: Any) -> Any:
+            batch, length = states.shape[:2]
+            at_once = max(1, self._group_rows // length)
+            if at_once >= batch or kwargs.get("past_key_values") is not None:
+                return whole(states, *args, **kwargs)
+
+            def cut(value: Any, first: int) -> Any:
+                is_cut = isinstance(value, torch.Tensor) and value.dim() > 1
+                is_cut = is_cut and value.shape[0] == batch
+                return value[first : first + at_once] if is_cut else value
+
+            outputs = []
+            with self._holding():
+                for first in range(0, batch, at_once):
+                    part = [cut(arg, first) for arg in (states, *args)]
+                    named = {key: _each(value, cut, first) for key, value in kwargs.items()}
+                    outputs.append(whole(*part, **named))
+            return _joined(outputs)
+
+        layer.forward = forward
+        layer.register_forward_hook(lambda *_: self.weights.mapped.release_all())
+
+    @contextlib.contextmanager
+    def _holding(self) -> Iterator[None]:
+        self._holds_layer = True
+        try:
+            yield
+        finally:
+            self._holds_layer = False
+
+
+def _each(value: Any, cut: Callable[[Any, int], Any], first: int) -> Any:
+    """Tuples of tensors, such as the two parts of rotary positions, are cut one by one."""
+    if isinstance(value, tuple):
+        return tuple(cut(part, first) for part in value)
+    return cut(value, first)
+
+
+def _joined(outputs: list[Any]) -> Any:
+    """The outputs of all groups as the layer would have returned them for the batch."""
+    if isinstance(outputs[0], torch.Tensor):
+        return torch.cat(outputs)
+    parts = zip(*outputs, strict=True)
+    return tuple(torch.cat(p) if isinstance(p[0], torch.Tensor) else p[0] for p in parts)
+
+
+def _layers(module: Any) -> list[Any]:
+    """The repeated layers: the longest list of modules of one class."""
+    found = [list(m) for m in module.modules() if isinstance(m, torch.nn.ModuleList)]
+    alike = [layers for layers in found if len({type(layer) for layer in layers}) == 1]
+    return max(alike, key=len, default=[])
+
+
+def _skeleton(checkpoint: Checkpoint, weights: WeightTensors, attention: str | None) -> Any:
+    """The module without memory for its parameters. Its buffers are computed as usual."""
+    options: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
+    if checkpoint.own_code:
+        options["trust_remote_code"] = True
+    with frameworks() as (_, transformers), explained(checkpoint, attention):
+        config = configuration(transformers, checkpoint)
+        half = is_encoder_half(checkpoint.config)
+        auto = auto_class(transformers, checkpoint.task, encoder_half=half)
+        with _parameters_without_memory():
+            module = auto.from_config(config, dtype=weights.dtype, **options)
+    module.config.use_cache = False
+    body = module.base_model
+    pooler = getattr(body, "pooler", None)
+    if checkpoint.task == FEATURES and pooler is not None and not _has_pooler(weights):
+        body.pooler = None  # no output uses it, and the checkpoint has no weights for it
+    return module.eval()
+
+
+def _has_pooler(weights: WeightTensors) -> bool:
+    return any("pooler." in name for name in weights.mapped.stored)
+
+
+@contextlib.contextmanager
+def _parameters_without_memory() -> Iterator[None]:
+    """Inside the block, a parameter loses its memory as soon as a module has it.
+
+    Under `torch.device("meta")` the buffers, such as the positions, would lose their values too.
+    """
+    register = torch.nn.Module.register_parameter
+
+    def register_on_meta(self: Any, name: str, parameter: Any) -> None:
+        register(self, name, parameter)
+        if parameter is not None and not parameter.is_meta:  # a tied one has to stay the same
+            on_meta = torch.nn.Parameter(parameter.to("meta"), requires_grad=False)
+            self._parameters[name] = on_meta
+
+    torch.nn.Module.register_parameter = register_on_meta
+    try:
+        yield
+    finally:
+        torch.nn.Module.register_parameter = register
+
+
+def _stored_names(
+    checkpoint: Checkpoint, module: Any, weights: WeightTensors
+) -> Mapping[str, str]:
+    """Parameter -> the name of its tensor in the files; ModelError if there is none."""
+    stored = weights.mapped.stored
+    prefix = f"{module.base_model_prefix}."
+    aliases: dict[int, list[str]] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        aliases.setdefault(id(parameter), []).append(name)
+    found, missing = {}, []
+    for name, parameter in module.named_parameters():
+        spellings = [
+            spelling
+            for alias in aliases[id(parameter)]
+            for plain in (alias, f"{prefix}{alias}", alias.removeprefix(prefix))
+            for spelling in (plain, _in_tensorflows_words(plain))
+        ]
+        match = next((s for s in spellings if s in stored), None)
+        if match is None or stored[match].shape != tuple(parameter.shape):
+            missing.append(name)
+        else:
+            found[name] = match
+    if missing:
+        raise ModelError(
+            f"the weights in {checkpoint.folder} lack {len(missing)} tensors: "
+            f"{', '.join(missing[:3])}",
+            "do config.json and the weights belong together? backend=torch may convert them",
+        )
+    return found
+
+
+def _in_tensorflows_words(name: str) -> str:
+    """Checkpoints from TensorFlow call the two parts of a norm gamma and beta."""
+    start, _, end = name.rpartition(".")
+    words = {"weight": "gamma", "bias": "beta"}
+    return f"{start}.{words[end]}" if "LayerNorm" in start and end in words else name

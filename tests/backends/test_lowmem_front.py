@@ -1,0 +1,93 @@
+"""`honed.lowmem`: called like the model of transformers, with the same outputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from lowmem_models import DECODERS, DESCRIBED, TASKS, saved
+
+import honed
+from honed.errors import UsageError
+from honed.models.torch.module import load_module
+
+pytestmark = pytest.mark.engine
+
+
+def ids_of(rows: int = 2, length: int = 9) -> torch.Tensor:
+    return torch.randint(5, 100, (rows, length), generator=torch.manual_seed(4))
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta", "deberta-v2"])
+def test_outputs_are_those_of_transformers(tmp_path: Path, kind: str, task: str) -> None:
+    checkpoint = saved(tmp_path, kind, task)
+    ids = ids_of()
+    mask = torch.ones_like(ids)
+    mask[1, 6:] = 0
+    with torch.inference_mode():
+        wanted = load_module(checkpoint)(input_ids=ids, attention_mask=mask)
+    with honed.lowmem(str(tmp_path), task=task) as model:
+        got = model(ids, mask)
+    assert list(got.keys()) == list(wanted.keys())
+    real = mask.bool()
+    for name, tensor in wanted.items():
+        if tensor.shape[:2] == real.shape and task != "sequence-classification":
+            torch.testing.assert_close(got[name][real], tensor[real], atol=2e-5, rtol=1e-4)
+        else:
+            torch.testing.assert_close(got[name], tensor, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("budget", [None, "1GiB", "64KiB", "1KiB"])
+def test_the_budget_changes_no_output(tmp_path: Path, budget: str | None) -> None:
+    checkpoint = saved(tmp_path, "bert", "feature-extraction")
+    ids = ids_of(5, 16)
+    with torch.inference_mode():
+        wanted = load_module(checkpoint)(input_ids=ids)
+    with honed.lowmem(str(tmp_path), memory_budget=budget) as model:
+        got = model(input_ids=ids)
+    torch.testing.assert_close(
+        got.last_hidden_state, wanted.last_hidden_state, atol=2e-5, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("kind", DECODERS)
+def test_a_decoder_continues_and_scores(tmp_path: Path, kind: str) -> None:
+    checkpoint = saved(tmp_path, kind, "causal-lm")
+    ids = ids_of()
+    module = load_module(checkpoint)
+    with torch.inference_mode():
+        wanted = module.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=6, do_sample=False
+        )
+        logits = module(input_ids=ids).logits[:, :-1].log_softmax(-1)
+        scores = logits.gather(-1, ids[:, 1:, None]).squeeze(-1).sum(1)
+    with honed.lowmem(str(tmp_path)) as model:
+        assert model.generate(ids, max_new_tokens=6).tolist() == wanted.tolist()
+        torch.testing.assert_close(model.score(ids), scores, atol=1e-4, rtol=1e-4)
+    with (
+        honed.lowmem(str(tmp_path), memory_budget="1KiB") as model,
+        pytest.raises(UsageError, match="keys and values"),
+    ):
+        model.generate(ids, max_new_tokens=6)
+
+
+def test_an_encoder_does_not_generate(tmp_path: Path) -> None:
+    saved(tmp_path, "bert", "feature-extraction")
+    with (
+        honed.lowmem(str(tmp_path)) as model,
+        pytest.raises(UsageError, match="neither generates nor scores"),
+    ):
+        model.generate(ids_of(), max_new_tokens=3)
+
+
+def test_every_described_family_is_called_without_segments(tmp_path: Path) -> None:
+    for kind in DESCRIBED:
+        checkpoint = saved(tmp_path / kind, kind, "feature-extraction")
+        with torch.inference_mode():
+            wanted = load_module(checkpoint)(input_ids=ids_of()).last_hidden_state
+        with honed.lowmem(str(tmp_path / kind)) as model:
+            torch.testing.assert_close(
+                model(ids_of()).last_hidden_state, wanted, atol=2e-5, rtol=1e-4
+            )

@@ -1,0 +1,235 @@
+"""Hard limits of the kernel, and files that change while a model runs from them.
+
+Each run has a process of its own, since a failure would be a signal or the kernel's memory killer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from lowmem_models import saved
+
+from honed import artifacts
+from honed.backends import lowmem
+from honed.backends.base import LoadRequest
+from honed.backends.lowmem import convert
+from honed.case import Case
+from honed.errors import HonedError
+from honed.models.tiny import write_safetensors
+from honed.run.parent import measure
+
+pytestmark = pytest.mark.engine
+MIB = 2**20
+LAYERS, HIDDEN, WIDE, WORDS = 6, 1024, 4096, 20_000  # 362 MiB, of which 78 are words
+
+RUN = """
+import resource, sys
+import honed, torch
+torch.set_num_threads(1)
+model = honed.lowmem(sys.argv[1])
+ids = torch.arange(2, 130)[None]
+model(ids[:, :2])
+if sys.argv[2] != "-":
+    lines = open("/proc/self/status").read().splitlines()
+    now = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData"))
+    resource.setrlimit(resource.RLIMIT_DATA, (now + int(sys.argv[2]), -1))
+    try:
+        torch.empty(2 * int(sys.argv[2]), dtype=torch.uint8)
+    except RuntimeError as error:
+        print("the limit holds")
+state = model(ids).last_hidden_state
+print("finite" if bool(torch.isfinite(state).all()) else "not finite", tuple(state.shape))
+"""
+
+UNTIL_IT_FAILS = """
+import sys, honed, torch
+from honed.errors import HonedError
+from honed.backends.lowmem import mapped
+if sys.argv[2] == "without":
+    mapped._MappedFile.lease = lambda self: None
+model = honed.lowmem(sys.argv[1])
+ids = torch.arange(2, 34)[None]
+model(ids)
+print("ready", flush=True)
+try:
+    while True:
+        model(ids)
+except HonedError as error:
+    print(error.message, "|", error.hint)
+"""
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of 362 MiB."""
+    folder = tmp_path_factory.mktemp("large")
+    saved(folder, "bert", "feature-extraction")  # for its config.json
+    config = (folder / "config.json").read_text()
+    for name, small, size in (
+        ("hidden_size", 32, HIDDEN), ("intermediate_size", 64, WIDE), ("vocab_size", 100, WORDS),
+        ("max_position_embeddings", 40, 512), ("num_hidden_layers", 2, LAYERS),
+        ("num_attention_heads", 2, 16),
+    ):  # fmt: skip
+        assert f'"{name}": {small}' in config
+        config = config.replace(f'"{name}": {small}', f'"{name}": {size}')
+    (folder / "config.json").write_text(config)
+    random = np.random.default_rng(0)
+    tensors = {
+        "embeddings.word_embeddings.weight": (WORDS, HIDDEN),
+        "embeddings.position_embeddings.weight": (512, HIDDEN),
+        "embeddings.token_type_embeddings.weight": (2, HIDDEN),
+        "embeddings.LayerNorm.weight": (HIDDEN,),
+        "embeddings.LayerNorm.bias": (HIDDEN,),
+    }
+    for layer in range(LAYERS):
+        path = f"encoder.layer.{layer}."
+        for name, shape in {
+            "attention.self.query": (HIDDEN, HIDDEN), "attention.self.key": (HIDDEN, HIDDEN),
+            "attention.self.value": (HIDDEN, HIDDEN),
+            "attention.output.dense": (HIDDEN, HIDDEN),
+            "intermediate.dense": (WIDE, HIDDEN), "output.dense": (HIDDEN, WIDE),
+        }.items():  # fmt: skip
+            tensors |= {f"{path}{name}.weight": shape, f"{path}{name}.bias": (shape[0],)}
+        for name in ("attention.output.LayerNorm", "output.LayerNorm"):
+            tensors |= {f"{path}{name}.weight": (HIDDEN,), f"{path}{name}.bias": (HIDDEN,)}
+    block = 0.02 * random.standard_normal(WORDS * HIDDEN, np.float32)
+    write_safetensors(
+        folder / "model.safetensors",
+        {name: block[: int(np.prod(shape))].reshape(shape) for name, shape in tensors.items()},
+    )
+    return folder
+
+
+@pytest.fixture
+def memory_group() -> Iterator[Path | None]:
+    """A memory control group of 340 MiB; None where this user may not make one."""
+    root = Path("/sys/fs/cgroup")
+    version_1 = (root / "memory" / "memory.limit_in_bytes").exists()
+    group = (root / "memory" if version_1 else root) / f"honed-lowmem-{os.getpid()}"
+    try:
+        group.mkdir()
+        limit = group / ("memory.limit_in_bytes" if version_1 else "memory.max")
+        limit.write_text(str(340 * MIB))
+    except OSError:
+        with contextlib.suppress(OSError):
+            group.rmdir()
+        yield None
+        return
+    yield group
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            group.rmdir()
+            return
+        time.sleep(0.1)
+
+
+def test_it_runs_in_a_memory_group_smaller_than_the_model(
+    large: Path, memory_group: Path | None
+) -> None:
+    """torch alone takes most of the group. Where there is no group, the limit on the private
+    memory of a process (RLIMIT_DATA) takes its place."""
+    words = [sys.executable, "-c", RUN, str(large)]
+    if memory_group is None:
+        test_it_runs_under_a_limit_of_private_memory(large)
+        return
+    join = f"open({str(memory_group / 'cgroup.procs')!r}, 'w').write('0')\n"
+    words[2] = join + RUN
+    done = subprocess.run([*words, "-"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"finite (1, 128, {HIDDEN})"]
+
+
+def test_it_runs_under_a_limit_of_private_memory(large: Path) -> None:
+    """48 MiB beyond what the loaded process has: the kernel refuses every byte more."""
+    words = [sys.executable, "-c", RUN, str(large), str(48 * MIB)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["the limit holds", f"finite (1, 128, {HIDDEN})"]
+
+
+@pytest.mark.parametrize("lease", ["with", "without"])
+@pytest.mark.parametrize("how", ["cut", "written"])
+def test_a_file_that_changes_in_mid_run_is_an_error_and_no_signal(
+    tmp_path: Path, how: str, lease: str
+) -> None:
+    """Without a lease the change is made while nothing is multiplied: nothing else is promised."""
+    saved(tmp_path, "bert", "feature-extraction")
+    path = tmp_path / "model.safetensors"
+    words = [sys.executable, "-c", UNTIL_IT_FAILS, str(tmp_path), lease]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "ready\n"
+        if lease == "without":
+            running.send_signal(signal.SIGSTOP)
+        if how == "cut":
+            os.truncate(path, 5000)
+        else:
+            with open(path, "r+b") as file:
+                file.seek(9000)
+                file.write(b"other weights")
+        if lease == "without":
+            running.send_signal(signal.SIGCONT)
+        said = running.stdout.read()
+    assert running.returncode == 0
+    assert "is changed or cut short" in said
+    assert "run again" in said
+
+
+def test_a_full_disk_is_said_when_int8_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = saved(tmp_path / "model", "bert", "feature-extraction")
+    ask = LoadRequest(Case(model="m", backend="lowmem", precision="int8"), checkpoint, 1)
+    monkeypatch.setenv("HONED_CACHE", str(tmp_path / "cache"))
+    converted = convert._converted
+
+    def until_full(*args: Any) -> Iterator[bytes]:
+        yield next(iter(converted(*args)))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(convert, "_converted", until_full)
+    about = lowmem.artifact(ask)
+    assert about is not None
+    with pytest.raises(HonedError, match="cannot write to the cache") as refused:
+        artifacts.make("export", about, lambda folder: lowmem.build(ask, folder))
+    assert "HONED_CACHE" in refused.value.hint
+    assert [p for p in (tmp_path / "cache").rglob("*") if p.name == "model.safetensors"] == []
+
+
+def test_a_read_only_checkpoint_runs_in_int8(tmp_path: Path) -> None:
+    """Converted weights go to the cache, not beside the checkpoint."""
+    folder = tmp_path / "model"
+    saved(folder, "bert", "feature-extraction")
+    files = sorted(path.name for path in folder.iterdir())
+    for path in folder.iterdir():
+        path.chmod(0o444)
+    folder.chmod(0o555)
+    try:
+        record = measure(
+            Case(
+                model=str(folder),
+                backend="lowmem",
+                precision="int8",
+                sequence_length=8,
+                duration_s=0.1,
+                warmup_s=0.1,
+                memory=False,
+            )
+        )
+    finally:
+        folder.chmod(0o755)
+    assert record.status == "ok", record.error
+    assert record.effective[0]["precision"] == "int8"
+    assert sorted(path.name for path in folder.iterdir()) == files

