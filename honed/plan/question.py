@@ -162,22 +162,24 @@ def _settings(case: Case, row: Mapping[str, str], device: Device) -> Settings:
         "mode": row["mode"], "attention": row["attention"], "operators": row["operators"],
         "weights": row["weights"],
     }  # fmt: skip
-    optimizer: dict[str, Any] = {"name": row["optimizer"], "loop": row["optimizer_loop"]}
+    trains = row["mode"] == "train"
     return Settings(
         batch_size=case.batch_size,
         sequence_length=case.sequence_length,
         dtype=dtype,
         autocast=autocast,
         device=device.kind,
-        checkpointing=_TRUTHS[row["checkpointing"]],
+        checkpointing=trains and _TRUTHS[row["checkpointing"]],
         keeps_cache=_TRUTHS[row["cache"]],
-        optimizer=Optimizer(
-            **optimizer,
-            holds_gradients=row["gradients"] == "held",
-            accumulation=int(row["accumulation"]),
-        ),
+        optimizer=_optimizer(row) if trains else Optimizer(),
         **values,
     )
+
+
+def _optimizer(row: Mapping[str, str]) -> Optimizer:
+    words: dict[str, Any] = {"name": row["optimizer"], "loop": row["optimizer_loop"]}
+    held = row["gradients"] == "held"
+    return Optimizer(**words, holds_gradients=held, accumulation=int(row["accumulation"]))
 
 
 def _types(case: Case, mode: str) -> tuple[str, str | None]:
