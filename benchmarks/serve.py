@@ -292,19 +292,13 @@ def line(server: Server) -> str:
     )
 
 
-def run_alone(asked: argparse.Namespace, corpus: list[list[str]]) -> float:
+def run_alone(served: list[str], seconds: float) -> float:
     """The best sequences/s of `honed run` on the same texts: one at a time, and sorted batches."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "texts.txt"
-        path.write_text("\n".join(text for given in corpus for text in given))
-        words = [f"model={MODEL}", f"backend={asked.backend}", f"precision={asked.precision}",
-                 f"instances={asked.instances}", "threads=1", f"inputs={path}",
-                 "sequence_length=256", "memory=false", f"duration_s={asked.round}"]  # fmt: skip
-        rates = []
-        for more in (["batch_size=1"], ["batch_size=8", "padding=sorted"]):
-            record = honed_run(*words, *more)
-            rates.append(float(record["metrics"]["throughput_per_s"]["value"]))
-            print(f"honed run {' '.join(more)}: {rates[-1]:.1f} sequences/s")
+    rates = []
+    for more in (["batch_size=1"], ["batch_size=8", "padding=sorted"]):
+        record = honed_run(*served, *more, "memory=false", f"duration_s={seconds}")
+        rates.append(float(record["metrics"]["throughput_per_s"]["value"]))
+        print(f"honed run {' '.join(more)}: {rates[-1]:.1f} sequences/s")
     return max(rates)
 
 
@@ -327,8 +321,12 @@ def main() -> None:
     corpus = [flat[at : at + asked.texts] for at in range(0, len(flat), asked.texts)]
     served = [f"model={MODEL}", f"backend={asked.backend}", f"precision={asked.precision}",
               f"instances={asked.instances}", "threads=1"]  # fmt: skip
-    alone = run_alone(asked, corpus)  # exports first, so that no server has to
     with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        # int8 is calibrated on the texts, and they have to be the same file for run and serve.
+        (folder / "texts.txt").write_text("\n".join(flat))
+        served += [f"inputs={folder / 'texts.txt'}", "sequence_length=256"]
+        alone = run_alone(served, asked.round)  # exports first, so that no server has to
         servers = []
         for name, more in (("honed", []), ("fifo", ["policy=fifo"])):
             port = free_port()
