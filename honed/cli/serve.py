@@ -57,7 +57,7 @@ def serve(
     from honed.serve.settings import split
 
     settings, others = split(words or [])
-    case = _case(others, origin, config, store)
+    case = case_of(others, origin, config, store)
     if explain:
         from honed.serve.explain import explain as explained
 
@@ -66,7 +66,7 @@ def serve(
     run(case, settings)
 
 
-def _case(words: list[str], origin: str | None, config: Path | None, store: str | None) -> Case:
+def case_of(words: list[str], origin: str | None, config: Path | None, store: str | None) -> Case:
     """The one Case that the words describe."""
     from honed.compose import compose
     from honed.errors import UsageError

@@ -14,6 +14,7 @@ from honed.plan.grid import LENGTHS, Grid, grid
 from honed.plan.predict import Planner
 from honed.plan.prediction import Prediction
 from honed.plan.question import Question
+from honed.plan.settings import Settings
 from honed.plan.tracing import Subject, UntraceableError, subject_of
 
 
@@ -60,6 +61,7 @@ def answer(question: Question, on_progress: Callable[[str], None] = _ignore) -> 
         shape = f"{settings.batch_size}x{settings.sequence_length}"
         on_progress(f"{planner.subject.name} {settings.mode} {shape}")
         _check_length(planner.subject, case)
+        _check_cache(planner.subject, settings)
         predictions.append(planner.predict(settings, max_batch=question.max_batch))
     return Plan(tuple(predictions), tuple(grids))
 
@@ -84,6 +86,11 @@ def _longest(of: Subject) -> int | None:
 def _lengths(of: Subject) -> tuple[int, ...]:
     longest = _longest(of) or max(LENGTHS)
     return tuple(length for length in LENGTHS if length <= longest) or (longest,)
+
+
+def _check_cache(of: Subject, settings: Settings) -> None:
+    if settings.keeps_cache and of.task != "causal-lm":
+        raise UsageError(f"{of.name} with task={of.task} keeps no cache", "cache=false")
 
 
 def _check_length(of: Subject, case: Case) -> None:

@@ -2,8 +2,8 @@
 
 U is a hidden tensor (batch x length x width), F one of the feed forward, S the scores of all heads
 (batch x heads x length x length). An encoder layer in eager attention holds 2 S + 7 U at its peak
-without gradients; with gradients it keeps 8 U + 2 F + 2 S. Both forms reproduce published
-measurements of BERT. Fused attention keeps no S. What a model does beyond a plain encoder layer is
+without gradients, as published measurements of BERT show. With gradients it keeps 8 U + 2 F + S,
+and 2 S with dropout. Fused attention keeps no S. What a model does beyond a plain encoder layer is
 not in these formulas.
 """
 
@@ -57,9 +57,11 @@ def estimate(
     by_kind = dict.fromkeys((str(kind) for kind in MemoryKind), 0)
     by_kind["weights"] = weights
     if settings.has_gradients:
-        kept = unit if settings.checkpointing else 8 * unit + 2 * forward + 2 * scores
+        is_training = settings.mode == "train"
+        of_layer = 8 * unit + 2 * forward + (2 if is_training else 1) * scores
+        kept = unit if settings.checkpointing else of_layer
         by_kind["activations"] = layers * kept + 2 * unit
-        by_kind["temporaries"] = 2 * forward + 2 * scores
+        by_kind["temporaries"] = 2 * forward + 2 * scores if is_training else scores
     else:
         by_kind["activations"] = 3 * unit
         by_kind["temporaries"] = max(4 * unit + 2 * scores, 2 * forward)

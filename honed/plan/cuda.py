@@ -40,10 +40,13 @@ _FP32 = {
 class CudaKernels(TorchFunctionMode):  # type: ignore[misc]  # torch is not type-checked here
     """A function mode. `autocast` is the type of autocast, or None without it."""
 
-    def __init__(self, attention: str, autocast: str | None) -> None:
+    def __init__(
+        self, attention: str, autocast: str | None, *, caches_weights: bool = True
+    ) -> None:
         super().__init__()
         self._attention = attention
         self._autocast = None if autocast is None else getattr(torch, autocast)
+        self._caches_weights = caches_weights
         self._cast_weights: dict[int, Any] = {}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -80,7 +83,7 @@ class CudaKernels(TorchFunctionMode):  # type: ignore[misc]  # torch is not type
         if value.dtype is wanted:
             return value
         is_weight = value.is_leaf and value.requires_grad and wanted is self._autocast
-        if not is_weight:
+        if not is_weight or not self._caches_weights:
             return value.to(wanted)
         if id(value) not in self._cast_weights:
             self._cast_weights[id(value)] = value.to(wanted)

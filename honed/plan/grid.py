@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
-from honed.plan.max_batch import largest_batch
+from honed.plain import to_plain
+from honed.plan.device import Device
+from honed.plan.max_batch import Cells, largest_batch
 from honed.plan.predict import Planner
 from honed.plan.prediction import MaxBatch
 from honed.plan.replay import replay
@@ -36,19 +39,28 @@ class Grid:
     batch_sizes: tuple[int, ...]
     rows: tuple[Row, ...]
 
+    def to_json(self) -> dict[str, Any]:
+        plain: dict[str, Any] = to_plain(self)
+        return plain
+
 
 def grid(planner: Planner, settings: Settings, lengths: tuple[int, ...]) -> Grid:
     """The grid over `lengths`; UntraceableError if the model cannot be traced."""
     usable = planner.device.usable_bytes
     assert usable is not None, "a grid needs a device with a size"
-    rows = tuple(_row(planner, settings, length) for length in lengths)
+    rows: list[Row] = []
+    is_fitted = False
+    for length in lengths:
+        cells = planner.cells(
+            dataclasses.replace(settings, sequence_length=length), trusts_fit=is_fitted
+        )
+        rows.append(_row(cells, length, planner.device))
+        is_fitted = cells.is_fitted
     subject = planner.subject
-    return Grid(settings, subject.name, subject.task, usable, BATCH_SIZES, rows)
+    return Grid(settings, subject.name, subject.task, usable, BATCH_SIZES, tuple(rows))
 
 
-def _row(planner: Planner, settings: Settings, length: int) -> Row:
-    device = planner.device
-    cells = planner.cells(dataclasses.replace(settings, sequence_length=length))
+def _row(cells: Cells, length: int, device: Device) -> Row:
     peaks = []
     for batch_size in BATCH_SIZES:
         timeline = device.with_workspaces(cells.timeline(batch_size))

@@ -17,28 +17,39 @@ MOST = 1 << 20  # far beyond what any device computes at once
 
 
 class Cells:
-    """Timelines at every batch size; `trace` makes one, and few are made."""
+    """Timelines at every batch size; `trace` makes one, and few are made. `known` is a batch size
+    whose timeline exists already. With `trusts_fit` no third trace checks the fit, because the
+    same model agreed with it at another length."""
 
-    def __init__(self, trace: Callable[[int], Timeline]) -> None:
+    def __init__(
+        self, trace: Callable[[int], Timeline], known: int = _CHECK, *, trusts_fit: bool = False
+    ) -> None:
         self._trace = trace
+        self._trusts_fit = trusts_fit
+        self._check = known if known > max(_FIT) else _CHECK
         self._family: Family | None = None
-        self._is_fitted = False
+        self._was_tried = False
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether sizes were found to be affine in the batch size."""
+        return self._family is not None
 
     def timeline(self, batch_size: int) -> Timeline:
         if batch_size == 1:
             return self._trace(1)
-        if not self._is_fitted:
+        if not self._was_tried:
             self._fit()
         return self._family.at(batch_size) if self._family else self._trace(batch_size)
 
     def _fit(self) -> None:
         """The family, if a third trace agrees with it; else every batch size is traced."""
-        self._is_fitted = True
+        self._was_tried = True
         try:
             fitted = family(self._trace(_FIT[0]), self._trace(_FIT[1]), _FIT)
         except DifferentShapeError:
             return
-        if fitted.at(_CHECK) == self._trace(_CHECK):
+        if self._trusts_fit or fitted.at(self._check) == self._trace(self._check):
             self._family = fitted
 
 

@@ -12,7 +12,7 @@ from honed.plan.max_batch import Cells, largest_batch
 from honed.plan.prediction import MaxBatch, PeakAt, Prediction
 from honed.plan.replay import replay
 from honed.plan.settings import Settings
-from honed.plan.tracing import Subject, Trace, UntraceableError
+from honed.plan.tracing import Modules, Subject, Trace, UntraceableError
 from honed.timeline import MemoryKind, StepPhase, Timeline
 
 
@@ -23,6 +23,7 @@ class Planner:
     subject: Subject
     device: Device
     traces: dict[Settings, Trace] = field(default_factory=dict)
+    modules: Modules = field(default_factory=dict, repr=False)
 
     def predict(self, settings: Settings, *, max_batch: bool = False) -> Prediction:
         """The prediction. If the model cannot be traced, it is a closed-form estimate instead."""
@@ -40,17 +41,17 @@ class Planner:
         """The largest batch size that fits the device."""
         return largest_batch(self.cells(settings), self.device)
 
-    def cells(self, settings: Settings) -> Cells:
+    def cells(self, settings: Settings, *, trusts_fit: bool = False) -> Cells:
         """The timelines of these settings at every batch size."""
 
         def timeline(batch_size: int) -> Timeline:
             return self.trace(dataclasses.replace(settings, batch_size=batch_size)).timeline
 
-        return Cells(timeline)
+        return Cells(timeline, settings.batch_size, trusts_fit=trusts_fit)
 
     def trace(self, settings: Settings) -> Trace:
         if settings not in self.traces:
-            self.traces[settings] = tracing.trace(self.subject, settings)
+            self.traces[settings] = tracing.trace(self.subject, settings, self.modules)
         return self.traces[settings]
 
     def _estimated(self, settings: Settings, error: HonedError) -> Prediction:
@@ -72,7 +73,9 @@ def _prediction(
     subject: Subject, settings: Settings, trace: Trace, timeline: Timeline, device: Device
 ) -> Prediction:
     usage = replay(timeline, device.allocator(limited=False))
-    limited = replay(timeline, device.allocator(limited=True)) if device.usable_bytes else None
+    limited = None
+    if device.usable_bytes is not None:
+        limited = replay(timeline, device.allocator(limited=True))
     by_kind, peak_at = _at(timeline, usage.tick)
     return Prediction(
         settings, subject.name, subject.task, "traced",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -75,7 +76,7 @@ class Prediction:
 
     def to_json(self) -> dict[str, Any]:
         """One object; `max_batch` is the number alone, and the timeline is left out."""
-        plain: dict[str, Any] = to_plain(self)
+        plain: dict[str, Any] = to_plain(dataclasses.replace(self, timeline=None))
         del plain["timeline"]
         plain["max_batch"] = None if self.max_batch is None else self.max_batch.batch_size
         plain["max_batch_details"] = None if self.max_batch is None else to_plain(self.max_batch)

@@ -65,9 +65,11 @@ class Program:
         settings = self.settings
         self.module.train(settings.mode == "train")
         if settings.checkpointing:
-            _checkpoint(self.module)
+            _checkpoint(self.module, settings)
         if settings.weights == "resident":
             tracer.watch(self.module)
+            for weight in self.head.parameters():  # of layers behind the pooling
+                tracer.add(weight, MemoryKind.WEIGHTS)
         else:
             load_by_parts(self.module, settings.weights, tracer)
         try:
@@ -136,6 +138,8 @@ class Program:
     def _call(self, inputs: dict[str, Any]) -> Any:
         if self._is_2019:
             return bert_2019.FromIds(self.module)(**inputs)
+        if self.settings.keeps_cache:
+            return self.module(**inputs, use_cache=True)
         return self.head(**inputs)
 
     def _loss(self, inputs: dict[str, Any]) -> Any:
@@ -164,11 +168,19 @@ class Program:
             yield
 
 
-def _checkpoint(module: Any) -> None:
+def _checkpoint(module: Any, settings: Settings) -> None:
+    """Recompute each layer in the backward pass, on a GPU with its kernels. Autocast is then on
+    for one layer at a time, so that no weight stays cast; torch restores a CPU's by itself."""
+    options: dict[str, Any] = {"use_reentrant": False}
+    if settings.device == "cuda":
+        options["context_fn"] = lambda: (
+            contextlib.nullcontext(),
+            CudaKernels(settings.attention, settings.autocast, caches_weights=False),
+        )
     try:
-        module.activation_checkpointing_enable()
+        module.activation_checkpointing_enable(options)
     except AttributeError:  # before transformers 5.20
-        module.gradient_checkpointing_enable({"use_reentrant": False})
+        module.gradient_checkpointing_enable(options)
     except ValueError as error:
         raise UnsupportedError(str(error), "checkpointing=false") from None
 

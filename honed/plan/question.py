@@ -45,6 +45,8 @@ WORDS: Mapping[str, Word] = {
     "gradients": Word("between steps: released, or held and zeroed", "released",
                       ("released", "held")),
     "accumulation": Word("batches between two updates", "1"),
+    "cache": Word("with mode=infer: a decoder keeps keys and values of its tokens", "false",
+                  tuple(_TRUTHS)),
     "max_batch": Word("also find the largest batch size that fits", "false", tuple(_TRUTHS)),
     "memory": Word("a grid: the largest batch for each length that fits into so much", ""),
     "operators": Word("today's, or those of BERT's code of 2019", "today",
@@ -153,26 +155,31 @@ def _settings(case: Case, row: Mapping[str, str], device: Device) -> Settings:
         )
     if not row["accumulation"].isdigit() or int(row["accumulation"]) < 1:
         raise UsageError(f"accumulation={row['accumulation']} is no count", "accumulation=4")
+    if _TRUTHS[row["cache"]] and row["mode"] != "infer":
+        raise UsageError(f"mode={row['mode']} keeps no cache", "mode=infer, or cache=false")
     dtype, autocast = _types(case, row["mode"])
     values: dict[str, Any] = {
         "mode": row["mode"], "attention": row["attention"], "operators": row["operators"],
         "weights": row["weights"],
     }  # fmt: skip
-    optimizer: dict[str, Any] = {"name": row["optimizer"], "loop": row["optimizer_loop"]}
+    trains = row["mode"] == "train"
     return Settings(
         batch_size=case.batch_size,
         sequence_length=case.sequence_length,
         dtype=dtype,
         autocast=autocast,
         device=device.kind,
-        checkpointing=_TRUTHS[row["checkpointing"]],
-        optimizer=Optimizer(
-            **optimizer,
-            holds_gradients=row["gradients"] == "held",
-            accumulation=int(row["accumulation"]),
-        ),
+        checkpointing=trains and _TRUTHS[row["checkpointing"]],
+        keeps_cache=_TRUTHS[row["cache"]],
+        optimizer=_optimizer(row) if trains else Optimizer(),
         **values,
     )
+
+
+def _optimizer(row: Mapping[str, str]) -> Optimizer:
+    words: dict[str, Any] = {"name": row["optimizer"], "loop": row["optimizer_loop"]}
+    held = row["gradients"] == "held"
+    return Optimizer(**words, holds_gradients=held, accumulation=int(row["accumulation"]))
 
 
 def _types(case: Case, mode: str) -> tuple[str, str | None]:

@@ -33,8 +33,9 @@ class Settings:
 
     `dtype` is the type of the weights, `autocast` that of the products under autocast; both are
     torch's names. `device` decides which kernels torch chooses. `operators` "2019" replaces
-    attention and GELU by those of BERT's code of 2019. `weights` is how long weights stay loaded.
-    `inputs_only_ids` leaves the mask and the token types to the model.
+    attention and GELU by those of BERT's code of 2019. With `keeps_cache` a decoder keeps keys and
+    values for tokens to come. `weights` is how long weights stay
+    loaded.
     """
 
     mode: Mode = "infer"
@@ -45,10 +46,10 @@ class Settings:
     attention: Attention = "auto"
     device: Literal["cpu", "cuda"] = "cuda"
     checkpointing: bool = False
+    keeps_cache: bool = False
     optimizer: Optimizer = Optimizer()
     operators: Operators = "today"
     weights: Weights = "resident"
-    inputs_only_ids: bool = False
 
     @property
     def has_gradients(self) -> bool:

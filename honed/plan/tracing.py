@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from honed.errors import HonedError, UnsupportedError
+from honed.errors import HonedError, ModelError, UnsupportedError
 from honed.models.checkpoint import Checkpoint
 from honed.models.heads import input_names
 from honed.models.presets import Preset
@@ -50,19 +50,24 @@ class Trace:
     weights_bytes: int
 
 
-def trace(subject: Subject, settings: Settings) -> Trace:
-    """The timeline of `settings`; UntraceableError if the model's code cannot be traced."""
+Modules = dict[tuple[object, ...], tuple[Any, Any, Any]]
+
+
+def trace(subject: Subject, settings: Settings, modules: Modules | None = None) -> Trace:
+    """The timeline of `settings`; UntraceableError if the model's code cannot be traced.
+
+    `modules` keeps fake modules from trace to trace of one subject, because building one takes a
+    large part of the time.
+    """
     from honed.models.torch.tracer import Tracer
-    from honed.plan.fakes import fake_mode, fake_module, taken_for_real
-    from honed.plan.program import Program, attention_name, with_head
+    from honed.plan.fakes import taken_for_real
+    from honed.plan.program import Program
 
     with _explained(subject), taken_for_real(), _without_collection():
-        fakes = fake_mode()
-        attention = attention_name(settings)
-        fake = fake_module(subject.model, subject.task, settings.dtype, attention, fakes)
-        with fakes if subject.layers else contextlib.nullcontext():
-            module, head = with_head(fake, subject.task, subject.pooling, settings, subject.layers)
+        fakes, module, head = _module(subject, settings, modules)
         parameters = list(head.parameters())
+        for parameter in parameters:
+            parameter.grad = None
         tracer = Tracer()
         program = Program(module, head, subject.task, subject.input_names, settings)
         with fakes:
@@ -72,6 +77,26 @@ def trace(subject: Subject, settings: Settings) -> Trace:
             sum(int(p.numel()) for p in parameters),
             sum(int(p.nbytes) for p in parameters),
         )
+
+
+def _module(subject: Subject, settings: Settings, modules: Modules | None) -> tuple[Any, Any, Any]:
+    """The mode of the fake tensors, the module and honed's head around it."""
+    from honed.plan.fakes import fake_mode, fake_module
+    from honed.plan.program import attention_name, with_head
+
+    key = (settings.dtype, settings.attention, settings.operators, settings.checkpointing,
+           settings.weights)  # fmt: skip
+    if modules is not None and key in modules:
+        return modules[key]
+    fakes = fake_mode()
+    attention = attention_name(settings)
+    fake = fake_module(subject.model, subject.task, settings.dtype, attention, fakes)
+    with fakes if subject.layers else contextlib.nullcontext():
+        head = with_head(fake, subject.task, subject.pooling, settings, subject.layers)
+    built = (fakes, *head)
+    if modules is not None and settings.weights == "resident":  # others leave their hooks behind
+        modules[key] = built
+    return built
 
 
 @contextlib.contextmanager
@@ -84,6 +109,8 @@ def _explained(subject: Subject) -> Iterator[None]:
 
     try:
         yield
+    except ModelError as error:
+        raise UntraceableError(error.message, error.hint) from None
     except HonedError:
         raise
     except FlashUnavailableError as error:

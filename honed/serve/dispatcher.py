@@ -64,18 +64,18 @@ class Dispatcher:
 
     def wait_s(self) -> float:
         """How long a text that arrives now is predicted to wait for a worker."""
-        workers = [link for link in self.links if link.ready]
-        if not workers:
-            return 0.0
         now_s = self.clock_s
-        running_s = sum(link.remaining_s(now_s, self._ratio) for link in workers)
-        return (self._backlog.seconds() * self._ratio + running_s) / len(workers)
+        running_s = sum(link.remaining_s(now_s, self._ratio) for link in self.links)
+        return (self._backlog.seconds() * self._ratio + running_s) / self._workers
+
+    @property
+    def _workers(self) -> int:
+        """The workers that can answer; where all are being started again, those that will."""
+        return sum(link.ready for link in self.links) or len(self.seats) or 1
 
     def admit(self, lengths: Sequence[int], timeout_s: float) -> None:
         """Raise Refusal unless the whole request is predicted to be answered in time."""
-        texts, workers = len(lengths), sum(link.ready for link in self.links)
-        if not workers:
-            raise Refusal(Kind.UNHEALTHY, "no worker is ready", "not_ready", {"retry-after": "1"})
+        texts, workers = len(lengths), self._workers
         limit_s = min(self._max_wait_s, timeout_s)
         alone_s = self._backlog.seconds_of(lengths) * self._ratio
         own_s = alone_s / min(workers, texts)
@@ -98,12 +98,17 @@ class Dispatcher:
                     raise Refusal(Kind.BACKEND, "this text has ended a worker before", "poison")
         loop = asyncio.get_running_loop()
         now_s = loop.time()
+        if not any(link.ready for link in self.links):  # they are being started again
+            timeout_s = min(timeout_s, self._max_wait_s)
         ticket = Ticket(loop.create_future(), per_token, now_s, now_s + timeout_s)
         ticket.rows = [None] * len(texts)
         ticket.left = len(texts)
+        turn_s, workers = now_s, self._workers
         for place, text in enumerate(texts):
             length = len(text.ids)
-            item = Item(ticket, place, text, length, self._backlog.share_s(length), now_s)
+            cost_s = self._backlog.share_s(length)
+            item = Item(ticket, place, text, length, cost_s, now_s, turn_s)
+            turn_s += cost_s / workers
             ticket.items.append(item)
             self._backlog.add(length)
             self._queue.add(item)
@@ -115,13 +120,23 @@ class Dispatcher:
         return ticket
 
     def pump(self) -> None:
-        """Give every worker that can take one a batch."""
+        """Give batches to idle workers, the longest idle first; then to those that are soon."""
+        if not self.queued:
+            return
+        idle = [link for link in self.links if link.takes_more(0.0)]
+        for link in sorted(idle, key=lambda link: link.heard_s):
+            if not self._give(link):
+                return
         for link in self.links:
-            while link.takes_more(_AHEAD_S):
-                items = self._next()
-                if not items:
-                    break
-                self._send(link, items)
+            if link.takes_more(_AHEAD_S) and not self._give(link):
+                return
+
+    def _give(self, link: Link) -> bool:
+        """Send one batch, if anything waits."""
+        items = self._next()
+        if items:
+            self._send(link, items)
+        return bool(items)
 
     def expire(self) -> None:
         """Drop what is past its deadline. Called several times a second."""

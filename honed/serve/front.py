@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 from honed.case import Case
 from honed.errors import HonedError, NotInstalledError, UsageError
 from honed.machine.knobs import system
+from honed.serve import notify
 from honed.serve.settings import ServeSettings
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ class Front:
         """Not ready any more; accept for `drain_delay_s`; then answer what has been accepted."""
         assert self._server is not None
         supervisor.service.draining = True
+        notify.tell("STOPPING=1")
         self.say(f"stopping: answering what is queued for at most {self.settings.drain_s:g} s")
         end_s = time.monotonic() + self.settings.drain_delay_s
         while time.monotonic() < end_s and self._signals < 2:
@@ -142,6 +144,7 @@ class Front:
             self.say(notice)
         where = f"http://{'[' + host + ']' if ':' in host else host}:{port}"
         self.say(f"serving {served.name} at {where} (ready after {took_s:.1f} s)")
+        notify.tell("READY=1")
 
 
 def _server(app: Callable[..., Any], settings: ServeSettings) -> uvicorn.Server:

@@ -13,7 +13,7 @@ from honed.errors import HonedError
 from honed.instruments.fidelity import TOLERANCES
 from honed.machine.affinity import pin
 from honed.models.knobs.padding import Padding
-from honed.serve import cost
+from honed.serve import cost, notify
 from honed.serve.crew import Crew, Started, drift_notice
 from honed.serve.dispatch.base import Rules, load_policy
 from honed.serve.dispatcher import Dispatcher
@@ -88,11 +88,15 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         dispatcher = self.service.dispatcher
         assert dispatcher is not None
+        alive_s, told_s = notify.watchdog_s(), 0.0
         while True:
             expected_s = loop.time() + tick_s
             await asyncio.sleep(tick_s)
             now_s = loop.time()
             self.service.metrics.lag(max(0.0, now_s - expected_s))
+            if alive_s is not None and now_s - told_s >= alive_s:
+                notify.tell("WATCHDOG=1")
+                told_s = now_s
             dispatcher.expire()
             self.service.watch_clients(_WATCH_CLIENTS_S)
             for link in list(dispatcher.links):

@@ -34,8 +34,8 @@ class Item:
     length: int
     cost_s: float  # its share of a full batch, as predicted
     arrived_s: float
+    turn_s: float  # when its turn is: later for the later texts of a large request
     queued: bool = True
-    alone: bool = False  # its batch failed or killed a worker: it is tried by itself
     kills: int = 0
 
     @property

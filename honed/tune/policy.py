@@ -148,6 +148,10 @@ class Policy:
     knob_share: float = 0.5
     least_knob_blocks: int = 2
     knob_rounds: int = 3
+    # An engine or a precision that gains nothing is dropped at half time, so that the path without
+    # it can be measured; this happens twice at most.
+    root_share: float = 0.5
+    root_rounds: int = 2
     # Noise alone makes any step of a path look proven in one study of a hundred.
     false_step: float = 0.01
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,14 @@ def test_every_described_family_is_called_without_segments(tmp_path: Path) -> No
             torch.testing.assert_close(
                 model(ids_of()).last_hidden_state, wanted, atol=2e-5, rtol=1e-4
             )
+
+
+def test_threads_take_turns(tmp_path: Path) -> None:
+    saved(tmp_path, "bert", "feature-extraction")
+    batches = [ids_of(1 + n % 3, 9 + n) for n in range(12)]
+    with honed.lowmem(str(tmp_path)) as model:
+        wanted = [model(ids).last_hidden_state.clone() for ids in batches]
+        with ThreadPoolExecutor(4) as pool:
+            got = list(pool.map(lambda ids: model(ids).last_hidden_state, batches))
+    for first, second in zip(got, wanted, strict=True):
+        torch.testing.assert_close(first, second, atol=1e-6, rtol=1e-5)

@@ -49,7 +49,7 @@ def test_help_imports_nothing_heavy() -> None:
 VERBS = [
     "run", "compare", "tune", "memory", "precision", "profile", "scale", "serve", "show",
     "list", "report",
-    "export", "verify", "doctor", "env", "cache",
+    "deploy", "export", "verify", "doctor", "env", "cache",
 ]  # fmt: skip
 
 

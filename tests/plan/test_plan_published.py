@@ -15,7 +15,7 @@ from honed.plan.settings import Settings
 pytestmark = pytest.mark.engine
 
 MIB = 2**20
-BASE = Settings(operators="2019", inputs_only_ids=True)
+BASE = Settings(operators="2019")
 
 # The notes "BERT memory consumption": torch.cuda.memory_allocated in whole MiB after a forward
 # pass, BERT base with a classifier, fp32, without dropout; torch 1.2 on a GPU of 11.17 GiB.

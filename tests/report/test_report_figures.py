@@ -223,6 +223,9 @@ def test_a_way_that_needs_less_memory_is_shown_with_what_it_costs():
         "1,700 MiB."
     )
     assert len(front.panels[0].trails) == len(front.panels[0].groups) == 3
+    panel = course.panels[0]
+    assert panel._x_scale().low <= 0
+    assert panel._x_scale().high >= max(x for trail in panel.trails for x, _ in trail.points)
 
 
 def test_settings_that_need_alike_have_no_front_of_memory():

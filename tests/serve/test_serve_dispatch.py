@@ -41,7 +41,7 @@ def item(
     ticket = Ticket(loop.create_future(), per_token, arrived_s, 1e9)
     tokens = Tokens(np.zeros(length, np.int32))
     cost_s = MODEL.row_s(length) + MODEL.fixed_s * length / 1024
-    return Item(ticket, 0, tokens, length, cost_s, arrived_s)
+    return Item(ticket, 0, tokens, length, cost_s, arrived_s, arrived_s)
 
 
 @pytest.mark.parametrize("policy", policy_names())
@@ -116,6 +116,20 @@ def test_by_length_does_not_let_a_long_text_starve(loop: asyncio.AbstractEventLo
         queue.add(item(loop, 8, arrived_s=1.5))
     assert queue.take(0.5)[0].length == 8
     assert old in queue.take(1.2)
+
+
+def test_by_length_serves_a_single_text_before_the_rest_of_a_large_request(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    queue = load_policy("by_length").make(rules(batch_rows=4))
+    large = [item(loop, 8) for _ in range(12)]
+    for place, each in enumerate(large):
+        each.turn_s = 0.01 * place
+        queue.add(each)
+    assert queue.take(0.0) == large[:4]
+    single = item(loop, 9, arrived_s=0.05)
+    queue.add(single)
+    assert single in queue.take(0.05)
 
 
 def test_by_length_fills_a_batch_only_where_padding_pays(loop: asyncio.AbstractEventLoop) -> None:

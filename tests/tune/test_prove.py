@@ -187,6 +187,36 @@ def test_an_engine_that_gains_nothing_in_any_precision_is_dropped(tmp_path: Path
     assert [s.leg.key for s in proof.dropped] == ["backend"]
 
 
+def test_an_engine_that_gains_by_its_knob_alone_stays(tmp_path: Path) -> None:
+    def by_streams(case: Case) -> float:
+        seconds = 0.03 if case.precision == "int8" else 0.1
+        return seconds * (0.7 if case.get("openvino.streams") == 2 else 1.0)
+
+    lab = Landscape(by_streams)
+    lab.noise = 0.02
+    two = BARE.changed(**{"openvino.streams": 2})
+    with confirming(tmp_path, lab, LATENCY, [two], left_s=900.0) as work:
+        proof = prove(work, two)
+        assert lab.now_s <= work.until_s
+    assert proof.chosen == two
+    assert keys(proof) == ["backend+precision", "openvino.streams"]
+
+
+def test_behind_a_precision_that_gains_nothing_the_knobs_stay(tmp_path: Path) -> None:
+    def not_by_precision(case: Case) -> float:
+        seconds = 0.1 if case.backend == "torch" else 0.06
+        return seconds * (0.8 if case.get("allocator") == "jemalloc" else 1.0)
+
+    lab = Landscape(not_by_precision)
+    lab.noise = 0.01
+    both = BARE.changed(allocator="jemalloc")
+    with confirming(tmp_path, lab, LATENCY, [both], left_s=900.0) as work:
+        proof = prove(work, both)
+    assert proof.chosen == both.changed(precision="fp32")
+    assert keys(proof) == ["backend", "allocator"]
+    assert "precision" in [s.leg.key for s in proof.dropped]
+
+
 def test_a_precision_that_gains_nothing_is_dropped(tmp_path: Path) -> None:
     lab = Landscape(
         by_branch(torch_fp32=0.1, openvino_fp32=0.05, openvino_int8=0.05, torch_int8=0.1)

@@ -90,9 +90,11 @@ class Study:
 
     @property
     def flat(self) -> list[str]:
-        """The recommended keys that gain nothing."""
+        """The recommended keys that gain nothing. An engine whose knob gains is needed for it."""
         changed = {k: v for k, v in self.point.items() if DEFAULT.get(k) != v}
-        return [k for k, v in changed.items() if self.truth.gains[k, v] <= 0]
+        owners = {k.partition(".")[0] for k in changed if "." in k}
+        flat = [k for k, v in changed.items() if self.truth.gains[k, v] <= 0]
+        return [k for k in flat if k != "backend" or self.point["backend"] not in owners]
 
     @property
     def product(self) -> float:

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from honed.backends.base import LoadRequest, Traits, installed, refuse, refuse_gpu, refuse_values
-from honed.backends.lowmem import convert, knobs
-from honed.backends.lowmem.knobs import STRATEGY, STREAM
+from honed.backends.base import (
+    UNLIKELY_RANK,
+    LoadRequest,
+    Step,
+    Traits,
+    installed,
+    refuse,
+    refuse_gpu,
+    refuse_values,
+)
+from honed.backends.lowmem import convert, knobs, small
+from honed.backends.lowmem.knobs import ENGINE, STRATEGY, STREAM
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.knob import Availability, Knob
 from honed.machine.facts import package_versions
 from honed.units import size_bytes
 
-if TYPE_CHECKING:
-    from honed.backends.lowmem.step import LowmemStep
-
 HELP = "big models in little memory, with torch: weights stay in the mapped file"
-EXTRA = "torch"
+EXTRA = "lowmem"
 REFERENCE = "torch"
 PRECISIONS: tuple[str, ...] = ("fp32", "bf16", "int8")
 TRAITS = Traits(
-    expert_rank=8,  # it saves memory; torch itself is as fast
+    expert_rank=UNLIKELY_RANK,  # it saves memory, and a search asks for speed
     thread_pool="openmp",
     packages=("safetensors",),
     memory_words=("can't allocate memory",),
@@ -33,7 +40,7 @@ KNOBS: tuple[Knob, ...] = knobs.KNOBS
 
 
 def available() -> Availability:
-    return installed({"torch": "torch", "transformers": "transformers"}, EXTRA)
+    return installed({name: name for name in ("torch", "transformers", "threadpoolctl")}, EXTRA)
 
 
 def versions() -> Mapping[str, str]:
@@ -50,9 +57,16 @@ def check(case: Case) -> None:
             " is one",
             "lowmem.strategy=stream, or precision=fp32",
         )
+    if case.get(ENGINE.name) == small.NAME:
+        small.check(case)
 
 
 def start() -> None:
+    """The engine's knob has set the variable before the process started."""
+    if os.environ.get("HONED_LOWMEM_ENGINE") == small.NAME:
+        import honed.backends.lowmem.small.step  # noqa: F401
+
+        return
     from honed.models.torch.module import import_transformers
 
     import_transformers()  # this imports torch as well
@@ -67,7 +81,11 @@ def build(request: LoadRequest, folder: Path) -> None:
     convert.build(request, folder)
 
 
-def load(request: LoadRequest, folder: Path | None) -> LowmemStep:
+def load(request: LoadRequest, folder: Path | None) -> Step:
+    if request.case.get(ENGINE.name) == small.NAME:
+        from honed.backends.lowmem.small.step import SmallStep
+
+        return SmallStep(request, folder)
     import torch
 
     from honed.backends.lowmem.runners import Wish, runner

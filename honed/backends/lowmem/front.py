@@ -3,6 +3,7 @@ memory."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -32,10 +33,14 @@ def lowmem(model: str, memory_budget: str | None = None, task: str = "auto") -> 
 
 
 class LowMemoryModel:
-    """A checkpoint whose weights stay in the mapped file. Close it, or use it in a with block."""
+    """A checkpoint whose weights stay in the mapped file. Close it, or use it in a with block.
+
+    Calls from several threads take turns, because they share one arena of buffers.
+    """
 
     def __init__(self, runner: ByLayers | ByModules, task: str, budget_bytes: int | None) -> None:
         self._runner, self._task, self._budget_bytes = runner, task, budget_bytes
+        self._turn = threading.Lock()
 
     def __call__(
         self, input_ids: Any, attention_mask: Any = None, token_type_ids: Any = None
@@ -48,7 +53,7 @@ class LowMemoryModel:
         named = {"input_ids": input_ids, "attention_mask": mask}
         if token_type_ids is not None:
             named["token_type_ids"] = token_type_ids
-        with torch.inference_mode():
+        with self._turn, torch.inference_mode():
             return _as_transformers(self._runner.named_outputs(named), self._task)
 
     def generate(self, input_ids: Any, max_new_tokens: int, attention_mask: Any = None) -> Any:
@@ -69,7 +74,7 @@ class LowMemoryModel:
                 "ask for fewer new tokens or sequences, or for a larger budget",
             )
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        with torch.inference_mode():
+        with self._turn, torch.inference_mode():
             return decoder.generate(input_ids, mask, max_new_tokens)
 
     def score(self, input_ids: Any, attention_mask: Any = None) -> Any:
@@ -80,7 +85,7 @@ class LowMemoryModel:
         import torch
 
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        with torch.inference_mode():
+        with self._turn, torch.inference_mode():
             return self._decoder().score(input_ids, mask)
 
     def _decoder(self) -> Decoder:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from honed.knob import Knob
+from honed.backends.lowmem import small
+from honed.knob import Knob, SpawnEffect
 
 STREAM = "stream"
 
@@ -12,4 +13,12 @@ STRATEGY = Knob(
     (STREAM, "lazy", "keep_embedding", "chunked_embedding"),
 )
 
-KNOBS = (STRATEGY,)
+# Set before the process starts: the small engine's process must never import torch.
+_ENGINES = {"torch": SpawnEffect({"HONED_LOWMEM_ENGINE": "torch"}), small.NAME: small.ENVIRONMENT}
+ENGINE = Knob(
+    "lowmem.engine",
+    "what computes: torch, or numpy alone, in a process that is small as a whole",
+    tuple(_ENGINES), "spawn", spawn=lambda value: _ENGINES[str(value)],
+)  # fmt: skip
+
+KNOBS = (ENGINE, STRATEGY)

@@ -167,9 +167,13 @@ class ModuleStream:
                 return whole(states, *args, **kwargs)
 
             def cut(value: Any, first: int) -> Any:
-                is_cut = isinstance(value, torch.Tensor) and value.dim() > 1
-                is_cut = is_cut and value.shape[0] == batch
-                return value[first : first + at_once] if is_cut else value
+                if not isinstance(value, torch.Tensor) or value.dim() < 2:
+                    return value
+                # A table of two axes, such as relative positions, may have as many rows by chance.
+                of_batch = value.shape[0] == batch and (
+                    value.dim() > 2 or value.shape[1] == length
+                )
+                return value[first : first + at_once] if of_batch else value
 
             outputs = []
             with self._holding():

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from honed.backends._torch import TensorStep, allocator_peak
 from honed.backends.base import Batch, LoadRequest
-from honed.backends.lowmem.knobs import STRATEGY
+from honed.backends.lowmem.knobs import ENGINE, STRATEGY
 from honed.knob import Value
 
 
@@ -66,6 +66,7 @@ class LowmemStep(TensorStep):
             "precision": self.runner.precision(),
             "streams": self.runner.streams,
             "memory_needed_bytes": self.runner.needed_bytes,
+            ENGINE.name: "torch",
             STRATEGY.name: self._strategy,
         }
 

@@ -49,10 +49,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]  # torch is not type-chec
     """A dispatch mode: inside `with tracer:` every operator's new storages are logged.
 
     `watch(module)` must come before, so that blocks get the names of modules. Phases are set by
-    `with tracer.phase(...)`. On fake tensors a question for a truth value is answered with True:
-    models ask whether a mask is full and whether positions are consecutive, and the inputs of a
-    plan are full sequences. A float is answered with 1.0; only step counters of optimizers and
-    scales are read, and no size depends on them.
+    `with tracer.phase(...)`. On fake tensors every truth value is True: models ask whether a mask
+    is full, whether positions are consecutive and which labels are given, and the inputs of a plan
+    are full sequences with all their labels. A float is answered with 1.0; only step counters of
+    optimizers and scales are read, and no size depends on them.
     """
 
     def __init__(self) -> None:
@@ -72,8 +72,12 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]  # torch is not type-chec
         self._is_closed = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in _READS and isinstance(args[0], torch._subclasses.FakeTensor):
-            return _answer(args[0])
+        if args and isinstance(args[0], torch._subclasses.FakeTensor):
+            if func in _READS:
+                return _answer(args[0])
+            if func is torch.ops.aten.nonzero.default:
+                func, args = torch.ops.aten.empty.memory_format, _shape_if_all(args[0])
+                kwargs = {"dtype": torch.int64}
         outputs = func(*args, **(kwargs or {}))
         if isinstance(outputs, torch.Tensor):
             self._see(outputs, func)
@@ -229,6 +233,13 @@ def _in_order_of_moving(module: Any) -> Iterator[Any]:
     for tensor in [*module._parameters.values(), *module._buffers.values()]:
         if tensor is not None:
             yield tensor
+
+
+def _shape_if_all(tensor: Any) -> tuple[list[int]]:
+    """The arguments of `empty` for the places of a tensor's elements if all of them are true."""
+    if tensor.dtype is not torch.bool:
+        raise ValueNeededError("it asks which numbers are not zero")
+    return ([tensor.numel(), tensor.dim()],)
 
 
 def _answer(tensor: Any) -> bool | float:

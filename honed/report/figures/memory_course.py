@@ -17,6 +17,7 @@ from honed.show.rows import SUBJECT
 ORDER = 64
 _RECORDED = "resident"  # the name of the pass
 _MIB = 2**20
+_LEAST_MIB = 1.0  # less is drawn as this much: an axis of very different sizes is logarithmic
 
 
 def pictures(evidence: Evidence) -> Iterator[Picture]:
@@ -45,7 +46,7 @@ def _grown(record: Record) -> list[tuple[float, float]]:
     part = from_plain(Part, (record.passes or {})[_RECORDED])
     base = (record.memory.baseline_bytes if record.memory else 0) or 0
     return [
-        (1000 * at, (anon + file - base) / _MIB)
+        (1000 * at, max(_LEAST_MIB, (anon + file - base) / _MIB))
         for at, anon, file in zip(part.times_s, part.anon_bytes, part.file_bytes, strict=True)
     ]
 
@@ -60,7 +61,7 @@ def _panel(evidence: Evidence, settings: Sequence[tuple[str, Record]]) -> Cloud:
         groups.append(Group(label, style, (Dot(at, most, text),)))
         trails.append(Trail(label, style, tuple(points), steps=False))
     name, x_title = "Resident memory added, MiB", "time since the call began, ms"
-    return Cloud(name, x_title, tuple(groups), tuple(trails))
+    return Cloud(name, x_title, tuple(groups), tuple(trails), whole_x=True, trails_in_view=True)
 
 
 def _sentence(settings: Sequence[tuple[str, Record]]) -> str:

@@ -55,6 +55,7 @@ class Cloud:
     trails: tuple[Trail, ...] = ()
     failed: tuple[tuple[float, str], ...] = ()
     whole_x: bool = False  # x counts something: never logarithmic
+    trails_in_view: bool = False  # the axes reach over the lines too, not over the dots alone
 
     @property
     def title(self) -> str:
@@ -117,14 +118,21 @@ class Cloud:
 
     def _x_scale(self) -> Scale:
         dots = (d.x for g in self.groups for d in g.dots)
-        xs = sorted({*dots, *(x for x, _ in self.failed)})
+        xs = sorted({*dots, *(x for x, _ in self.failed), *(x for x, _ in self._in_view())})
         if not self.whole_x:
             return scale_for(xs)
         room = 0.03 * max(1.0, xs[-1] - xs[0])
         return Scale(xs[0] - room, xs[-1] + room)
 
     def _y_scale(self) -> Scale:
-        return scale_for(sorted({d.y for g in self.groups for d in g.dots if math.isfinite(d.y)}))
+        dots = (d.y for g in self.groups for d in g.dots if math.isfinite(d.y))
+        return scale_for(sorted({*dots, *(y for _, y in self._in_view())}))
+
+    def _in_view(self) -> list[tuple[float, float]]:
+        """Points of lines that the axes have to reach."""
+        if not self.trails_in_view:
+            return []
+        return [point for trail in self.trails for point in trail.points]
 
     def _foot(self) -> float:
         """Just inside the low end: Plotly draws nothing that rounding puts outside."""

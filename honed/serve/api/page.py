@@ -15,6 +15,7 @@ _CONTENT = "text/html; charset=utf-8"
 # Nothing is loaded from elsewhere, and nobody may put the page into a frame.
 _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "img-src data:; "
     "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 

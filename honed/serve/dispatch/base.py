@@ -6,7 +6,7 @@ No policy waits for a batch to fill: whatever is queued when a worker asks can b
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -76,14 +76,6 @@ def load_policy(name: str) -> Policy:
 
 def policy_names() -> tuple[str, ...]:
     return honed.discovery.names(_ROOM)
-
-
-def live(queue: deque[Item]) -> Iterator[Item]:
-    """Items from the head of a queue, each removed as it is given; those gone are skipped."""
-    while queue:
-        item = queue.popleft()
-        if not item.gone:
-            yield item
 
 
 def drop_gone(queue: deque[Item]) -> Item | None:

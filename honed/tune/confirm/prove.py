@@ -3,7 +3,8 @@
 1. The whole path, in two blocks. From now on every step has a value.
 2. Only the knobs, which have short processes and small gains. Knobs without a proven gain are
    dropped, and the path without them is measured.
-3. The whole path that is left, in as many blocks as there is time for.
+3. The whole path that is left, in as many blocks as there is time for. Half of the time is before
+   an engine or a precision may be dropped for gaining nothing, because knobs may follow that do.
 
 The number of blocks of each part depends on the time alone, so that the intervals hold. All blocks
 are used together: the product of the steps is exactly the gain.
@@ -19,9 +20,10 @@ from typing import ClassVar
 
 from honed.experiment.blocks import PairedBlocks
 from honed.experiment.policy import SEARCH
+from honed.knobs import owner_of
 from honed.record import Interval
 from honed.statistics.paired import ALPHA
-from honed.study import Setting
+from honed.study import IN_TURNS, Setting
 from honed.tune.confirm.work import Confirmation
 from honed.tune.path import Leg, path, stops
 from honed.tune.policy import POLICY
@@ -57,7 +59,8 @@ def prove(work: Confirmation, winner: Setting) -> Proof:
     proving = _Proving(work, winner)
     proving.measure_path(POLICY.first_blocks)
     proving.drop_knobs()
-    proving.measure_path(POLICY.most_blocks, *proving.rivals())
+    proving.drop_roots()
+    proving.measure_path(POLICY.most_blocks)
     return proving.result()
 
 
@@ -84,11 +87,11 @@ class _Proving:
 
     # --- Measuring --------------------------------------------------------------------------
 
-    def measure_path(self, most: int, *more: Setting) -> None:
-        """At most so many blocks of the whole path, and of `more` settings beside it."""
-        settings = self._affordable([*self._stops(), *more])
+    def measure_path(self, most: int, share: float = 1.0) -> None:
+        """At most so many blocks of the whole path and of its rival, in a share of the time."""
+        settings = self._affordable([*self._stops(), *self._rivals()])
         block_s = self._block_s(settings)
-        count = math.floor(self.work.left_s / block_s) if block_s else most
+        count = math.floor(share * self.work.left_s / block_s) if block_s else most
         self._measure(settings, max(1, min(most, count)))
 
     def drop_knobs(self) -> None:
@@ -105,6 +108,17 @@ class _Proving:
             self.knobs_were_judged = True
             before, self.setting = self.setting, self._with_proven_knobs()
             if self.setting == before or self.setting in knobs:
+                return
+
+    def drop_roots(self) -> None:
+        """Measure the path in half of the time that is left, and drop an engine or a precision
+        that gains nothing, as long as there is one. The knobs that follow it stay."""
+        for _ in range(POLICY.root_rounds if self._may_drop else 0):
+            if self.work.left_s < 2 * self._block_s([*self._stops(), *self._rivals()]):
+                return
+            self.measure_path(POLICY.most_blocks, POLICY.root_share)
+            before, self.setting = self.setting, self._with_proven_roots()
+            if self.setting == before:
                 return
 
     def _measure(self, settings: Sequence[Setting], count: int) -> None:
@@ -156,15 +170,17 @@ class _Proving:
         """Several objectives are not judged by the one that turns compare."""
         return len(self.work.context.question.objectives) == 1
 
-    def rivals(self) -> tuple[Setting, ...]:
-        """The default's engine in the winner's precision, where the step to the winner's engine
-        alone is not proven: it may still be the only engine that is fast in this precision."""
+    def _rivals(self) -> tuple[Setting, ...]:
+        """The same setting with the default's engine, where the step to its engine alone is not
+        proven: the engine may still be needed for its precision or for its knobs."""
         known = self.work.known()
-        if not self._may_drop or not self._engine_is_open(self._gained(known), known):
+        steps = self._gained(known)
+        if not (self._may_drop and self._engine_is_open(steps, known)):
             return ()
-        space = self.work.context.space
-        rival = self._rival
-        return (rival,) if rival not in self._stops() and space.refusal(rival) is None else ()
+        if steps[0].source != IN_TURNS:
+            return ()  # turns may still prove it
+        is_new = self._rival not in self._stops()
+        return (self._rival,) if self._rival_is_able and is_new else ()
 
     def result(self) -> Proof:
         """The longest part of the path that is proven. A step that a limit needs is taken too."""
@@ -206,30 +222,64 @@ class _Proving:
         self.dropped += unproven
         return setting
 
+    def _with_proven_roots(self) -> Setting:
+        """The setting without its engine or its precision, if it is not better with it."""
+        known = self.work.known()
+        steps = self._gained(known)
+        if self._engine_is_open(steps, known):
+            return (
+                self._rival if self._is_no_better_than_rival(steps, known, ALPHA) else self.setting
+            )
+        for step in steps[:-1]:
+            if step.leg.keys == ("precision",) and not step.is_proven(known, ALPHA):
+                fewer = self.work.without(self.setting, "precision")
+                able = self.work.context.space.refusal(fewer) is None
+                if able and self.work.keeps_limits(fewer, self.work.path_side(fewer)):
+                    self.dropped.append(step)
+                    return fewer
+        return self.setting
+
     def _with_engine_judged(self, known: Known) -> tuple[Gained, ...]:
         """The steps of the path. An engine that is not proven alone is judged together with its
-        precision. If the default's engine is not slower in this precision, the path leads there.
-        """
+        precision or its knob. If the default's engine does as well, the path leads there; if it
+        was not measured so, the path ends before the engine."""
         steps = self._gained(known)
         if not self._engine_is_open(steps, known):
             return steps
-        self.over.add(steps[0].leg.setting)
-        root, rival = steps[1].leg.setting, self._rival
-        if known.in_turns(rival, root) and not known.proves(root, rival, self.alpha):
-            self.dropped.append(steps[0])
-            self.setting = rival
+        if self._is_no_better_than_rival(steps, known, self.alpha):
+            self.setting = self._rival
+        elif not self._rival_is_able or known.in_turns(self._rival, steps[-1].leg.setting):
+            self.over.add(steps[0].leg.setting)
         return self._gained(known)
 
+    def _is_no_better_than_rival(
+        self, steps: Sequence[Gained], known: Known, alpha: float
+    ) -> bool:
+        """Whether turns do not show that the setting gains from its engine."""
+        last, rival = steps[-1].leg.setting, self._rival
+        if not known.in_turns(rival, last) or known.proves(last, rival, alpha):
+            return False
+        if not self.work.keeps_limits(rival, self.work.path_side(rival)):
+            return False
+        self.dropped.append(steps[0])
+        return True
+
     def _engine_is_open(self, steps: Sequence[Gained], known: Known) -> bool:
-        keys = [s.leg.keys for s in steps[:2]]
-        alone = keys == [("backend",), ("precision",)]
-        return alone and not steps[0].is_proven(known, self.alpha)
+        """Whether the engine is a step that is not proven, and the next step needs the engine."""
+        if len(steps) < 2 or steps[0].leg.keys != ("backend",):
+            return False
+        (key, *_) = steps[1].leg.keys
+        is_needed = key == "precision" or owner_of(key) == self.setting.branch[0]
+        return is_needed and not steps[0].is_proven(known, self.alpha)
 
     @property
     def _rival(self) -> Setting:
-        return self.work.context.space.normal(
-            {**self.work.default, "precision": self.setting["precision"]}
-        )
+        return self.work.without(self.setting, "backend")
+
+    @property
+    def _rival_is_able(self) -> bool:
+        space = self.work.context.space
+        return space.refusal(self._rival) is None and self._rival not in self.work.failed
 
     def _level(self, step: Gained) -> float:
         """Knobs that were judged strictly only have to be certain in the end."""

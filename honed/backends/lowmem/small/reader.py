@@ -1,0 +1,139 @@
+"""Weights, read from the files into memory that is held, a panel of rows at a time.
+
+Reading copies what a map would only show: a hundredth of a call. In exchange the process holds
+exactly the memory that it allocated, whatever the kernel would map around a page that is touched.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honed.backends.lowmem.mapped import DTYPES, StoredTensor
+from honed.backends.lowmem.small.arithmetic import Floats
+from honed.errors import ModelError, UnsupportedError
+
+Ids = NDArray[np.int64]
+
+# The types of weights that can be read, as safetensors spells them.
+_READ = ("F32", "F16", "BF16", "I8")
+
+
+class Reader:
+    """One thread's reader. It opens the files itself, because the kernel reads ahead for each
+    descriptor, and another thread's reading would confuse that.
+
+    `numbers` is how many weights `rows` returns at most.
+    """
+
+    def __init__(self, tensors: Iterable[StoredTensor], numbers: int) -> None:
+        tensors = tuple(tensors)
+        refuse_types(tensors)
+        paths = {tensor.file for tensor in tensors}
+        self._files = {path: os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in paths}
+        self._window = np.empty(numbers, np.float32)
+        # As they lie in the file, before they become numbers of 32 bits.
+        widths = [_width(tensor.dtype) for tensor in tensors if tensor.dtype != "F32"]
+        self._raw = np.empty(numbers * max(widths, default=0), np.uint8)
+
+    @property
+    def nbytes(self) -> int:
+        return self._window.nbytes + self._raw.nbytes
+
+    @property
+    def numbers(self) -> int:
+        return self._window.size
+
+    def rows(self, matrix: StoredTensor, first: int, last: int) -> Floats:
+        """Rows first to last - 1 of a matrix [rows, columns], valid until the next call."""
+        shape = (last - first, matrix.shape[1])
+        window = self._window[: shape[0] * shape[1]]
+        self._fill(window, matrix, first)
+        return window.reshape(shape)
+
+    def will_need(self, matrix: StoredTensor, first: int, last: int) -> None:
+        """Let the kernel read these rows from the disk into the page cache, without waiting."""
+        row_bytes = matrix.nbytes // matrix.shape[0]
+        start, length = matrix.offset + first * row_bytes, (last - first) * row_bytes
+        os.posix_fadvise(self._files[matrix.file], start, length, os.POSIX_FADV_WILLNEED)
+
+    def gather(self, matrix: StoredTensor, rows: Ids, out: Floats) -> None:
+        """The given rows [n] of the matrix, into `out` [n, columns]; neighbours are read at once.
+
+        IndexError if there is no such row."""
+        if not rows.size:
+            return
+        if not 0 <= int(rows.min()) <= int(rows.max()) < matrix.shape[0]:
+            raise IndexError(f"{matrix.name} has {matrix.shape[0]} rows, not {rows.max() + 1}")
+        breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+        for start, end in zip([0, *breaks], [*breaks, len(rows)], strict=True):
+            self._fill(out[start:end].reshape(-1), matrix, int(rows[start]))
+
+    def _fill(self, numbers: Floats, matrix: StoredTensor, first: int) -> None:
+        """The matrix from row `first` on, into `numbers`, which are contiguous."""
+        width = _width(matrix.dtype)
+        offset = matrix.offset + first * matrix.shape[1] * width
+        if matrix.dtype == "F32":
+            self._read(matrix.file, offset, numbers)
+            return
+        step = self._raw.size // width
+        for start in range(0, numbers.size, step):
+            part = numbers[start : start + step]
+            raw = self._raw[: part.size * width]
+            self._read(matrix.file, offset + start * width, raw)
+            _widen(raw.view(DTYPES[matrix.dtype]), matrix.dtype, part)
+
+    def _read(self, path: Path, offset: int, into: NDArray[Any]) -> None:
+        view = into.data.cast("B")
+        while len(view):
+            count = os.preadv(self._files[path], [view], offset)
+            if count == 0:
+                raise ModelError(
+                    f"{path} was cut short while the model was in use",
+                    "copy or download the file again",
+                )
+            view, offset = view[count:], offset + count
+
+    def close(self) -> None:
+        for file in self._files.values():
+            os.close(file)
+        self._files = {}
+
+
+def refuse_types(tensors: Iterable[StoredTensor]) -> None:
+    """UnsupportedError for weights of a type that is not read."""
+    for tensor in tensors:
+        if tensor.dtype not in _READ:
+            raise UnsupportedError(
+                f"{tensor.file} holds {tensor.name} as {tensor.dtype}, and lowmem.engine=small "
+                f"reads {', '.join(_READ)}",
+                "lowmem.engine=torch",
+            )
+
+
+def as_floats(stored: NDArray[Any], dtype: str) -> Floats:
+    """A small tensor as numbers of 32 bits."""
+    if dtype == "F32":
+        return np.asarray(stored, np.float32)
+    out = np.empty(stored.shape, np.float32)
+    _widen(stored, dtype, out)
+    return out
+
+
+def _width(dtype: str) -> int:
+    return np.dtype(DTYPES[dtype]).itemsize
+
+
+def _widen(stored: NDArray[Any], dtype: str, out: Floats) -> None:
+    """Narrow numbers, in the types of DTYPES, as numbers of 32 bits."""
+    if dtype != "BF16":
+        out[...] = stored
+    else:  # the upper half of a number of 32 bits
+        whole = out.view(np.uint32)
+        whole[...] = stored
+        whole <<= 16

@@ -1,0 +1,125 @@
+"""honed plan: how much memory a model will take, before anything runs, and what fits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from honed.plan.answer import Plan
+    from honed.plan.question import Question
+
+ORDER = 3
+
+
+def plan(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...", help="Settings; --keys lists them.", show_default=False
+        ),
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One object a line on stdout.")] = False,
+    timeline: Annotated[
+        Path | None, typer.Option(help="Write memory over time, by kind, to this HTML file.")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Also run it on this CPU, and compare.")
+    ] = False,
+    keys: Annotated[
+        bool, typer.Option("--keys", help="List plan's own settings and stop.")
+    ] = False,
+) -> None:
+    """Predict memory: nothing runs, and no weights are allocated.
+
+    honed plan model=bert-large-uncased mode=train batch_size=8 sequence_length=512
+    device=cuda:16GiB max_batch=true
+
+    honed plan model=bert-base-uncased mode=infer,train memory=8GiB
+
+    Exit code 0: planned, and all of it fits; 1: something does not fit or cannot be planned;
+    2: a word was wrong.
+    """
+    if keys:
+        _list_keys()
+        return
+    from honed.cli._progress import Line
+    from honed.plan.answer import answer
+    from honed.plan.question import parse
+
+    question = parse(words or [], config)
+    line = Line()
+    try:
+        found = answer(question, lambda head: line.show(head, "tracing"))
+    finally:
+        line.clear()
+    if as_json:
+        for prediction in found.predictions:
+            print(json.dumps(prediction.to_json(), allow_nan=False))
+        for one in found.grids:
+            print(json.dumps(one.to_json(), allow_nan=False))
+    else:
+        _print(found)
+    if timeline is not None:
+        _draw(found, timeline)
+    if verify:
+        _verify(question, as_json=as_json)
+    raise typer.Exit(1 if any(p.fits is False for p in found.predictions) else 0)
+
+
+def _print(found: Plan) -> None:
+    from rich.console import Console
+
+    from honed.show.plan import grid_table, plan_details, plans_table
+
+    console = Console()
+    if len(found.predictions) == 1:
+        console.print(plan_details(found.predictions[0]))
+    elif found.predictions:
+        console.print(plans_table(found.predictions))
+    for one in found.grids:
+        console.print(grid_table(one))
+
+
+def _draw(found: Plan, path: Path) -> None:
+    import sys
+
+    from honed.report.memory_timeline import write
+
+    write(found.predictions, path)
+    print(path, file=sys.stderr)
+
+
+def _verify(question: Question, *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from honed.models.checkpoint import ModelRequest
+    from honed.plain import to_plain
+    from honed.plan.answer import subject
+    from honed.plan.verify import verify
+    from honed.show.plan import verification_table
+
+    for case, settings in question.cells:
+        found = verify(subject(ModelRequest.from_case(case)), settings)
+        if as_json:
+            print(json.dumps({"verification": to_plain(found)}, allow_nan=False))
+        else:
+            Console().print(verification_table(found))
+
+
+def _list_keys() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from honed.plan.question import WORDS
+
+    table = Table("key", "what it does", "values", box=None, pad_edge=False)
+    for key, word in WORDS.items():
+        values = ", ".join(word.values)
+        table.add_row(key, word.help, values or word.default)
+    Console().print(table)
+    print("and model, task, precision, batch_size, sequence_length, ...: honed run --keys")

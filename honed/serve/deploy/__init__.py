@@ -1,0 +1,1 @@
+"""Deployment files for a server. One kind of file, one module."""

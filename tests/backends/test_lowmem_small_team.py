@@ -1,0 +1,73 @@
+"""The threads of the small engine: shares, meetings, errors."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from honed.backends.lowmem.small.team import Team
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+@pytest.mark.parametrize(("count", "grain"), [(0, 1), (1, 1), (7, 1), (12, 4), (10, 4), (64, 8)])
+def test_the_shares_cover_everything_once_in_whole_grains(
+    size: int, count: int, grain: int
+) -> None:
+    team = Team(size)
+    shares = [team.share(count, index, grain) for index in range(size)]
+    team.close()
+    assert [place for share in shares for place in share] == list(range(count))
+    assert all(share.start % grain == 0 for share in shares if share)
+
+
+def test_every_thread_works_and_the_caller_is_the_first() -> None:
+    team = Team(3)
+    seen = {}
+    team.run(lambda index: seen.update({index: threading.current_thread()}))
+    team.close()
+    assert set(seen) == {0, 1, 2}
+    assert seen[0] is threading.current_thread()
+    assert len(set(seen.values())) == 3
+
+
+def test_what_was_written_before_a_meeting_is_seen_after_it() -> None:
+    team = Team(3)
+    written, seen = [0, 0, 0], []
+
+    def work(index: int) -> None:
+        for turn in range(1, 200):
+            written[index] = turn
+            team.meet()
+            seen.append(list(written) == [turn] * 3)
+            team.meet()
+
+    team.run(work)
+    team.close()
+    assert len(seen) == 3 * 199
+    assert all(seen)
+
+
+@pytest.mark.parametrize("failing", [0, 2])
+def test_an_error_of_any_thread_is_raised_and_the_team_works_on(failing: int) -> None:
+    team = Team(3)
+
+    def work(index: int) -> None:
+        if index == failing:
+            raise OSError("the disk")
+        team.meet()  # the others wait in vain
+
+    with pytest.raises(OSError, match="the disk"):
+        team.run(work)
+    done = []
+    team.run(lambda index: (team.meet(), done.append(index)))
+    team.close()
+    assert sorted(done) == [0, 1, 2]
+
+
+def test_a_closed_team_leaves_no_thread() -> None:
+    before = threading.active_count()
+    team = Team(4)
+    assert threading.active_count() == before + 3
+    team.close()
+    assert threading.active_count() == before

@@ -1,0 +1,111 @@
+"""honed plan as users meet it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.engine
+
+HONED = str(Path(sys.executable).with_name("honed"))
+TINY = ("model=tiny-bert", "task=sequence-classification", "sequence_length=32")
+
+
+def honed(cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    wide = os.environ | {"COLUMNS": "160", "HONED_HOME": str(cwd / "home")}
+    return subprocess.run([HONED, *words], capture_output=True, text=True, cwd=cwd, env=wide)
+
+
+def test_the_json_has_the_keys_that_scripts_rely_on(tmp_path: Path) -> None:
+    done = honed(
+        tmp_path, "plan", *TINY, "mode=train", "device=cuda:1GiB", "max_batch=true", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    kinds = ["weights", "gradients", "optimizer", "activations", "temporaries", "workspace"]
+    assert list(found["by_kind"]) == kinds
+    assert set(found["peak_at"]) >= {"op", "module"}
+    assert found["fits"] is True
+    assert found["max_batch"] > 100
+    assert found["weights_bytes"] == 4 * found["parameters"] == 4 * 62_754
+    peaks = [found[f"{stage}_peak_bytes"] for stage in ("requested", "allocated", "reserved")]
+    assert peaks == sorted(peaks)
+    assert sum(found["by_kind"].values()) <= peaks[0]
+
+
+def test_a_person_reads_the_verdict_and_where_it_goes(tmp_path: Path) -> None:
+    done = honed(tmp_path, "plan", *TINY, "device=cuda:600MiB", "max_batch=true", "mode=train")
+    assert done.returncode == 0, done.stderr
+    assert "fits" in done.stdout
+    assert "largest batch" in done.stdout
+    assert "activations" in done.stdout
+    small = honed(tmp_path, "plan", *TINY, "device=cuda:513MiB")
+    assert small.returncode == 1
+    assert "does not fit" in small.stdout
+    assert "the first allocation that fails" in small.stdout
+
+
+def test_several_settings_are_one_table(tmp_path: Path) -> None:
+    done = honed(tmp_path, "plan", *TINY, "mode=infer,train", "batch_size=1,4", "device=cpu")
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if "MiB" in line]
+    assert len(rows) == 4
+
+
+def test_a_grid_names_the_largest_batch_of_each_length(tmp_path: Path) -> None:
+    words = ("model=tiny-bert", "memory=600MiB", "mode=train", "--json")
+    done = honed(tmp_path, "plan", *words)
+    assert done.returncode == 0, done.stderr
+    grid = json.loads(done.stdout)
+    assert [row["sequence_length"] for row in grid["rows"]] == [32, 64, 128]
+    largest = [row["max_batch"]["batch_size"] for row in grid["rows"]]
+    assert largest == sorted(largest, reverse=True)
+    assert all(len(row["reserved_bytes"]) == len(grid["batch_sizes"]) for row in grid["rows"])
+
+
+def test_verify_shows_predicted_beside_measured(tmp_path: Path) -> None:
+    done = honed(tmp_path, "plan", *TINY, "mode=train", "device=cpu", "--verify", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])["verification"]
+    assert set(found["phases"]) == {"setup", "forward", "backward", "optimizer"} - {"setup"}
+    for peaks in found["phases"].values():
+        assert peaks["predicted_bytes"] == peaks["measured_bytes"]
+
+
+def test_the_timeline_is_one_page_without_network(tmp_path: Path) -> None:
+    done = honed(tmp_path, "plan", *TINY, "mode=infer,train", "--timeline", "out.html")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "out.html").read_text()
+    assert "bert.encoder.layer.1" in page
+    assert 'src="http' not in page
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["device=tpu"], "no device is called 'tpu'"),
+        (["device=cuda:16 gallons"], "is no size of memory"),
+        (["mode=trian"], "did you mean train"),
+        (["optimiser=adamw"], "did you mean optimizer"),
+        (["max_batch=true"], "device=cuda:16GiB"),
+        (["precision=int8"], "precision=fp32 or bf16 or fp16"),
+        (["backend=fake"], "does not plan backend=fake"),
+        (["memory=1GiB", "device=cuda:2GiB"], "say the same"),
+        (["sequence_length=4096"], "longer than the 128 positions"),
+        (["attention=flash"], "precision=bf16"),
+        (["accumulation=0"], "accumulation=4"),
+        (["cache=true"], "keeps no cache"),
+    ],
+)
+def test_wrong_words_are_answered_with_what_to_type(
+    tmp_path: Path, words: list[str], says: str
+) -> None:
+    done = honed(tmp_path, "plan", "model=tiny-bert", *words)
+    assert done.returncode in (1, 2)
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,226 @@
+"""Predictions: largest batches, estimates where tracing fails, and real runs beside them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+import honed
+from honed.errors import ModelError, UsageError
+from honed.models.checkpoint import ModelRequest
+from honed.models.families.base import Preset, encoder_sizes
+from honed.models.presets import PRESETS
+from honed.plan import tracing
+from honed.plan.answer import subject
+from honed.plan.device import Device, parse_device
+from honed.plan.max_batch import Cells
+from honed.plan.predict import Planner
+from honed.plan.replay import replay
+from honed.plan.settings import Optimizer, Settings
+from honed.plan.tracing import Subject, UntraceableError, subject_of
+from honed.plan.verify import measure, verify
+from honed.timeline import Block, MemoryKind, StepPhase, Timeline
+
+pytestmark = pytest.mark.engine
+
+MIB, GIB = 2**20, 2**30
+TRAIN = Settings(mode="train", sequence_length=64)
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Subject:
+    return subject(ModelRequest("tiny-bert", task="masked-lm"))
+
+
+def test_one_sequence_more_than_the_largest_batch_does_not_fit(tiny: Subject) -> None:
+    device = Device("cuda", capacity_bytes=580 * MIB)
+    planner = Planner(tiny, device)
+    largest = planner.max_batch(TRAIN)
+    assert largest.failure is not None
+    assert 0 <= largest.headroom_bytes < device.usable_bytes
+    for batch_size, fits in ((largest.batch_size, True), (largest.batch_size + 1, False)):
+        found = planner.predict(dataclasses.replace(TRAIN, batch_size=batch_size))
+        assert found.fits is fits
+    assert found.failure == largest.failure
+
+
+def test_timelines_of_other_batch_sizes_follow_from_three_traces(tiny: Subject) -> None:
+    planner = Planner(tiny, Device())
+    cells = planner.cells(TRAIN)
+    assert cells.timeline(7) == planner.trace(dataclasses.replace(TRAIN, batch_size=7)).timeline
+    traced = {settings.batch_size for settings in planner.traces}
+    assert traced == {2, 3, 5, 7}  # 7 was traced by this test alone
+
+
+def test_where_sizes_are_not_affine_every_batch_size_is_traced() -> None:
+    traced = []
+
+    def trace(batch_size: int) -> Timeline:
+        traced.append(batch_size)
+        size = batch_size**2
+        return Timeline((Block(size, MemoryKind.TEMPORARIES, 0),), 1)
+
+    cells = Cells(trace)
+    assert cells.timeline(9).blocks[0].size_bytes == 81
+    assert cells.timeline(10).blocks[0].size_bytes == 100
+    assert traced[-2:] == [9, 10]
+
+
+def test_a_device_too_small_for_one_sequence_has_a_largest_batch_of_zero(tiny: Subject) -> None:
+    largest = Planner(tiny, Device("cuda", 513 * MIB)).max_batch(TRAIN)
+    assert largest.batch_size == 0
+    assert largest.failure is not None
+
+
+def test_each_thread_that_multiplies_has_a_workspace(tiny: Subject) -> None:
+    for mode, count in (("infer", 1), ("train", 2)):
+        settings = dataclasses.replace(TRAIN, mode=mode)
+        for architecture, size in (("ampere", 8_519_680), ("hopper", 32 * MIB)):
+            planner = Planner(tiny, Device(architecture=architecture))
+            found = planner.predict(settings)
+            assert found.timeline is not None
+            held = found.timeline.at(found.timeline.ticks - 1)
+            assert [b.size_bytes for b in held if b.op == "cublas"] == [size] * count
+
+
+def test_a_model_too_new_to_trace_is_estimated_and_the_answer_says_so() -> None:
+    config = dict(PRESETS["bert-base-uncased"].config)
+    newer = Preset("newer", "from-the-future", config, "", "masked-lm")
+    planner = Planner(subject_of(newer, "newer", "masked-lm", "none"), Device("cuda", 16 * GIB))
+    found = planner.predict(Settings())
+    assert found.source == "closed form"
+    assert "from-the-future" in found.why
+    assert found.fits is True
+    nameless = dataclasses.replace(newer, config={"vocab_size": 9})
+    planner = Planner(subject_of(nameless, "newer", "masked-lm", "none"), Device())
+    with pytest.raises(ModelError, match="hidden_size"):
+        planner.predict(Settings())
+
+
+def test_code_that_depends_on_its_data_is_named(
+    tiny: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from honed.models.torch.head import Head
+
+    def forward(self, input_ids, attention_mask, token_type_ids=None):
+        return input_ids[: int(attention_mask.sum())]
+
+    monkeypatch.setattr(Head, "forward", forward)
+    with pytest.raises(UntraceableError, match="tiny-bert depends on its data"):
+        tracing.trace(tiny, Settings())
+
+
+@pytest.mark.parametrize("mode", ["infer", "forward_grad", "train"])
+def test_the_closed_form_is_near_the_trace_for_a_plain_encoder(mode: str) -> None:
+    from honed.plan.closed_form import estimate
+
+    base = subject(ModelRequest("bert-base-uncased", task="sequence-classification"))
+    settings = Settings(mode=mode, batch_size=8, sequence_length=512, attention="eager")
+    found = Planner(base, Device(has_workspaces=False)).predict(settings)
+    formula = estimate(base.config, base.task, settings)
+    assert formula.parameters == pytest.approx(found.parameters, rel=0.02)
+    assert formula.peak_bytes == pytest.approx(found.requested_peak_bytes, rel=0.2)
+
+
+def test_python_gives_the_same_answer_as_data() -> None:
+    plan = honed.plan(model="tiny-bert", mode="train", batch_size=[1, 2], device="cuda:1GiB")
+    one, two = plan.predictions
+    assert one.requested_peak_bytes < two.requested_peak_bytes
+    assert two.peak_at.phase in StepPhase
+    with pytest.raises(UsageError, match="2 predictions"):
+        _ = plan.prediction
+
+
+def test_devices_as_people_type_them() -> None:
+    assert parse_device("cuda:16GiB").capacity_bytes == 16 * GIB
+    assert parse_device("cuda").usable_bytes is None
+    assert parse_device("cpu:1GiB").usable_bytes == GIB
+    with pytest.raises(UsageError):
+        parse_device("gpu")
+
+
+def test_a_replay_stops_at_the_first_allocation_without_room() -> None:
+    timeline = Timeline(
+        (
+            Block(20 * MIB, MemoryKind.WEIGHTS, 0),
+            Block(30 * MIB, MemoryKind.TEMPORARIES, 1, 2, "aten.mm", "layer", StepPhase.FORWARD),
+        ),
+        3,
+    )
+    device = Device("cuda", 40 * MIB, context_bytes=0)
+    failure = replay(timeline, device.allocator(limited=True)).failure
+    assert failure is not None
+    assert (failure.op, failure.module, failure.size_bytes) == ("aten.mm", "layer", 30 * MIB)
+    assert replay(timeline, device.allocator(limited=False)).reserved_peak_bytes == 50 * MIB
+
+
+# Small models of several families, each with another head.
+SMALL = encoder_sizes(64, 2, 4, 256, vocab_size=512, max_position_embeddings=130, pad_token_id=1)
+MODERN = dict(PRESETS["modernbert-base"].config) | SMALL | {
+    "num_hidden_layers": 3, "intermediate_size": 96, "bos_token_id": 2, "cls_token_id": 2,
+    "eos_token_id": 3, "sep_token_id": 3,
+}  # fmt: skip
+DEBERTA = dict(PRESETS["deberta-v3-small"].config) | SMALL | {"pooler_hidden_size": 64}
+FAMILIES = {
+    "bert": ("feature-extraction", SMALL | {"type_vocab_size": 2}),
+    "roberta": ("token-classification", SMALL | {"type_vocab_size": 1}),
+    "electra": ("question-answering", SMALL | {"embedding_size": 32, "type_vocab_size": 2}),
+    "modernbert": ("masked-lm", MODERN),
+    "llama": ("causal-lm", SMALL | {"num_key_value_heads": 2, "tie_word_embeddings": False}),
+    "deberta-v2": ("sequence-classification", DEBERTA),
+}
+KINDS = {
+    "infer": Settings(),
+    "infer bf16": Settings(dtype="bfloat16"),
+    "train": Settings(mode="train"),
+    "train bf16": Settings(mode="train", autocast="bfloat16"),
+}
+SHAPES = ((1, 16), (3, 24), (4, 64))
+
+
+def small(name: str) -> Subject:
+    task, config = FAMILIES[name]
+    pooling = "mean" if task == "feature-extraction" else "none"
+    return subject_of(Preset(name, name, config, "", task), name, task, pooling)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_real_run_takes_what_was_predicted(name: str, kind: str) -> None:
+    model = small(name)
+    for batch_size, length in SHAPES:
+        settings = dataclasses.replace(
+            KINDS[kind], batch_size=batch_size, sequence_length=length, device="cpu"
+        )
+        predicted = tracing.trace(model, settings).timeline
+        measured = measure(model, settings)
+        for phase in (None, *StepPhase):
+            real, fake = measured.peak(phase), predicted.peak(phase)
+            assert (real is None) is (fake is None)
+            if real is not None and fake is not None:
+                assert fake.size_bytes == pytest.approx(real.size_bytes, rel=0.01)
+
+
+def test_a_decoder_that_keeps_its_cache_holds_keys_and_values_at_the_end() -> None:
+    settings = Settings(batch_size=3, sequence_length=24)
+    ends = []
+    for keeps_cache in (False, True):
+        asked = dataclasses.replace(settings, keeps_cache=keeps_cache)
+        timeline = tracing.trace(small("llama"), asked).timeline
+        ends.append(timeline.alive_bytes()[-1])
+    layers, heads, width = 2, 2, 16
+    assert ends[1] - ends[0] == 2 * layers * 3 * 24 * heads * width * 4
+
+
+@pytest.mark.parametrize("name", ["bert", "llama"])
+def test_torchs_own_allocator_agrees(name: str) -> None:
+    """In fp32. Kernels of 16-bit types also take memory for themselves."""
+    settings = Settings(
+        mode="train", batch_size=4, sequence_length=64, checkpointing=True,
+        optimizer=Optimizer("sgd", "for_loop", holds_gradients=True, accumulation=2),
+    )  # fmt: skip
+    found = verify(small(name), settings)
+    assert set(found.phases) >= {"forward", "backward"}  # the update allocates nothing
+    assert all(abs(peaks.error) < 0.01 for peaks in found.phases.values())
+    assert found.whole.predicted_bytes == pytest.approx(found.allocator_bytes, rel=0.01)

@@ -1,0 +1,47 @@
+"""The words of a plan."""
+
+from __future__ import annotations
+
+import pytest
+
+from honed.errors import UsageError
+from honed.plan.question import parse
+from honed.plan.settings import Optimizer
+
+BERT = "model=bert-base-uncased"
+
+
+def settings(*words: str):
+    return [cell for _, cell in parse([BERT, *words]).cells]
+
+
+def test_settings_of_training_make_no_second_row_for_inference() -> None:
+    found = settings("mode=infer,train", "checkpointing=true,false", "optimizer=sgd,adamw")
+    assert [cell.mode for cell in found] == ["infer", "train", "train", "train", "train"]
+    assert not found[0].checkpointing
+    assert found[0].optimizer == Optimizer()
+
+
+@pytest.mark.parametrize(
+    ("words", "types"),
+    [
+        (["precision=bf16"], ("bfloat16", None)),
+        (["precision=bf16", "mode=train"], ("float32", "bfloat16")),
+        (["precision=bf16", "torch.bf16=weights", "mode=train"], ("bfloat16", None)),
+        (["precision=bf16", "torch.bf16=autocast"], ("float32", "bfloat16")),
+        (["mode=train"], ("float32", None)),
+    ],
+)
+def test_training_in_16_bits_keeps_fp32_weights(words: list[str], types: tuple[str, ...]) -> None:
+    (found,) = settings(*words)
+    assert (found.dtype, found.autocast) == types
+
+
+def test_a_grid_asks_for_each_mode_once() -> None:
+    question = parse([BERT, "memory=8GiB", "mode=infer,train", "sequence_length=64,128"])
+    assert [cell.mode for _, cell in question.cells] == ["infer", "train"]
+    assert question.grid
+    assert question.lengths == (64, 128)
+    assert question.device.capacity_bytes == 8 * 2**30
+    with pytest.raises(UsageError, match="device takes one value"):
+        parse([BERT, "device=cpu,cuda"])
