@@ -57,19 +57,6 @@ class Setting(Mapping[str, Value]):
         """The engine and the precision, which have a search of their own."""
         return str(self["backend"]), str(self["precision"])
 
-    def beside(self, best: Setting | None) -> str:
-        """For people: what differs from the best setting so far; the whole setting where the
-        engine or the precision differs."""
-        if best is None or self.branch != best.branch:
-            return self.name
-        if self == best:
-            return "the best again"
-        changed = typed_words({k: v for k, v in self.items() if best.get(k) != v})
-        left_out = [key for key in best if key not in self]
-        differences = [f"with {' '.join(changed)}"] if changed else []
-        differences += [f"without {', '.join(left_out)}"] if left_out else []
-        return f"the best, {', '.join(differences)}"
-
     def without(self, *keys: str) -> Setting:
         return Setting({k: v for k, v in self.items() if k not in keys})
 

@@ -96,17 +96,6 @@ def test_a_report_reads_the_facts() -> None:
     assert [c.setting for c in facts.candidates] == [FP32]
 
 
-def test_a_trial_is_told_by_what_differs_from_the_best() -> None:
-    best = FP32.changed(threads=2, allocator="jemalloc")
-    assert FP32.beside(None) == "backend=torch precision=fp32"
-    assert FP32.changed(precision="int8").beside(best) == "backend=torch precision=int8"
-    assert best.beside(best) == "the best again"
-    assert best.changed(thp="always", threads=1).beside(best) == (
-        "the best, with thp=always threads=1"
-    )
-    assert FP32.changed(threads=1).beside(best) == "the best, with threads=1, without allocator"
-
-
 def test_a_step_is_named_as_its_settings_are_typed() -> None:
     def named(key: str, value: object) -> str:
         return PathStep(key, value, Interval(1.2), IN_TURNS).name  # type: ignore[arg-type]

@@ -124,6 +124,8 @@ def _print_trial(
     line: Line, study: Study, told: tuple[Trial, Record | None, Candidate | None], as_json: bool
 ) -> None:
     """One ended trial: a line of JSON, or of text that says what differs from the best so far."""
+    from honed.tune import say
+
     trial, record, best = told
     line.clear()
     if as_json:
@@ -141,7 +143,7 @@ def _print_trial(
     missed = [limit for limit, share in trial.violations.items() if share > 0]
     limits = f"  misses {', '.join(missed)}" if missed else ""
     text = result or f"{trial.status}: {trial.message[:100]}"
-    name = trial.setting.beside(best.setting if best else None)
+    name = say.beside(trial.setting, best.setting if best else None)
     print(f"{trial.number:3} {trial.stage:8} {name}: {text}{limits}", file=sys.stderr)
 
 

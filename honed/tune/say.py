@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from honed.knob import Value
 from honed.measures import COMPARED
 from honed.record import Interval, Record
-from honed.study import Outcome, Pooled
+from honed.study import Outcome, Pooled, Setting
 from honed.tune.question import Question
-from honed.values import UNTOUCHED, as_typed
+from honed.values import UNTOUCHED, as_typed, typed_words
 
 
 def headline(outcome: Outcome, question: Question) -> str:
@@ -100,6 +100,20 @@ def _before(outcome: Outcome, key: str) -> str:
     """The default's values of the keys of a step. An engine's knob is none of another engine's."""
     case = outcome.default.case if outcome.default else {}
     return "+".join(value(case.get(each)) for each in key.split("+"))
+
+
+def beside(setting: Setting, best: Setting | None) -> str:
+    """What differs from the best setting so far; the whole setting where the engine or the
+    precision differs."""
+    if best is None or setting.branch != best.branch:
+        return setting.name
+    if setting == best:
+        return "the best again"
+    changed = typed_words({k: v for k, v in setting.items() if best.get(k) != v})
+    left_out = [key for key in best if key not in setting]
+    differences = [f"with {' '.join(changed)}"] if changed else []
+    differences += [f"without {', '.join(left_out)}"] if left_out else []
+    return f"the best, {', '.join(differences)}"
 
 
 def importances(outcome: Outcome, count: int = 5) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from records import make_record
 
 from honed.record import Interval
-from honed.study import BY_TRIALS, IN_TURNS, Outcome, PathStep
+from honed.study import BY_TRIALS, IN_TURNS, Outcome, PathStep, Setting
 from honed.tune import say
 
 STEPS = (
@@ -32,3 +32,17 @@ def test_steps_that_were_not_proven_are_told_with_what_was_measured() -> None:
     assert say.dropped(outcome(dropped=(flat,))) == "allocator=jemalloc 1.02x (0.97 to 1.07)"
     assert say.dropped(outcome()) == ""
     assert say.steps(outcome()) == []
+
+
+def test_a_trial_is_told_by_what_differs_from_the_best() -> None:
+    fp32 = Setting({"backend": "torch", "precision": "fp32"})
+    best = fp32.changed(threads=2, allocator="jemalloc")
+    assert say.beside(fp32, None) == "backend=torch precision=fp32"
+    assert say.beside(fp32.changed(precision="int8"), best) == "backend=torch precision=int8"
+    assert say.beside(best, best) == "the best again"
+    assert say.beside(best.changed(thp="always", threads=1), best) == (
+        "the best, with thp=always threads=1"
+    )
+    assert (
+        say.beside(fp32.changed(threads=1), best) == "the best, with threads=1, without allocator"
+    )
