@@ -39,7 +39,10 @@ def suggest(
     """
     of_branch = [c for c in view.candidates if c.ok and c.setting.branch == branch]
     leaders = [c.setting for c in of_branch[: POLICY.sampled_leaders]] or [view.bare(branch)]
-    around = (neighbours(view, leader, dimensions) for leader in leaders)
+    # The model believes in far values of which it knows nothing; a batch of 32 takes long and says
+    # little about a batch of 2.
+    in_steps = view.question.sampler == "gp"
+    around = (neighbours(view, s, dimensions, in_steps=in_steps) for s in leaders)
     pool = [s for s in dict.fromkeys(itertools.chain(*around)) if not view.tried(s)]
     if view.question.sampler == "random" or not of_branch:
         ranked = random.Random(_seed(view)).sample(pool, len(pool))
@@ -51,12 +54,22 @@ def suggest(
     return next((setting for setting in ranked if view.is_new(setting)), None)
 
 
-def neighbours(view: View, leader: Setting, dimensions: Sequence[Dimension]) -> Iterator[Setting]:
-    """The settings with another value of one key, then those with other values of two."""
+def neighbours(
+    view: View, leader: Setting, dimensions: Sequence[Dimension], *, in_steps: bool = False
+) -> Iterator[Setting]:
+    """The settings with another value of one key, then those with other values of two. `in_steps`:
+    an ordered key goes to the next smaller or larger value, unless it is untouched."""
+
+    def others(of: Dimension) -> list[Choice]:
+        value, values = leader.get(of.key, of.start), of.values
+        if in_steps and of.ordered and value is not None:
+            place = values.index(value)
+            values = (*values[max(0, place - 1) : place], *values[place + 1 : place + 2])
+        return [other for other in values if other != value]
+
     for count in (1, 2):
         for changed in itertools.combinations(dimensions, count):
-            others = ([v for v in d.values if v != leader.get(d.key, d.start)] for d in changed)
-            for values in itertools.product(*others):
+            for values in itertools.product(*map(others, changed)):
                 given = {d.key: v for d, v in zip(changed, values, strict=True)}
                 yield view.space.normal({**leader, **given})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -9,7 +10,8 @@ from landscape import question, space
 
 from honed.study import Setting, Trial
 from honed.tune.planner import View
-from honed.tune.sampling import suggest
+from honed.tune.sampling import neighbours, suggest
+from honed.tune.space import Dimension
 
 OPENVINO = Setting({"backend": "openvino", "precision": "int8"})
 TORCH = Setting({"backend": "torch", "precision": "fp32"})
@@ -57,6 +59,16 @@ def test_a_value_that_was_bad_elsewhere_is_not_tried_again_soon() -> None:
         assert found is not None
         assert found.get("threads") != 1
         tried.append((found, 1.0))
+
+
+def test_an_ordered_key_goes_one_value_at_a_time() -> None:
+    batches = Dimension("batch_size", (1, 2, 4, 8, 16, 32), True, "search")
+    seen = view("gp", (TORCH, 3.0), (OPENVINO, 1.0))
+    wide = replace(seen, space=replace(seen.space, dimensions=(batches,)))
+    found = neighbours(wide, OPENVINO, (batches,), in_steps=True)
+    assert list(found) == [OPENVINO.changed(batch_size=2)]
+    found = neighbours(wide, OPENVINO.changed(batch_size=8), (batches,), in_steps=True)
+    assert list(found) == [OPENVINO.changed(batch_size=4), OPENVINO.changed(batch_size=16)]
 
 
 def test_nothing_is_suggested_when_all_neighbours_were_tried() -> None:
