@@ -29,7 +29,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_finds_the_faster_fake_and_runs_from_it(store: str) -> None:
     words = ["tune", *FAKE, "study=s", "precision=fp32", "fake.latency_us=4000,500", "trials=3",
-             "threads=1", "fake.fail=null", "fake.build=null", "budget=20s"]  # fmt: skip
+             "threads=1", "fake.fail=null", "fake.build=null", "budget=45s"]  # fmt: skip
     for key in MACHINE:
         words.append(f"{key}=null")
     done = CliRunner().invoke(app, [*words, "--json"])
