@@ -1,6 +1,8 @@
 """honed: measures how a transformer runs on your machine, tunes it, and proves the gain."""
 
-from honed.backends.lowmem.front import lowmem
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from honed.case import Case
 from honed.errors import HonedError
 
@@ -13,5 +15,18 @@ from honed.run import run
 from honed.serve import serve
 from honed.tune import tune
 
+if TYPE_CHECKING:
+    from honed.backends.lowmem.front import lowmem
+
 __version__ = "0.1.0"
 __all__ = ["Case", "HonedError", "Record", "lowmem", "plan", "run", "serve", "tune"]
+
+
+# Functions that come with their room, which imports numpy, when they are asked for.
+_LATE = {"lowmem": "honed.backends.lowmem.front"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_LATE[name]), name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -61,7 +62,8 @@ def test_answers_survive_the_death_of_a_worker(start: Start) -> None:
     server.until(lambda: all(each["ready"] for each in server.ask("/state").json["workers"]))
     text = server.ask("/metrics").body.decode()
     assert "honed_worker_restarts_total 2.0" in text
-    assert "the worker died (SIGKILL)" in server.output()
+    # Where another test fills its memory group meanwhile, the kill is taken for the kernel's.
+    assert re.search(r"the worker died \(SIGKILL\)|killed the worker", server.output())
 
 
 def test_a_worker_that_stops_is_replaced_and_its_texts_are_answered(start: Start) -> None:
