@@ -63,8 +63,14 @@ def price(text: str) -> Price:
 
 
 def size_bytes(text: str) -> int:
-    """`16GiB`, `512MiB`, `24GB` (decimal), or plain bytes."""
+    """`16GiB`, `512MiB`, `24GB` (decimal) or `4096B`. A number alone is refused: who writes
+    memory_budget=64 means no 64 bytes."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)(B?)\s*", text, re.IGNORECASE)
+    if match is not None and not (match[2] or match[4]):
+        unitless = match[1]
+        raise UsageError(
+            f"{text!r} is no size of memory: it has no unit", f"{unitless}MiB or {unitless}GiB"
+        )
     if match is None or (match[3] and not match[2]):
         raise UsageError(f"{text!r} is no size of memory", "write 16GiB, 512MiB or 24GB")
     base = 1024 if match[3] else 1000
@@ -79,4 +85,4 @@ def size(count_bytes: int) -> str:
     for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if count_bytes % factor == 0:
             return f"{count_bytes // factor}{unit}"
-    return str(count_bytes)
+    return f"{count_bytes}B"

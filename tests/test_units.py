@@ -60,13 +60,13 @@ def test_no_price(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [("16GiB", 16 * 2**30), ("512 MiB", 2**29), ("24GB", 24 * 10**9), ("1.5kib", 1536),
-     ("4096", 4096), ("100B", 100)],
+     ("4096B", 4096), ("100B", 100)],
 )  # fmt: skip
 def test_sizes_of_memory(text: str, expected: int) -> None:
     assert size_bytes(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "GiB", "0", "-1GiB", "16 gallons", "5iB"])
+@pytest.mark.parametrize("text", ["", "GiB", "0", "64", "1.5", "0B", "-1GiB", "16 gallons", "5iB"])
 def test_what_is_no_size_of_memory(text: str) -> None:
     with pytest.raises(UsageError, match="size of memory"):
         size_bytes(text)
