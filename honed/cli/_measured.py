@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from honed.record import Record
 
 _PASSES = "passes="
+
+Words = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, as for honed run.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One record a line on stdout.")]
+StoreUrl = Annotated[str | None, typer.Option(help="Database URL for the records.")]
 
 
 def with_pass(words: Sequence[str], name: str) -> list[str]:
@@ -40,3 +51,16 @@ def measured(words: Sequence[str], store: str | None) -> list[Record]:
     finally:
         line.clear()
     return records
+
+
+def print_views(
+    records: Sequence[Record], view: Callable[[Record], RenderableType | None], *, as_json: bool
+) -> None:
+    """Print what the pass found of every record; nothing for one that has no result of it."""
+    from rich.console import Console
+
+    for record in records:
+        if as_json:
+            print(json.dumps(record.to_json(), allow_nan=False), flush=True)
+        elif (shown := view(record)) is not None:
+            Console().print(shown)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated
-
 import typer
+
+from honed.cli._measured import AsJson, StoreUrl, Words, measured, print_views, with_pass
 
 ORDER = 4
 
 
 def memory(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Settings, as for honed run."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One record a line on stdout.")] = False,
-    store: Annotated[str | None, typer.Option(help="Database URL for the records.")] = None,
+    words: Words = None,
+    as_json: AsJson = False,
+    store: StoreUrl = None,
 ) -> None:
     """Show the peak of each phase by kind, and the largest allocations with their origin.
 
@@ -25,17 +21,10 @@ def memory(
     It measures a training step as `honed run workload=train_step` does, and then watches every
     tensor of one step. `honed plan` predicts the same without running anything.
     """
-    from honed.cli._measured import measured, with_pass
     from honed.cli.run import exit_code
     from honed.show.memory import memory_view
 
     records = measured(with_pass(["workload=train_step", *(words or [])], "memory_timeline"),
                        store)  # fmt: skip
-    for record in records:
-        if as_json:
-            print(json.dumps(record.to_json(), allow_nan=False), flush=True)
-        elif (view := memory_view(record)) is not None:
-            from rich.console import Console
-
-            Console().print(view)
+    print_views(records, memory_view, as_json=as_json)
     raise typer.Exit(exit_code(records, strict=False))

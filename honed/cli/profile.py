@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from honed.cli._measured import AsJson, StoreUrl, Words, measured, print_views, with_pass
+
+if TYPE_CHECKING:
+    from honed.record import Record
 
 ORDER = 4
 
 
 def profile(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Settings, as for honed run."),
-    ] = None,
+    words: Words = None,
     by: Annotated[
         str, typer.Option(help="Add up by any of op, module and phase, joined by commas.")
     ] = "op,module,phase",
@@ -26,8 +28,8 @@ def profile(
     speedscope: Annotated[
         Path | None, typer.Option(help="Write the call for https://www.speedscope.app.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One record a line on stdout.")] = False,
-    store: Annotated[str | None, typer.Option(help="Database URL for the records.")] = None,
+    as_json: AsJson = False,
+    store: StoreUrl = None,
 ) -> None:
     """Measure a call, then show which operators and modules take its time.
 
@@ -36,24 +38,17 @@ def profile(
     The times come from one call under the engine's profiler, which is slower than the calls that
     are measured; the output says by how much.
     """
-    from honed.cli._measured import measured, with_pass
     from honed.cli.run import exit_code
     from honed.show.profile import check_keys, profile_view
 
     keys = check_keys(by.split(","))
     records = measured(with_pass(words or [], "profile"), store)
-    for record in records:
-        if as_json:
-            print(json.dumps(record.to_json(), allow_nan=False), flush=True)
-        elif (view := profile_view(record, keys, top)) is not None:
-            from rich.console import Console
-
-            Console().print(view)
+    print_views(records, lambda record: profile_view(record, keys, top), as_json=as_json)
     _export(records, chrome, speedscope)
     raise typer.Exit(exit_code(records, strict=False))
 
 
-def _export(records: list, chrome: Path | None, speedscope: Path | None) -> None:  # type: ignore[type-arg]
+def _export(records: Sequence[Record], chrome: Path | None, speedscope: Path | None) -> None:
     """Write the trace of the last record that has one."""
     from honed.export.trace import chrome_trace
     from honed.export.trace import speedscope as speedscope_trace
