@@ -14,7 +14,7 @@ import honed
 from honed.backends.base import traits
 from honed.case import Case
 from honed.deliver.standalone import verify
-from honed.errors import UsageError
+from honed.errors import HonedError, UsageError
 from honed.files import whole
 from honed.knobs import applicable_knobs
 from honed.machine.spawn import Spawn, fold
@@ -39,6 +39,13 @@ _VERIFY = _SCRIPT.format(
     what="Checks the promises of this folder; PYTHON names another interpreter.",
     body='exec "${PYTHON:-python3}" "$here/verify.py" "$@"',
 )
+
+
+_HINT = "export another setting; this is a fault of honed that its authors want to know of"
+
+
+class DeliveryError(HonedError):
+    """The files were written, but they do not do what honed measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +140,10 @@ def _promises(staging: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """What the files themselves show here, measured by the check that will be asked again."""
     answer = verify.ask(staging, settings, "tuned")
     if "error" in answer:
-        raise UsageError(f"the exported files do not run: {answer['error']}", "report this fault")
+        raise DeliveryError(f"the exported files do not run: {answer['error']}", _HINT)
     check = verify.check_outputs(answer)
     if check.verdict != verify.HOLDS:
-        raise UsageError(f"the exported files give other outputs: {check.message}", "report this")
+        raise DeliveryError(f"the exported files give other outputs: {check.message}", _HINT)
     gain = verify.measure_gain(staging, settings, verify.ROUNDS)
     return {
         "in_force": answer["in_force"],
