@@ -154,9 +154,11 @@ def explained(folder: Path) -> Iterator[None]:
         in_cache = bool(place) and (place.startswith(str(root())) or Path(place) in root().parents)
         if error.errno not in _FULL and not in_cache:
             raise  # the build failed on a file outside the cache
+        is_full = error.errno in _FULL
+        hint = "free some space (honed cache prune), or " if is_full else ""
         raise HonedError(
             f"cannot write to the cache {folder}: {error.strerror}",
-            "free some space (honed cache prune), or set HONED_CACHE to another folder",
+            f"{hint}set HONED_CACHE to another folder",
         ) from error
 
 

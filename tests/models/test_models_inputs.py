@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import numpy as np
@@ -243,6 +244,13 @@ class TestTexts:
         else:
             with pytest.raises(UsageError, match="holds no text"):
                 read_texts(path, "body")
+
+    def test_a_cell_of_a_table_may_be_a_whole_document(self, tmp_path):
+        """The csv module alone refuses a cell of more than 131072 characters."""
+        long = "word " * 40_000
+        path = write(tmp_path / "t.csv", f'id,text\n1,"{long}"\n2,short\n'.encode())
+        assert read_texts(path, "text") == [long, "short"]
+        assert csv.field_size_limit() < len(long)  # other readers in the process keep their limit
 
     @pytest.mark.parametrize(
         ("name", "content", "message", "hint"),
