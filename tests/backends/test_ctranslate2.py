@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_encoders import batch_of, made
 
 from honed.backends import ctranslate2 as backend
 from honed.backends import torch as reference
@@ -20,43 +21,7 @@ from honed.models.obtain import materialise
 
 pytestmark = pytest.mark.engine
 
-_SHARED = {"vocab_size": 300, "pad_token_id": 1}
-_SMALL = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 64,
-    "max_position_embeddings": 40,
-}
-# Norms far from their usual epsilon, and a GELU that is not the exact one, show up in a cosine.
-SHAPES: dict[str, dict[str, Any]] = {
-    "bert": {**_SMALL, "layer_norm_eps": 0.1, "hidden_act": "gelu_new"},
-    "roberta": {**_SMALL, "type_vocab_size": 1},
-    "xlm-roberta": {**_SMALL, "type_vocab_size": 2, "pad_token_id": 3},
-    "camembert": {**_SMALL, "type_vocab_size": 1},
-    "distilbert": {
-        "dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "max_position_embeddings": 40,
-    },
-}  # fmt: skip
-
-
-def made(folder: Path, model_type: str, task: str, pooling: str = "none") -> Checkpoint:
-    """A small checkpoint whose every parameter, biases and norms too, is random."""
-    import torch
-    import transformers
-
-    torch.manual_seed(0)
-    config = transformers.AutoConfig.for_model(model_type, **_SHARED | SHAPES[model_type])
-    auto = {
-        "feature-extraction": transformers.AutoModel,
-        "sequence-classification": transformers.AutoModelForSequenceClassification,
-    }[task]
-    module = auto.from_config(config)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.normal_(0.1, 0.3)
-    module.save_pretrained(folder)
-    return materialise(ModelRequest(str(folder), task=task, pooling=pooling))
+SHAPES = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert")
 
 
 def opened(checkpoint: Checkpoint, folder: Path, precision: str = "fp32") -> Any:
@@ -67,22 +32,10 @@ def opened(checkpoint: Checkpoint, folder: Path, precision: str = "fp32") -> Any
     return backend.load(ask, folder)
 
 
-def batch_of(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Three lengths, padded on the right, with both segments where there are two."""
-    batch = random_inputs(checkpoint, 3, 12, seed=5).batches[0]
-    batch["attention_mask"][1, 9:] = 0
-    batch["attention_mask"][2, 4:] = 0
-    padding = int(checkpoint.config.get("pad_token_id") or 0)
-    batch["input_ids"][batch["attention_mask"] == 0] = padding
-    if "token_type_ids" in batch:
-        batch["token_type_ids"][0, 6:] = 1
-    return batch
-
-
 @pytest.mark.parametrize("task", ["feature-extraction", "sequence-classification"])
 @pytest.mark.parametrize("model_type", SHAPES)
 def test_every_family_gives_torchs_outputs(tmp_path: Path, model_type: str, task: str) -> None:
-    checkpoint = made(tmp_path / "model", model_type, task)
+    checkpoint = made(tmp_path / "model", model_type, task, "none")
     batch = batch_of(checkpoint)
     truth = reference.load(LoadRequest(Case(model="m"), checkpoint, 1), None)
     wanted = truth.outputs(truth.run(truth.prepare(batch)))
@@ -108,7 +61,7 @@ def test_pooling_leaves_padding_out(tmp_path: Path, pooling: str) -> None:
 
 
 def test_padding_on_the_left_is_refused(tmp_path: Path) -> None:
-    checkpoint = made(tmp_path / "model", "bert", "feature-extraction")
+    checkpoint = made(tmp_path / "model", "bert", "feature-extraction", "none")
     step = opened(checkpoint, tmp_path / "fp32")
     batch = random_inputs(checkpoint, 1, 6, seed=0).batches[0]
     batch["attention_mask"][0, :2] = 0

@@ -5,13 +5,11 @@ Each run has a process of its own, since a failure would be a signal or the kern
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from lowmem_models import saved
+from memory_groups import memory_group
 
 from honed import artifacts
 from honed.backends import lowmem
@@ -111,42 +110,16 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def memory_group() -> Iterator[Path | None]:
-    """A memory control group of 340 MiB; None where this user may not make one."""
-    root = Path("/sys/fs/cgroup")
-    version_1 = (root / "memory" / "memory.limit_in_bytes").exists()
-    group = (root / "memory" if version_1 else root) / f"honed-lowmem-{os.getpid()}"
-    try:
-        group.mkdir()
-        limit = group / ("memory.limit_in_bytes" if version_1 else "memory.max")
-        limit.write_text(str(340 * MIB))
-    except OSError:
-        with contextlib.suppress(OSError):
-            group.rmdir()
-        yield None
-        return
-    yield group
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError):
-            group.rmdir()
-            return
-        time.sleep(0.1)
-
-
-def test_it_runs_in_a_memory_group_smaller_than_the_model(
-    large: Path, memory_group: Path | None
-) -> None:
+def test_it_runs_in_a_memory_group_smaller_than_the_model(large: Path) -> None:
     """torch alone takes most of the group. Where there is no group, the limit on the private
     memory of a process (RLIMIT_DATA) takes its place."""
-    words = [sys.executable, "-c", RUN, str(large)]
-    if memory_group is None:
-        test_it_runs_under_a_limit_of_private_memory(large)
-        return
-    join = f"open({str(memory_group / 'cgroup.procs')!r}, 'w').write('0')\n"
-    words[2] = join + RUN
-    done = subprocess.run([*words, "-"], capture_output=True, text=True)
+    with memory_group(340 * MIB) as group:
+        if group is None:
+            test_it_runs_under_a_limit_of_private_memory(large)
+            return
+        join = f"open({str(group / 'cgroup.procs')!r}, 'w').write('0')\n"
+        words = [sys.executable, "-c", join + RUN, str(large), "-"]
+        done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [f"finite (1, 128, {HIDDEN})"]
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import sentence_folders
 import threadpoolctl
+from small_encoders import TASKS, batch_of, made
 
 from honed.backends import lowmem
 from honed.backends import torch as reference
@@ -26,69 +27,12 @@ from honed.case import Case
 from honed.errors import ModelError, UnsupportedError
 from honed.instruments.fidelity import compare, complaint
 from honed.models.checkpoint import Checkpoint, ModelRequest
-from honed.models.inputs import random_inputs
 from honed.models.obtain import materialise
 from honed.units import size_bytes
 
 pytestmark = pytest.mark.engine
 
-_SHARED = {"vocab_size": 300, "pad_token_id": 1}
-_SMALL = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 64,
-    "max_position_embeddings": 40,
-}
-# Every activation, and an epsilon of the norms far from the usual one.
-SHAPES: dict[str, dict[str, Any]] = {
-    "bert": {**_SMALL, "layer_norm_eps": 0.1, "hidden_act": "gelu_new"},
-    "roberta": {**_SMALL, "type_vocab_size": 1},
-    "xlm-roberta": {**_SMALL, "type_vocab_size": 2, "pad_token_id": 3, "hidden_act": "silu"},
-    "distilbert": {
-        "dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "max_position_embeddings": 40,
-    },
-    "electra": {**_SMALL, "embedding_size": 16, "hidden_act": "relu"},
-}  # fmt: skip
-TASKS = {
-    "feature-extraction": "AutoModel",
-    "sequence-classification": "AutoModelForSequenceClassification",
-    "token-classification": "AutoModelForTokenClassification",
-    "question-answering": "AutoModelForQuestionAnswering",
-    "masked-lm": "AutoModelForMaskedLM",
-}
-
-
-def made(
-    folder: Path, model_type: str, task: str = "feature-extraction", pooling: str = "auto",
-    **how: Any,
-) -> Checkpoint:  # fmt: skip
-    """A small checkpoint whose every parameter is random. `how` changes its shape, its `dtype`, or
-    the size of its shards."""
-    import torch
-    import transformers
-
-    dtype, shard = how.pop("dtype", "float32"), how.pop("shard", "5GB")
-    torch.manual_seed(0)
-    settings = _SHARED | SHAPES[model_type] | how
-    config = transformers.AutoConfig.for_model(model_type, **settings)
-    module = getattr(transformers, TASKS[task]).from_config(config)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.normal_(0.1, 0.3)
-    module.to(getattr(torch, dtype)).save_pretrained(folder, max_shard_size=shard)
-    return materialise(ModelRequest(str(folder), task=task, pooling=pooling))
-
-
-def batch_of(checkpoint: Checkpoint, length: int = 12) -> dict[str, Any]:
-    """Three lengths, padded on the right, with both segments where there are two."""
-    batch = dict(random_inputs(checkpoint, 3, length, seed=5).batches[0])
-    batch["attention_mask"][1, 9:] = 0
-    batch["attention_mask"][2, 4:] = 0
-    batch["input_ids"][batch["attention_mask"] == 0] = checkpoint.config.get("pad_token_id") or 0
-    if "token_type_ids" in batch:
-        batch["token_type_ids"][0, 6:] = 1
-    return batch
+SHAPES = ("bert", "roberta", "xlm-roberta", "distilbert", "electra")
 
 
 @contextmanager

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import memory_groups
 import pytest
 
 HONED = str(Path(sys.executable).with_name("honed"))
@@ -20,25 +19,10 @@ FAKE = ["model=tiny", "backend=fake", "duration_s=0.1", "warmup_s=0.1", "sequenc
 
 @pytest.fixture
 def memory_group() -> Iterator[Path]:
-    """A memory control group of 400 MiB, of whichever version the machine has."""
-    root = Path("/sys/fs/cgroup")
-    version_1 = (root / "memory" / "memory.limit_in_bytes").exists()
-    group = (root / "memory" if version_1 else root) / f"honed-test-{os.getpid()}"
-    try:
-        group.mkdir()
-        limit = group / ("memory.limit_in_bytes" if version_1 else "memory.max")
-        limit.write_text(str(400 * 2**20))
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            group.rmdir()
-        pytest.skip(f"needs the right to make a control group: {error}")
-    yield group
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError):
-            group.rmdir()
-            return
-        time.sleep(0.1)
+    with memory_groups.memory_group(400 * 2**20) as group:
+        if group is None:
+            pytest.skip("needs the right to make a control group")
+        yield group
 
 
 def honed_in(group: Path, cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
