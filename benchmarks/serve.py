@@ -215,6 +215,8 @@ def one_round(server: Server, corpus: list[list[str]], clients: int, seconds: fl
         thread.join()
     if faults:
         sys.exit(faults[0])
+    if not took:
+        sys.exit(f"{server.name} answered no request within {seconds:g} s: try --round 60")
     server.latencies_s.append(took)
     server.per_s.append(len(took) / seconds)
 
