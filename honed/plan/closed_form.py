@@ -43,8 +43,8 @@ def estimate(
     config: Mapping[str, Any], task: str, settings: Settings, parameters: int | None = None
 ) -> Estimate:
     """`parameters` is their real number, if known. ModelError without sizes in the config."""
-    width, layers, heads = (_size(config, key) for key in ("width", "layers", "heads"))
-    inner = _size(config, "inner", 4 * width)
+    width, layers, heads = (size(config, key) for key in ("width", "layers", "heads"))
+    inner = size(config, "inner", 4 * width)
     element = _BYTES[settings.autocast or settings.dtype]
     tokens = settings.batch_size * settings.sequence_length
     unit, forward = tokens * width * element, tokens * inner * element
@@ -74,7 +74,7 @@ def estimate(
     return Estimate(parameters, weights, by_kind)
 
 
-def _size(config: Mapping[str, Any], key: str, default: int | None = None) -> int:
+def size(config: Mapping[str, Any], key: str, default: int | None = None) -> int:
     for word in _WORDS[key]:
         if isinstance(value := config.get(word), int):
             return value
