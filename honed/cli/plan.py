@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from honed.plan.answer import Plan
+    from honed.plan.deployment_records import Bench
     from honed.plan.question import Question
 
 ORDER = 3
@@ -75,6 +76,7 @@ def plan(
         _draw(found, timeline)
     if verify:
         _verify(question, as_json=as_json)
+        _verify_deployments(found, bench, as_json=as_json)
     answers = (*found.predictions, *found.deployments)
     raise typer.Exit(1 if any(each.fits is False for each in answers) else 0)
 
@@ -122,6 +124,21 @@ def _verify(question: Question, *, as_json: bool) -> None:
             print(json.dumps({"verification": to_plain(found)}, allow_nan=False))
         else:
             Console().print(verification_table(found))
+
+
+def _verify_deployments(found: Plan, bench: Bench, *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from honed.plain import to_plain
+    from honed.plan.deployment_verify import verify_deployment
+    from honed.show.deployment import deployment_verification
+
+    for one in found.deployments:
+        verified = verify_deployment(one, bench)
+        if as_json:
+            print(json.dumps({"verification": to_plain(verified)}, allow_nan=False))
+        else:
+            Console().print(deployment_verification(verified))
 
 
 def _list_keys() -> None:

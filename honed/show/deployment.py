@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from honed.plan.deployment import Deployment, Part
+from honed.plan.deployment_verify import DeploymentVerification
 from honed.show.numbers import NONE
 from honed.show.plan import size
 from honed.values import typed_words
@@ -105,3 +106,15 @@ def _shape(found: Deployment) -> str:
 
 def _times(count: int, noun: str) -> str:
     return f"1 {noun}" if count == 1 else f"{count} {noun}es"
+
+
+def deployment_verification(found: DeploymentVerification) -> RenderableType:
+    """Predicted beside measured."""
+    table = Table("memory", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("predicted", "measured", "difference"):
+        table.add_column(heading, justify="right")
+    for name, peaks in {"private": found.private, "files": found.files}.items():
+        table.add_row(
+            name, size(peaks.predicted_bytes), size(peaks.measured_bytes), f"{peaks.error:+.1%}"
+        )
+    return Group(table, Text(f"measured: record {found.record}", "dim"))
