@@ -11,12 +11,14 @@ import sys
 
 from honed.instruments import memory
 from honed.machine.affinity import pin
+from honed.models.inputs import random_inputs
 from honed.plain import from_plain
 from honed.run.job import Job
 from honed.run.measure import load
 from honed.workers.process import Desk
 
 _CALLS = 3
+_TOKENS = 6000  # so many words touch most pages of mapped embeddings
 
 
 def main() -> None:
@@ -26,9 +28,14 @@ def main() -> None:
     facts, loaded = load(job, Desk(lambda _: None))
     print("loaded", flush=True)
     sys.stdin.readline()
+    case = job.case
+    calls = max(_CALLS, _TOKENS // (case.batch_size * case.sequence_length))
+    shape = (case.batch_size, case.sequence_length)
+    words = random_inputs(job.prepared.checkpoint, *shape, seed=1, batches=calls)
+    feeds = [loaded.step.prepare(batch) for batch in words.batches]
     with memory.ResidentPeak() as peak:
-        for at in range(_CALLS):
-            loaded.step.run(loaded.feeds[at % len(loaded.feeds)])
+        for feed in feeds:
+            loaded.step.run(feed)
     print(json.dumps({
         "load_anon": facts.load_anon_peak_bytes, "load_total": facts.load_peak_bytes,
         "anon": peak.anon_bytes, "file": peak.file_bytes, "total": peak.total_bytes,

@@ -2,7 +2,8 @@
 `honed plan`, which adds what the engine takes without a model.
 
 A backend file may define `footprint(case, model) -> Sequence[Portion]`. Without it the plan
-assumes `copied`, and says so.
+assumes `copied`, and says so. Factors in these files were found by looking at what processes held
+at five shapes of two models; `python -m benchmarks.deployments` checks the sums.
 """
 
 from __future__ import annotations
@@ -17,9 +18,7 @@ from honed.case import Case
 When = Literal["held", "loading", "calling"]
 # Bytes of a weight by the precision of the products.
 BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "int8": 1.0, "int4": 0.5}
-# The kernel maps so many bytes around a page that is touched, if the file is in its page cache:
-# fault_around_bytes in mm/memory.c.
-_FAULT_AROUND_BYTES = 64 * 1024
+_PAGE_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +28,7 @@ class ModelSizes:
     `matrices`, `tables` and `others` count the weights of linear layers, of embeddings, and all
     others. A matrix that is tied to a table counts in both, and in `tied`. `unused` weights are
     stored, but no output depends on them. `largest` is the largest matrix or table.
-    `layers`, `hidden`, `intermediate` and `heads` are those of an encoder layer.
+    `heads` are those of a layer's attention; 0 if config.json does not say.
     `activation_bytes` are the most tensors that are alive at once in a call beside the weights:
     torch's own code in fp32, with fused attention where the model has it.
     """
@@ -40,9 +39,6 @@ class ModelSizes:
     tied: int
     unused: int
     largest: int
-    layers: int
-    hidden: int
-    intermediate: int
     heads: int
     batch_size: int
     sequence_length: int
@@ -54,29 +50,9 @@ class ModelSizes:
         return self.matrices + self.tables + self.others - self.tied
 
     @property
-    def tokens(self) -> int:
-        return self.batch_size * self.sequence_length
-
-    @property
-    def states_bytes(self) -> int:
-        """One hidden tensor of all tokens in fp32."""
-        return 4 * self.tokens * self.hidden
-
-    @property
-    def wide_bytes(self) -> int:
-        """The wide tensor of the feed-forward in fp32."""
-        return 4 * self.tokens * self.intermediate
-
-    @property
     def scores_bytes(self) -> int:
         """The attention scores of one layer, all heads, in fp32."""
-        return 4 * self.tokens * self.sequence_length * self.heads
-
-    def touched_bytes(self, element_bytes: float = 4) -> int:
-        """How much of the mapped tables calls read: the pages around the row of each token. Every
-        token is taken for another word, so that this is an upper bound for real texts."""
-        table = int(self.tables * element_bytes)
-        return min(table, self.tokens * _FAULT_AROUND_BYTES)
+        return 4 * self.batch_size * self.sequence_length**2 * self.heads
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,5 +79,25 @@ def copied(case: Case, model: ModelSizes) -> Sequence[Portion]:
     return (
         Portion("weights", size, f"a copy of each weight in {case.precision}"),
         Portion("loading", 4 * model.largest, "the largest weight in fp32", "loading"),
-        Portion("activations", model.activation_bytes, "as in torch, in fp32", "calling"),
+        activations(model, 1.0),
+    )
+
+
+def activations(model: ModelSizes, factor: float, scores: float = 0.0) -> Portion:
+    """The private memory of a call: `factor` times torch's tensors, and so many times the
+    attention scores of a layer."""
+    size = int(factor * model.activation_bytes + scores * model.scores_bytes)
+    more = f" and {scores:g} times the scores of a layer" if scores else ""
+    why = f"{factor:g} times the tensors of torch{more}, held by the allocator"
+    return Portion("activations", size, why, "calling")
+
+
+def mapped_tables(model: ModelSizes, element_bytes: float) -> tuple[Portion, ...]:
+    """Embeddings that stay in a mapped file. In time most rows are touched, with the pages around
+    them; a call reads one page or so for each token."""
+    size = int(model.tables * element_bytes)
+    read = min(size, model.batch_size * model.sequence_length * _PAGE_BYTES)
+    return (
+        Portion("weights", read, "rows of embeddings, mapped", is_mapped=True),
+        Portion("weights", size - read, "embeddings, mapped", is_mapped=True, is_read=False),
     )

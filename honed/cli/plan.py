@@ -66,10 +66,9 @@ def plan(
     finally:
         line.clear()
     if as_json:
-        for prediction in found.predictions:
-            print(json.dumps(prediction.to_json(), allow_nan=False))
-        for one in (*found.grids, *found.deployments):
-            print(json.dumps(one.to_json(), allow_nan=False))
+        answers = (found.predictions, found.grids, found.deployments)
+        for data in (one.to_json() for of_kind in answers for one in of_kind):
+            print(json.dumps(data, allow_nan=False))
     else:
         _print(found)
     if timeline is not None:
@@ -77,8 +76,8 @@ def plan(
     if verify:
         _verify(question, as_json=as_json)
         _verify_deployments(found, bench, as_json=as_json)
-    answers = (*found.predictions, *found.deployments)
-    raise typer.Exit(1 if any(each.fits is False for each in answers) else 0)
+    fits = [*(p.fits for p in found.predictions), *(d.fits for d in found.deployments)]
+    raise typer.Exit(1 if False in fits else 0)
 
 
 def _print(found: Plan) -> None:

@@ -24,8 +24,6 @@ _TINY = {"model": "tiny-bert", "batch_size": 1, "sequence_length": 16}
 _EFFORT = {"duration_s": 0.1, "warmup_s": 0.0, "min_samples": 3}
 # Settings that decide what is in a process beside its model.
 _KEPT = ("backend", "precision", "threads", "python", "memory_budget")
-# The share of an engine's library pages that a call reads: it was 15 to 25 % in every engine.
-_READ_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +58,9 @@ def engine(case: Case, bench: Bench) -> Engine:
     record = found[-1] if found else _measured(wanted, bench)
     memory = record.memory
     assert memory is not None
-    library = memory.rss_file_peak_bytes or 0
-    return Engine(peak_bytes(memory), library, int(_READ_SHARE * library), record.id)
+    calling = memory.rss_anon_peak_bytes or 0
+    loading = memory.load_anon_peak_bytes or 0
+    return Engine(loading, calling, memory.rss_file_peak_bytes or 0, record.id)
 
 
 def _measured(wanted: Case, bench: Bench) -> Record:

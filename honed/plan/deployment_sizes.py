@@ -41,13 +41,8 @@ class Sizer:
         settings = Settings(batch_size=batch_size, sequence_length=sequence_length, device="cpu")
         prediction = self.planner.predict(settings)
         config = self.planner.subject.config
-        # Formulas of single engines use the sizes of a layer; without them they get 0.
-        width = _size(config, "width")
         return ModelSizes(
             **self._weights,
-            layers=_size(config, "layers"),
-            hidden=width,
-            intermediate=_size(config, "inner") or 4 * width,
             heads=_size(config, "heads"),
             batch_size=batch_size,
             sequence_length=sequence_length,
@@ -56,6 +51,7 @@ class Sizer:
 
 
 def _size(config: Mapping[str, Any], word: str) -> int:
+    """A size by its word in `closed_form`; 0 where config.json does not have it."""
     try:
         return closed_form.size(config, word)
     except ModelError:

@@ -77,7 +77,7 @@ def _at(found: Deployment) -> str:
 def _table(found: Deployment) -> Table:
     table = Table.grid(padding=(0, 2))
     for justify in ("left", "right", "left", "left", "left"):
-        table.add_column(justify=justify)  # type: ignore[arg-type]
+        table.add_column(justify=justify)
     total = max((abs(part.size_bytes) for part in found.parts), default=1)
     for part in found.parts:
         bar = Text("█" * round(_BAR * max(0, part.size_bytes) / total),
