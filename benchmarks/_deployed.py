@@ -1,7 +1,7 @@
 """One process of a deployment: loads a Case as a worker does, calls it, and says what it took.
 
-Reads a line with a Job as JSON, prints a line when it is loaded, calls on the next line, and
-prints a JSON line of bytes.
+Reads a line with a Job as JSON, prints a line when it is loaded, reads how many tokens
+to call with, and prints a JSON line of bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from honed.run.measure import load
 from honed.workers.process import Desk
 
 _CALLS = 3
-_TOKENS = 6000  # so many words touch most pages of mapped embeddings
 
 
 def main() -> None:
@@ -27,9 +26,9 @@ def main() -> None:
         pin(job.seat.cpus)
     facts, loaded = load(job, Desk(lambda _: None))
     print("loaded", flush=True)
-    sys.stdin.readline()
+    tokens = int(sys.stdin.readline() or 0)
     case = job.case
-    calls = max(_CALLS, _TOKENS // (case.batch_size * case.sequence_length))
+    calls = max(_CALLS, tokens // (case.batch_size * case.sequence_length))
     shape = (case.batch_size, case.sequence_length)
     words = random_inputs(job.prepared.checkpoint, *shape, seed=1, batches=calls)
     feeds = [loaded.step.prepare(batch) for batch in words.batches]
