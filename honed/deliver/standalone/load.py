@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ def read_settings(folder: Path = HERE) -> dict[str, Any]:
 
 def load_engine(folder: Path, engine_settings: Mapping[str, Any]) -> Any:
     """The engine of the folder, with these settings; {} leaves the engine its defaults."""
+    if str(folder) not in sys.path:  # for the files that engine.py imports
+        sys.path.append(str(folder))
     spec = importlib.util.spec_from_file_location("delivered_engine", folder / "engine.py")
     assert spec is not None
     assert spec.loader is not None
