@@ -35,10 +35,10 @@ _SHAPE = tuple(knob.name for knob in shape.KNOBS)
 
 def find(model: str) -> Path | None:
     """The delivered folder that `model` names; None if it names something else."""
-    path = Path(model).expanduser()
     try:
+        path = Path(model).expanduser()
         there = all((path / name).is_file() for name in (SETTINGS_FILE, CHECKPOINT_FILE))
-    except OSError:  # a name that is too long to be a path, or a folder that may not be read
+    except (OSError, RuntimeError, ValueError):  # no path, no such user, or not to be read
         return None
     return path.resolve() if there else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -133,5 +134,5 @@ def test_the_environment_file_says_which_setting_each_variable_serves(folder: Pa
     assert lines[place - 1] == "# threads=1: cores of the process"
 
 
-def test_no_file_names_a_path_of_the_exporting_machine_but_the_case(folder: Path) -> None:
-    assert str(Path.home()) not in (folder / "checkpoint.json").read_text()
+def test_the_facts_of_the_checkpoint_name_no_folder_of_the_exporting_machine(folder: Path) -> None:
+    assert json.loads((folder / "checkpoint.json").read_text())["folder"] == "checkpoint"

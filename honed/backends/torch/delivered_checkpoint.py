@@ -6,6 +6,7 @@ honed copies this file into the folder as `engine.py`. `text_pooling.py`, beside
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 from collections.abc import Mapping, Sequence
@@ -45,7 +46,7 @@ class Engine:
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         if (threads := settings.get("threads")) is not None:
             torch.set_num_threads(threads)
-            if torch.get_num_interop_threads() != 1:  # torch allows setting it once in a process
+            with contextlib.suppress(RuntimeError):  # torch allows it before its first work only
                 torch.set_num_interop_threads(1)
         self._settings = settings
         self._facts = json.loads((folder / "engine.json").read_text())

@@ -5,6 +5,7 @@ honed copies this file into the folder as `engine.py`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ class Engine:
 
         if (threads := settings.get("threads")) is not None:
             torch.set_num_threads(threads)
-            if torch.get_num_interop_threads() != 1:  # torch allows setting it once in a process
+            with contextlib.suppress(RuntimeError):  # torch allows it before its first work only
                 torch.set_num_interop_threads(1)
         facts = json.loads((folder / "engine.json").read_text())
         self._inputs, self._outputs = facts["inputs"], facts["outputs"]
