@@ -222,3 +222,13 @@ def test_a_gain_above_the_lower_end_of_the_promise_holds(
     answers(monkeypatch, [1.04, 1.02, 1.0, 1.03, 1.01])
     settings = {**SETTINGS, "gain": {"value": 1.12, "low": 1.02, "high": 1.23}}
     assert verify.check_speed(tmp_path, settings, 5).verdict == verify.HOLDS
+
+
+def test_huge_pages_that_a_process_sets_for_itself_are_read_from_the_kernel(
+    tmp_path: Path,
+) -> None:
+    in_force = {"threads": "2", "thp_disabled": "1"}
+    folder = delivered_folder(tmp_path / "kept", in_process={"thp": "never"}, in_force=in_force)
+    assert promises(folder)["engine settings"].verdict == verify.HOLDS
+    folder = delivered_folder(tmp_path / "broken", in_process={}, in_force=in_force)
+    assert broken(folder) == {"engine settings": "thp_disabled=None (promised 1)"}

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-_PR_SET_THP_DISABLE = 41  # linux/prctl.h
+_PR_SET_THP_DISABLE, _PR_GET_THP_DISABLE = 41, 42  # linux/prctl.h
 _THP = {"never": (1, 0), "madvise": (1, 2)}  # 2: memory that asks for huge pages still gets them
 
 
@@ -48,6 +48,13 @@ def apply_in_process(in_process: Mapping[str, Any]) -> None:
     """Set what a process sets for itself, before it allocates: how it takes huge pages."""
     if (flags := _THP.get(str(in_process.get("thp")))) is not None:
         ctypes.CDLL(None).prctl(_PR_SET_THP_DISABLE, *flags, 0, 0)
+
+
+def read_in_process(in_process: Mapping[str, Any]) -> dict[str, str]:
+    """What `apply_in_process` has set, as the kernel reports it."""
+    if str(in_process.get("thp")) not in _THP:
+        return {}
+    return {"thp_disabled": str(ctypes.CDLL(None).prctl(_PR_GET_THP_DISABLE, 0, 0, 0, 0))}
 
 
 class Model:

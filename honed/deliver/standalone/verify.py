@@ -193,13 +193,13 @@ def run_role(folder: Path, role: str) -> dict[str, Any]:
     """In the child: load, run the batch of the check, and report what is in force."""
     sys.path.insert(0, str(folder))
     import numpy as np
-    from load import apply_in_process, load_engine, read_settings  # type: ignore[import-not-found]
+    import load  # type: ignore[import-not-found]
 
-    settings = read_settings(folder)
+    settings = load.read_settings(folder)
     tuned = role == "tuned"
     if tuned:
-        apply_in_process(settings["in_process"])
-    engine = load_engine(folder, settings["engine"] if tuned else {})
+        load.apply_in_process(settings["in_process"])
+    engine = load.load_engine(folder, settings["engine"] if tuned else {})
     with np.load(folder / "check.npz") as stored:
         arrays = dict(stored)
     batch = {n.partition("/")[2]: a for n, a in arrays.items() if n.startswith("input/")}
@@ -218,7 +218,7 @@ def run_role(folder: Path, role: str) -> dict[str, Any]:
         "busy_threads": _busy(before, _thread_ticks(), wall_s),
         "cpus": len(os.sched_getaffinity(0)),
         "preloaded": [n for n in settings["preload"] if n in Path("/proc/self/maps").read_text()],
-        "in_force": engine.in_force(),
+        "in_force": engine.in_force() | load.read_in_process(settings["in_process"]),
     }
 
 
