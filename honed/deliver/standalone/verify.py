@@ -192,8 +192,8 @@ def ask(folder: Path, settings: Mapping[str, Any], role: str) -> dict[str, Any]:
 def run_role(folder: Path, role: str) -> dict[str, Any]:
     """In the child: load, run the batch of the check, and report what is in force."""
     sys.path.insert(0, str(folder))
-    import numpy as np
     import load  # type: ignore[import-not-found]
+    import numpy as np
 
     settings = load.read_settings(folder)
     tuned = role == "tuned"
