@@ -49,7 +49,6 @@ def _settings(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     settings = json.loads((folder / "settings.json").read_text())
     change(settings)
     (folder / "settings.json").write_text(json.dumps(settings))
-    (folder / "checksums.sha256").unlink()
     write.write_checksums(folder)
 
 

@@ -109,6 +109,7 @@ def _settings(case: Case, delivered: Delivered) -> dict[str, Any]:
         "in_process": spawn.in_child,
         "reading": reading,
         "fidelity": to_plain(delivered.fidelity),
+        "calls_s": verify.CALLS_S,
         "in_force": {},
         "busy_threads": None,
         "gain": None,
@@ -217,5 +218,6 @@ def write_checksums(staging: Path) -> None:
 
 def _names(staging: Path) -> Iterator[str]:
     for path in sorted(staging.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
+        is_made_later = "__pycache__" in path.parts or path.name == _CHECKSUMS
+        if path.is_file() and not is_made_later:
             yield str(path.relative_to(staging))

@@ -90,5 +90,6 @@ def _write_program(request: LoadRequest, step: KerasStep, folder: Path) -> list[
     program = jax.export.export(jax.jit(call), platforms=("cpu",))(given, feed)
     (folder / JAX_PROGRAM).write_bytes(program.serialize())
     arrays = [np.asarray(value) for value in values]
-    np.savez(folder / JAX_WEIGHTS, **{str(place): array for place, array in enumerate(arrays)})
+    named = {str(place): array for place, array in enumerate(arrays)}
+    np.savez(folder / JAX_WEIGHTS, allow_pickle=False, **named)
     return [str(array.dtype) for array in arrays]

@@ -25,8 +25,7 @@ from typing import Any, NamedTuple
 
 LEAST_COSINE = 0.999999
 ROUNDS = 5
-_CALLS_S = 1.0  # of each process, after its warm-up
-_WARMUP_S = 1.0
+CALLS_S = 1.0  # how long each process calls the engine, after as long a warm-up
 _KEPT_SHARE = 0.9  # of the promised gain: the rest is another machine's or the noise of this one
 _BUSY_SHARE = 0.05  # a thread that computes less than this share of the time only waits
 # Student's t for a two-sided 95 % interval, by degrees of freedom.
@@ -208,9 +207,9 @@ def run_role(folder: Path, role: str) -> dict[str, Any]:
     cosine = 1.0
     if tuned:  # at its defaults the engine may round in another way
         cosine = min(_least_cosine(wanted[name], outputs[name]) for name in wanted)
-    _call_for(lambda: engine(batch), _WARMUP_S)
+    _call_for(lambda: engine(batch), settings["calls_s"])
     before, began = _thread_ticks(), time.perf_counter()
-    times_s = _call_for(lambda: engine(batch), _CALLS_S)
+    times_s = _call_for(lambda: engine(batch), settings["calls_s"])
     wall_s = time.perf_counter() - began
     return {
         "cosine_min": cosine,
