@@ -29,6 +29,7 @@ _MOST = 1 << 16
 # Of the memory that is free: the limit without memory=, and the limit of the process of one
 # sequence. The rest is for the machine's other processes.
 _FREE_SHARE = 0.8
+_COUNTS = {"steps": 2, "warmup_steps": 1}  # where a workload counts its calls
 _RAN = ("ok", "unproven", "diverged")  # it fitted; whether its outputs are right is told besides
 
 
@@ -124,7 +125,7 @@ def case_of_try(case: Case, batch_size: int, limit: str | None) -> Case:
     """What is measured at one batch size: two calls that are timed, and the passes about them."""
     workload = workload_of_try(case)
     foreign = [key for key in case.knobs if not belongs(key, case.backend, workload)]
-    counted = {"steps": 2, "warmup_steps": 1} if workload == "train_step" else {}
+    counted = {k: n for k, n in _COUNTS.items() if belongs(k, case.backend, workload)}
     return case.replace(
         workload=workload, batch_size=batch_size, total_batch=None, memory_limit=limit,
         duration_s=0.01, min_samples=2, warmup_s=0.0, memory=True, batches=None, passes=None,
