@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import singledispatch
 from typing import Any
 
+from honed.blame.outcome import Blame
 from honed.compare.outcome import Comparison
 from honed.errors import NotInstalledError
 from honed.export import columns, flatten
@@ -72,6 +73,17 @@ def _(of: StudyFacts) -> Iterator[Row]:
             **dict.fromkeys(of.axes), **trial.setting, **values,
             **{f"missed {limit}": share for limit, share in trial.violations.items()},
             "elapsed_s": trial.elapsed_s, "record": trial.record, "message": trial.message,
+        }  # fmt: skip
+
+
+@rows_of.register
+def _(of: Blame) -> Iterator[Row]:
+    """A row for each comparison."""
+    for look in of.looks:
+        yield {
+            "question": look.role, "older": look.older, "newer": look.newer,
+            **_interval("ratio", look.ratio), "verdict": look.verdict, "trials": look.trials,
+            "elapsed_s": look.elapsed_s, "sweep": look.sweep,
         }  # fmt: skip
 
 

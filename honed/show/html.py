@@ -11,10 +11,13 @@ from functools import singledispatch
 from html import escape
 from typing import Any
 
+from honed.blame.outcome import Blame
+from honed.blame.say import headline
 from honed.compare.outcome import Comparison, Contrast
 from honed.compare.say import sentence, settings_words
 from honed.measures import MEASURES, UNITS
 from honed.record import Doubt, Record
+from honed.show.blame import HEADINGS, LEFT, blame_lines
 from honed.show.columns import COLUMNS
 from honed.show.details import sections
 from honed.show.group_messages import folded
@@ -144,6 +147,13 @@ def _(of: StudyFacts) -> str:
         f"<p><b>{escape(head)}</b></p>{outcome}"
         f"<details><summary>{summary}</summary>{_trials(of.goals, tried)}</details>"
     )
+
+
+@_body.register
+def _(of: Blame) -> str:
+    lines = [list(map(escape, line)) for line in blame_lines(of)]
+    skipped = _list(f"skipped {each.version}: {each.reason}" for each in of.skipped)
+    return f"<p><b>{escape(headline(of))}</b></p>{_table(HEADINGS, LEFT, lines)}{skipped}"
 
 
 def _outcome(of: Outcome) -> str:
