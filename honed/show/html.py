@@ -18,7 +18,7 @@ from honed.compare.say import sentence, settings_words
 from honed.measures import MEASURES, UNITS
 from honed.record import Doubt, Record
 from honed.show.blame import HEADINGS, LEFT, blame_lines
-from honed.show.columns import COLUMNS
+from honed.show.columns import measure_columns
 from honed.show.details import sections
 from honed.show.group_messages import folded
 from honed.show.numbers import NONE
@@ -64,7 +64,7 @@ def _(of: Record) -> str:
     case = of.case
     settings = " ".join(word(case.get(key)) for key in ("model", "backend", "precision"))
     about = f"{of.id} · {of.created[:19].replace('T', ' ')} · honed {of.honed}"
-    shown = [c for c in COLUMNS.values() if c.read(of) != NONE]
+    shown = [c for c in measure_columns([of]) if c.read(of) != NONE]
     measured = _table(
         ("measure", "value"), (True, False),
         [(escape(c.heading), escape(c.read(of))) for c in shown],
