@@ -73,6 +73,8 @@ def _given(choices: dict[str, list[Choice]], words: Sequence[str]) -> dict[str, 
     for key, values in _parsed(words):
         choices.pop(key, None)  # a word typed later takes the later place in the order
         choices[key] = values
+    if any(map(_is_size, choices.get("memory", []))):  # memory=2GiB is a limit
+        choices["memory_limit"] = choices.pop("memory")
     return _checked_all(choices)
 
 
@@ -227,6 +229,11 @@ def _checked(key: str, value: Choice) -> Choice:
     if isinstance(value, bool) and knob.allows("on" if value else "off"):
         return "on" if value else "off"  # YAML reads on and off as truth values
     raise unknown_value(knob, value)
+
+
+def _is_size(value: Choice) -> bool:
+    """Whether the value of `memory` is a size of memory, and not a truth value."""
+    return value[:1].isdigit() if isinstance(value, str) else type(value) is int and value > 1
 
 
 def _core_value(key: str, value: Choice) -> Choice:
