@@ -8,18 +8,23 @@ from honed.backends._footprint import ModelSizes, Portion, activations
 from honed.case import Case
 
 _BYTES = {"fp32": 4, "bf16": 2, "int8": 1}
-_ACTIVATIONS = 2.0
+# Over the size of the weights: what Keras keeps beside its variables once it has built the model,
+# and the most while it fills them.
+_KEPT, _LOADING = 1.75, 2.8
+_ACTIVATIONS, _SCORES = 1.8, 0.5
 
 
 def footprint(case: Case, model: ModelSizes) -> Sequence[Portion]:
-    """Variables are private. They are filled from the carried weights, which are in memory as a
-    whole meanwhile; int8 begins with variables in fp32."""
-    stored = 4 * model.parameters
-    narrow = _BYTES[case.precision] * (model.matrices + model.tables)
-    held = narrow + (4 if case.precision != "bf16" else 2) * model.others
-    first = stored if case.precision != "bf16" else held
+    """Variables are private. They are made in fp32 (with bf16 in bf16) and filled from the carried
+    weights, which are in memory as a whole meanwhile; int8 rounds them afterwards."""
+    narrow = _BYTES[case.precision]
+    first = (2 if case.precision == "bf16" else 4) * model.parameters
+    held = narrow * (model.matrices + model.tables) + 4 * model.others
+    kept = int((_KEPT - 1) * first)
     return (
         Portion("weights", held, f"variables in {case.precision}"),
-        Portion("loading", stored + first - held, "the file's weights beside them", "loading"),
-        activations(model, _ACTIVATIONS, 1.0),
-    )
+        Portion("workspace", kept, "what building the model leaves behind"),
+        Portion("loading", max(0, int(_LOADING * first) - held - kept),
+                "the carried weights, and variables before they are filled", "loading"),
+        activations(model, _ACTIVATIONS, _SCORES),
+    )  # fmt: skip
