@@ -88,7 +88,8 @@ def activations(model: ModelSizes, factor: float, scores: float = 0.0) -> Portio
     attention scores of a layer."""
     size = int(factor * model.activation_bytes + scores * model.scores_bytes)
     more = f" and {scores:g} times the scores of a layer" if scores else ""
-    why = f"{factor:g} times the tensors of torch{more}, held by the allocator"
+    times = "" if factor == 1 else f"{factor:g} times "
+    why = f"{times}the tensors of torch{more}, as its allocator holds them"
     return Portion("activations", size, why, "calling")
 
 

@@ -64,7 +64,7 @@ def _verdict(found: Deployment) -> Iterator[Text]:
         f"every call reads; {size(found.margin_bytes)} margin"
     )
     yield Text(
-        f"below {size(found.least_bytes)} the kernel kills a process. "
+        f"below about {size(found.least_bytes)} the kernel kills a process. "
         f"{size(found.file_bytes - found.needed_file_bytes)} more are pages of files that it may "
         "take back: a group is charged for them if it is the first to touch them"
     )
