@@ -1,10 +1,9 @@
-"""The container limit of a deployment: sums, records, words, and one real engine."""
+"""The container limit of a deployment: sums, records, engines, and words."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,12 +23,11 @@ from honed.plan.deployment_records import (
     NoEngineRecordError,
     engine,
     engine_case,
-    local_bench,
     same_model,
 )
+from honed.plan.deployment_verify import verify_deployment
 from honed.plan.question import parse
 from honed.record import Memory, Record
-from honed.run.parent import measure
 
 MIB = 2**20
 CASE = Case(model="bert-base-uncased", backend="onnxruntime", precision="int8", threads=1)
@@ -207,7 +205,7 @@ def test_what_nobody_has_looked_at_is_said() -> None:
     case = Case(model="m", backend="torch", knobs={"torch.mode": "compile"})
     portions, (unknown,) = deployment_answer.portions_of(case, SIZES)
     assert "compilers" in unknown
-    assert all(portion.size_bytes for portion in portions)
+    assert "unknown" not in {portion.name for portion in portions}
 
 
 def test_an_engine_that_does_not_say_is_taken_for_one_that_copies() -> None:
@@ -250,21 +248,15 @@ def test_words_that_contradict_a_deployment_are_refused() -> None:
         )
 
 
-@pytest.mark.engine
-def test_a_real_engine_takes_what_is_predicted(tmp_path: Path) -> None:
-    """torch with int8 weights, which are packed into private memory."""
-    store = f"sqlite:///{tmp_path}/records.db"
-    words = ["model=minilm", "backend=torch", "precision=int8", "threads=1", "batch_size=4"]
-    question = parse(words)
-    (found,) = answer(question, bench=local_bench(store, measures=True)).deployments
-    (case,) = question.deployments
-    record = measure(case.replace(duration_s=0.1, warmup_s=0.0, min_samples=1))
-    assert record.memory is not None
-    measured = max(
-        record.memory.rss_anon_peak_bytes or 0, record.memory.load_anon_peak_bytes or 0
-    )  # fmt: skip
-    assert found.private_bytes == pytest.approx(measured, rel=0.1)
-    again = answer(question, bench=local_bench(store, measures=False)).deployments
-    assert again == (found,)  # the engine's record was kept
-    with pytest.raises(HonedError, match="without a model"):
-        answer(question, bench=local_bench("sqlite://", measures=False))
+def test_verification_puts_the_measured_memory_beside_the_prediction() -> None:
+    notes = Notes(measured=record_of(CASE, 200, 100))
+    found = verify_deployment(deployed(2), notes.bench)
+    assert found.private.predicted_bytes == 2 * 190 * MIB
+    assert found.private.measured_bytes == 2 * 200 * MIB
+    assert found.private.error == pytest.approx(-0.05)
+    assert found.files.measured_bytes == 80 * MIB
+    with pytest.raises(UsageError, match="baseline=stored forbids"):
+        verify_deployment(deployed(), Notes().bench)
+    with pytest.raises(HonedError, match="no room") as failed:
+        verify_deployment(deployed(), Notes(measured=failed_record("oom", "no room", "h")).bench)
+    assert failed.value.hint == "h"
