@@ -120,7 +120,7 @@ def test_a_deployment_is_planned_and_verified(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     found, verified = map(json.loads, done.stdout.splitlines())
     assert found["limit_bytes"] > found["least_bytes"] > found["allocated_peak_bytes"]
-    assert [part["name"] for part in found["parts"]][0] == "interpreter and engine"
+    assert found["parts"][0]["name"] == "interpreter and engine"
     private = verified["verification"]["private"]
     assert private["predicted_bytes"] == found["private_bytes"]
     assert private["predicted_bytes"] == pytest.approx(private["measured_bytes"], rel=0.1)

@@ -37,7 +37,7 @@ def shown(what: RenderableType) -> str:
 def test_one_deployment_begins_with_its_limit_and_says_what_each_part_is() -> None:
     text = shown(deployment_details(FOUND))
     assert "2 processes" in text
-    assert f"container limit {size(FOUND.limit_bytes)} of 1.0 MiB: does not fit" in text
+    assert f"container limit {FOUND.limit_bytes // MIB} MiB of 1.0 MiB: does not fit" in text
     assert f"below about {size(FOUND.least_bytes)} the kernel kills a process" in text
     assert "while all compute" in text
     assert "file, may go" in text
