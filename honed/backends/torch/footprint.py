@@ -15,7 +15,7 @@ from honed.backends._footprint import (
 from honed.case import Case
 
 # The C library keeps blocks that torch has freed. Tensors of 16 bits are half as large.
-_FLOAT_FACTOR, _HALF_FACTOR = 2.0, 1.1
+_FLOAT_FACTOR, _HALF_FACTOR, _QUANTISED_FACTOR = 2.0, 1.1, 1.3
 
 
 def footprint(case: Case, model: ModelSizes) -> Sequence[Portion]:
@@ -52,12 +52,13 @@ _NOTES = {
 
 
 def _quantised(case: Case, model: ModelSizes) -> Sequence[Portion]:
-    """A matrix is rounded, then packed; what this leaves free is too small for other tensors."""
+    """A matrix is rounded, then packed. The C library keeps what this leaves; the tensors of calls
+    find room in a part of it."""
     packed = int(BYTES[case.precision] * model.matrices)
     portions = [
         Portion("weights", packed, f"matrices, packed in {case.precision}"),
-        Portion("loading", int(1.5 * packed), "matrices before they are packed", "loading"),
-        activations(model, _FLOAT_FACTOR),
+        Portion("workspace", int(1.5 * packed), "what rounding and packing leave behind"),
+        activations(model, _QUANTISED_FACTOR),
     ]
     if case.precision == "int4" or case.get("torch.int8") not in (None, "dynamic"):
         portions.append(unknown("how this kind of quantised layer holds its weights"))
