@@ -82,7 +82,10 @@ def parsed(words: Sequence[str]) -> list[str]:
     context = command.make_context(command.name, rest)
     arguments = (context.params.get(p.name) for p in command.params if p.name == "words")
     given = next((list(found) for found in arguments if found), None)
-    return given if given is not None else list(context.params.get("where") or ())
+    if given is not None:
+        return given
+    where = context.params.get("where") or ()
+    return [where] if isinstance(where, str) else list(where)
 
 
 @pytest.mark.parametrize("command", ALL, ids=str)
