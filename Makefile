@@ -33,7 +33,7 @@ lock: $(STAMP)  ## pin what is installed now
 	  $(BIN)/pip freeze --exclude-editable | grep -v '^-e' | sed 's/+cpu//'; } > requirements.lock
 
 site: $(STAMP)  ## the documentation as a site, in site/index.html; it needs no network
-	$(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 $(STAMP): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -23,7 +28,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(folder)],
-        cwd=ROOT, capture_output=True, text=True,
+        cwd=ROOT, capture_output=True, text=True, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return folder
@@ -60,3 +65,43 @@ def test_the_configuration_asks_no_font_of_another_server() -> None:
     config = yaml.safe_load(text)
     assert config["theme"]["font"] is False
     assert "offline" in config["plugins"]
+
+
+def browsed(work: Callable[[Any], None]) -> None:
+    """Give `work` a browser, in a thread of its own: Playwright refuses one with an event loop."""
+    from playwright.sync_api import sync_playwright
+
+    def run() -> None:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(
+                executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+            )
+            work(browser)
+            browser.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(run).result()
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium")
+def test_a_page_opened_as_a_file_searches_and_fits_a_phone(site: Path) -> None:
+    """The page is read from the disk, and every request that leaves the disk is an error."""
+
+    def work(browser: Any) -> None:
+        asked: list[str] = []
+        desktop = browser.new_page(viewport={"width": 1366, "height": 900})
+        desktop.on("request", lambda request: asked.append(request.url))
+        desktop.goto((site / "index.html").as_uri())
+        desktop.click("input.md-search__input")
+        desktop.fill("input.md-search__input", "halving")
+        found = desktop.locator("a.md-search-result__link").first
+        found.wait_for(timeout=30_000)
+        assert "blame.html" in str(found.get_attribute("href"))
+        assert [url for url in asked if not url.startswith(("file:", "data:", "about:"))] == []
+        phone = browser.new_page(viewport={"width": 390, "height": 844})
+        for name in ("index.html", "engines-measured.html", "verbs/run.html", "tuning.html"):
+            phone.goto((site / name).as_uri())
+            width = phone.evaluate("document.documentElement.scrollWidth")
+            assert width <= 390, name
+
+    browsed(work)
