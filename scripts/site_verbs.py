@@ -5,6 +5,7 @@ The pages lie nowhere on the disk, so that they cannot differ from the help.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ from honed.cli import app
 
 FOLDER = "verbs"
 _SECTION = "The verbs"
+_SENTENCE = re.compile(r"\bwrites\b|\badds\b|\. |; the\b|\bnames the\b")  # no command alone
+_SIGNS = {sign: f"&#{ord(sign)};" for sign in "|<>&*_"}
 # Verb -> the pages that say more, with their titles.
 MORE: Mapping[str, Mapping[str, str]] = {
     "run": {"measuring.md": "How honed measures", "record.md": "The record, key by key",
@@ -84,33 +87,35 @@ def _described(command: Any, called: str) -> Iterator[str]:
     """The help with its examples as code, and the options as a table."""
     for paragraph in (command.help or "").strip().split("\n\n"):
         text = " ".join(line.strip() for line in paragraph.splitlines())
-        if text.startswith("honed ") and ": " not in text.partition(" A: ")[0]:
-            yield "```\n" + text.replace("; honed ", "\nhoned ") + "\n```"
+        said, colon, example = text.partition(": honed ")
+        if text.startswith("honed ") and not _SENTENCE.search(text):
+            yield _code(text)
+        elif colon and not _SENTENCE.search(example):
+            yield _safe(said) + ":"
+            yield _code(f"honed {example}")
         else:
             yield _safe(text)
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     for argument in arguments:
-        words = argument.make_metavar(_context(command))
+        words = argument.metavar or argument.name.upper()
         yield f"`{called} {words}`: {_safe(argument.help or '')}"
     options = [p for p in command.params if p.param_type_name == "option" and not p.hidden]
     if options:
-        rows = [
-            f"| {_option(option, command)} | {_safe(option.help or '')} |" for option in options
-        ]
+        rows = [f"| {_option(option)} | {_safe(option.help or '')} |" for option in options]
         yield "\n".join(["| option | does |", "|---|---|", *rows])
 
 
-def _option(option: Any, command: Any) -> str:
+def _code(commands: str) -> str:
+    return "```\n" + commands.replace("; honed ", "\nhoned ") + "\n```"
+
+
+def _option(option: Any) -> str:
     """`--price PRICE`, or `--warm / --no-warm`."""
     if option.is_flag:
         names = [*option.opts, *option.secondary_opts]
-        return f"`{' / '.join(names)}`"
-    metavar = option.make_metavar(_context(command)).replace("|", "\\|")
-    return f"`{option.opts[-1]} {metavar}`"
-
-
-def _context(command: Any) -> Any:
-    return command.context_class(command)
+        return f"<code>{_safe(' / '.join(names))}</code>"
+    metavar = option.metavar or option.name.upper()
+    return f"<code>{_safe(f'{option.opts[-1]} {metavar}')}</code>"
 
 
 def _first_line(command: Any) -> str:
@@ -118,6 +123,7 @@ def _first_line(command: Any) -> str:
 
 
 def _safe(text: str) -> str:
-    for sign in "|<*_":
-        text = text.replace(sign, f"\\{sign}")
-    return text
+    """Without signs that Markdown would read, except inside backticks."""
+    parts = text.split("`")
+    parts[::2] = ["".join(_SIGNS.get(sign, sign) for sign in part) for part in parts[::2]]
+    return "`".join(parts)

@@ -11,11 +11,12 @@ from typing import Annotated, Any
 import anyio
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
 from pydantic import Field
 
 import honed
-from honed.agents.ask import Told, ask
+from honed.agents.ask import Told, VerbError, ask
 from honed.knobs import known_keys
 
 _INSTRUCTIONS = """\
@@ -166,7 +167,10 @@ async def _asked(words: Sequence[str], context: Context) -> Told:
     async def report(count: int, line: str) -> None:
         await context.report_progress(count, None, line)
 
-    return await ask(words, report)
+    try:
+        return await ask(words, report)
+    except VerbError as error:  # only the text of a ToolError reaches the agent
+        raise ToolError(error.message) from None
 
 
 def _answer(told: Told, **found: Any) -> Answer:

@@ -30,7 +30,7 @@ def serving(folder: Path, talk: Callable[[Client], Awaitable[None]]) -> None:
     )  # fmt: skip
 
     async def session() -> None:
-        with anyio.fail_after(120):
+        with anyio.fail_after(280):
             async with Client(server) as client:
                 await talk(client)
 

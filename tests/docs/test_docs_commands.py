@@ -48,6 +48,14 @@ def of_case(words: Sequence[str]) -> None:
         compose(words)
 
 
+def of_step(words: Sequence[str]) -> None:
+    compose(["workload=train_step", *words])
+
+
+def of_precision(words: Sequence[str]) -> None:
+    of_step([word.replace("autocast=", "precision=") for word in words])
+
+
 def of_serve(words: Sequence[str]) -> None:
     of_case(split(words)[1])
 
@@ -66,7 +74,8 @@ def of_export(words: Sequence[str]) -> None:
 
 # How the words of a verb are read; the other verbs take names and paths.
 READERS: dict[str, Callable[[Sequence[str]], object]] = {
-    **dict.fromkeys(("run", "profile", "memory", "precision", "scale"), of_case),
+    **dict.fromkeys(("run", "profile", "scale"), of_case),
+    "memory": of_step, "precision": of_precision,
     "tune": of_tune, "compare": of_compare, "blame": of_blame, "plan": of_plan,
     "serve": of_serve, "deploy": of_serve, "ci": of_ci,
     **dict.fromkeys(("list", "report"), record_filter.parse), "export": of_export,

@@ -16,11 +16,11 @@ QUICKER = (
     (r"model=\S+", "model=tiny"),
     (r"backend=\S+", "backend=fake"),
     (r"precision=\S+", "precision=fp32"),
-    (r"budget=\S+", "trials=2"),
+    (r"budget=\S+", "trials=1"),
     (r"inputs=\S+|eval=\S+|max_accuracy_drop=\S+", "seed=0"),
     (r"B: ", "B: fake.latency_us=3000 "),
 )
-SHORT = ["duration_s=0.05", "min_samples=5", "warmup_s=0.05", "sequence_length=8"]
+SHORT = ["backend=fake", "duration_s=0.05", "min_samples=5", "warmup_s=0.05", "sequence_length=8"]
 MEASURING = ("run", "compare", "tune")
 # What needs a port, or an engine whose files can be delivered.
 ELSEWHERE = ("serve", "export")
