@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import signal
 import socket
 import sys
@@ -52,12 +53,13 @@ def run(case: Case, settings: ServeSettings, say: Say | None = None) -> None:
     from honed.serve.crew import Crew, served
 
     case = served(case)
+    _open_files()
     with (
         _listening(settings) as listener,
         system.changed(case.knobs, allowed=case.allow_system_changes),
         _logging(settings.access_log) as log,
     ):
-        crew = Crew(case, settings.front_cores)
+        crew = Crew(case, settings)
         front = Front(crew.case, settings, listener, say or _to_stderr)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(front.run(crew, log))
@@ -200,6 +202,13 @@ def _logging(where: str) -> Iterator[IO[str] | None]:
                 f"cannot write access_log={where}: {error.strerror}", "access_log=stderr"
             ) from None
         yield file
+
+
+def _open_files() -> None:
+    """As many connections as the system allows; the usual soft limit of 1024 is for `select`."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _to_stderr(text: str) -> None:

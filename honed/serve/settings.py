@@ -48,6 +48,14 @@ class ServeSettings:
         "cores that stay free of workers, for the front itself; 0: it shares theirs", 0,
         at_least=0,
     )  # fmt: skip
+    express: int = _key(
+        "workers more than instances, for short texts alone: they share the cores of the others, "
+        "go before them, and compute only while long texts hold up short ones", 0, at_least=0,
+    )  # fmt: skip
+    gives_way: int = _key(
+        "how many levels of nice the workers are below the front where they share its cores, so "
+        "that it answers at once", 10, at_least=0,
+    )  # fmt: skip
     drain_s: float = _key("after SIGTERM, answer what is queued for at most this long", 30.0,
                           above=0)  # fmt: skip
     drain_delay_s: float = _key(

@@ -25,7 +25,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 def rules(**changes: object) -> Rules:
     base = {"model": MODEL, "longest": 512, "width": Padding().width, "batch_tokens": 1024,
-            "batch_rows": 16, "quantum_s": 0.05, "age_s": 1.0}  # fmt: skip
+            "batch_rows": 16, "quantum_s": 0.05}  # fmt: skip
     return Rules(**{**base, **changes})
 
 
@@ -105,17 +105,32 @@ def test_by_length_takes_short_texts_before_long_ones(loop: asyncio.AbstractEven
     queue = load_policy("by_length").make(rules())
     for length in (500, 500, 8, 9, 500, 7):
         queue.add(item(loop, length))
-    assert [each.length for each in queue.take(0.0)] == [8, 9, 7]
+    assert sorted(each.length for each in queue.take(0.0)) == [7, 8, 9]
 
 
 def test_by_length_does_not_let_a_long_text_starve(loop: asyncio.AbstractEventLoop) -> None:
+    """Short texts that come soon after it go first; those that come when it is due do not."""
     queue = load_policy("by_length").make(rules())
     old = item(loop, 500, arrived_s=0.0)
+    due_s = 4 * MODEL.padded_s(1, 500)
     queue.add(old)
-    for _ in range(50):
-        queue.add(item(loop, 8, arrived_s=1.5))
-    assert queue.take(0.5)[0].length == 8
-    assert old in queue.take(1.2)
+    for arrived_s in (0.3 * due_s, *[due_s] * 50):
+        queue.add(item(loop, 8, arrived_s=arrived_s))
+    queue.take(due_s)
+    assert old in queue.take(due_s)
+
+
+def test_a_worker_for_short_texts_gets_short_ones_only(loop: asyncio.AbstractEventLoop) -> None:
+    edge = MODEL.short_edge(512)
+    assert edge is not None
+    for policy in policy_names():
+        queue = load_policy(policy).make(rules())
+        for length in (500, 8, edge, 9, edge + 1, 500):
+            queue.add(item(loop, length))
+        batch = queue.take(100.0, up_to=edge)
+        assert all(each.length <= edge for each in batch), policy
+        if policy == "by_length":
+            assert sorted(each.length for each in batch) == [8, 9, edge]
 
 
 def test_by_length_serves_a_single_text_before_the_rest_of_a_large_request(
@@ -133,7 +148,7 @@ def test_by_length_serves_a_single_text_before_the_rest_of_a_large_request(
 
 
 def test_by_length_fills_a_batch_only_where_padding_pays(loop: asyncio.AbstractEventLoop) -> None:
-    queue = load_policy("by_length").make(rules(batch_tokens=2048, age_s=0.0))
+    queue = load_policy("by_length").make(rules(batch_tokens=2048))
     for length in (400, 390, 8):
         queue.add(item(loop, length, arrived_s=0.0 if length == 400 else 0.1))
     assert [each.length for each in queue.take(1.0)] == [400, 390]

@@ -21,8 +21,7 @@ _ROOM = "honed.serve.dispatch"
 class Rules:
     """What bounds a batch: its tokens with padding, its texts, and its predicted seconds.
 
-    `width` gives the width of a batch from its longest text. A text that has waited for `age_s`
-    goes before all younger ones.
+    `width` gives the width of a batch from its longest text.
     """
 
     model: CostModel
@@ -31,7 +30,6 @@ class Rules:
     batch_tokens: int
     batch_rows: int
     quantum_s: float
-    age_s: float
 
     def fits(self, rows: int, width: int) -> bool:
         """Whether a batch of this shape may be made; a single text always may."""
@@ -57,8 +55,11 @@ class Queue(Protocol):
     def add(self, item: Item) -> None:
         """One more item. A text that was queued before may come again."""
 
-    def take(self, now_s: float) -> list[Item]:
-        """The next batch; empty if nothing waits. Items that nobody waits for are dropped."""
+    def take(self, now_s: float, up_to: int | None = None) -> list[Item]:
+        """The next batch; empty if nothing waits. Items that nobody waits for are dropped.
+
+        With `up_to`, no text of the batch has more tokens than that.
+        """
 
 
 class Policy(Protocol):
