@@ -16,6 +16,7 @@ from typing import IO, Any
 from honed.serve.api.base import Family, Request, Response, Route, encode, families, said
 from honed.serve.refusals import Kind, Refusal
 from honed.serve.service import Service
+from honed.serve.traces import Traces
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -29,9 +30,12 @@ class App:
     """Small on purpose: a table of routes and no framework. A framework's models and serialisers
     would take longer than the rest of a request."""
 
-    def __init__(self, service: Service, log: IO[str] | None = None) -> None:
+    def __init__(
+        self, service: Service, log: IO[str] | None = None, traces: Traces | None = None
+    ) -> None:
         self.service = service
         self._log = log
+        self._traces = traces
         self._keys = service.settings.keys()
         self._cors = service.settings.cors
         self._exact: dict[tuple[str, str], tuple[Route, Family]] = {}
@@ -68,6 +72,10 @@ class App:
         await self._send(send, response)
         if self._log is not None:
             self._write_line(request, response)
+        if self._traces is not None:
+            took_s = time.perf_counter() - began_s
+            name = f"{request.method} {route.path if route is not None else 'unknown'}"
+            self._traces.add(name, headers, response.status, took_s, response.outcome)
 
     def _find(self, request: Request) -> tuple[Route, Family]:
         method = "GET" if request.method == "HEAD" else request.method

@@ -35,6 +35,8 @@ from honed.workers.seat import Seat, seats
 from honed.workers.start import Launch, Worker, end, start
 
 _MODULE = "honed.serve.worker"
+# Levels of nice: an express worker then gets three quarters of a core that it shares.
+_GIVES_WAY = 5
 TASKS = (FEATURES, "sequence-classification", "token-classification")
 
 
@@ -67,8 +69,8 @@ class Crew:
         self.reserved = _last_cores(settings.front_cores)
         self.places = seats(case, self.reserved)
         self.express = _express(self.places, settings.express)
-        shares_cores = not self.reserved or bool(self.express)
-        self._gives_way = settings.gives_way if shares_cores else 0
+        usual = _GIVES_WAY if self.express else 0
+        self._gives_way = usual if settings.gives_way is None else settings.gives_way
         self.equipped: Equipped | None = None
         self.longest = 0
         self._present: list[Worker] = []

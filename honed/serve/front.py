@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from honed.serve.crew import Crew
     from honed.serve.supervisor import Supervisor
+    from honed.serve.traces import Traces
 
 _KEEP_ALIVE_S = 75  # longer than the pools of the usual proxies, which would race a shorter one
 _BACKLOG = 2048
@@ -51,6 +52,7 @@ def run(case: Case, settings: ServeSettings, say: Say | None = None) -> None:
             "pip install 'honed[serve]'",
         ) from None
     from honed.serve.crew import Crew, served
+    from honed.serve.traces import Traces
 
     case = served(case)
     _open_files()
@@ -58,11 +60,15 @@ def run(case: Case, settings: ServeSettings, say: Say | None = None) -> None:
         _listening(settings) as listener,
         system.changed(case.knobs, allowed=case.allow_system_changes),
         _logging(settings.access_log) as log,
+        contextlib.ExitStack() as stack,
     ):
+        traces = Traces() if settings.traces else None
+        if traces is not None:
+            stack.callback(traces.close)
         crew = Crew(case, settings)
         front = Front(crew.case, settings, listener, say or _to_stderr)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(front.run(crew, log))
+            runner.run(front.run(crew, log, traces))
 
 
 class Front:
@@ -80,7 +86,7 @@ class Front:
         self._signals = 0
         self._server: uvicorn.Server | None = None
 
-    async def run(self, crew: Crew, log: IO[str] | None) -> None:
+    async def run(self, crew: Crew, log: IO[str] | None, traces: Traces | None) -> None:
         """Listen, start the workers, serve, drain."""
         from honed.serve.app import App
         from honed.serve.metrics import Metrics
@@ -91,7 +97,7 @@ class Front:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
         service = Service(self.settings, Metrics())
-        self._server = _server(App(service, log), self.settings)
+        self._server = _server(App(service, log, traces), self.settings)
         thread = ThreadPoolExecutor(1, "supervisor")
         supervisor = Supervisor(crew, service, thread, self.say)
         serving = asyncio.ensure_future(self._server.serve([self.listener]))
