@@ -185,6 +185,12 @@ def _all_memory(record: Record) -> Interval | None:
     return Interval(max(memory.rss_peak_bytes, memory.pss_total_bytes or 0))
 
 
+def _max_batch(record: Record) -> Interval | None:
+    """What a search for the largest batch found; no other Record has it."""
+    found = (record.passes or {}).get("max_batch")
+    return None if found is None else Interval(found["batch_size"])
+
+
 def _phase(name: str) -> Read:
     """The median of a phase of the calls."""
 
@@ -257,6 +263,8 @@ _LIST = (
             "arithmetic, of the cores' measured best", header="of\nbound", rank=61),
     Measure("load", "s", "less", _field("metrics", "load_s"), "loading"),
     Measure("first_call", "s", "less", _field("metrics", "first_call_s"), "first call"),
+    Measure("max_batch", "", "more", _max_batch, "largest batch that fits", needs_memory=True,
+            header="largest\nbatch", rank=2, shown_with="max_batch"),
     Measure("memory", "bytes", "less", _all_memory, "memory", needs_memory=True, objective=True),
     _memory("rss_peak", "memory of the largest process at its peak",
             header="peak\nMiB", rank=10),

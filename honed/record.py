@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from honed.case import Case
+from honed.notebook import Notebook
 from honed.plain import from_plain, to_plain
 
 Status = Literal[
@@ -182,7 +183,7 @@ class Doubt:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class Record(Notebook):
     """Asked, effective, samples, memory, fidelity, machine, status.
 
     `passes` holds, by name, what passes recorded that fill no field of their own.

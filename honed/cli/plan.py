@@ -30,6 +30,12 @@ def plan(
     verify: Annotated[
         bool, typer.Option("--verify", help="Also run it on this CPU, and compare.")
     ] = False,
+    snapshot: Annotated[
+        Path | None,
+        typer.Option(
+            help="Replay a recorded history of torch's GPU allocator on the simulator, and stop."
+        ),
+    ] = None,
     keys: Annotated[
         bool, typer.Option("--keys", help="List plan's own settings and stop.")
     ] = False,
@@ -46,6 +52,9 @@ def plan(
     """
     if keys:
         _list_keys()
+        return
+    if snapshot is not None:
+        _replay(snapshot, as_json=as_json)
         return
     from honed.cli._progress import Line
     from honed.plan.answer import answer
@@ -109,6 +118,20 @@ def _verify(question: Question, *, as_json: bool) -> None:
             print(json.dumps({"verification": to_plain(found)}, allow_nan=False))
         else:
             Console().print(verification_table(found))
+
+
+def _replay(snapshot: Path, *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from honed.plain import to_plain
+    from honed.plan.snapshot import replay_snapshot
+    from honed.show.snapshot import snapshot_table
+
+    for found in replay_snapshot(snapshot):
+        if as_json:
+            print(json.dumps(to_plain(found), allow_nan=False))
+        else:
+            Console().print(snapshot_table(found))
 
 
 def _list_keys() -> None:

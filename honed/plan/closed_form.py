@@ -74,6 +74,23 @@ def estimate(
     return Estimate(parameters, weights, by_kind)
 
 
+def least_of_sequence(config: Mapping[str, Any], sequence_length: int) -> int:
+    """Elements that no engine does without for one sequence, when it computes a layer whole: the
+    hidden states, and beside them what is inside the feed forward. Else ModelError.
+
+    A feed forward in chunks holds less than its whole inside.
+    """
+    width = _size(config, "width")
+    inner = 0 if config.get("chunk_size_feed_forward") else _size(config, "inner", 4 * width)
+    return sequence_length * (width + inner)
+
+
+def embedding_elements(config: Mapping[str, Any]) -> int:
+    """Of the word embeddings; ModelError where the configuration leaves the width out."""
+    width = config.get("embedding_size") or _size(config, "width")
+    return int(config.get("vocab_size") or 0) * int(width)
+
+
 def _size(config: Mapping[str, Any], key: str, default: int | None = None) -> int:
     for word in _WORDS[key]:
         if isinstance(value := config.get(word), int):

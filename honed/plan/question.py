@@ -47,8 +47,10 @@ WORDS: Mapping[str, Word] = {
     "accumulation": Word("batches between two updates", "1"),
     "cache": Word("with mode=infer: a decoder keeps keys and values of its tokens", "false",
                   tuple(_TRUTHS)),
-    "max_batch": Word("also find the largest batch size that fits", "false", tuple(_TRUTHS)),
-    "memory": Word("a grid: the largest batch for each length that fits into so much", ""),
+    "max_batch": Word("find the largest batch size that fits; unset: where the device has a size",
+                      "", tuple(_TRUTHS)),
+    "memory": Word("a grid: the largest batch for each length that fits into so much, for each "
+                   "mode", ""),
     "operators": Word("today's, or those of BERT's code of 2019", "today",
                       get_args(Operators)),
     "weights": Word("how long weights stay loaded", "resident", get_args(Weights)),
@@ -78,14 +80,17 @@ def parse(words: Sequence[str], config: Path | None = None) -> Question:
     options, rest = _split(words)
     cases = compose(rest, config).cases
     device = _device(options)
+    grid = bool(options.get("memory"))
+    if grid:
+        options.setdefault("mode", _modes_of_grid(options))
     rows = itertools.product(*([(key, v) for v in options.get(key, [word.default])]
                                for key, word in WORDS.items()))  # fmt: skip
     chosen = [dict(row) for row in rows]
     cells = [(case, _settings(case, row, device)) for case in cases for row in chosen]
-    max_batch = _one(options, "max_batch") == "true"
-    if max_batch and device.capacity_bytes is None:
+    has_size = device.capacity_bytes is not None
+    max_batch = {"true": True, "false": False}.get(_one(options, "max_batch"), has_size)
+    if max_batch and not has_size:
         raise UsageError("max_batch needs a device with a size", "device=cuda:16GiB")
-    grid = bool(options.get("memory"))
     lengths = tuple(dict.fromkeys(case.sequence_length for case in cases))
     asked_for_lengths = any(word.startswith("sequence_length=") for word in rest)
     if grid:
@@ -110,6 +115,13 @@ def _split(words: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
             raise UsageError(f"no setting is called {key!r}", near)
         rest.append(word)
     return options, rest
+
+
+def _modes_of_grid(options: Mapping[str, list[str]]) -> list[str]:
+    """Every mode, unless a word belongs to inference alone."""
+    of_inference = options.get("cache", ["false"]) != ["false"]
+    of_inference |= options.get("weights", ["resident"]) != ["resident"]
+    return ["infer"] if of_inference else list(get_args(Mode))
 
 
 def _checked(key: str, value: str) -> str:

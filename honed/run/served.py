@@ -73,15 +73,15 @@ class ServedLab(LocalLab):
             record = merge.failure(case, failure.of_exception(error))
         except InterruptedRun as interrupted:
             record = self._of_server(case, interrupted.record)
-            self._keep(record, sweep)
+            self.keep(record, sweep)
             raise InterruptedRun(record) from None
         except KeyboardInterrupt:
             stopped = Failed("interrupted", "Interrupted", "stopped by the user")
             record = merge.failure(case, stopped)
-            self._keep(record, sweep)
+            self.keep(record, sweep)
             raise InterruptedRun(record) from None
         record = replace(record, elapsed_s=time.monotonic() - began_s)
-        self._keep(record, sweep)
+        self.keep(record, sweep)
         return record
 
     def _asking(self, case: Case, url: str) -> Case:

@@ -57,7 +57,7 @@ def served(case: Case) -> Case:
     foreign = [key for key in case.knobs if not belongs(key, case.backend, workload)]
     return case.replace(
         passes=None, eval=None, eval_metric="auto", max_accuracy_drop=None, workload=workload,
-        knobs=dict.fromkeys(foreign),
+        memory_limit=None, knobs=dict.fromkeys(foreign),
     )  # fmt: skip
 
 
@@ -130,7 +130,8 @@ class Crew:
             self._listen(workers)
             if not all(isinstance(worker.outcome, Result) for worker in workers):
                 end(workers)
-                failed = failure.of_workers(workers, kills)
+                killed = limits.memory_kills() > kills
+                failed = failure.of_workers(workers, killed_for_memory=killed)
                 raise failure.as_error(failed, "a worker could not start")
         except BaseException:
             self.end(workers)
@@ -182,7 +183,9 @@ class Crew:
         """Why a worker has died, after reaping it."""
         end([worker])
         worker.outcome, worker.ended_by_itself = None, True
-        why = failure.of_workers([worker]).message.replace(f" while {worker.phase}", "")
+        killed = limits.memory_kills() > 0
+        failed = failure.of_workers([worker], killed_for_memory=killed)
+        why = failed.message.replace(f" while {worker.phase}", "")
         self._forget(worker)
         return why
 

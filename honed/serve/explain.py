@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from honed.case import Case
 from honed.instruments import memory
+from honed.plan import least
 from honed.record import Record
 from honed.serve.crew import Crew, drift_notice, served
 from honed.serve.settings import ServeSettings
@@ -29,13 +30,18 @@ class WorkerPlace:
 @dataclass(frozen=True, slots=True)
 class LengthClass:
     """Texts up to `tokens`: the seconds of one alone, the texts of a full batch and its seconds,
-    and how many such texts all workers compute in a second."""
+    and how many such texts all workers compute in a second.
+
+    `batch_bytes` are the tensors of a full batch beside the weights, by the formulas of `honed
+    plan`; None where the model's configuration leaves sizes out.
+    """
 
     tokens: int
     alone_s: float
     batch_texts: int
     batch_s: float
     texts_per_s: float
+    batch_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,12 @@ class Explanation:
     classes: tuple[LengthClass, ...]
     error: float
     notice: str
+
+    @property
+    def largest_batch_bytes(self) -> int | None:
+        """The tensors of the largest batch that a worker computes, by plan's formulas."""
+        known = (each.batch_bytes for each in self.classes if each.batch_bytes is not None)
+        return max(known, default=None)
 
 
 def explain(case: Case, settings: ServeSettings) -> Explanation:
@@ -69,7 +81,8 @@ def explain(case: Case, settings: ServeSettings) -> Explanation:
             rows, width = rules.full_rows(edge), rules.width(edge)
             batch_s = model.padded_s(rows, width)
             rate = len(crew.places) * rows / batch_s
-            classes.append(LengthClass(edge, model.padded_s(1, width), rows, batch_s, rate))
+            alone_s, batch_bytes = model.padded_s(1, width), _batch_bytes(crew, rows, width)
+            classes.append(LengthClass(edge, alone_s, rows, batch_s, rate, batch_bytes))
         workers = tuple(
             WorkerPlace(each.seat.cpus, each.seat.threads,
                         memory.pss_bytes(each.worker.process.pid),
@@ -84,3 +97,9 @@ def explain(case: Case, settings: ServeSettings) -> Explanation:
         )  # fmt: skip
     finally:
         crew.end_all()
+
+
+def _batch_bytes(crew: Crew, rows: int, width: int) -> int | None:
+    checkpoint = crew.checkpoint
+    precision, shape = crew.case.precision, (rows, width)
+    return least.call_bytes(checkpoint.config, checkpoint.task, precision, shape)

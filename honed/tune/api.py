@@ -50,7 +50,12 @@ def new(words: Sequence[str], options: TuneOptions) -> Study:
     # A brute force that ended before its last point would not be one.
     is_brute_force = options.extra.get("planner") == "exhaustive"
     question = parse(words, options.config, None if is_brute_force else POLICY.budget_s)
-    locate(ModelRequest.from_case(question.base))  # a wrong model is reported now
+    checkpoint = locate(ModelRequest.from_case(question.base))  # a wrong model is reported now
+    if checkpoint is not None and checkpoint.engine_files is not None:
+        raise UsageError(
+            f"{question.base.model} is a delivered folder, whose setting was found already",
+            "tune the checkpoint that it was exported from: honed tune model=CHECKPOINT",
+        )
     extra = options.extra
     with open_store(options.store) as store:
         space = build_space(question)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from honed.backends.base import (
+    Delivery,
     LoadRequest,
     Step,
     Traits,
@@ -74,6 +75,12 @@ def artifact(request: LoadRequest) -> Mapping[str, Any] | None:
 
 def build(request: LoadRequest, folder: Path) -> None:
     variants.build(request, folder)
+
+
+def deliver(request: LoadRequest, artifact: Path | None, folder: Path) -> Delivery:
+    from honed.backends.torch import delivering
+
+    return delivering.deliver(request, artifact, folder)
 
 
 def load(request: LoadRequest, folder: Path | None) -> Step:

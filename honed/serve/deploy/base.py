@@ -122,5 +122,5 @@ def deployment(
 _NOT_SERVED = frozenset(
     ("model", "duration_s", "min_samples", "warmup_s", "memory", "passes", "eval", "eval_metric",
      "max_accuracy_drop", "lengths", "inputs", "inputs_field", "batch_size", "total_batch",
-     "workload", "python", "allow_system_changes", "oversubscribe")
+     "workload", "python", "memory_limit", "allow_system_changes", "oversubscribe")
 )  # fmt: skip
