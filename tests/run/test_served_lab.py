@@ -10,6 +10,7 @@ from honed.case import Case
 from honed.errors import HonedError
 from honed.measures import MEASURES
 from honed.phase import Phase
+from honed.run import served
 from honed.run.parent import InterruptedRun
 from honed.run.served import Clients, ServedLab, server_words
 from honed.store import Store, open_store
@@ -29,7 +30,7 @@ def store(tmp_path: Path) -> Store:
 def test_the_record_is_of_the_server_and_by_its_clients(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("honed.run.served._LEAST_S", 0.5)
+    monkeypatch.setattr(served, "_LEAST_S", 0.5)
     phases: list[Phase | None] = []
     lab = ServedLab(store, Clients(4, 60_000))
     record = lab.measure(CASE, "a-study", phases.append)

@@ -43,10 +43,13 @@ class Rules:
 
     def full_rows(self, length: int) -> int:
         """How many texts of this length a full batch holds."""
-        rows, width = 1, self.width(length)
-        while rows < self.batch_rows and self.fits(rows + 1, width):
-            rows += 1
-        return rows
+        return self.most_rows(self.width(length))
+
+    def most_rows(self, width: int) -> int:
+        """How many texts a batch of this width may hold; always one."""
+        row_s = max(self.model.row_s(width), 1e-12)
+        in_time = (self.quantum_s - self.model.fixed_s) / row_s
+        return max(1, int(min(self.batch_rows, self.batch_tokens // width, in_time)))
 
 
 class Queue(Protocol):
