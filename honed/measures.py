@@ -278,6 +278,7 @@ _LIST = (
     _memory("rss_file_peak", "file-backed memory at its peak"),
     _memory("pss_total", "memory of all processes"),
     _memory("load_peak", "memory at its peak while loading"),
+    _memory("load_anon_peak", "anonymous memory at its peak while loading"),
     _memory("allocated_peak", "device memory allocated at its peak"),
     _memory("reserved_peak", "device memory reserved at its peak"),
     Measure("cosine_min", "", "more", _field("fidelity", "cosine_min"), "least cosine to fp32",

@@ -18,6 +18,7 @@ from honed.backends.base import (
 )
 from honed.backends.torch import inductor, packed, variants
 from honed.backends.torch.buckets import BUCKETS
+from honed.backends.torch.footprint import footprint as footprint
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.knob import Availability, Knob
