@@ -145,21 +145,19 @@ def parse(
 
 def _clients(options: Mapping[str, list[str]], objectives: Sequence[str]) -> int | None:
     """How many clients ask a server; None where no server is tuned."""
-    word = options.get("serve", ["false"])[-1].lower()
+    word, count = options.get("serve", ["false"])[-1].lower(), options.get("clients")
     if word not in _TRUTHS:
         raise UsageError(f"serve={word} is neither true nor false", "serve=true")
     if not _TRUTHS[word]:
         if "goodput" in objectives:
             raise UsageError("goodput is what a server reaches", "add serve=true")
-        if "clients" in options:
+        if count is not None:
             raise UsageError("clients ask a server", "add serve=true")
         return None
     limits = (str(parse_limit(text)) for text in options.get("limit", ()))
     if "goodput" in objectives and not any(map(_LATENCY_LIMIT.fullmatch, limits)):
         raise UsageError("within which time is an answer good?", "limit='latency_p99_ms<=100'")
-    if "clients" in options:
-        return _whole_number("clients", options["clients"][-1])
-    return _DEFAULT_CLIENTS
+    return _DEFAULT_CLIENTS if count is None else _whole_number("clients", count[-1])
 
 
 def parse_objectives(text: str) -> tuple[str, ...]:
