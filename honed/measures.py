@@ -243,6 +243,11 @@ _LIST = (
         objective=True, compared_by="throughput", header="seq/s\n(95 %)", rank=5,
     ),
     Measure(
+        "goodput", "sequences/s", "more", _field("metrics", "goodput_per_s"),
+        "answers in time", objective=True, compared_by="goodput", header="good/s", rank=5,
+        shown_with="goodput",
+    ),
+    Measure(
         "useful_tokens", "tokens/s", "more", _field("metrics", "useful_tokens_per_s"),
         "tokens without padding", header="useful\ntok/s", rank=6, shown_with="padding_share",
     ),
