@@ -71,6 +71,8 @@ def deliver(case: Case, out: Path, on_phase: OnPhase = ignore_phase) -> Delivere
     if not (availability := backend.available()).ok:
         raise NotInstalledError(f"{case.backend}: {availability.why}", availability.how)
     prepared = prepare.ready(case) or _prepare(case, on_phase)
+    if prepared.checkpoint.engine_files is not None:
+        raise UsageError(f"{case.model} is a delivered folder already", "copy it")
     with running(launches(case, [seat])) as workers:
         workers[0].ask(Job("deliver", case, seat, prepared, out=out), Delivered)
         _listen(case, workers, on_phase)

@@ -55,11 +55,12 @@ def _planned(found: Explanation) -> str:
 
 
 def _workers(found: Explanation) -> Table:
-    table = Table("worker", "cores", "threads", "memory MiB", box=None, pad_edge=False)
+    table = Table("worker", "cores", "threads", "memory MiB", "texts", box=None, pad_edge=False)
     for index, worker in enumerate(found.workers):
         cores = format_cpus(worker.cpus) if worker.cpus else "not pinned"
         threads = NONE if worker.threads is None else str(worker.threads)
-        table.add_row(str(index), cores, threads, mib(worker.pss_bytes))
+        texts = "all" if worker.up_to is None else f"up to {worker.up_to} tokens"
+        table.add_row(str(index), cores, threads, mib(worker.pss_bytes), texts)
     return table
 
 

@@ -35,6 +35,34 @@ def test_says_what_is_asked() -> None:
     assert from_plain(Question, json.loads(json.dumps(to_plain(asked)))) == asked
 
 
+def test_a_server_is_tuned_for_the_answers_that_come_in_time() -> None:
+    asked = question("serve=true", "objective=goodput", "limit=latency_p99_ms <= 100", "clients=8")
+    assert (asked.clients, asked.limit_ms) == (8, 100)
+    assert asked.base.batch_size == 1
+    assert asked.counts_throughput
+    keys = {dimension.key for dimension in build_space(asked).dimensions}
+    assert "batch_size" not in keys
+    assert question("serve=true", "objective=latency").clients == 32
+    assert question("serve=false").clients is None
+    assert from_plain(Question, json.loads(json.dumps(to_plain(asked)))) == asked
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["objective=goodput", "limit=latency_p99_ms<=100"], "serve=true"),
+        (["objective=goodput", "serve=true"], "latency_p99_ms<=100"),
+        (["serve=maybe"], "serve=true"),
+        (["clients=8"], "serve=true"),
+        (["serve=true", "clients=some"], "clients=20"),
+    ],
+)
+def test_says_what_a_question_about_a_server_lacks(words: list[str], hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        question(*words)
+    assert hint in caught.value.hint
+
+
 def test_trials_without_a_budget_take_their_time() -> None:
     assert question("trials=20").budget_s is None
 
