@@ -54,10 +54,15 @@ def answering(engine: FakeEngine, *shapes: tuple[int, int]) -> Iterator[tuple[so
 
 
 def answer_of(line: socket.socket) -> Answer:
-    reader = AnswerReader()
-    while not (found := reader.feed(line.recv(1 << 16))):
-        pass
-    return found[0]
+    (answer,) = answers_of(line, 1)
+    return answer
+
+
+def answers_of(line: socket.socket, count: int) -> list[Answer]:
+    reader, found = AnswerReader(), []
+    while len(found) < count:
+        found += reader.feed(line.recv(1 << 16))
+    return found
 
 
 def call(number: int, *lengths: int) -> bytes:
@@ -67,8 +72,8 @@ def call(number: int, *lengths: int) -> bytes:
 def test_calls_are_answered_until_the_front_closes() -> None:
     with answering(FakeEngine()) as (line, closed):
         line.sendall(call(1, 3, 70_000) + call(2, 5))
-        first = answer_of(line)
-        assert first.number == 1
+        first, second = answers_of(line, 2)
+        assert (first.number, second.number) == (1, 2)
         assert first.rows is not None
         assert first.rows.tolist() == [[3], [70_000]]
         line.sendall(call(3, 7)[:9])
