@@ -78,14 +78,18 @@ def plan_sweep(
         return _remaining(store, sweep, last.id)
     sweep = compose(words, config)
     for case in sweep.cases:
-        # What cannot fit or does not exist is refused before anything has run.
-        seats(case)
-        passes_of(case)
-        if case.python is not None:
-            environments.interpreter(case.python)  # refuses a name that means nothing
+        check(case)
     if resume and (earlier := store.find_sweep(sweep.cases)) is not None:
         return _remaining(store, sweep, earlier)
     return SweepPlan(sweep, store.add_sweep(sweep.cases, sweep.varying), sweep.cases)
+
+
+def check(case: Case) -> None:
+    """Refuse what cannot be placed or does not exist, before anything has run: UsageError."""
+    seats(case)
+    passes_of(case)
+    if case.python is not None:
+        environments.interpreter(case.python)  # refuses a name that means nothing
 
 
 def _remaining(store: Store, sweep: Sweep, sweep_id: str) -> SweepPlan:
