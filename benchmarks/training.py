@@ -5,10 +5,10 @@
 Parts, in the order in which they run; each prints how long it took:
 
 times     the step of `honed run workload=train_step` beside benchmarks/plain/train.py, which
-          does not use honed: fresh processes in turns, in blocks of mirrored order, the ratio of
-          each phase with its 95 % interval. Needs a quiet machine.
-phases    `until=forward`, `until=backward` and the whole step in turns: do the phases add up to the
-          step, and do those of one command agree with those of another? Needs a quiet machine.
+          does not use honed: fresh processes in turns, in blocks of mirrored order, the ratio
+          of each phase with its 95 % interval. Needs a quiet machine.
+phases    `until=forward`, `until=backward` and the whole step in turns: do the phases add up to
+          the step, and do those of one command agree with those of another? Needs a quiet machine.
 profile   the sum of all operators beside the time of the step, under the profiler and without it.
           Needs a quiet machine.
 memory    the planned and the measured peak of a whole step. The machine may be busy, but what is

@@ -202,5 +202,5 @@ def test_the_page_is_one_file_with_every_experiment(timeline: Path) -> None:
 
 def test_labels_leave_out_how_long_a_case_was_measured() -> None:
     records = [training({"steps": n, "warmup_steps": n}, n) for n in (1, 2)]
-    assert subject("phases", *records).varying == []
+    assert subject("phases", *records).varying == ["model"]
     assert isinstance(Case.from_json(records[0].case), Case)

@@ -59,9 +59,10 @@ class Subject:
     @cached_property
     def varying(self) -> list[str]:
         """The keys that differ between the Cases, without those that say how they were measured;
-        the model first."""
+        the model first, and also where nothing differs."""
         keys = self.evidence.varying(self.result.records, without=_EFFORT)
-        return [*sorted(keys, key=lambda key: key != "model"), *self.named_by]
+        ordered = [*sorted(keys, key=lambda key: key != "model"), *self.named_by]
+        return ordered or ["model"]
 
     def label(self, record: Record) -> str:
         """The record by what distinguishes it in its experiment."""

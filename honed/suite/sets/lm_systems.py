@@ -75,7 +75,7 @@ def _quick() -> tuple[Experiment, ...]:
     mixed = f"{_TINY_TRAIN} precision=bf16 passes=profile+memory_timeline+precision"
     cold = f"{_TINY_TRAIN.replace('warmup_steps=1', 'warmup_steps=0')} passes=profile"
     nested = f"{observed} checkpointing=nested"
-    too_large = "model=lm-2.7b workload=train_step batch_size=4096 sequence_length=2048 steps=1"
+    too_large = f"{_TINY} workload=train_step batch_size=1000000 sequence_length=2048 steps=1"
     return (
         _sizes(observed, too_large),
         _warmup(observed, cold),
