@@ -120,7 +120,7 @@ class TrainingStep(Step):
 
     def memory_timeline(self, feed: Feed) -> MeasuredMemory | None:
         """Of the next call; compiled code allocates where the tracer does not see it."""
-        if self._compiled:
+        if self._compiled or compiled_attention.asked(self._case):
             return None
         from honed.backends.torch.timeline import timeline_of, with_residuals
 
