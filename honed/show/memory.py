@@ -28,7 +28,8 @@ def planned_line(part: Part, expected: Expected | None) -> str:
         return "a plan does not know this step"
     off = expected.peak_bytes / part.peak.size_bytes - 1
     return (
-        f"planned {mib(expected.peak_bytes)} MiB, measured {mib(part.peak.size_bytes)}: {off:+.2%}"
+        f"planned {mib(expected.peak_bytes)} MiB, measured "
+        f"{mib(part.peak.size_bytes)} MiB: {off:+.2%}"
     )
 
 

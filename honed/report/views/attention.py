@@ -57,7 +57,7 @@ def _grid(names: Sequence[str], keys: Sequence[str], cells: Cells) -> Grid:
     return Grid("Each cell in a process of its own", headings, tuple(rows), left=len(keys))
 
 
-def _texts(record: Record | None) -> tuple[str, str, str]:
+def _texts(record: Record | None) -> tuple[str, ...]:
     if record is None:
         return (NONE, NONE, NONE)
     if record.metrics is None:
