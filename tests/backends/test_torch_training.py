@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from honed.backends.base import LoadRequest, load_backend
+from honed.backends.torch import compiled_attention
 from honed.case import Case
 from honed.errors import OutOfMemoryError, UnsupportedError
 from honed.instruments.fidelity import compare, complaint
@@ -120,6 +121,8 @@ def test_clipping_bounds_the_norm_of_the_gradients() -> None:
 
 
 def test_checkpointing_keeps_less_and_computes_the_same() -> None:
+    import torch
+
     ways = ("off", "blocks", "nested")
     steps = [
         step_of(knobs={"checkpointing": how, "until": "backward", "model.num_layers": 9})
@@ -128,8 +131,10 @@ def test_checkpointing_keeps_less_and_computes_the_same() -> None:
     assert [step.read_back()["checkpointing"] for step in steps] == list(ways)
     kept = [s.after_phase_bytes(feed_of(s))["forward"] - s.weights_bytes for s in steps]
     assert kept[1] < kept[0] / 2
-    # Three groups of three blocks: six tensors of the residual stream fewer.
-    assert kept[1] - kept[2] == pytest.approx(6 * 4 * 8 * 32 * 4, rel=0.2)
+    # Three groups of three blocks keep six tensors of the residual stream fewer, and the state of
+    # the random numbers at the beginning of each group.
+    saved = 6 * 4 * 8 * 32 * 4 - 3 * torch.get_rng_state().nbytes
+    assert kept[1] - kept[2] == pytest.approx(saved, rel=0.05)
     assert [checked(step) for step in steps] == ["", "", ""]
 
 
@@ -139,9 +144,14 @@ def test_nested_checkpointing_gives_the_gradients_of_encoders_too() -> None:
     assert checked(step) == ""  # the reference is computed without checkpointing
 
 
-def test_attention_alone_is_compiled_and_computes_the_same() -> None:
+def test_attention_alone_is_compiled_and_computes_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import torch
 
+    # Captured as always; only the code that inductor would generate is left out, for its time.
+    captured = torch.compile(compiled_attention._attend, dynamic=False, backend="aot_eager")
+    monkeypatch.setattr(compiled_attention, "_compiled", lambda: captured)
     weights = []
     for knobs in ({"torch.attention": "eager"}, {"torch.compiled_attention": "on"}):
         step = step_of(knobs={**knobs, "optimizer": "sgd"})
