@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Protocol, cast
 
 from honed import discovery
+from honed.case import NO_MODEL
 from honed.plan.of_case import Expected
 from honed.record import Record
 from honed.report.evidence import Evidence
@@ -59,10 +60,11 @@ class Subject:
     @cached_property
     def varying(self) -> list[str]:
         """The keys that differ between the Cases, without those that say how they were measured;
-        the model first, and also where nothing differs."""
-        keys = self.evidence.varying(self.result.records, without=_EFFORT)
-        ordered = [*sorted(keys, key=lambda key: key != "model"), *self.named_by]
-        return ordered or ["model"]
+        the model, if there is one, is always named, and first."""
+        records = self.result.records
+        keys = self.evidence.varying(records, without=(*_EFFORT, "model"))
+        has_model = any(record.case.get("model") != NO_MODEL for record in records)
+        return [*(["model"] if has_model else []), *keys, *self.named_by]
 
     def label(self, record: Record) -> str:
         """The record by what distinguishes it in its experiment."""
