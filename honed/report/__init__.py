@@ -77,3 +77,11 @@ def write_latex(records: Sequence[Record], out: Path, extra: Extra | None = None
     from honed.show.latex import latex
 
     return write_text(out, latex(records, extra), "--latex")
+
+
+def write_typst(records: Sequence[Record], out: Path, extra: Extra | None = None) -> Path:
+    """Write the page's table for papers that are set with Typst."""
+    from honed.report.write import write_text
+    from honed.show.typst import typst
+
+    return write_text(out, typst(records, extra), "--typst")

@@ -184,6 +184,9 @@ def _estimate_s(case: Case) -> float:
     with contextlib.suppress(HonedError):  # a wrong model is reported when the Case runs
         cores = case.threads or max(1, limits.read().effective_count // case.instances)
         call_s = _call_flops(case) / (cores * _FLOPS_PER_CORE_S)
+    processes: int = getattr(load_workload(case.workload), "PROCESSES", 1)
+    if processes > 1:  # a search, whose tries have a length of their own
+        return processes * (_OVERHEAD_S + _CALLS_OUTSIDE * call_s)
     steps, warmups = case.get("steps"), case.get("warmup_steps")
     measuring_s = max(case.duration_s, case.min_samples * call_s)
     if steps is not None:

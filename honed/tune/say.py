@@ -87,8 +87,15 @@ def steps(outcome: Outcome) -> list[tuple[str, str, str, str]]:
 
 
 def dropped(outcome: Outcome) -> str:
-    """`threads=2 1.01x (0.96 to 1.07), allocator=jemalloc 0.99x`; empty without such steps."""
-    return ", ".join(f"{s.name} {gain(s.gain)}" for s in outcome.dropped)
+    """`threads=2 1.01x (0.96 to 1.07), allocator=jemalloc 0.99x`; empty without such steps. An
+    interval above 1 that did not suffice is explained."""
+    listed = ", ".join(f"{s.name} {gain(s.gain)}" for s in outcome.dropped)
+    if any(s.gain.ci95 is not None and s.gain.ci95[0] > 1 for s in outcome.dropped):
+        listed += (
+            " (where several steps are judged at once, 95 % certainty for one of them is too "
+            "little: noise would often lift some step above 1)"
+        )
+    return listed
 
 
 def value(of: Value | None) -> str:

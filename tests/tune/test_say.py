@@ -31,6 +31,9 @@ def test_steps_that_were_not_proven_are_told_with_what_was_measured() -> None:
     flat = PathStep("allocator", "jemalloc", Interval(1.02, (0.97, 1.07)), IN_TURNS)
     assert say.dropped(outcome(dropped=(flat,))) == "allocator=jemalloc 1.02x (0.97 to 1.07)"
     assert say.dropped(outcome()) == ""
+    nearly = PathStep("instances", 2, Interval(1.13, (1.02, 1.26)), IN_TURNS)
+    told = say.dropped(outcome(dropped=(nearly,)))
+    assert told.startswith("instances=2 1.13x (1.02 to 1.26) (where several steps are judged")
     assert say.steps(outcome()) == []
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
+from honed.backends.lowmem import small
 from honed.errors import UsageError
 from honed.models.checkpoint import ModelRequest
 from honed.models.tasks import FEATURES
@@ -15,20 +16,45 @@ from honed.units import size, size_bytes
 if TYPE_CHECKING:
     from honed.backends.lowmem.decoder import Decoder
     from honed.backends.lowmem.runners import ByLayers, ByModules
+    from honed.backends.lowmem.small.front import SmallModel
 
 
-def lowmem(model: str, memory_budget: str | None = None, task: str = "auto") -> LowMemoryModel:
+@overload
+def lowmem(
+    model: str, memory_budget: str | None = None, task: str = "auto",
+    engine: Literal["torch"] = "torch",
+) -> LowMemoryModel: ...  # fmt: skip
+
+
+@overload
+def lowmem(
+    model: str, memory_budget: str | None = None, task: str = "auto",
+    *, engine: Literal["small"],
+) -> SmallModel: ...  # fmt: skip
+
+
+def lowmem(
+    model: str, memory_budget: str | None = None, task: str = "auto", engine: str = "torch"
+) -> LowMemoryModel | SmallModel:
     """The model of a checkpoint folder, hub id or named shape, ready to be called.
 
-    A call takes the tensors that the model of transformers takes (`input_ids`, `attention_mask`,
-    `token_type_ids`) and returns the same outputs. `memory_budget`: the most bytes that a call
-    may add, as in "64MiB".
+    With `engine="torch"` a call takes the tensors that the model of transformers takes
+    (`input_ids`, `attention_mask`, `token_type_ids`) and returns the same outputs. With
+    `engine="small"` it takes and returns arrays of numpy, and torch need not be installed.
+    `memory_budget`: the most bytes that a call may add, as in "64MiB".
     """
-    from honed.backends.lowmem.runners import Wish, runner
     from honed.models.obtain import materialise
 
-    budget = None if memory_budget is None else size_bytes(memory_budget)
+    if engine not in ("torch", small.NAME):
+        raise UsageError(f"lowmem has no engine {engine}", "engine='torch' or engine='small'")
     checkpoint = materialise(ModelRequest(model, task=task))
+    if engine == small.NAME:
+        from honed.backends.lowmem.small.front import SmallModel
+
+        return SmallModel(checkpoint, memory_budget)
+    from honed.backends.lowmem.runners import Wish, runner
+
+    budget = None if memory_budget is None else size_bytes(memory_budget)
     return LowMemoryModel(runner(checkpoint, Wish(budget_bytes=budget)), checkpoint.task, budget)
 
 
