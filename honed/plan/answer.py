@@ -101,7 +101,6 @@ def subject(request: ModelRequest) -> Subject:
         checkpoint = obtain.materialise(request)
         return subject_of(checkpoint, request.model, checkpoint.task, checkpoint.pooling)
     task = obtain.task_of_shape(shape, request.task)
-    shape = presets.resized(shape, request.sizes)
     pooling = "none"
     if task == FEATURES:
         pooling = shape.pooling if request.pooling == "auto" else request.pooling
