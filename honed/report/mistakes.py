@@ -61,7 +61,7 @@ def _carried_over(records: Sequence[Record]) -> str:
     groups: dict[tuple[str, ...], list[tuple[int, int]]] = {}
     for record in records:
         after = (record.memory.after_phase_bytes if record.memory else None) or {}
-        if record.case.get("workload") == "attention" and FORWARD in after:
+        if "traffic" in (record.passes or {}) and FORWARD in after:
             key = tuple(
                 str(record.case.get(k))
                 for k in ("attention", "d_model", "batch_size", "precision", "causal", "num_heads")
