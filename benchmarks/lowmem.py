@@ -106,15 +106,17 @@ class Bench:
             print(f"cold start, {name}: median {statistics.median(times):.2f} s of {times}")
 
     def four(self) -> None:
-        for pages in ("released", "kept"):
-            way = (*STREAM, f"lowmem.pages={pages}", "threads=1", "oversubscribe=true")
+        ways = (("torch", "released"), ("torch", "kept"), ("small", "released"), ("small", "kept"))
+        for engine, pages in ways:
+            way = (*STREAM, f"lowmem.engine={engine}", f"lowmem.pages={pages}",
+                   "threads=1", "oversubscribe=true")  # fmt: skip
             short = ("warmup_s=0", "min_samples=1", "duration_s=0.1")
             one, four = (self.run(*way, *short, f"instances={n}")["memory"] for n in (1, 4))
             ratio = four["pss_total_bytes"] / one["pss_total_bytes"]
             print(
-                f"four instances, pages {pages}: {four['pss_total_bytes'] / MIB:.0f} MiB "
-                f"proportional, {ratio:.2f} times the {one['pss_total_bytes'] / MIB:.0f} MiB of "
-                f"one", flush=True,
+                f"four instances, engine {engine}, pages {pages}: "
+                f"{four['pss_total_bytes'] / MIB:.0f} MiB proportional, {ratio:.2f} times the "
+                f"{one['pss_total_bytes'] / MIB:.0f} MiB of one", flush=True,
             )  # fmt: skip
 
     def rivals(self) -> None:
