@@ -17,13 +17,15 @@ from honed.tune import tune
 
 if TYPE_CHECKING:
     from honed.backends.lowmem.front import lowmem
+    from honed.stored import records
 
 __version__ = "0.1.0"
-__all__ = ["Case", "HonedError", "Record", "lowmem", "plan", "run", "serve", "tune"]
+__all__ = ["Case", "HonedError", "Record", "lowmem", "plan", "records", "run", "serve",
+           "tune"]  # fmt: skip
 
 
-# Functions that come with their room, which imports numpy, when they are asked for.
-_LATE = {"lowmem": "honed.backends.lowmem.front"}
+# Functions whose files import numpy or SQLAlchemy, and so come when they are asked for.
+_LATE = {"lowmem": "honed.backends.lowmem.front", "records": "honed.stored"}
 
 
 def __getattr__(name: str) -> Any:

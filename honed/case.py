@@ -88,6 +88,9 @@ class Case:
         "0.5% is a cosine of 0.995", None, at_least=0, below=1, share=True,
     )  # fmt: skip
     memory_budget: str | None = _key("the most memory that a call may add: 64MiB, 1GiB", None)
+    memory_limit: str | None = _key(
+        "the most memory of all processes together, which the kernel enforces: memory=2GiB", None
+    )
     seed: int = _key("seeds random weights and random ids", 0, at_least=0)
     trust_remote_code: bool = _key("run Python code that a checkpoint carries", False)
     allow_system_changes: bool = _key("knobs may change the whole machine for a while", False)
@@ -105,6 +108,8 @@ class Case:
             object.__setattr__(self, "batch_size", self._share(self.total_batch))
         if self.memory_budget is not None:
             object.__setattr__(self, "memory_budget", size(size_bytes(self.memory_budget)))
+        if self.memory_limit is not None:
+            object.__setattr__(self, "memory_limit", size(size_bytes(self.memory_limit)))
         if self.lengths is not None:
             object.__setattr__(self, "lengths", self._distribution(self.lengths))
 

@@ -19,6 +19,7 @@ from honed.case import CORE_FIELDS, CORE_KEYS, NO_MODEL, Case, check_value
 from honed.errors import UsageError, did_you_mean
 from honed.knob import Value, unknown_value
 from honed.knobs import all_knobs, belongs, owner_of, workloads_of
+from honed.models import delivered
 from honed.models.draw_lengths import longest
 from honed.units import share
 from honed.values import as_override, as_typed
@@ -45,7 +46,7 @@ def compose(words: Sequence[str], config: Path | None = None) -> Sweep:
     choices: dict[str, list[Choice]] = {}
     if config is not None:
         choices.update(_from_yaml(config))
-    return _sweep(choices, words)
+    return _sweep(_with_settings_of_folder(_given(choices, words)))
 
 
 def change(case: Case, words: Sequence[str]) -> Sweep:
@@ -60,33 +61,59 @@ def change(case: Case, words: Sequence[str]) -> Sweep:
     }
     if changed.get("lengths", [None]) != [None]:
         stays.pop("sequence_length")  # it belonged to other sequences
-    return _sweep({k: [v] for k, v in stays.items()}, words)
+    return _sweep(_given({k: [v] for k, v in stays.items()}, words))
 
 
 def key_choices(words: Sequence[str], config: Path | None = None) -> dict[str, list[Choice]]:
     """Every key that is given, with all its values, checked; no Case is made of them yet."""
-    return _joined({} if config is None else _from_yaml(config), words)
+    return _complete(_given({} if config is None else _from_yaml(config), words))
 
 
-def _joined(choices: dict[str, list[Choice]], words: Sequence[str]) -> dict[str, list[Choice]]:
+def _given(choices: dict[str, list[Choice]], words: Sequence[str]) -> dict[str, list[Choice]]:
     for key, values in _parsed(words):
         choices.pop(key, None)  # a word typed later takes the later place in the order
         choices[key] = values
-    for key, values in choices.items():
-        choices[key] = [_checked(key, v) for v in values]
+    if any(map(_is_size, choices.get("memory", []))):  # memory=2GiB is a limit
+        choices["memory_limit"] = choices.pop("memory")
+    return _checked_all(choices)
+
+
+def _complete(choices: dict[str, list[Choice]]) -> dict[str, list[Choice]]:
     if "model" not in choices and not _needs_model(choices):
         choices["model"] = [NO_MODEL]
     _check_owners(choices)
     return choices
 
 
-def _sweep(choices: dict[str, list[Choice]], words: Sequence[str]) -> Sweep:
-    choices = _joined(choices, words)
+def _checked_all(choices: Mapping[str, list[Choice]]) -> dict[str, list[Choice]]:
+    return {key: [_checked(key, value) for value in values] for key, values in choices.items()}
+
+
+def _sweep(choices: dict[str, list[Choice]]) -> Sweep:
+    choices = _complete(choices)
     rows = itertools.product(*choices.values())
     cases = [_case(dict(zip(choices, row, strict=True))) for row in rows]
     varying = tuple(k for k, v in choices.items() if len(v) > 1)
     notices = (typed_paths.comma_notice(key, values) for key, values in choices.items())
     return Sweep(tuple(dict.fromkeys(cases)), varying, tuple(filter(None, notices)))
+
+
+def _with_settings_of_folder(choices: dict[str, list[Choice]]) -> dict[str, list[Choice]]:
+    """The choices, and what a delivered folder was exported with for keys that are not given."""
+    models = choices.get("model", [])
+    stored = delivered.settings_of(str(models[0])) if len(models) == 1 else {}
+    backends = choices.get("backend", [stored.get("backend", _FIELDS["backend"].default)])
+    workloads = choices.get("workload", [_FIELDS["workload"].default])
+    # These say the same as the key, or something that the key belongs to.
+    instead = {"batch_size": "total_batch", "sequence_length": "lengths"}
+    found: dict[str, list[Choice]] = {
+        key: [value]
+        for key, value in stored.items()
+        if key not in choices
+        and instead.get(key) not in choices
+        and any(belongs(key, str(b), str(w)) for b in backends for w in workloads)
+    }
+    return _checked_all(found) | choices
 
 
 def _parsed(words: Sequence[str]) -> Iterator[tuple[str, list[Choice]]]:
@@ -202,6 +229,11 @@ def _checked(key: str, value: Choice) -> Choice:
     if isinstance(value, bool) and knob.allows("on" if value else "off"):
         return "on" if value else "off"  # YAML reads on and off as truth values
     raise unknown_value(knob, value)
+
+
+def _is_size(value: Choice) -> bool:
+    """Whether the value of `memory` is a size of memory, and not a truth value."""
+    return value[:1].isdigit() if isinstance(value, str) else type(value) is int and value > 1
 
 
 def _core_value(key: str, value: Choice) -> Choice:

@@ -185,6 +185,12 @@ def _all_memory(record: Record) -> Interval | None:
     return Interval(max(memory.rss_peak_bytes, memory.pss_total_bytes or 0))
 
 
+def _max_batch(record: Record) -> Interval | None:
+    """What a search for the largest batch found; no other Record has it."""
+    found = (record.passes or {}).get("max_batch")
+    return None if found is None else Interval(found["batch_size"])
+
+
 def _phase(name: str) -> Read:
     """The median of a phase of the calls."""
 
@@ -237,6 +243,11 @@ _LIST = (
         objective=True, compared_by="throughput", header="seq/s\n(95 %)", rank=5,
     ),
     Measure(
+        "goodput", "sequences/s", "more", _field("metrics", "goodput_per_s"),
+        "answers in time", objective=True, compared_by="goodput", header="good/s", rank=5,
+        shown_with="goodput",
+    ),
+    Measure(
         "useful_tokens", "tokens/s", "more", _field("metrics", "useful_tokens_per_s"),
         "tokens without padding", header="useful\ntok/s", rank=6, shown_with="padding_share",
     ),
@@ -252,6 +263,8 @@ _LIST = (
             "arithmetic, of the cores' measured best", header="of\nbound", rank=61),
     Measure("load", "s", "less", _field("metrics", "load_s"), "loading"),
     Measure("first_call", "s", "less", _field("metrics", "first_call_s"), "first call"),
+    Measure("max_batch", "", "more", _max_batch, "largest batch that fits", needs_memory=True,
+            header="largest\nbatch", rank=2, shown_with="max_batch"),
     Measure("memory", "bytes", "less", _all_memory, "memory", needs_memory=True, objective=True),
     _memory("rss_peak", "memory of the largest process at its peak",
             header="peak\nMiB", rank=10),
@@ -265,6 +278,7 @@ _LIST = (
     _memory("rss_file_peak", "file-backed memory at its peak"),
     _memory("pss_total", "memory of all processes"),
     _memory("load_peak", "memory at its peak while loading"),
+    _memory("load_anon_peak", "anonymous memory at its peak while loading"),
     _memory("allocated_peak", "device memory allocated at its peak"),
     _memory("reserved_peak", "device memory reserved at its peak"),
     Measure("cosine_min", "", "more", _field("fidelity", "cosine_min"), "least cosine to fp32",

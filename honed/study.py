@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any, Literal
 
 from honed.knob import Value
+from honed.notebook import Notebook
 from honed.record import Interval, Record
 from honed.values import UNTOUCHED, as_typed, typed_words
 
@@ -254,7 +255,7 @@ class Pooled:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Notebook):
     """The end of a study, and the last object of `honed tune --json`.
 
     `point` is the recommended setting, under the name that it has in the JSON. `gain` is best over
@@ -322,7 +323,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class StudyFacts:
+class StudyFacts(Notebook):
     """All that a report needs of a study; no `outcome` and no `headline` until it has ended."""
 
     name: str

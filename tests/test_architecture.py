@@ -24,6 +24,7 @@ MODULES = {
 }
 VARIANT_ROOMS = (
     "honed.backends",
+    "honed.ci.systems",
     "honed.workloads",
     "honed.machine.knobs",
     "honed.models.knobs",

@@ -278,3 +278,16 @@ def test_bad_lengths_and_padding_are_refused_and_taught(words: list[str], said: 
 def test_every_key_has_a_help_line() -> None:
     assert all(known_keys().values())
     assert not [key for key in known_keys() if key.startswith("fake.")]
+
+
+def test_a_size_of_memory_is_a_limit_and_a_truth_is_whether_it_is_measured(
+    tmp_path: Path,
+) -> None:
+    cases = compose(["model=tiny", "memory=1.5GiB,2048MiB"]).cases
+    assert [(c.memory_limit, c.memory) for c in cases] == [("1536MiB", True), ("2GiB", True)]
+    assert compose(["model=tiny", "memory=false"]).cases[0].memory is False
+    path = tmp_path / "case.yaml"
+    path.write_text("model: tiny\nmemory: 512MiB\n")
+    assert compose([], path).cases[0].memory_limit == "512MiB"
+    with pytest.raises(UsageError, match="has no unit"):
+        compose(["model=tiny", "memory=64"])

@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any, Protocol, cast
 
 import honed.discovery
+from honed.backends._delivery import Delivery as Delivery
 from honed.backends._observed import LeastTime as LeastTime
 from honed.backends._observed import MeasuredMemory as MeasuredMemory
 from honed.backends._observed import Observed
@@ -140,22 +141,7 @@ class Step(Observed, Protocol):
         """Release the weights."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What the files of an exported model need to run without honed.
-
-    `engine` is a Python file that imports no honed and defines
-    `Engine(folder, settings)`: `engine(batch)` gives the outputs by name. `settings` is what it
-    reads; with {} it runs the same files as the engine's defaults would. `packages` names the
-    packages that it imports.
-    """
-
-    engine: Path
-    settings: Mapping[str, Any]
-    packages: tuple[str, ...]
-
-
-Deliver = Callable[[LoadRequest, Path, Path], Delivery]
+Deliver = Callable[[LoadRequest, Path | None, Path], Delivery]
 
 
 UNLIKELY_RANK = 9
@@ -204,8 +190,8 @@ class Traits:
 
 class Backend(Protocol):
     """The names that a backend file must define. It may also define `TRAITS`, and
-    `deliver(request, artifact, folder) -> Delivery`, which copies the artifact's model files into
-    `folder` for machines without honed."""
+    `deliver(request, artifact, folder) -> Delivery`, which writes the model files into `folder`
+    for machines without honed. `load(request, folder)` has to read the same files."""
 
     KNOBS: tuple[Knob, ...]
     PRECISIONS: tuple[str, ...]  # on a CPU with the instructions for them

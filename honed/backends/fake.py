@@ -9,9 +9,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from honed.backends.base import Batch, LoadRequest, Outputs, SelfCheck, Step, Traits, refuse
+from honed.backends.base import (
+    Batch,
+    Delivery,
+    LoadRequest,
+    Outputs,
+    SelfCheck,
+    Step,
+    Traits,
+    refuse,
+)
 from honed.case import Case
 from honed.errors import OutOfMemoryError
+from honed.files import copy_files
 from honed.knob import AVAILABLE, Availability, Knob, Span, Value
 from honed.profile import OperatorEvent
 from honed.step import FORWARD, PHASES, Phased, StepKind
@@ -24,6 +34,8 @@ TRAITS = Traits(hidden=True, calibrated=("int8",), steps=tuple(StepKind))
 
 LATENCY = Knob("fake.latency_us", "how long a call takes", Span(0, 10_000_000))
 ALLOCATE = Knob("fake.allocate_kib", "memory that a call allocates and frees", Span(0, 2**24))
+SEQUENCE = Knob("fake.sequence_kib", "memory that each sequence of a call takes besides",
+                Span(0, 2**24))  # fmt: skip
 FAIL = Knob("fake.fail", "how it fails",
             ("raise", "crash", "hang", "hang-load", "oom", "memory-error", "kill", "diverge",
              "not-finite", "lie", "print"))  # fmt: skip
@@ -33,7 +45,7 @@ BUILD = Knob("fake.build", "whether it builds an artifact first, and how that en
              ("ok", "raise", "kill"))  # fmt: skip
 POISON = Knob("fake.poison", "how it fails when a batch holds a real token 0",
               ("raise", "kill", "hang", "not-finite"))  # fmt: skip
-KNOBS = (LATENCY, ALLOCATE, FAIL, NOISE, DRIFT, BUILD, POISON)
+KNOBS = (LATENCY, ALLOCATE, SEQUENCE, FAIL, NOISE, DRIFT, BUILD, POISON)
 
 _WIDTH = 16  # of the vectors that it returns
 
@@ -73,12 +85,26 @@ def build(request: LoadRequest, folder: Path) -> None:
     (folder / "whole").write_text(request.calibration_key)
 
 
+def deliver(request: LoadRequest, artifact: Path | None, folder: Path) -> Delivery:
+    if artifact is not None:
+        copy_files(artifact, folder, "whole")
+    (folder / "width").write_text(str(_WIDTH))
+    engine = Path(__file__).with_name("_delivered_fake.py")
+    return Delivery(engine, {"threads": request.threads or 1}, ("numpy",), "import numpy")
+
+
 def load(request: LoadRequest, artifact: Path | None) -> FakeStep:
-    if artifact is not None and (artifact / "whole").read_text() != request.calibration_key:
+    whole = None if artifact is None else artifact / "whole"
+    if whole is not None and _calibrated_on(whole) != request.calibration_key:
         raise RuntimeError("the artifact was calibrated on something else")
     if request.case.get("fake.fail") == "hang-load":
         time.sleep(3600)
     return FakeStep(request)
+
+
+def _calibrated_on(whole: Path) -> str:
+    """A delivered folder may hold the files of a fake that built nothing."""
+    return whole.read_text() if whole.is_file() else ""
 
 
 class FakeStep(Step):
@@ -90,7 +116,8 @@ class FakeStep(Step):
         self.weights_bytes = request.model.weights_bytes if request.model else 0
         self.threads = request.threads
         self.sleep_s = int(self.case.get("fake.latency_us") or 200) / 1e6
-        self.allocate_bytes = int(self.case.get("fake.allocate_kib") or 0) * 1024
+        each_kib = int(self.case.get("fake.sequence_kib") or 0) * self.case.batch_size
+        self.allocate_bytes = (int(self.case.get("fake.allocate_kib") or 0) + each_kib) * 1024
         self.fail = self.case.get("fake.fail")
         self.poison = self.case.get("fake.poison")
         self.noise = int(self.case.get("fake.noise_percent") or 0) / 100

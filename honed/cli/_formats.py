@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from honed.cli._costs import Costs
     from honed.record import Record
 
-TEXT_FORMATS = ("md", "tex", "csv", "jsonl")
+TEXT_FORMATS = ("md", "tex", "typst", "csv", "jsonl")
 
 FormatOption = Annotated[
     str | None,
     typer.Option(
         "--format", metavar=f"[{'|'.join(TEXT_FORMATS)}]",
-        help="Print a Markdown or LaTeX table, CSV or one record a line instead of the table.",
+        help="Print a table of Markdown, LaTeX or Typst, CSV, or a record a line instead.",
     ),
 ]  # fmt: skip
 
@@ -51,6 +51,11 @@ def print_records(records: Sequence[Record], format: str, costs: Costs) -> None:
         from honed.show.latex import latex
 
         sys.stdout.write(latex(records, costs.on_page(records)))
+        return
+    if format == "typst":
+        from honed.show.typst import typst
+
+        sys.stdout.write(typst(records, costs.on_page(records)))
         return
     from honed.export import export
 

@@ -51,6 +51,12 @@ def compare(
     format: Annotated[
         str | None, typer.Option("--format", metavar="[md]", help="Print the result as Markdown.")
     ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Also write the result as Markdown into this file.")
+    ] = None,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit 1 if a side is slower for certain.")
+    ] = False,
     store: Annotated[str | None, typer.Option(help="Database URL for the records.")] = None,
 ) -> None:
     """Compare settings: fresh processes in turns, until the answer is certain enough.
@@ -59,8 +65,8 @@ def compare(
 
     honed compare RECORD_ID torch.mode=compile
 
-    Exit code 0: decided (with --fail-if-slower: not slower); 1: slower, or a trial failed;
-    2: a word was wrong; 3: undecided.
+    Exit code 0: decided (with --fail-if-slower or --exit-code: not slower); 1: slower, or a trial
+    failed; 2: a word was wrong; 3: undecided.
     """
     from honed import units
     from honed.cli._progress import Line
@@ -91,7 +97,9 @@ def compare(
     else:
         _print(comparison)
         _print_costs(comparison, costs, store)
-    raise typer.Exit(_exit_code(comparison))
+    if markdown is not None:
+        _write_markdown(comparison, markdown)
+    raise typer.Exit(_exit_code(comparison, fails_if_slower=exit_code))
 
 
 def _compared(
@@ -152,12 +160,24 @@ def _costs(comparison: Comparison, costs: Costs, store: str | None) -> list[Cost
     return costs_of_sides
 
 
-def _exit_code(comparison: Comparison) -> int:
+def _write_markdown(comparison: Comparison, path: Path) -> None:
+    from honed.errors import StoreError
+    from honed.show.comparison import comparison_markdown
+
+    try:
+        path.write_text(comparison_markdown(comparison), "utf-8")
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {path}: {error.strerror}", "--markdown FILE: one that you may write"
+        ) from error
+
+
+def _exit_code(comparison: Comparison, *, fails_if_slower: bool = False) -> int:
     if comparison.ended == "interrupted":
         return 130
     verdicts = [c.verdict for c in comparison.contrasts]
-    failed_gate = comparison.slower_than is not None and "slower" in verdicts
-    if comparison.failure is not None or failed_gate:
+    is_gate = fails_if_slower or comparison.slower_than is not None
+    if comparison.failure is not None or (is_gate and "slower" in verdicts):
         return 1
     return UNDECIDED if "undecided" in verdicts or not verdicts else 0
 

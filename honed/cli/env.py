@@ -43,6 +43,10 @@ def create(
         str | None, typer.Option(help="Interpreter: a path, a command, or a version.")
     ] = None,
     installer: Kind = "auto",
+    share: Annotated[
+        bool,
+        typer.Option("--share", help="Take every other package from honed's own environment."),
+    ] = False,
     no_deps: NoDeps = False,
     extra_index_url: Index = None,
 ) -> None:
@@ -50,7 +54,8 @@ def create(
     from honed import environments
 
     how = _installer(installer, python, no_deps, extra_index_url)
-    _install(f"making {name}", how, lambda it: environments.create(name, tuple(packages), it))
+    words = tuple(packages)
+    _install(f"making {name}", how, lambda it: environments.create(name, words, it, shared=share))
 
 
 @app.command("add")

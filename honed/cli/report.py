@@ -41,6 +41,9 @@ def report(
     latex: Annotated[
         Path | None, typer.Option(help="Also write the table as LaTeX into this file.")
     ] = None,
+    typst: Annotated[
+        Path | None, typer.Option(help="Also write the table as Typst into this file.")
+    ] = None,
     price: PriceOption = None,
     limits: LimitOption = None,
     store: Annotated[str | None, typer.Option(help="Database URL of the records.")] = None,
@@ -49,7 +52,7 @@ def report(
 
     Failed, diverged and unproven records are listed with their reasons. Nothing is measured.
     """
-    from honed.report import make, select, write_latex, write_markdown
+    from honed.report import make, select, write_latex, write_markdown, write_typst
 
     costs = Costs(price, limits)
     conditions = [*(words or []), *([where] if where else [])]
@@ -64,6 +67,8 @@ def report(
         print(write_markdown(records, markdown, extra))
     if latex is not None:
         print(write_latex(records, latex, extra))
+    if typst is not None:
+        print(write_typst(records, typst, extra))
     failed = sum(r.metrics is None for r in records)
     failures = f", {failed} without a result" if failed else ""
     print(f"{len(records)} records{failures}", file=sys.stderr)

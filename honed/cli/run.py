@@ -13,7 +13,9 @@ from honed.cli._costs import Costs, LimitOption, PriceOption
 from honed.cli._formats import FormatOption, check_text_format, print_records
 
 if TYPE_CHECKING:
+    from honed.cli._progress import Line
     from honed.compose import Sweep
+    from honed.max_batch.found import Try
     from honed.record import Record
 
 ORDER = 1
@@ -67,7 +69,7 @@ def run(
         return
     check_text_format(format, as_json=as_json)
     from honed.cli._progress import Line
-    from honed.run.lab import LocalLab
+    from honed.max_batch.lab import SearchingLab
     from honed.run.sweep import plan_sweep, run_sweep
     from honed.store import open_store
 
@@ -79,8 +81,9 @@ def run(
     _announce(plan.sweep, plan.estimate_s, plan.done)
     line = Line()
     records: list[Record] = []
+    lab = SearchingLab(opened, lambda one: _say_try(line, one))
     try:
-        for record in run_sweep(plan, LocalLab(opened), line):
+        for record in run_sweep(plan, lab, line):
             line.clear()
             records.append(record)
             if record.error is not None and record.status != "ok":
@@ -105,9 +108,29 @@ def _print(records: list[Record], costs: Costs, format: str | None, *, as_json: 
         print_records(records, format, costs)
     elif not as_json:
         costs.print_table(records)
+        _print_searches(records)
     else:
         for note in costs.notes(records):
             print(note, file=sys.stderr)
+
+
+def _say_try(line: Line, one: Try) -> None:
+    from honed.show.max_batch import line_of_try
+
+    line.clear()
+    print(line_of_try(one), file=sys.stderr, flush=True)
+
+
+def _print_searches(records: list[Record]) -> None:
+    """Every try of the searches for the largest batch, if there were any."""
+    from rich.console import Console
+
+    from honed.max_batch.found import largest_batch
+    from honed.show.max_batch import max_batch_details
+
+    for record in records:
+        if (found := largest_batch(record)) is not None:
+            Console().print(max_batch_details(found))
 
 
 def exit_code(records: list[Record], *, strict: bool) -> int:

@@ -43,6 +43,11 @@ def show(
         print(json.dumps(record.to_json(), allow_nan=False))
         return
 
+    from honed.max_batch.found import largest_batch
     from honed.show.details import record_details
+    from honed.show.max_batch import max_batch_details
 
-    Console().print(record_details(record))
+    console = Console()
+    console.print(record_details(record))
+    if (found := largest_batch(record)) is not None:
+        console.print(max_batch_details(found))

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from honed.experiment.draw import Failure, Metric
 from honed.measures import MEASURES
+from honed.notebook import Notebook
 from honed.record import Doubt, Interval
 from honed.statistics.paired import Estimate, Judgement, Kind
 
@@ -65,7 +66,7 @@ class Contrast:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Notebook):
     """The whole result. The store keeps the records of the trials under `sweep`."""
 
     sweep: str

@@ -109,6 +109,7 @@ def _settings(case: Case, delivered: Delivered) -> dict[str, Any]:
         "in_process": spawn.in_child,
         "reading": reading,
         "fidelity": to_plain(delivered.fidelity),
+        "calls_s": verify.CALLS_S,
         "in_force": {},
         "busy_threads": None,
         "gain": None,
@@ -167,16 +168,36 @@ def _write_settings(staging: Path, settings: dict[str, Any]) -> None:
 
 def _environment_file(case: Case, settings: dict[str, Any]) -> str:
     """NAME=value lines for a shell, systemd or Docker, each behind the setting that it serves."""
-    lines = ["# The environment in which the process has to start."]
+    lines = ["# The environment in which the process has to start: ./run sets it."]
     if not settings["environment"]:
         lines.append("# This setting needs no variable.")
-    knobs = [f"{k}={v}" for k, v in case.knobs.items() if k in applicable_knobs(case)]
-    if knobs:
-        lines.append(f"# It serves threads={case.threads} {' '.join(knobs)}.")
-    lines += [f"{k}={shlex.quote(v)}" for k, v in sorted(settings["environment"].items())]
+    served = _settings_served(case)
+    for name, value in sorted(settings["environment"].items()):
+        if served.get(name):
+            lines += ["", f"# {served[name]}"]
+        lines.append(f"{name}={shlex.quote(value)}")
+    if settings["preload"]:
+        lines += ["", "# Libraries that have to be installed: " + ", ".join(settings["preload"])]
     for name, value in settings["in_process"].items():
-        lines.append(f"# load.py sets {name}={value} in the process itself.")
+        lines += ["", f"# load.py sets {name}={value} in the process itself."]
     return "\n".join(lines) + "\n"
+
+
+def _settings_served(case: Case) -> dict[str, str]:
+    """Which setting each variable serves, with the help of that setting."""
+    known = applicable_knobs(case)
+    served = dict.fromkeys(
+        traits(case.backend).thread_variables, f"threads={case.threads}: cores of the process"
+    )
+    served |= dict.fromkeys(
+        traits(case.backend).preload_environment,
+        f"{case.backend} needs it where a library is preloaded",
+    )
+    for key, value in case.knobs.items():
+        if key in known:
+            variables = fold({key: value}, {}, known).environment
+            served |= dict.fromkeys(variables, f"{key}={value}: {known[key].help}")
+    return served
 
 
 def _readme(case: Case, delivered: Delivered, settings: dict[str, Any]) -> str:
@@ -197,5 +218,6 @@ def write_checksums(staging: Path) -> None:
 
 def _names(staging: Path) -> Iterator[str]:
     for path in sorted(staging.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
+        is_made_later = "__pycache__" in path.parts or path.name == _CHECKSUMS
+        if path.is_file() and not is_made_later:
             yield str(path.relative_to(staging))

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from honed.files import is_there, locked, write_whole
 from honed.surroundings import home
 
 _META = "honed.json"
+_SHARED = "honed-shared.pth"  # Python reads the paths of such a file when it starts
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
 _NUMPY = "numpy"  # the only package that a worker needs besides its engine
 
@@ -65,8 +67,14 @@ def root() -> Path:
     return (Path(chosen) if chosen else Path(base) / "honed") / "envs"
 
 
-def create(name: str, requirements: tuple[str, ...], installer: Installer) -> Environment:
-    """Make an environment of `requirements` and numpy. An error or a signal leaves no folder."""
+def create(
+    name: str, requirements: tuple[str, ...], installer: Installer, *, shared: bool = False
+) -> Environment:
+    """Make an environment of `requirements` and numpy. An error or a signal leaves no folder.
+
+    With `shared` only `requirements` are installed, without what they need: every other package is
+    the one of this process's environment.
+    """
     _check_name(name)
     folder = root() / name
     with _making(name):
@@ -78,7 +86,11 @@ def create(name: str, requirements: tuple[str, ...], installer: Installer) -> En
         shutil.rmtree(folder, ignore_errors=True)  # unfinished, since this process has its lock
         try:
             version = installer.make(folder)
-            installer.install(folder, _with_numpy(requirements))
+            if shared:
+                installer.alone.install(folder, requirements)
+                _share(folder)
+            else:
+                installer.install(folder, _with_numpy(requirements))
             now = datetime.now(UTC).isoformat(timespec="seconds")
             environment = Environment(name, folder, now, version, requirements)
             _write(environment)
@@ -158,6 +170,14 @@ def _check_name(name: str) -> None:
 def _with_numpy(requirements: tuple[str, ...]) -> tuple[str, ...]:
     named = {re.split(r"[^A-Za-z0-9_.-]", word, maxsplit=1)[0].lower() for word in requirements}
     return requirements if _NUMPY in named else (*requirements, _NUMPY)
+
+
+def _share(folder: Path) -> None:
+    """Let the environment import what this process can import, behind its own packages."""
+    names = ("site-packages", "dist-packages")
+    paths = [path for path in sys.path if Path(path).name in names and Path(path).is_dir()]
+    for packages in folder.glob("lib/python3*/site-packages"):
+        (packages / _SHARED).write_text("".join(f"{path}\n" for path in paths))
 
 
 def _write(environment: Environment) -> None:

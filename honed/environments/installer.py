@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from honed.errors import HonedError, UnsupportedError, UsageError
@@ -56,6 +56,12 @@ class Installer:
         if self.kind == "uv" and not is_installed:
             raise UsageError("uv is not on the PATH", "pip install uv, or --installer pip")
         return is_installed and self.kind != "pip"
+
+    @property
+    def alone(self) -> Installer:
+        """Installs the packages that are named and nothing that they need."""
+        without = () if "--no-deps" in self.options else ("--no-deps",)
+        return replace(self, options=(*self.options, *without))
 
     def make(self, folder: Path) -> str:
         """Make an environment without packages, and return the version of its Python."""

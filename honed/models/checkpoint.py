@@ -24,7 +24,7 @@ _TOKENIZER_FILES = (
     "tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "spm.model",
     "sentencepiece.bpe.model", "tokenizer.model",
 )  # fmt: skip
-_TEXT_SUFFIXES = (".json", ".txt", ".model", ".tiktoken", ".vocab", ".bpe", ".py")
+TEXT_SUFFIXES = (".json", ".txt", ".model", ".tiktoken", ".vocab", ".bpe", ".py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,27 @@ class ModelRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineFiles:
+    """What a delivered folder holds in place of weights: the files of one engine.
+
+    `root` is the delivered folder, `folder` the one of the files. They compute in `precision`, and
+    no other backend can read them.
+    """
+
+    root: Path
+    folder: Path
+    backend: str
+    precision: str
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A folder that passed every check that needs no framework.
 
     `key` names what it computes, `text_key` how it turns texts into tokens. `source` is "folder",
-    "preset" or "hub". `task` and `pooling` are never "auto". `own_code` is true where Python code
-    in the folder runs, as the user allowed. `layers` and `pools_prompt` are those of
-    `SentenceModules`.
+    "preset", "hub" or "delivered"; a delivered one has `engine_files`, and its `folder` may hold
+    no weights. `task` and `pooling` are never "auto". `own_code` is true where Python code in the
+    folder runs, as the user allowed. `layers` and `pools_prompt` are those of `SentenceModules`.
     """
 
     folder: Path
@@ -72,6 +86,7 @@ class Checkpoint:
     reading: Reading = field(default_factory=Reading)
     layers: tuple[VectorLayer, ...] = ()
     pools_prompt: bool = True
+    engine_files: EngineFiles | None = None
 
     @property
     def model_type(self) -> str:
@@ -128,7 +143,7 @@ def _text_key(folder: Path, reading: Reading) -> str:
     digests = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.iterdir())
-        if path.suffix in _TEXT_SUFFIXES and path.is_file() and path.name != "honed.json"
+        if path.suffix in TEXT_SUFFIXES and path.is_file() and path.name != "honed.json"
     }
     return artifacts.content_key({"files": digests, "reading": asdict(reading)})
 

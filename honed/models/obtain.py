@@ -12,7 +12,7 @@ from typing import Any
 
 from honed import artifacts
 from honed.errors import ModelError, did_you_mean
-from honed.models import hub, presets, weights
+from honed.models import delivered, hub, presets, weights
 from honed.models.checkpoint import FORMS, Checkpoint, ModelRequest, inspect
 
 _FORMAT = 1  # raise it when the way random weights are made changes
@@ -22,6 +22,8 @@ def locate(request: ModelRequest) -> Checkpoint | None:
     """The checkpoint, checked, if it is on this machine; None if `materialise` must make it."""
     if folder := _as_folder(request.model):
         _refuse_sizes(request)
+        if delivered.find(str(folder)) is not None:
+            return delivered.open_folder(folder, request)
         return inspect(folder, request)
     if shape := _shape(request):
         task = task_of_shape(shape, request.task)
@@ -90,7 +92,8 @@ def _as_folder(model: str) -> Path | None:
     path = Path(model).expanduser()
     if path.is_file():
         raise ModelError(f"{model} is a file", f"give its folder: model={path.parent}")
-    if path.is_dir() and ("/" in model or (path / "config.json").exists()):
+    is_model = (path / "config.json").exists() or delivered.find(model) is not None
+    if path.is_dir() and ("/" in model or is_model):
         return path.resolve()
     weights.refuse_dangling(path)
     if model.startswith((".", "/", "~")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.errors import ModelError, UnsupportedError
-from honed.models import weights
+from honed.models import delivered, weights
 from honed.models.checkpoint import Checkpoint
 
 Text = str | tuple[str, ...]
@@ -72,8 +73,13 @@ def save_fast(checkpoint: Checkpoint, path: Path) -> int:
     """Write the tokenizer in the format of the `tokenizers` library; returns the id to pad with.
 
     The file lower-cases where the checkpoint asks for it, and neither cuts nor pads.
-    UnsupportedError for a tokenizer that is written in Python.
+    UnsupportedError for a tokenizer that is written in Python. A delivered folder brings the file.
     """
+    if (files := checkpoint.engine_files) is not None:
+        padding_id = delivered.padding_id(files)
+        if padding_id is not None:
+            shutil.copyfile(files.root / delivered.TOKENIZER_FILE, path)
+            return padding_id
     tokenizer = _tokenizer(checkpoint)
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:

@@ -128,6 +128,14 @@ class CachingAllocator:
                 self._join(piece, neighbour)
         self._put(piece)
 
+    def empty_cache(self) -> None:
+        """Return the segments that are wholly free to the device."""
+        for pool in self._free:
+            whole = [piece for piece in pool if piece.before is None and piece.after is None]
+            for piece in whole:
+                pool.remove(piece)
+                self.reserved_bytes -= piece.size_bytes
+
     def pieces(self) -> Iterator[Piece]:
         """Every piece of every segment, in no fixed order."""
         yield from self._used.values()
@@ -153,7 +161,7 @@ class CachingAllocator:
         else:
             segment = rounded(size, SEGMENT_STEP)
         if not self._has_room(segment):
-            self._release_free_segments()
+            self.empty_cache()
         if not self._has_room(segment):
             raise AllocationFailedError(size, self.reserved_bytes)
         return self._segment(segment, is_small)
@@ -166,13 +174,6 @@ class CachingAllocator:
         piece = Piece(self._next_address, size, is_small)
         self._next_address += size
         return piece
-
-    def _release_free_segments(self) -> None:
-        for pool in self._free:
-            whole = [piece for piece in pool if piece.before is None and piece.after is None]
-            for piece in whole:
-                pool.remove(piece)
-                self.reserved_bytes -= piece.size_bytes
 
     def _grown(self, size: int, is_small: bool) -> Piece:
         """A piece at the end of the pool's range, which grows by as many steps as are missing."""

@@ -53,30 +53,32 @@ class Cells:
             self._family = fitted
 
 
+def most(fits: Callable[[int], bool]) -> tuple[int, int | None]:
+    """The largest number that `fits`, 0 if there is none, and the least that does not; None where
+    all up to MOST do. Doubling, then bisection."""
+    low, high = 0, 1
+    while fits(high):
+        low, high = high, high * 2
+        if high > MOST:
+            return low, None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low, high
+
+
 def largest_batch(cells: Cells, device: Device) -> MaxBatch:
     """The largest batch size whose replay succeeds on the device."""
     usable = device.usable_bytes
     assert usable is not None, "a largest batch needs a device with a size"
-
-    def usage(batch_size: int) -> Usage:
-        timeline = device.with_workspaces(cells.timeline(batch_size))
-        return replay(timeline, device.allocator(limited=True))
-
-    fits, fails = 0, 1
     found: dict[int, Usage] = {}
-    while fails <= MOST:
-        found[fails] = usage(fails)
-        if found[fails].failure is not None:
-            break
-        fits, fails = fails, fails * 2
-    if fails > MOST:
-        return MaxBatch(fits, usable - found[fits].reserved_peak_bytes, None, is_bound=True)
-    while fails - fits > 1:
-        middle = (fits + fails) // 2
-        found[middle] = usage(middle)
-        if found[middle].failure is None:
-            fits = middle
-        else:
-            fails = middle
-    held = found[fits].reserved_peak_bytes if fits else 0
-    return MaxBatch(fits, usable - held, found[fails].failure)
+
+    def fits(batch_size: int) -> bool:
+        timeline = device.with_workspaces(cells.timeline(batch_size))
+        found[batch_size] = replay(timeline, device.allocator(limited=True))
+        return found[batch_size].failure is None
+
+    low, high = most(fits)
+    held = found[low].reserved_peak_bytes if low else 0
+    failure = None if high is None else found[high].failure
+    return MaxBatch(low, usable - held, failure, is_bound=high is None)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from honed.errors import HonedError, ModelError
 from honed.plan import closed_form, tracing
 from honed.plan.device import Device
-from honed.plan.max_batch import Cells, largest_batch
+from honed.plan.max_batch import Cells, largest_batch, most
 from honed.plan.prediction import MaxBatch, PeakAt, Prediction
 from honed.plan.replay import replay
 from honed.plan.settings import Settings
@@ -30,7 +30,7 @@ class Planner:
         try:
             trace = self.trace(settings)
         except UntraceableError as error:
-            return self._estimated(settings, error)
+            return self._estimated(settings, error, max_batch=max_batch)
         timeline = self.device.with_workspaces(trace.timeline)
         prediction = _prediction(self.subject, settings, trace, timeline, self.device)
         if max_batch:
@@ -54,9 +54,9 @@ class Planner:
             self.traces[settings] = tracing.trace(self.subject, settings, self.modules)
         return self.traces[settings]
 
-    def _estimated(self, settings: Settings, error: HonedError) -> Prediction:
+    def _estimated(self, settings: Settings, error: HonedError, *, max_batch: bool) -> Prediction:
         try:
-            found = closed_form.estimate(self.subject.config, self.subject.task, settings)
+            found = self._formulas(settings)
         except ModelError as missing:
             raise ModelError(f"{error.message}; {missing.message}", missing.hint) from None
         usable = self.device.usable_bytes
@@ -65,8 +65,24 @@ class Planner:
             found.parameters, found.weights_bytes, found.peak_bytes, found.peak_bytes,
             found.peak_bytes, found.by_kind, PeakAt("", "", ""),
             self.device.capacity_bytes, self.device.context_bytes,
-            None if usable is None else found.peak_bytes <= usable, why=error.message,
+            None if usable is None else found.peak_bytes <= usable,
+            max_batch=self._estimated_most(settings) if max_batch else None, why=error.message,
         )  # fmt: skip
+
+    def _estimated_most(self, settings: Settings) -> MaxBatch:
+        """The largest batch size by formulas, which name no allocation."""
+        usable = self.device.usable_bytes
+        assert usable is not None, "a largest batch needs a device with a size"
+
+        def peak(batch_size: int) -> int:
+            return self._formulas(dataclasses.replace(settings, batch_size=batch_size)).peak_bytes
+
+        low, high = most(lambda batch_size: peak(batch_size) <= usable)
+        held = peak(low) if low else 0
+        return MaxBatch(low, usable - held, None, is_bound=high is None)
+
+    def _formulas(self, settings: Settings) -> closed_form.Estimate:
+        return closed_form.estimate(self.subject.config, self.subject.task, settings)
 
 
 def _prediction(

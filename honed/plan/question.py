@@ -21,6 +21,7 @@ from honed.units import size_bytes
 _TRACED = Case(model="any").backend  # the backend whose modules are traced
 _TRUTHS = {"true": True, "false": False}
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+_OF_DEPLOYMENTS = {"device", "baseline"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,10 @@ WORDS: Mapping[str, Word] = {
     "accumulation": Word("batches between two updates", "1"),
     "cache": Word("with mode=infer: a decoder keeps keys and values of its tokens", "false",
                   tuple(_TRUTHS)),
-    "max_batch": Word("also find the largest batch size that fits", "false", tuple(_TRUTHS)),
-    "memory": Word("a grid: the largest batch for each length that fits into so much", ""),
+    "max_batch": Word("find the largest batch size that fits; unset: where the device has a size",
+                      "", tuple(_TRUTHS)),
+    "memory": Word("a grid: the largest batch for each length that fits into so much, for each "
+                   "mode", ""),
     "operators": Word("today's, or those of BERT's code of 2019", "today",
                       get_args(Operators)),
     "weights": Word("how long weights stay loaded", "resident", get_args(Weights)),
@@ -56,6 +59,8 @@ WORDS: Mapping[str, Word] = {
                          ARCHITECTURES),
     "expandable_segments": Word("as in PYTORCH_CUDA_ALLOC_CONF", "false", tuple(_TRUTHS)),
     "context": Word("what the CUDA context takes of the device", ""),
+    "baseline": Word("of a deployment: an engine that no record has is measured, or refused",
+                     "measured", ("measured", "stored")),
 }  # fmt: skip
 
 
@@ -64,6 +69,8 @@ class Question:
     """`cells` are the settings in the order asked, each with its Case (model, task, seed).
 
     `grid` is true if `memory=` asks for a grid; the cells then differ in model and mode only.
+    `deployments` are asked instead of cells by words that only a process has; `measures` allows
+    running an engine without a model.
     """
 
     cells: tuple[tuple[Case, Settings], ...]
@@ -71,21 +78,28 @@ class Question:
     max_batch: bool
     grid: bool
     lengths: tuple[int, ...] = ()
+    deployments: tuple[Case, ...] = ()
+    measures: bool = True
 
 
 def parse(words: Sequence[str], config: Path | None = None) -> Question:
     """The question of `honed plan WORDS`; UsageError with the nearest word if one is unknown."""
     options, rest = _split(words)
     cases = compose(rest, config).cases
+    if _asks_for_deployments(options, rest, cases):
+        return _deployments(options, cases)
     device = _device(options)
+    grid = bool(options.get("memory"))
+    if grid:
+        options.setdefault("mode", _modes_of_grid(options))
     rows = itertools.product(*([(key, v) for v in options.get(key, [word.default])]
                                for key, word in WORDS.items()))  # fmt: skip
     chosen = [dict(row) for row in rows]
     cells = [(case, _settings(case, row, device)) for case in cases for row in chosen]
-    max_batch = _one(options, "max_batch") == "true"
-    if max_batch and device.capacity_bytes is None:
+    has_size = device.capacity_bytes is not None
+    max_batch = {"true": True, "false": False}.get(_one(options, "max_batch"), has_size)
+    if max_batch and not has_size:
         raise UsageError("max_batch needs a device with a size", "device=cuda:16GiB")
-    grid = bool(options.get("memory"))
     lengths = tuple(dict.fromkeys(case.sequence_length for case in cases))
     asked_for_lengths = any(word.startswith("sequence_length=") for word in rest)
     if grid:
@@ -94,6 +108,24 @@ def parse(words: Sequence[str], config: Path | None = None) -> Question:
         tuple(dict.fromkeys(cells)), device, max_batch, grid,
         lengths if asked_for_lengths else (),
     )  # fmt: skip
+
+
+def _asks_for_deployments(
+    options: Mapping[str, list[str]], rest: Sequence[str], cases: Sequence[Case]
+) -> bool:
+    """Whether words name what a process has: an engine, instances, threads, integer weights. Words
+    about tensors ask for a plan of tensors."""
+    if {*options} - _OF_DEPLOYMENTS or "cuda" in _one(options, "device", "cpu"):
+        return False
+    if any(word.startswith(("backend=", "instances=", "threads=")) for word in rest):
+        return True
+    return any(c.backend != _TRACED or c.precision not in _DTYPES for c in cases)
+
+
+def _deployments(options: Mapping[str, list[str]], cases: Sequence[Case]) -> Question:
+    device = parse_device(_one(options, "device", "cpu"))
+    measures = _one(options, "baseline") == "measured"
+    return Question((), device, False, False, deployments=tuple(cases), measures=measures)
 
 
 def _split(words: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
@@ -112,6 +144,13 @@ def _split(words: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
     return options, rest
 
 
+def _modes_of_grid(options: Mapping[str, list[str]]) -> list[str]:
+    """Every mode, unless a word belongs to inference alone."""
+    of_inference = options.get("cache", ["false"]) != ["false"]
+    of_inference |= options.get("weights", ["resident"]) != ["resident"]
+    return ["infer"] if of_inference else list(get_args(Mode))
+
+
 def _checked(key: str, value: str) -> str:
     known = WORDS[key].values
     lowered = value.lower() if known == tuple(_TRUTHS) else value
@@ -120,8 +159,8 @@ def _checked(key: str, value: str) -> str:
     return lowered
 
 
-def _one(options: Mapping[str, list[str]], key: str) -> str:
-    values = options.get(key, [WORDS[key].default])
+def _one(options: Mapping[str, list[str]], key: str, default: str | None = None) -> str:
+    values = options.get(key, [WORDS[key].default if default is None else default])
     if len(values) > 1:
         raise UsageError(f"{key} takes one value, not {','.join(values)}", f"{key}={values[0]}")
     return values[0]

@@ -76,6 +76,13 @@ def write_latex(records: Sequence[Record], out: Path, extra: Extra | None = None
     return _write(out, latex(records, extra), "--latex")
 
 
+def write_typst(records: Sequence[Record], out: Path, extra: Extra | None = None) -> Path:
+    """Write the page's table for papers that are set with Typst."""
+    from honed.show.typst import typst
+
+    return _write(out, typst(records, extra), "--typst")
+
+
 def _write(path: Path, text: str, option: str) -> Path:
     from honed.errors import StoreError
 

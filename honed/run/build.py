@@ -39,9 +39,9 @@ class BuildError(HonedError):
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The folder of an artifact."""
+    """The folder of an artifact; None where the engine loads the checkpoint itself."""
 
-    folder: Path
+    folder: Path | None
 
 
 def request_of(job: Job) -> LoadRequest:
@@ -56,7 +56,10 @@ def request_of(job: Job) -> LoadRequest:
 
 
 def artifact_for(job: Job, request: LoadRequest, on_phase: OnPhase) -> tuple[Path | None, float]:
-    """The backend's artifact for this request, built first if need be, and the seconds it took."""
+    """The backend's artifact for this request, built first if need be, and the seconds it took. A
+    delivered model brings its artifact."""
+    if request.model is not None and request.model.engine_files is not None:
+        return request.model.engine_files.folder, 0.0
     about = _about(request)
     if about is None:
         return None, 0.0
@@ -72,7 +75,8 @@ def work(job: Job, _: Desk) -> Built:
     """Build the artifact; siblings that ask for the same one wait on its lock."""
     request = request_of(job)
     about = _about(request)
-    assert about is not None
+    if about is None:
+        return Built(None)
     backend = load_backend(job.case.backend)
     return Built(artifacts.make(_KIND, about, lambda folder: backend.build(request, folder)))
 
@@ -102,4 +106,5 @@ def _build_apart(job: Job) -> Path:
         if isinstance(builder.outcome, Failed):
             raise failure.as_error(builder.outcome, "the export failed")
         built: Built = builder.outcome.answer
+    assert built.folder is not None
     return built.folder

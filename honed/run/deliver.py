@@ -6,6 +6,7 @@ have to give the same.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from honed.backends.base import Deliver, LoadRequest, Step, deliverer, load_backend
+from honed.backends.base import Delivery, LoadRequest, Step, deliverer, load_backend
 from honed.errors import UnsupportedError
 from honed.instruments import fidelity
+from honed.models import delivered
 from honed.models.checkpoint import Checkpoint
+from honed.models.delivered import CHECKPOINT_FOLDER, MODEL_FOLDER, TOKENIZER_FILE
 from honed.models.heads import input_names, output_names
 from honed.models.inputs import InputSet
 from honed.models.tokenizer import save_fast
@@ -25,12 +28,10 @@ from honed.record import Fidelity
 from honed.run import build
 from honed.run.job import Job
 from honed.run.needs import load_inputs
-from honed.run.passes.fidelity import stored_reference
+from honed.run.passes.fidelity import save_reference, stored_reference
 from honed.workers.process import Desk
 
-MODEL_FOLDER = "model"
 ENGINE_FILE = "engine.py"
-TOKENIZER_FILE = "tokenizer.json"
 CHECK_FILE = "check.npz"
 
 
@@ -46,7 +47,11 @@ class TextReading:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """What a worker wrote into the folder. `reading` is None for a model without a tokenizer."""
+    """What a worker wrote into the folder. `reading` is None for a model without a tokenizer.
+
+    `snippet` is Python that opens the engine's files. `checkpoint` is the folder that transformers
+    opens, relative to the delivered one, and empty where it holds no weights.
+    """
 
     settings: Mapping[str, Any]
     packages: tuple[str, ...]
@@ -58,10 +63,12 @@ class Delivered:
     outputs: tuple[str, ...]
     reading: TextReading | None = None
     licences: tuple[str, ...] = ()
+    snippet: str = ""
+    checkpoint: str = ""
 
 
 def work(job: Job, desk: Desk) -> Delivered:
-    """Export if need be, copy the files into `job.out`, and run the first batch for the check."""
+    """Export if need be, write the files into `job.out`, and run the first batch for the check."""
     assert job.out is not None
     deliver = deliverer(job.case)
     desk.on_phase(Phase.IMPORTING)
@@ -75,25 +82,26 @@ def work(job: Job, desk: Desk) -> Delivered:
         compared, read_back = _write_check(step, job, job.out)
     finally:
         step.close()
-    return _write_files(deliver, request, artifact, job.out, (compared, read_back))
+    model = job.out / MODEL_FOLDER
+    model.mkdir()
+    delivery = deliver(request, artifact, model)
+    return _write_files(delivery, request, job.out, (compared, read_back))
 
 
 def _write_files(
-    deliver: Deliver,
+    delivery: Delivery,
     request: LoadRequest,
-    artifact: Path | None,
     out: Path,
     checked: tuple[Fidelity, Mapping[str, Any]],
 ) -> Delivered:
-    if artifact is None:
-        raise UnsupportedError(
-            "this setting exports nothing: the engine loads the checkpoint itself",
-            "backend=openvino, backend=onnxruntime, or torch.mode=aoti",
-        )
-    (out / MODEL_FOLDER).mkdir()
-    delivery = deliver(request, artifact, out / MODEL_FOLDER)
-    (out / ENGINE_FILE).write_bytes(delivery.engine.read_bytes())
+    shutil.copyfile(delivery.engine, out / ENGINE_FILE)
+    for name, helper in delivery.helpers.items():
+        shutil.copyfile(helper, out / name)
     checkpoint = request.checkpoint
+    copied = delivery.checkpoint or delivered.copy_checkpoint(
+        checkpoint, out / CHECKPOINT_FOLDER, with_weights=False
+    )
+    delivered.save(checkpoint, out, copied)
     versions = load_backend(request.case.backend).versions()
     return Delivered(
         delivery.settings, delivery.packages,
@@ -101,6 +109,7 @@ def _write_files(
         checked[1], checked[0], _name(request.case.model), checkpoint.task,
         output_names(checkpoint.task, checkpoint.pooling),
         _write_tokenizer(checkpoint, request, out), _copy_licences(checkpoint, out),
+        delivery.snippet, MODEL_FOLDER if delivery.checkpoint else "",
     )  # fmt: skip
 
 
@@ -119,6 +128,7 @@ def _write_check(step: Step, job: Job, out: Path) -> tuple[Fidelity, Mapping[str
     arrays = {f"input/{name}": ids for name, ids in batch.items()}
     arrays |= {f"output/{name}": array for name, array in outputs.items()}
     np.savez(out / CHECK_FILE, allow_pickle=False, **arrays)
+    save_reference(inputs, job.prepared, out)
     return compared, dict(step.read_back())
 
 

@@ -70,9 +70,9 @@ class LocalLab:
         try:
             record = measure(case, on_phase)
         except InterruptedRun as interrupted:
-            self._keep(interrupted.record, sweep)
+            self.keep(interrupted.record, sweep)
             raise
-        self._keep(record, sweep)
+        self.keep(record, sweep)
         return record
 
     def record(self, id: str) -> Record | None:
@@ -81,7 +81,8 @@ class LocalLab:
         except StoreError:
             return None
 
-    def _keep(self, record: Record, sweep: str | None) -> None:
+    def keep(self, record: Record, sweep: str | None) -> None:
+        """Store the Record, after those that the store refused before."""
         self._unstored.append((record, sweep))
         try:
             while self._unstored:

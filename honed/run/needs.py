@@ -17,7 +17,7 @@ import numpy as np
 from honed import artifacts
 from honed.backends.base import LoadRequest, Step, load_backend, traits
 from honed.case import Case
-from honed.errors import ModelError
+from honed.errors import ModelError, UnsupportedError
 from honed.machine.facts import package_versions
 from honed.models import make_inputs
 from honed.models.calibration import SEQUENCES, random_calibration, text_calibration
@@ -56,7 +56,13 @@ class Need:
 
 
 def reference_step(case: Case, prepared: Prepared, batch_size: int = 1) -> Step:
-    """The Case's model on the reference backend: fp32 and nothing set."""
+    """The Case's model on the reference backend: fp32 and nothing set. UnsupportedError for a
+    delivered folder, which brings outputs of the reference but not its weights."""
+    if prepared.checkpoint.engine_files is not None:
+        raise UnsupportedError(
+            f"{case.model} is a delivered folder: it has no fp32 weights to compare with",
+            "leave eval and max_accuracy_drop out, or give the checkpoint: model=CHECKPOINT",
+        )
     name = load_backend(case.backend).REFERENCE
     plain = Case(model=case.model, backend=name, seed=case.seed, batch_size=batch_size)
     return load_backend(name).load(LoadRequest(plain, prepared.checkpoint, None), None)
@@ -146,8 +152,11 @@ def _shapes_alone(case: Case, batches: int) -> InputSet:
 
 
 def _about_calibration(case: Case, prepared: Prepared) -> dict[str, Any] | None:
-    """Only precisions whose quantiser takes its ranges from data are calibrated."""
+    """Only precisions whose quantiser takes its ranges from data are calibrated, and a delivered
+    model is quantised already."""
     if prepared.model is None or case.precision not in traits(case.backend).calibrated:
+        return None
+    if prepared.model.engine_files is not None:
         return None
     about: dict[str, Any] = {"format": 3, "checkpoint": prepared.model.key}
     about |= about_random_ids(prepared.model)  # they are added where there are too few texts

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,16 +15,18 @@ from honed.case import Case
 from honed.errors import HonedError, NotInstalledError, UsageError
 from honed.instruments.barrier import Barrier
 from honed.knobs import applicable_knobs
-from honed.machine import limits, thread_variables
+from honed.machine import ceiling, limits, thread_variables
+from honed.machine.ceiling import Ceiling
 from honed.machine.interference import Watch
 from honed.machine.knobs import system
 from honed.machine.spawn import fold
 from honed.phase import OnPhase, Phase, ignore_phase
 from honed.record import Record
-from honed.run import merge, prepare
+from honed.run import build, merge, prepare
 from honed.run.deliver import Delivered
 from honed.run.job import Job, Prepared
 from honed.run.passes.base import Measured, passes_of
+from honed.units import size_bytes
 from honed.workers import failure, interpreter
 from honed.workers.channel import Failed, Result
 from honed.workers.follow import follow
@@ -68,6 +71,8 @@ def deliver(case: Case, out: Path, on_phase: OnPhase = ignore_phase) -> Delivere
     if not (availability := backend.available()).ok:
         raise NotInstalledError(f"{case.backend}: {availability.why}", availability.how)
     prepared = prepare.ready(case) or _prepare(case, on_phase)
+    if prepared.checkpoint.engine_files is not None:
+        raise UsageError(f"{case.model} is a delivered folder already", "copy it")
     with running(launches(case, [seat])) as workers:
         workers[0].ask(Job("deliver", case, seat, prepared, out=out), Delivered)
         _listen(case, workers, on_phase)
@@ -101,7 +106,11 @@ def launches(case: Case, places: Sequence[Seat], module: str = _MODULE) -> list[
 
 def _measured(case: Case, on_phase: OnPhase) -> Record:
     places = seats(case)
-    passes_of(case)
+    if not passes_of(case):
+        raise UsageError(
+            f"workload={case.workload} is a search over many Cases, and this measures one",
+            f"honed run workload={case.workload} model=NAME",
+        )
     backend = load_backend(case.backend)
     backend.check(case)
     refuse_budget(case)
@@ -109,8 +118,10 @@ def _measured(case: Case, on_phase: OnPhase) -> Record:
     if not elsewhere and not (availability := backend.available()).ok:
         raise NotInstalledError(f"{case.backend}: {availability.why}", availability.how)
     prepared = prepare.ready(case) or _prepare(case, on_phase)
-    with system.changed(case.knobs, allowed=case.allow_system_changes):
-        record = _run(case, places, prepared, on_phase)
+    if case.memory_limit is not None:
+        _export(case, places[0], prepared, on_phase)
+    with system.changed(case.knobs, allowed=case.allow_system_changes), _roof(case) as roof:
+        record = _run(case, places, prepared, on_phase, roof)
     return merge.ran_by(record, elsewhere) if elsewhere else record
 
 
@@ -127,7 +138,34 @@ def _prepare(case: Case, on_phase: OnPhase) -> Prepared:
     return prepared
 
 
-def _run(case: Case, places: Sequence[Seat], prepared: Prepared, on_phase: OnPhase) -> Record:
+@contextlib.contextmanager
+def _roof(case: Case) -> Iterator[Ceiling | None]:
+    """The ceiling of the workers' memory, if the Case has one."""
+    if case.memory_limit is None:
+        yield None
+        return
+    with ceiling.ceiling(size_bytes(case.memory_limit), case.instances) as roof:
+        yield roof
+
+
+def _export(case: Case, place: Seat, prepared: Prepared, on_phase: OnPhase) -> None:
+    """Make the engine's artifact before the workers start under a ceiling: exporting takes more
+    memory than running, and is not what is asked about."""
+    on_phase(Phase.EXPORTING)
+    with running(launches(case, [place])) as workers:
+        workers[0].ask(Job("build", case, place, prepared), build.Built)
+        _listen(case, workers, on_phase)
+        if not isinstance(workers[0].outcome, Result):
+            raise failure.as_error(failure.of_workers(workers), "the export failed")
+
+
+def _run(
+    case: Case,
+    places: Sequence[Seat],
+    prepared: Prepared,
+    on_phase: OnPhase,
+    roof: Ceiling | None = None,
+) -> Record:
     watch = Watch([cpu for seat in places for cpu in seat.cpus] or None)
     memory_kills = limits.memory_kills()
     with (
@@ -137,11 +175,15 @@ def _run(case: Case, places: Sequence[Seat], prepared: Prepared, on_phase: OnPha
         for barrier in {name for each in passes_of(case).values() for name in each.BARRIERS}:
             Barrier.create(Path(folder) / barrier, len(places)).close()
         for worker, seat in zip(workers, places, strict=True):
+            if roof is not None:
+                roof.admit(worker.process.pid)
             worker.ask(Job("measure", case, seat, prepared, Path(folder)), Measured)
         _listen(case, workers, on_phase, watch)
         results = [w.outcome.answer for w in workers if isinstance(w.outcome, Result)]
         if len(results) < len(workers):
-            return merge.failure(case, failure.of_workers(workers, memory_kills))
+            killed = limits.memory_kills() > memory_kills or bool(roof and roof.kills)
+            failed = failure.of_workers(workers, killed_for_memory=killed)
+            return merge.failure(case, failed)
     return merge.record(case, places, results, prepared, watch)
 
 

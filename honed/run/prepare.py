@@ -12,7 +12,8 @@ from typing import Any
 
 from honed import artifacts
 from honed.case import Case
-from honed.models.checkpoint import ModelRequest
+from honed.errors import UnsupportedError
+from honed.models.checkpoint import Checkpoint, ModelRequest
 from honed.models.inputs import check_length
 from honed.models.obtain import locate, materialise
 from honed.phase import Phase
@@ -42,7 +43,7 @@ def ready(case: Case) -> Prepared | None:
         checkpoint = locate(ModelRequest.from_case(case))
         if checkpoint is None:
             return None
-        check_length(checkpoint, case.sequence_length)
+        _check(case, checkpoint)
         prepared = Prepared(checkpoint)
     return _with_needs(case, prepared, find)
 
@@ -59,11 +60,26 @@ def work(job: Job, desk: Desk) -> Prepared:
         desk.on_phase(Phase.MAKING_MODEL)
         request = ModelRequest.from_case(case)
         checkpoint = locate(request) or materialise(request)
-        check_length(checkpoint, case.sequence_length)
+        _check(case, checkpoint)
         prepared = Prepared(checkpoint)
     complete = _with_needs(case, prepared, make)
     assert complete is not None
     return complete
+
+
+def _check(case: Case, checkpoint: Checkpoint) -> None:
+    """Raise ModelError for a length that the model does not have, and UnsupportedError for another
+    engine or precision than the files of a delivered model are for."""
+    check_length(checkpoint, case.sequence_length)
+    files = checkpoint.engine_files
+    if files is None or (files.backend, files.precision) == (case.backend, case.precision):
+        return
+    raise UnsupportedError(
+        f"{case.model} holds files for {files.backend} in {files.precision}, which "
+        f"{case.backend} in {case.precision} cannot run",
+        f"backend={files.backend} precision={files.precision}, or the checkpoint: "
+        "model=CHECKPOINT",
+    )
 
 
 def _with_needs(case: Case, prepared: Prepared, obtain: _Obtain) -> Prepared | None:

@@ -26,6 +26,7 @@ from honed.run.parent import InterruptedRun
 from honed.run.passes.base import passes_of
 from honed.store import Store
 from honed.workers.seat import seats
+from honed.workloads.base import load_workload
 
 # What a Case costs besides its calls on a small machine: imports, loading, proofs.
 _OVERHEAD_S = 7.0
@@ -180,5 +181,8 @@ def _estimate_s(case: Case) -> float:
             flops = forward_flops(checkpoint.config, *shape, checkpoint.task) or 0
             cores = case.threads or max(1, limits.read().effective_count // case.instances)
             call_s = flops / (cores * _FLOPS_PER_CORE_S)
+    processes: int = getattr(load_workload(case.workload), "PROCESSES", 1)
+    if processes > 1:  # a search, whose tries have a length of their own
+        return processes * (_OVERHEAD_S + _CALLS_OUTSIDE * call_s)
     measuring_s = max(case.duration_s, case.min_samples * call_s)
     return _OVERHEAD_S + _CALLS_OUTSIDE * call_s + measuring_s

@@ -18,6 +18,7 @@ import numpy as np
 from honed.backends.base import Batch, Outputs, Step, memory_words
 from honed.errors import UnsupportedError
 from honed.instruments import neighbours
+from honed.machine import priority
 from honed.models.checkpoint import Checkpoint
 from honed.models.inputs import drawn_inputs, padded_batch, random_inputs
 from honed.models.knobs.padding import Padding
@@ -56,6 +57,7 @@ class Desktop:
         return answer_calls(ask, Engine(self.loaded, ask))
 
     def _load(self, ask: Ask, desk: Desk) -> Ready:
+        nice = priority.give_way(ask.gives_way)
         facts, self.loaded = measure.load(ask.job, desk)
         available = passes_of(ask.job.case)
         parts = {n: available[n].work(self.loaded) for n in _PASSES if n in available}
@@ -65,9 +67,10 @@ class Desktop:
         first = ask.job.seat.index == 0
         return Ready(
             Measured(facts, parts),
-            tuple(engine.time_calls(ask.longest)),
+            tuple(engine.time_calls(ask.longest)) if ask.timed else (),
             skips_padding,
             engine.neighbour_cosine() if first else None,
+            nice,
         )
 
 
@@ -78,7 +81,6 @@ class Engine:
         self.step: Step = loaded.step
         self.checkpoint: Checkpoint = loaded.job.prepared.checkpoint
         self.case = loaded.case
-        self.padding = Padding.of(self.case.knobs, ask.longest)
         self.padding_id = _padding_id(ask, self.checkpoint)
         self.pooling = _pooling(self.checkpoint)
 
@@ -86,13 +88,12 @@ class Engine:
         """[texts, columns], or [tokens of all texts, columns] where the outputs are per token."""
         segments = call.segments or [np.zeros(len(ids), np.int32) for ids in call.ids]
         lengths = [len(ids) for ids in call.ids]
-        width = self.padding.width(max(lengths))
         encoded = Encoded(
             [ids.astype(np.int64) for ids in call.ids],
             [each.astype(np.int64) for each in segments],
             self.padding_id,
         )
-        batch = padded_batch(self.checkpoint, encoded, range(len(lengths)), width)
+        batch = padded_batch(self.checkpoint, encoded, range(len(lengths)), call.width)
         outputs = self.outputs(batch)
         array = np.asarray(next(iter(outputs.values())), np.float32)
         if array.ndim == 2:
@@ -114,7 +115,7 @@ class Engine:
     def time_calls(self, longest: int) -> list[Point]:
         """Calls of several shapes, the cheapest first, until they have taken long enough.
 
-        The first call of a shape is not counted: engines plan and allocate in it.
+        The first call of a shape is kept apart: engines plan and allocate in it.
         """
         shapes = sorted(
             ((r, min(w, longest)) for r in _ROWS for w in _WIDTHS if r * w <= _MOST_TOKENS),
@@ -125,9 +126,9 @@ class Engine:
         for rows, width in _spread(list(dict.fromkeys(shapes))):
             batch = random_inputs(self.checkpoint, rows, width, 0).batches[0]
             feed = self.step.prepare(batch)
-            self.step.run(feed)
+            first_s = _seconds(lambda feed=feed: self.step.run(feed))  # type: ignore[misc]
             times = [_seconds(lambda feed=feed: self.step.run(feed)) for _ in range(2)]  # type: ignore[misc]
-            points.append(Point(rows, width, min(times)))
+            points.append(Point(rows, width, min(times), first_s))
             if time.perf_counter() - began > _TIMING_S and len(points) > 2:
                 break
         return points

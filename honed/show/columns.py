@@ -173,6 +173,7 @@ def _accuracy(record: Record) -> str:
 _OWN_TEXTS: Mapping[str, Callable[[Record], str]] = {
     "cosine_min": lambda r: cosine(MEASURES["cosine_min"].value(r)),
     "accuracy": _accuracy,
+    "max_batch": lambda r: f"{MEASURES['max_batch'].value(r) or 0:,.0f}",
 }
 COLUMNS: Mapping[str, Column] = {
     name: _measure_column(measure) for name, measure in MEASURES.items() if measure.header

@@ -24,9 +24,9 @@ _NOT_FINITE = "outputs are not finite"
 Row = tuple[str | Text, ...]
 
 
-def record_details(record: Record) -> RenderableType:
-    """All sections of a record that are not empty."""
-    sections = {
+def sections(record: Record) -> dict[str, list[Row]]:
+    """The rows of each section of a record; a section without rows is left out."""
+    found = {
         "settings": _settings(record),
         "inputs": _inputs(record.inputs) if record.inputs else [],
         "speed": _speed(record),
@@ -36,14 +36,18 @@ def record_details(record: Record) -> RenderableType:
         "accuracy": _accuracy(record),
         "machine": _machine(record.machine),
     }
+    return {name: rows for name, rows in found.items() if rows}
+
+
+def record_details(record: Record) -> RenderableType:
+    """All sections of a record that are not empty."""
     parts: list[RenderableType] = [_heading(record)]
     if (error := record.error) is not None:
         parts.append(Text.assemble(status(record.status, error.kind), ": ", error.message))
         if error.hint:
             parts.append(Text(f"  {error.hint}", style="dim"))
-    for name, rows in sections.items():
-        if rows:
-            parts += [Text(), Text(name, style="bold"), Padding(_grid(rows), (0, 0, 0, 2))]
+    for name, rows in sections(record).items():
+        parts += [Text(), Text(name, style="bold"), Padding(_grid(rows), (0, 0, 0, 2))]
     if record.doubts:
         texts = [Text(f"{d.kind}: {d.message}", style="yellow") for d in record.doubts]
         parts += [Text(), Text("doubts", style="bold")]

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from honed.plan.grid import Grid
 from honed.plan.prediction import MaxBatch, Prediction
+from honed.plan.replay import Failure
 from honed.plan.settings import Settings
 from honed.plan.verify import Verification
 from honed.show.numbers import NONE, mib
@@ -34,10 +35,7 @@ def plan_details(found: Prediction) -> RenderableType:
     if found.source == "closed form":
         parts.append(Text(f"an estimate by formulas: {found.why}", style="yellow"))
     parts.append(_verdict(found))
-    if found.max_batch is not None:
-        parts.append(_largest(found.max_batch))
-    elif found.failure is not None:
-        failure = found.failure
+    if (failure := found.failure) is not None:
         parts.append(
             Text(
                 f"the first allocation that fails: {size(failure.size_bytes)} for {failure.op} in "
@@ -45,6 +43,8 @@ def plan_details(found: Prediction) -> RenderableType:
                 f"{size(failure.held_bytes)} held"
             )
         )
+    if found.max_batch is not None:
+        parts.append(_largest(found.max_batch, told=failure))
     parts += [Text(), _where(found), _kinds(found)]
     if found.phases:
         peaks = ", ".join(f"{name} {size(peak)}" for name, peak in found.phases.items())
@@ -174,11 +174,12 @@ def _verdict(found: Prediction) -> Text:
     return Text.assemble("peak ", (peak, "bold"), of, beside, ": ", verdict)
 
 
-def _largest(found: MaxBatch) -> Text:
+def _largest(found: MaxBatch, told: Failure | None) -> Text:
+    """`told` is a failure that was told already."""
     text = Text.assemble("largest batch ", (_count(found), "bold"))
     if found.batch_size:
         text.append(f", which leaves {size(found.headroom_bytes)}")
-    if (failure := found.failure) is not None:
+    if (failure := found.failure) is not None and failure != told:
         text.append(
             f"; with one sequence more, {size(failure.size_bytes)} for {failure.op} in "
             f"{failure.module or 'the step itself'} ({failure.phase}) find no room"

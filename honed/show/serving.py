@@ -26,6 +26,7 @@ def explanation(found: Explanation) -> RenderableType:
             f"weights {mib(found.weights_bytes)} MiB in each worker, or shared where the engine "
             "maps its file: the proportional memory counts a shared page once"
         ),
+        Text(_planned(found)),
         Text(""),
         _classes(found),
         Text(
@@ -41,22 +42,36 @@ def explanation(found: Explanation) -> RenderableType:
     return Group(*parts)
 
 
+def _planned(found: Explanation) -> str:
+    """What `honed plan` says that the calls will add to the memory of the workers at rest."""
+    largest = found.largest_batch_bytes
+    if largest is None:
+        return "plan: the model's configuration leaves out the sizes that its formulas need"
+    all_workers = len(found.workers) * largest
+    return (
+        f"plan: the tensors of the largest batch take {mib(largest)} MiB in each worker that "
+        f"computes one, {mib(all_workers)} MiB in all (by formulas, for torch's operators)"
+    )
+
+
 def _workers(found: Explanation) -> Table:
-    table = Table("worker", "cores", "threads", "memory MiB", box=None, pad_edge=False)
+    table = Table("worker", "cores", "threads", "memory MiB", "texts", box=None, pad_edge=False)
     for index, worker in enumerate(found.workers):
         cores = format_cpus(worker.cpus) if worker.cpus else "not pinned"
         threads = NONE if worker.threads is None else str(worker.threads)
-        table.add_row(str(index), cores, threads, mib(worker.pss_bytes))
+        texts = "all" if worker.up_to is None else f"up to {worker.up_to} tokens"
+        table.add_row(str(index), cores, threads, mib(worker.pss_bytes), texts)
     return table
 
 
 def _classes(found: Explanation) -> Table:
     table = Table(box=None, pad_edge=False)
-    for name in ("tokens up to", "alone ms", "texts a batch", "batch ms", "texts/s at most"):
+    for name in ("tokens up to", "alone ms", "texts a batch", "batch ms", "batch MiB",
+                 "texts/s at most"):  # fmt: skip
         table.add_column(name, justify="right")
     for each in found.classes:
         table.add_row(
             str(each.tokens), plain(each.alone_s * 1e3), str(each.batch_texts),
-            plain(each.batch_s * 1e3), plain(each.texts_per_s),
+            plain(each.batch_s * 1e3), mib(each.batch_bytes), plain(each.texts_per_s),
         )  # fmt: skip
     return table

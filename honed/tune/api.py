@@ -15,6 +15,7 @@ from honed.models.checkpoint import ModelRequest
 from honed.models.obtain import locate
 from honed.run.lab import LocalLab
 from honed.run.machine_lock import making_tables
+from honed.run.served import Clients, ServedLab
 from honed.store import Store, open_store
 from honed.study import Axis, Goal, Outcome, Setting, StudyFacts, candidates
 from honed.tune import profile, recipe, say, storage
@@ -49,7 +50,12 @@ def new(words: Sequence[str], options: TuneOptions) -> Study:
     # A brute force that ended before its last point would not be one.
     is_brute_force = options.extra.get("planner") == "exhaustive"
     question = parse(words, options.config, None if is_brute_force else POLICY.budget_s)
-    locate(ModelRequest.from_case(question.base))  # a wrong model is reported now
+    checkpoint = locate(ModelRequest.from_case(question.base))  # a wrong model is reported now
+    if checkpoint is not None and checkpoint.engine_files is not None:
+        raise UsageError(
+            f"{question.base.model} is a delivered folder, whose setting was found already",
+            "tune the checkpoint that it was exported from: honed tune model=CHECKPOINT",
+        )
     extra = options.extra
     with open_store(options.store) as store:
         space = build_space(question)
@@ -132,7 +138,10 @@ def so_far(study: Study, options: TuneOptions) -> Outcome:
 
 
 def _context(store: Store, study: Study, options: TuneOptions) -> StudyContext:
-    lab = LocalLab(store, on_wait=options.listeners.waiting)
+    question, waiting = study.question, options.listeners.waiting
+    lab = LocalLab(store, waiting)
+    if question.clients is not None:
+        lab = ServedLab(store, Clients(question.clients, question.limit_ms), waiting)
     return StudyContext(study, lab, options.listeners)
 
 

@@ -18,11 +18,14 @@ from honed.knobs import all_knobs
 from honed.machine import facts, limits, placement, topology
 from honed.machine.isa import isa_ratio
 from honed.machine.spawn import in_force
+from honed.measures import LIMITS
 from honed.models.checkpoint import ModelRequest
 from honed.models.obtain import locate
+from honed.plan.least import Least, least
 from honed.tune.policy import POLICY
 from honed.tune.question import Question
 from honed.tune.space import Branch, Dimension, Pruned, Space, When, case_with
+from honed.units import size_bytes
 
 _NARROW_FLOATS = ("bf16", "fp16")
 
@@ -40,13 +43,33 @@ def build_space(question: Question) -> Space:
             pruned.append(Pruned(dimension.key, why_not))
         elif len(values) > 1:
             dimensions.append(Dimension(dimension.key, values, dimension.ordered, dimension.when))
-    memory_bytes = limits.read().memory_bytes or facts.machine_facts().get("memory_bytes")
     checkpoint = locate(ModelRequest.from_case(question.base))
-    weights_bytes = checkpoint.weights_bytes if checkpoint else None
-    memory_bytes = int(memory_bytes) if memory_bytes else None
+    planned = Least()
+    if checkpoint is not None:
+        length = question.base.sequence_length if _is_one_length(question.base) else 0
+        planned = least(checkpoint.config, checkpoint.weights_bytes, length)
     return Space(
-        question.base, branches, tuple(dimensions), tuple(pruned), memory_bytes, weights_bytes
-    )
+        question.base, branches, tuple(dimensions), tuple(pruned), _memory_bytes(question),
+        planned.weights_bytes or None, planned.sequence_elements,
+    )  # fmt: skip
+
+
+def _is_one_length(case: Case) -> bool:
+    """Whether every sequence is as long as the Case says."""
+    return case.inputs is None and case.lengths is None
+
+
+def _memory_bytes(question: Question) -> int | None:
+    """What all instances may take: the machine's or container's memory, or less where the Case or
+    a limit of the study says so; None where nothing tells."""
+    machine_bytes = limits.read().memory_bytes or facts.machine_facts().get("memory_bytes")
+    known = [int(machine_bytes)] if machine_bytes else []
+    if question.base.memory_limit is not None:
+        known.append(size_bytes(question.base.memory_limit))
+    for bound in question.bounds:
+        if bound.measure.name == "memory" and bound.sign.startswith("<"):
+            known.append(int(bound.bound / LIMITS[bound.name][1]))
+    return min(known, default=None)
 
 
 def _branches(question: Question) -> tuple[tuple[Branch, ...], list[Pruned]]:

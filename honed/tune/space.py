@@ -14,12 +14,13 @@ from honed.compose import Choice
 from honed.errors import HonedError
 from honed.knobs import belongs, owner_of
 from honed.machine.spawn import machine_knobs
+from honed.plan.least import Least
 from honed.study import Axis, Setting
 from honed.values import as_typed
 from honed.workers.seat import seats
 
 ROOT = ("backend", "precision")  # the keys that name a branch
-_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "int8": 1.0, "int4": 0.5}
+_MIB = 2**20
 
 When = Literal["search", "polish"]
 
@@ -103,8 +104,9 @@ class Space:
     branches: tuple[Branch, ...]
     dimensions: tuple[Dimension, ...]
     pruned: tuple[Pruned, ...] = ()
-    memory_bytes: int | None = None  # of this machine or container; None: unknown
-    weights_bytes: int | None = None  # of the model in fp32; None: unknown
+    memory_bytes: int | None = None  # of this machine or container, or the user's limit
+    weights_bytes: int | None = None  # in fp32, as `plan.least` counts them; None: unknown
+    sequence_elements: int = 0  # of one sequence, as `plan.least` counts them; 0: unknown
 
     @property
     def default(self) -> Setting:
@@ -164,19 +166,20 @@ class Space:
             return error.message
         if (without_effect := _without_effect(case, setting)) is not None:
             return without_effect
-        needed = self.least_bytes(setting)
-        if needed is not None and self.memory_bytes is not None and needed > self.memory_bytes:
-            mib = 2**20
-            return f"weights alone need {needed // mib} of {self.memory_bytes // mib} MiB"
-        return None
+        return self._too_large(case)
 
-    def least_bytes(self, setting: Mapping[str, Choice]) -> int | None:
-        """The weights of all instances: no setting takes less memory."""
-        if self.weights_bytes is None:
+    def _too_large(self, case: Case) -> str | None:
+        """Why the Case cannot fit, by plan's formulas; None if it may. An engine that keeps to a
+        memory budget need not hold the weights."""
+        if self.memory_bytes is None or traits(case.backend).keeps_budget:
             return None
-        share = _BYTES[str(setting["precision"])] / _BYTES["fp32"]
-        instances = int(setting.get("instances") or self.base.instances)
-        return int(self.weights_bytes * share) * instances
+        least = Least(self.weights_bytes or 0, self.sequence_elements)
+        shape = case.batch_size, case.instances
+        needed, weights = least.bytes_of(case.precision, *shape), least.bytes_of(case.precision, 0)
+        if needed <= self.memory_bytes:
+            return None
+        of = "the weights" if weights > self.memory_bytes else "weights and activations"
+        return f"{of} alone need {needed // _MIB} of {self.memory_bytes // _MIB} MiB"
 
     def settings(self, branch: Branch) -> Iterator[Setting]:
         """Every setting of a branch that may run, in a fixed order: for brute force."""

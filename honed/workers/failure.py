@@ -8,7 +8,6 @@ from typing import cast
 
 from honed.case import Case
 from honed.errors import HonedError
-from honed.machine import limits
 from honed.phase import Phase
 from honed.record import Status
 from honed.workers.channel import Failed
@@ -34,19 +33,20 @@ def brief(error: BaseException) -> str:
     return " ".join(filter(None, lines))[:500]
 
 
-def of_workers(workers: Sequence[Worker], kills_before: int = 0) -> Failed:
-    """Why the first worker failed; the others were ended because of it."""
+def of_workers(workers: Sequence[Worker], *, killed_for_memory: bool = False) -> Failed:
+    """Why the first worker failed; the others were ended because of it. `killed_for_memory`: the
+    kernel has killed some process for memory since they started."""
     for worker in workers:
         if isinstance(worker.outcome, Failed):
             return worker.outcome
     by_themselves = [w for w in workers if w.outcome is None and w.ended_by_itself]
-    return _of_dead_worker((by_themselves or workers)[0], kills_before)
+    return _of_dead_worker((by_themselves or workers)[0], killed_for_memory)
 
 
-def _of_dead_worker(worker: Worker, kills_before: int) -> Failed:
+def _of_dead_worker(worker: Worker, killed_for_memory: bool) -> Failed:
     """A worker that ended without a word."""
     code = worker.exit_code or 0
-    if code == -signal.SIGKILL and limits.memory_kills() > kills_before:
+    if code == -signal.SIGKILL and killed_for_memory:
         message = f"the kernel killed the worker for memory while {worker.phase}"
         return Failed("oom", "OutOfMemoryError", message, _MEMORY_HINT)
     last_line = worker.log_tail().splitlines()[-1:]

@@ -13,7 +13,7 @@ from honed.workloads.base import Batch, Work, forward_work
 
 HELP = "forward, backward and optimizer of a model on random data, timed apart and together"
 
-_OWN = ("train_step",)
+_OWN = ("train_step", "max_batch")
 RULE = Knob("optimizer", "the rule that changes the weights; unset: adamw",
             ("adamw", "sgd"), workloads=_OWN)  # fmt: skip
 OPTIMIZER_KERNEL = Knob("optimizer_kernel",

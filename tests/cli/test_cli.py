@@ -47,8 +47,8 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 VERBS = [
-    "run", "compare", "plan", "tune", "memory", "precision", "profile", "scale", "serve", "show",
-    "list", "report", "deploy", "export", "verify", "doctor", "env", "cache",
+    "run", "compare", "blame", "plan", "tune", "memory", "precision", "profile", "scale", "serve",
+    "show", "list", "report", "ci", "deploy", "export", "verify", "doctor", "env", "cache",
 ]  # fmt: skip
 
 

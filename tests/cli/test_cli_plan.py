@@ -39,9 +39,10 @@ def test_the_json_has_the_keys_that_scripts_rely_on(tmp_path: Path) -> None:
 
 
 def test_a_person_reads_the_verdict_and_where_it_goes(tmp_path: Path) -> None:
-    done = honed(tmp_path, "plan", *TINY, "device=cuda:600MiB", "max_batch=true", "mode=train")
+    done = honed(tmp_path, "plan", *TINY, "device=cuda:600MiB", "mode=train")
     assert done.returncode == 0, done.stderr
     assert "fits" in done.stdout
+    assert " reserved" in done.stdout
     assert "largest batch" in done.stdout
     assert "activations" in done.stdout
     small = honed(tmp_path, "plan", *TINY, "device=cuda:513MiB")

@@ -28,8 +28,10 @@ def test_explain_prints_what_the_workers_can_do(tmp_path: Path) -> None:
     for each in found["classes"]:
         assert 0.001 <= each["alone_s"] <= each["batch_s"] * 1.01
         assert each["texts_per_s"] > 0
+        assert each["batch_bytes"] is None  # the tiny model has no layers to speak of
     printed = honed("serve", *WORDS, "--explain", store=store)
     assert "tokens up to" in printed.stdout
+    assert "plan: the model's configuration leaves out the sizes" in printed.stdout
     assert "not pinned" in printed.stdout
     assert done.returncode == printed.returncode == 0
 

@@ -32,6 +32,7 @@ SETTINGS: dict[str, Any] = {
     "engine": {"wait_s": 0.001, "threads": 2}, "packages": {}, "threads": None,
     "environment": {}, "preload": [], "in_process": {}, "reading": None,
     "in_force": {"threads": "2"}, "busy_threads": None, "gain": None,
+    "calls_s": 0.1,
 }  # fmt: skip
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from delivered_folder import SETTINGS, delivered_folder, promises, save_settings
 
+from honed.deliver import write
 from honed.deliver.standalone import verify
 
 
@@ -137,3 +140,95 @@ def test_the_script_needs_no_honed_and_its_exit_code_tells(tmp_path: Path) -> No
     source = (folder / "verify.py").read_text() + (folder / "load.py").read_text()
     assert "import honed" not in source
     assert "from honed" not in source
+
+
+VERSIONED = """
+import fakeengine
+import numpy as np
+
+class Engine:
+    def __init__(self, folder, settings):
+        self._weights = np.load(folder / "weights.npy")
+
+    def __call__(self, batch):
+        return {"embedding": fakeengine.pool(self._weights[batch["input_ids"]])}
+
+    def in_force(self):
+        return {}
+"""
+
+
+def install(folder: Path, version: str, pool: str) -> None:
+    """The package `fakeengine`, which pools in its own way in each version."""
+    about = folder / "fakeengine-1.dist-info"
+    about.mkdir(parents=True, exist_ok=True)
+    (about / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: fakeengine\nVersion: {version}\n"
+    )
+    (folder / "fakeengine.py").write_text(f"def pool(tokens):\n    return {pool}\n")
+
+
+def test_a_version_of_the_engine_with_other_outputs_is_found(tmp_path: Path) -> None:
+    folder, site = tmp_path / "deployed", tmp_path / "site"
+    delivered_folder(folder, packages={"fakeengine": "1.0"}, in_force={})
+    (folder / "engine.py").write_text(VERSIONED)
+    write.write_checksums(folder)
+    verdicts = []
+    for version, pool in (("1.0", "tokens.mean(axis=1)"), ("2.0", "tokens.max(axis=1)")):
+        install(site, version, pool)
+        words = [sys.executable, str(folder / "verify.py"), "--json", "--rounds", "1"]
+        environment = {**os.environ, "PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(words, capture_output=True, text=True, env=environment)
+        found = {p["name"] for p in json.loads(done.stdout) if p["verdict"] == verify.BROKEN}
+        verdicts.append((done.returncode, found))
+    assert verdicts == [(0, set()), (1, {"packages", "outputs"})]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "code"),
+    [
+        ((verify.HOLDS, verify.HOLDS), 0),
+        ((verify.HOLDS, verify.UNDECIDED), 3),
+        ((verify.UNDECIDED, verify.BROKEN), 1),
+    ],
+)
+def test_the_exit_code_tells_the_worst_verdict(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, verdicts: tuple[str, ...], code: int
+) -> None:
+    promises = [verify.Promise(f"{place}", verdict, "") for place, verdict in enumerate(verdicts)]
+    monkeypatch.setattr(verify, "verify", lambda _folder, _rounds: iter(promises))
+    assert verify.main([str(tmp_path)]) == code
+
+
+@pytest.mark.parametrize(("second", "verdict"), [(2, verify.HOLDS), (1, verify.BROKEN)])
+def test_threads_that_were_kept_from_computing_are_counted_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, second: int, verdict: str
+) -> None:
+    folder = delivered_folder(tmp_path / "deployed", threads=1, busy_threads=2, in_force={})
+    answer = {"cosine_min": 1.0, "cpus": 2, "preloaded": [], "in_force": {}}
+    answers = iter([{**answer, "busy_threads": 1}, {**answer, "busy_threads": second}])
+    monkeypatch.setattr(verify, "ask", lambda *_: next(answers))
+    assert promises(folder)["threads"].verdict == verdict
+
+
+def test_without_a_round_a_promised_gain_is_undecided(tmp_path: Path) -> None:
+    folder = delivered_folder(tmp_path / "deployed", gain=GAIN)
+    assert promises(folder, rounds=0)["speed"].verdict == verify.UNDECIDED
+
+
+def test_a_gain_above_the_lower_end_of_the_promise_holds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    answers(monkeypatch, [1.04, 1.02, 1.0, 1.03, 1.01])
+    settings = {**SETTINGS, "gain": {"value": 1.12, "low": 1.02, "high": 1.23}}
+    assert verify.check_speed(tmp_path, settings, 5).verdict == verify.HOLDS
+
+
+def test_huge_pages_that_a_process_sets_for_itself_are_read_from_the_kernel(
+    tmp_path: Path,
+) -> None:
+    in_force = {"threads": "2", "thp_disabled": "1"}
+    folder = delivered_folder(tmp_path / "kept", in_process={"thp": "never"}, in_force=in_force)
+    assert promises(folder)["engine settings"].verdict == verify.HOLDS
+    folder = delivered_folder(tmp_path / "broken", in_process={}, in_force=in_force)
+    assert broken(folder) == {"engine settings": "thp_disabled=None (promised 1)"}

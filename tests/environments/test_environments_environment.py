@@ -181,3 +181,14 @@ def test_the_folder_of_environments(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert environments.root() == tmp_path / "honed" / "envs"
     monkeypatch.delenv("XDG_DATA_HOME")
     assert environments.root() == Path.home() / ".local" / "share" / "honed" / "envs"
+
+
+def test_a_shared_environment_has_its_own_release_and_all_other_packages(home: Path) -> None:
+    environment = environments.create("mine", ("oldengine==1.0",), PIP, shared=True)
+    assert environment.packages()["oldengine"] == "1.0"
+    assert "numpy" not in environment.packages()
+    told = subprocess.run(
+        [environment.interpreter, "-c", "import numpy, oldengine; print(oldengine.__version__)"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert told.stdout.split() == ["1.0"]

@@ -88,10 +88,14 @@ def test_a_model_too_new_to_trace_is_estimated_and_the_answer_says_so() -> None:
     config = dict(PRESETS["bert-base-uncased"].config)
     newer = Preset("newer", "from-the-future", config, "", "masked-lm")
     planner = Planner(subject_of(newer, "newer", "masked-lm", "none"), Device("cuda", 16 * GIB))
-    found = planner.predict(Settings())
+    found = planner.predict(Settings(), max_batch=True)
     assert found.source == "closed form"
     assert "from-the-future" in found.why
     assert found.fits is True
+    assert found.max_batch is not None
+    most = found.max_batch.batch_size
+    for batch_size, fits in ((most, True), (most + 1, False)):
+        assert planner.predict(Settings(batch_size=batch_size)).fits is fits
     nameless = dataclasses.replace(newer, config={"vocab_size": 9})
     planner = Planner(subject_of(nameless, "newer", "masked-lm", "none"), Device())
     with pytest.raises(ModelError, match="hidden_size"):
@@ -132,6 +136,13 @@ def test_python_gives_the_same_answer_as_data() -> None:
         _ = plan.prediction
 
 
+def test_sizes_that_replace_those_of_a_named_shape_count() -> None:
+    words = {"model": "tiny-bert", "sequence_length": 16, "device": "cpu"}
+    plain, wide = (honed.plan(*more, **words) for more in ((), ("model.d_ff=512",)))
+    more = wide.prediction.parameters - plain.prediction.parameters
+    assert more == 2 * (512 - 128) * (2 * 32 + 1)  # in each of two layers; one bias
+
+
 def test_devices_as_people_type_them() -> None:
     assert parse_device("cuda:16GiB").capacity_bytes == 16 * GIB
     assert parse_device("cuda").usable_bytes is None
@@ -153,6 +164,25 @@ def test_a_replay_stops_at_the_first_allocation_without_room() -> None:
     assert failure is not None
     assert (failure.op, failure.module, failure.size_bytes) == ("aten.mm", "layer", 30 * MIB)
     assert replay(timeline, device.allocator(limited=False)).reserved_peak_bytes == 50 * MIB
+
+
+def test_what_an_earlier_phase_left_in_the_cache_may_be_in_the_way() -> None:
+    """The forward pass leaves a segment of 30 MiB. The backward pass uses 20 MiB of it, so that
+    the rest can neither be given back nor hold 22 MiB."""
+    later = (
+        Block(20 * MIB, MemoryKind.TEMPORARIES, 2, None, "aten.mm", "a", StepPhase.BACKWARD),
+        Block(22 * MIB, MemoryKind.TEMPORARIES, 3, None, "aten.mm", "b", StepPhase.BACKWARD),
+    )
+    earlier = Block(30 * MIB, MemoryKind.TEMPORARIES, 0, 1, "aten.mm", "a", StepPhase.FORWARD)
+    device = Device("cuda", 50 * MIB, context_bytes=0)
+    alone, after = Timeline(later, 4), Timeline((earlier, *later), 4)
+    usage = replay(alone, device.allocator(limited=True))
+    assert (usage.reserved_peak_bytes, usage.failure) == (42 * MIB, None)
+    usage = replay(after, device.allocator(limited=False))
+    assert (usage.allocated_peak_bytes, usage.reserved_peak_bytes) == (42 * MIB, 52 * MIB)
+    failure = replay(after, device.allocator(limited=True)).failure
+    assert failure is not None
+    assert (failure.module, failure.phase, failure.held_bytes) == ("b", "backward", 30 * MIB)
 
 
 # Small models of several families, each with another head.

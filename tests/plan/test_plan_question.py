@@ -45,3 +45,33 @@ def test_a_grid_asks_for_each_mode_once() -> None:
     assert question.device.capacity_bytes == 8 * 2**30
     with pytest.raises(UsageError, match="device takes one value"):
         parse([BERT, "device=cpu,cuda"])
+
+
+@pytest.mark.parametrize(
+    ("words", "modes"),
+    [
+        ([], ["infer", "forward_grad", "train"]),
+        (["mode=train"], ["train"]),
+        (["cache=true"], ["infer"]),
+        (["weights=lazy"], ["infer"]),
+    ],
+)
+def test_a_grid_is_of_every_mode_unless_a_word_says_otherwise(
+    words: list[str], modes: list[str]
+) -> None:
+    assert [cell.mode for cell in settings("memory=8GiB", *words)] == modes
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        (["device=cuda"], False),
+        (["device=cuda:16GiB"], True),
+        (["device=cpu:2GiB"], True),
+        (["device=cuda:16GiB", "max_batch=false"], False),
+    ],
+)
+def test_the_largest_batch_is_found_where_the_device_has_a_size(
+    words: list[str], asked: bool
+) -> None:
+    assert parse([BERT, *words]).max_batch is asked

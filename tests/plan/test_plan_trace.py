@@ -157,6 +157,23 @@ def test_the_flash_kernel_takes_16_bit_types_only(tiny: Subject) -> None:
     assert any("flash" in block.op for block in timeline.blocks)
 
 
+def test_flash_attention_keeps_one_number_for_each_row_of_the_scores_and_no_scores(
+    tiny: Subject,
+) -> None:
+    """The logarithm of the sum, in fp32, of each of two heads; the tiny model is 32 wide."""
+    batch, length, heads = 2, 64, 2
+    shape = {"batch_size": batch, "sequence_length": length, "dtype": "bfloat16"}
+    eager, flash = (
+        trace(tiny, dataclasses.replace(TRAIN, attention=kind, **shape)).timeline
+        for kind in ("eager", "flash")
+    )
+    kept = {b.size_bytes for b in flash.blocks if "flash_attention" in b.op}
+    assert {batch * heads * length * 4, batch * length * 32 * 2} <= kept
+    scores = batch * heads * length * length * 2
+    assert any(b.size_bytes == scores for b in eager.blocks)
+    assert not any(b.size_bytes >= scores for b in flash.blocks if "attention" in b.module)
+
+
 def test_autocast_on_a_gpu_gives_each_operator_its_type() -> None:
     """The types that CUDA's autocast gives a linear layer, a norm, logits, a loss, gradients."""
     import torch

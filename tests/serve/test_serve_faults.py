@@ -131,7 +131,7 @@ def test_texts_of_a_client_that_left_are_not_computed(start: Start) -> None:
 
 
 def test_sigterm_answers_everything_that_was_accepted(start: Start) -> None:
-    server = start("fake.latency_us=20000", "batch_rows=1", "drain_delay_s=0.5")
+    server = start("fake.latency_us=20000", "batch_rows=1", "drain_delay_s=2")
     with ThreadPoolExecutor(20) as pool:
         waiting = [pool.submit(server.ask, "/embed", {"inputs": "the cat"}) for _ in range(40)]
         server.until(lambda: server.ask("/state").json["queued"] > 10)

@@ -4,23 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from honed.compare.outcome import ComparedSide, Comparison, Contrast
+from comparisons import comparison
+
 from honed.experiment.draw import Failure
-from honed.record import Doubt, Interval
 from honed.show.comparison import comparison_markdown
-
-
-def side(label: str, median: float, **differs: str) -> ComparedSide:
-    return ComparedSide(label, {}, differs, 8, median, 0.99999, ())
-
-
-def comparison() -> Comparison:
-    contrast = Contrast("B", "A", "faster", Interval(0.5, (0.48, 0.52)), 8)
-    sides = (side("A", 0.1, backend="torch"), side("B", 0.05, backend="a|b"))
-    return Comparison(
-        "s", "latency", 0.02, None, 600.0, "decided", sides, (contrast,), (), 42.0,
-        doubts=(Doubt("load", "others used 20 %"),),
-    )  # fmt: skip
 
 
 def test_the_verdict_stands_above_a_table_with_a_row_for_each_side() -> None:

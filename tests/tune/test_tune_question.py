@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from landscape import question
@@ -14,10 +15,12 @@ from honed.machine import topology
 from honed.machine.spawn import machine_knobs
 from honed.machine.topology import Cpu, Topology
 from honed.measures import MEASURES, parse_limit
+from honed.models.checkpoint import ModelRequest
+from honed.models.obtain import materialise
 from honed.plain import from_plain, to_plain
 from honed.tune.build_space import build_space
 from honed.tune.question import Question
-from honed.tune.space import Space
+from honed.tune.space import Space, case_with
 
 TINY = ("model=tiny", "backend=fake")
 
@@ -30,6 +33,34 @@ def test_says_what_is_asked() -> None:
     assert asked.limits == ("latency_p99_ms<=50",)
     assert (asked.budget_s, asked.price_per_h, asked.trials) == (300.0, 4.848, None)
     assert from_plain(Question, json.loads(json.dumps(to_plain(asked)))) == asked
+
+
+def test_a_server_is_tuned_for_the_answers_that_come_in_time() -> None:
+    asked = question("serve=true", "objective=goodput", "limit=latency_p99_ms <= 100", "clients=8")
+    assert (asked.clients, asked.limit_ms) == (8, 100)
+    assert asked.base.batch_size == 1
+    assert asked.counts_throughput
+    keys = {dimension.key for dimension in build_space(asked).dimensions}
+    assert "batch_size" not in keys
+    assert question("serve=true", "objective=latency").clients == 32
+    assert question("serve=false").clients is None
+    assert from_plain(Question, json.loads(json.dumps(to_plain(asked)))) == asked
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["objective=goodput", "limit=latency_p99_ms<=100"], "serve=true"),
+        (["objective=goodput", "serve=true"], "latency_p99_ms<=100"),
+        (["serve=maybe"], "serve=true"),
+        (["clients=8"], "serve=true"),
+        (["serve=true", "clients=some"], "clients=20"),
+    ],
+)
+def test_says_what_a_question_about_a_server_lacks(words: list[str], hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        question(*words)
+    assert hint in caught.value.hint
 
 
 def test_trials_without_a_budget_take_their_time() -> None:
@@ -106,10 +137,44 @@ def test_what_cannot_run_is_refused_before_it_costs_anything() -> None:
     many = space.refusal({**start, "instances": 4096, "threads": 1})
     assert many is not None
     assert "4096 instances" in many
-    small = Space(space.base, space.branches, space.dimensions, (), 2**30, 2**29)
-    assert "MiB" in (small.refusal({**start, "instances": 2, "oversubscribe": True}) or "MiB")
-    tight = Space(space.base, space.branches, space.dimensions, (), 2**20, 2**29)
-    assert "weights alone" in (tight.refusal(start) or "")
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ({}, None),
+        ({"batch_size": 32}, "weights and activations alone need 752 of 600 MiB"),
+        ({"batch_size": 32, "precision": "bf16"}, None),  # half as much
+        ({"batch_size": 16, "instances": 2}, "alone need 752 of 600 MiB"),
+        ({"batch_size": 32, "backend": "lowmem"}, None),  # it need not hold the weights
+    ],
+)
+def test_what_cannot_fit_is_refused_by_plans_formulas(
+    setting: dict[str, object], says: str | None
+) -> None:
+    mib, asked = 2**20, question("objective=throughput", "sequence_length=512")
+    space = Space(asked.base, (), (), (), 600 * mib, 512 * mib, sequence_elements=1_966_080)
+    refused = space._too_large(case_with(asked.base, setting))
+    assert refused is None if says is None else says in str(refused)
+    tight = replace(space, memory_bytes=500 * mib)
+    plain = case_with(asked.base, {})
+    assert "the weights alone need" in str(tight._too_large(plain))
+    assert replace(space, memory_bytes=None)._too_large(plain) is None
+
+
+@pytest.mark.engine
+def test_a_limit_of_memory_and_the_models_sizes_are_what_settings_are_pruned_by() -> None:
+    materialise(ModelRequest("tiny-bert"))
+    asked = question("model=tiny-bert", "limit=memory_mib<=300", "sequence_length=64")
+    space = build_space(asked)
+    assert space.memory_bytes == 300 * 2**20
+    assert space.sequence_elements == 64 * (32 + 4 * 32)
+    assert 0 < (space.weights_bytes or 0) < 4 * 62_754
+    tighter = build_space(question("model=tiny-bert", "limit=memory_mib<=300", "memory=200MiB"))
+    assert tighter.memory_bytes == 200 * 2**20
+    varied = build_space(question("model=tiny-bert", "lengths=8..64"))
+    assert varied.sequence_elements == 0
+    assert from_plain(Space, json.loads(json.dumps(to_plain(space)))) == space
 
 
 def test_a_knob_without_what_it_belongs_to_is_refused() -> None:

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from honed.backends import base
-from honed.backends.base import Batch, LoadRequest, Outputs, Step, Traits
+from honed.backends.base import Batch, Delivery, LoadRequest, Outputs, Step, Traits
+from honed.backends.ctranslate2._footprint import footprint as footprint
 from honed.case import Case
 from honed.errors import UnsupportedError
+from honed.files import copy_files
 from honed.instruments import threads
 from honed.knob import Availability, Knob, Value
 from honed.machine.facts import package_versions
 from honed.models.checkpoint import Checkpoint
 from honed.models.heads import output_names
+from honed.models.sentence_modules import VectorLayer
 from honed.models.tasks import FEATURES
 
 HELP = "CTranslate2: encoders of the BERT family, converted once; it computes no padding"
@@ -30,6 +33,10 @@ TASKS = (FEATURES, "sequence-classification")
 
 # precision -> compute_type. On a CPU "int8" means the same as "int8_float32".
 _COMPUTE_TYPES = {"fp32": "float32", "int8": "int8_float32"}
+_SNIPPET = """import ctranslate2
+
+encoder = ctranslate2.Encoder("model")
+outputs = encoder.forward_batch([["101", "2023", "102"]])   # the tokens are ids, as words"""
 _FACTS_FILE = "facts.json"
 _HEAD_FILE = "head.npz"
 
@@ -100,6 +107,37 @@ def load(request: LoadRequest, artifact: Path | None) -> CTranslate2Step:
     return CTranslate2Step(request, artifact)
 
 
+def deliver(request: LoadRequest, artifact: Path | None, folder: Path) -> Delivery:
+    from honed.models import vectors
+
+    assert artifact is not None, "this engine always converts"
+    copy_files(artifact, folder, *(path.name for path in artifact.iterdir()))
+    model = request.checkpoint
+    facts = json.loads((artifact / _FACTS_FILE).read_text()) | {
+        "output": output_names(model.task, model.pooling)[0],
+        "pooling": model.pooling if model.task == FEATURES else None,
+        "layers": [_described(layer) for layer in model.layers],
+    }
+    (folder / _FACTS_FILE).write_text(json.dumps(facts))
+    return Delivery(
+        Path(__file__).with_name("delivered.py"), _settings(request), ("ctranslate2", "numpy"),
+        _SNIPPET, {"text_vectors.py": Path(vectors.__file__)},
+    )  # fmt: skip
+
+
+def _settings(request: LoadRequest) -> dict[str, Any]:
+    """Arguments of the encoder. 0 threads: the engine chooses."""
+    compute_type = _COMPUTE_TYPES[request.case.precision]
+    threads = {"inter_threads": 1, "intra_threads": request.threads or 0}
+    return {"compute_type": compute_type, **threads}
+
+
+def _described(layer: VectorLayer) -> dict[str, Any]:
+    """What `vectors.transformed` reads of a layer."""
+    names = ("kind", "activation", "bias", "residual", "projects_residual")
+    return {name: getattr(layer, name) for name in names}
+
+
 class CTranslate2Step(Step):
     """One encoder. What follows it runs in numpy as part of a call: the pooling and the layers
     behind it, or the last layer of a classifier."""
@@ -118,12 +156,7 @@ class CTranslate2Step(Step):
         self._left_out = int(facts["left_out"])
         self._name = output_names(self._model.task, self._model.pooling)[0]
         self._view = ctranslate2.StorageView.from_array
-        self.encoder = ctranslate2.Encoder(
-            str(artifact),
-            compute_type=_COMPUTE_TYPES[request.case.precision],
-            inter_threads=1,
-            intra_threads=request.threads or 0,
-        )
+        self.encoder = ctranslate2.Encoder(str(artifact), **_settings(request))
         self._pool_size: int | None = None  # known after the first call
 
     def prepare(self, batch: Batch) -> Any:

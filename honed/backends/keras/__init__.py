@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from honed.backends.base import LoadRequest, Traits, installed, refuse, refuse_gpu
+from honed.backends.base import Delivery, LoadRequest, Traits, installed, refuse, refuse_gpu
 from honed.backends.keras.families import family_of
+from honed.backends.keras.footprint import footprint as footprint
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.knob import Availability, Knob, SpawnEffect, Value
@@ -99,8 +100,18 @@ def build(request: LoadRequest, folder: Path) -> None:
     carry(request.checkpoint, request.case.precision, folder)
 
 
-def load(request: LoadRequest, artifact: Path | None) -> KerasStep:
-    from honed.backends.keras.step import step_for
+def deliver(request: LoadRequest, artifact: Path | None, folder: Path) -> Delivery:
+    """It loads the model once more: the delivered files hold its traced program."""
+    from honed.backends.keras import delivering, step
 
     assert artifact is not None, "this engine always carries weights over"
-    return step_for(request, artifact)
+    return delivering.deliver(request, step.step_for(request, artifact), folder)
+
+
+def load(request: LoadRequest, artifact: Path | None) -> KerasStep:
+    from honed.backends.keras import saved, step
+
+    assert artifact is not None, "this engine always carries weights over"
+    if saved.is_delivered(artifact):
+        return saved.step_for(request, artifact)
+    return step.step_for(request, artifact)

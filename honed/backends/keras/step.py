@@ -16,7 +16,7 @@ from honed.errors import UnsupportedError
 from honed.knob import Value
 from honed.models.heads import output_names
 
-_INPUTS = {"token_ids": "input_ids", "padding_mask": "attention_mask",
+INPUTS = {"token_ids": "input_ids", "padding_mask": "attention_mask",
            "segment_ids": "token_type_ids"}  # fmt: skip
 
 
@@ -63,7 +63,7 @@ class KerasStep(Step):
 
     def prepare(self, batch: Batch) -> Any:
         ids = batch["input_ids"]
-        arrays = {name: batch.get(_INPUTS[name], np.zeros_like(ids)) for name in self.input_names}
+        arrays = {name: batch.get(INPUTS[name], np.zeros_like(ids)) for name in self.input_names}
         return {name: self.tensor(array.astype(np.int32)) for name, array in arrays.items()}
 
     def run(self, feed: Any) -> Any:

@@ -18,6 +18,7 @@ from honed.backends.base import (
     refuse_values,
 )
 from honed.backends.lowmem import convert, knobs, small
+from honed.backends.lowmem.footprint import footprint as footprint
 from honed.backends.lowmem.knobs import ENGINE, KEPT, PAGES, STRATEGY, STREAM
 from honed.case import Case
 from honed.errors import UnsupportedError

@@ -32,6 +32,7 @@ from honed.backends.onnxruntime import (
     rounding,
     session,
 )
+from honed.backends.onnxruntime.footprint import footprint as footprint
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.files import copy_files
@@ -53,6 +54,10 @@ KNOBS = (
 )  # fmt: skip
 
 _WAYS = {"dynamic": int8_dynamic, "static": int8_static, "int4": int4}
+_SNIPPET = f"""import onnxruntime
+
+session = onnxruntime.InferenceSession("model/{graph.GRAPH_FILE}")
+outputs = session.run(None, batch)"""
 # The knobs of each way of rounding.
 _KNOBS_OF: Mapping[str, tuple[Knob, ...]] = {
     "dynamic": rounding.KNOBS,
@@ -156,9 +161,11 @@ def load(request: LoadRequest, artifact: Path | None) -> session.OnnxStep:
     return session.OnnxStep(request, artifact)
 
 
-def deliver(request: LoadRequest, artifact: Path, folder: Path) -> Delivery:
+def deliver(request: LoadRequest, artifact: Path | None, folder: Path) -> Delivery:
+    assert artifact is not None, "this engine always exports"
     files = (path.name for path in artifact.iterdir() if path.name.startswith(graph.GRAPH_FILE))
-    copy_files(artifact, folder, graph.WEIGHTS_FILE, *files)
+    copy_files(artifact, folder, graph.WEIGHTS_FILE, graph.FACTS_FILE, *files)
     facts = json.loads((artifact / graph.FACTS_FILE).read_text())
     settings = {**session.settings(request), "disabled_optimizers": facts["disabled"]}
-    return Delivery(Path(__file__).with_name("delivered.py"), settings, ("onnxruntime", "numpy"))
+    packages = ("onnxruntime", "numpy")
+    return Delivery(Path(__file__).with_name("delivered.py"), settings, packages, _SNIPPET)

@@ -10,6 +10,7 @@ from typing import Any
 
 from honed.backends import base
 from honed.backends.base import Batch, Delivery, LoadRequest, Outputs, Step, Traits
+from honed.backends.openvino._footprint import footprint as footprint
 from honed.backends.openvino._package import PRELOAD_ENVIRONMENT as _PRELOAD_ENVIRONMENT
 from honed.backends.openvino._package import import_openvino
 from honed.case import Case
@@ -52,6 +53,10 @@ HINT = Knob("openvino.hint", "what it chooses the number of streams for, if that
 KNOBS = (STREAMS, HYPER_THREADING, PINNING, HINT)
 
 _GRAPH_FILE = "model.xml"
+_SNIPPET = f"""import openvino
+
+compiled = openvino.Core().compile_model("model/{_GRAPH_FILE}", "CPU")
+outputs = compiled(batch)"""
 # The plugin's names for the type of a matrix product (of its inputs, or of its weights if only
 # they are narrow) -> precision.
 _TYPES = {
@@ -102,11 +107,13 @@ def load(request: LoadRequest, artifact: Path | None) -> OpenvinoStep:
     return OpenvinoStep(request, artifact)
 
 
-def deliver(request: LoadRequest, artifact: Path, folder: Path) -> Delivery:
+def deliver(request: LoadRequest, artifact: Path | None, folder: Path) -> Delivery:
+    assert artifact is not None, "this engine always exports"
     copy_files(artifact, folder, _GRAPH_FILE, Path(_GRAPH_FILE).with_suffix(".bin").name)
     outputs = output_names(request.checkpoint.task, request.checkpoint.pooling)
     settings = {"properties": _properties(request), "outputs": [*outputs]}
-    return Delivery(Path(__file__).with_name("delivered.py"), settings, ("openvino", "numpy"))
+    packages = ("openvino", "numpy")
+    return Delivery(Path(__file__).with_name("delivered.py"), settings, packages, _SNIPPET)
 
 
 class OpenvinoStep(Step):

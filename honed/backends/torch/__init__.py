@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from honed.backends.base import (
+    Delivery,
     LoadRequest,
     Step,
     Traits,
@@ -17,6 +18,7 @@ from honed.backends.base import (
 )
 from honed.backends.torch import inductor, packed, variants
 from honed.backends.torch.buckets import BUCKETS
+from honed.backends.torch.footprint import footprint as footprint
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.knob import Availability, Knob
@@ -74,6 +76,12 @@ def artifact(request: LoadRequest) -> Mapping[str, Any] | None:
 
 def build(request: LoadRequest, folder: Path) -> None:
     variants.build(request, folder)
+
+
+def deliver(request: LoadRequest, artifact: Path | None, folder: Path) -> Delivery:
+    from honed.backends.torch import delivering
+
+    return delivering.deliver(request, artifact, folder)
 
 
 def load(request: LoadRequest, folder: Path | None) -> Step:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-_PR_SET_THP_DISABLE = 41  # linux/prctl.h
+_PR_SET_THP_DISABLE, _PR_GET_THP_DISABLE = 41, 42  # linux/prctl.h
 _THP = {"never": (1, 0), "madvise": (1, 2)}  # 2: memory that asks for huge pages still gets them
 
 
@@ -33,6 +34,8 @@ def read_settings(folder: Path = HERE) -> dict[str, Any]:
 
 def load_engine(folder: Path, engine_settings: Mapping[str, Any]) -> Any:
     """The engine of the folder, with these settings; {} leaves the engine its defaults."""
+    if str(folder) not in sys.path:  # for the files that engine.py imports
+        sys.path.append(str(folder))
     spec = importlib.util.spec_from_file_location("delivered_engine", folder / "engine.py")
     assert spec is not None
     assert spec.loader is not None
@@ -45,6 +48,13 @@ def apply_in_process(in_process: Mapping[str, Any]) -> None:
     """Set what a process sets for itself, before it allocates: how it takes huge pages."""
     if (flags := _THP.get(str(in_process.get("thp")))) is not None:
         ctypes.CDLL(None).prctl(_PR_SET_THP_DISABLE, *flags, 0, 0)
+
+
+def read_in_process(in_process: Mapping[str, Any]) -> dict[str, str]:
+    """What `apply_in_process` has set, as the kernel reports it."""
+    if str(in_process.get("thp")) not in _THP:
+        return {}
+    return {"thp_disabled": str(ctypes.CDLL(None).prctl(_PR_GET_THP_DISABLE, 0, 0, 0, 0))}
 
 
 class Model:

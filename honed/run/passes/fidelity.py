@@ -1,4 +1,7 @@
-"""Fidelity: the first outputs are compared with those of fp32 eager on the same inputs."""
+"""Fidelity: the first outputs are compared with those of fp32 eager on the same inputs.
+
+A delivered folder brings a few sequences with the outputs of fp32 eager; those are compared then.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,7 @@ from honed.run.warmup import Warmup
 
 BARRIERS = ()
 _FILE = "reference.npz"
+_INPUT, _OUTPUT = "input/", "output/"  # the names of arrays in a delivered folder's file
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,9 @@ class Part:
     complaint: str
 
 
-def _about(case: Case, prepared: Prepared) -> dict[str, Any]:
+def _about(case: Case, prepared: Prepared) -> dict[str, Any] | None:
+    if prepared.checkpoint.engine_files is not None:
+        return None
     return {
         "format": 1,
         "checkpoint": prepared.checkpoint.key,
@@ -65,13 +71,46 @@ NEEDS = (REFERENCE,)
 
 
 def work(loaded: Loaded) -> Part:
-    """Its calls go through the warm-up, which they are part of."""
-    reference, outputs, masks = stored_reference(
-        loaded.warmup, loaded.feeds, loaded.inputs, loaded.job.prepared
-    )
+    """Its calls go through the warm-up, which they are part of, unless a delivered folder brings
+    the sequences to call with."""
+    prepared = loaded.job.prepared
+    if (files := prepared.checkpoint.engine_files) is not None:
+        reference, outputs, masks = _delivered_reference(loaded, files.root / _FILE)
+    else:
+        reference, outputs, masks = stored_reference(
+            loaded.warmup, loaded.feeds, loaded.inputs, prepared
+        )
     against = f"{load_backend(loaded.case.backend).REFERENCE} fp32"
     compared = fidelity.compare(reference, outputs, loaded.case.precision, masks, against)
     return Part(compared, fidelity.complaint(compared))
+
+
+def save_reference(inputs: InputSet, prepared: Prepared, folder: Path) -> None:
+    """Write the first sequences, and the reference's outputs of them, into a delivered folder."""
+    with np.load(REFERENCE.folder(prepared) / _FILE) as stored:
+        reference = dict(stored)
+    rows = inputs.head(len(next(iter(reference.values())))).batches
+    lengths = {batch["input_ids"].shape[1] for batch in rows}
+    arrays = {
+        f"{_INPUT}{name}": np.concatenate([_padded(batch[name], lengths) for batch in rows])
+        for name in rows[0]
+    }
+    arrays |= {f"{_OUTPUT}{name}": array for name, array in reference.items()}
+    np.savez(folder / _FILE, allow_pickle=False, **arrays)
+
+
+def _delivered_reference(loaded: Loaded, path: Path) -> tuple[dict[str, Any], dict[str, Any], Any]:
+    """As `stored_reference`, from the file of a delivered folder, in calls of the Case's size."""
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = dict(stored)
+    batch = {n.removeprefix(_INPUT): a for n, a in arrays.items() if n.startswith(_INPUT)}
+    reference = {n.removeprefix(_OUTPUT): a for n, a in arrays.items() if n.startswith(_OUTPUT)}
+    step, size = loaded.step, loaded.case.batch_size
+    starts = range(0, len(batch["input_ids"]), size)
+    parts = [{name: ids[start : start + size] for name, ids in batch.items()} for start in starts]
+    calls = [step.outputs(step.run(step.prepare(part))) for part in parts]
+    outputs = {name: np.concatenate([call[name] for call in calls]) for name in calls[0]}
+    return reference, outputs, batch["attention_mask"]
 
 
 def stored_reference(

@@ -24,7 +24,7 @@ from honed.case import Case
 from honed.instruments import threads
 from honed.knob import Value
 from honed.knobs import applicable_knobs
-from honed.machine import affinity, limits, spawn
+from honed.machine import affinity, ceiling, limits, spawn
 from honed.models.flops import forward_flops
 from honed.models.knobs import padding, shape
 from honed.record import Doubt
@@ -101,6 +101,7 @@ def work(loaded: Loaded) -> Part:
             **loaded.backend.versions(),
             **padding.read_back(loaded.inputs.batches, case.knobs, case.sequence_length),
             **_question(loaded),
+            **(ceiling.read_back(case.instances) if case.memory_limit is not None else {}),
         },
     )
 
@@ -169,11 +170,21 @@ def _unproven(case: Case, seat: Seat, effective: Mapping[str, Any]) -> list[str]
     for name in ("precision", "device"):
         if effective.get(name) != case.get(name):
             sentences.append(f"{name}={case.get(name)} (read back: {effective.get(name)})")
+    if case.memory_limit is not None and not _is_limited(case, effective):
+        got = effective.get("memory_limit") or "nothing"
+        sentences.append(f"memory_limit={case.memory_limit} (read back: {got})")
     if seat.threads is not None and effective.get("threads") != seat.threads:
         sentences.append(f"threads={seat.threads} (the engine says {effective.get('threads')})")
     if seat.cpus and not set(effective["cpus"]) <= set(seat.cpus):
         sentences.append(f"cpus {list(seat.cpus)} (threads may run on {effective['cpus']})")
     return sentences
+
+
+def _is_limited(case: Case, effective: Mapping[str, Any]) -> bool:
+    got, asked = effective.get("memory_limit"), case.memory_limit
+    if not isinstance(got, str) or asked is None:
+        return False
+    return ceiling.proves(size_bytes(asked), size_bytes(got), case.instances)
 
 
 def _unproven_threads(seat: Seat, part: Part) -> list[str]:

@@ -104,7 +104,8 @@ def deployment(
     measured = None
     if memory is not None and memory.pss_total_bytes is not None:
         peak = (memory.rss_peak_bytes or 0) * case.instances
-        measured = int(max(memory.pss_total_bytes, peak) * _HEADROOM) + _FRONT_BYTES
+        workers = 1 + settings.express / case.instances
+        measured = int(max(memory.pss_total_bytes, peak) * workers * _HEADROOM) + _FRONT_BYTES
     return Deployment(
         words=(*words, *others),
         model=str(folder.resolve()),
@@ -121,5 +122,5 @@ def deployment(
 _NOT_SERVED = frozenset(
     ("model", "duration_s", "min_samples", "warmup_s", "memory", "passes", "eval", "eval_metric",
      "max_accuracy_drop", "lengths", "inputs", "inputs_field", "batch_size", "total_batch",
-     "workload", "python", "allow_system_changes", "oversubscribe")
+     "workload", "python", "memory_limit", "allow_system_changes", "oversubscribe")
 )  # fmt: skip

@@ -21,8 +21,7 @@ _ROOM = "honed.serve.dispatch"
 class Rules:
     """What bounds a batch: its tokens with padding, its texts, and its predicted seconds.
 
-    `width` gives the width of a batch from its longest text. A text that has waited for `age_s`
-    goes before all younger ones.
+    `width` gives the width of a batch from its longest text.
     """
 
     model: CostModel
@@ -31,7 +30,6 @@ class Rules:
     batch_tokens: int
     batch_rows: int
     quantum_s: float
-    age_s: float
 
     def fits(self, rows: int, width: int) -> bool:
         """Whether a batch of this shape may be made; a single text always may."""
@@ -45,10 +43,13 @@ class Rules:
 
     def full_rows(self, length: int) -> int:
         """How many texts of this length a full batch holds."""
-        rows, width = 1, self.width(length)
-        while rows < self.batch_rows and self.fits(rows + 1, width):
-            rows += 1
-        return rows
+        return self.most_rows(self.width(length))
+
+    def most_rows(self, width: int) -> int:
+        """How many texts a batch of this width may hold; always one."""
+        row_s = max(self.model.row_s(width), 1e-12)
+        in_time = (self.quantum_s - self.model.fixed_s) / row_s
+        return max(1, int(min(self.batch_rows, self.batch_tokens // width, in_time)))
 
 
 class Queue(Protocol):
@@ -57,8 +58,11 @@ class Queue(Protocol):
     def add(self, item: Item) -> None:
         """One more item. A text that was queued before may come again."""
 
-    def take(self, now_s: float) -> list[Item]:
-        """The next batch; empty if nothing waits. Items that nobody waits for are dropped."""
+    def take(self, now_s: float, up_to: int | None = None) -> list[Item]:
+        """The next batch; empty if nothing waits. Items that nobody waits for are dropped.
+
+        With `up_to`, no text of the batch has more tokens than that.
+        """
 
 
 class Policy(Protocol):

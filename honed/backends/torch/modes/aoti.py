@@ -14,8 +14,8 @@ from honed.backends.torch.buckets import Feed
 from honed.backends.torch.modes.base import Mode
 from honed.knob import Value
 
-_PACKAGE = "model.pt2"
-_FACTS = "aoti.json"
+PACKAGE = "model.pt2"
+FACTS = "aoti.json"
 
 
 def _artifact(request: LoadRequest) -> Mapping[str, Any]:
@@ -32,11 +32,11 @@ def _build(request: LoadRequest, module: Any, folder: Path) -> None:
     options = {**inductor.settings(request.case), **inductor.watching(graphs.append)}
     with torch.no_grad():  # Inductor freezes no weights that could still be trained
         torch._inductor.aoti_compile_and_package(
-            program, package_path=str(folder / _PACKAGE), inductor_configs=options
+            program, package_path=str(folder / PACKAGE), inductor_configs=options
         )
     facts = {"module": modules.facts(module), "inductor": inductor.read_back(graphs),
              "products": inductor.largest(graphs)}  # fmt: skip
-    (folder / _FACTS).write_text(json.dumps(facts))
+    (folder / FACTS).write_text(json.dumps(facts))
 
 
 class Library:
@@ -45,9 +45,9 @@ class Library:
     def __init__(self, folder: Path) -> None:
         from torch._inductor import aoti_load_package
 
-        self._facts = json.loads((folder / _FACTS).read_text())
+        self._facts = json.loads((folder / FACTS).read_text())
         self.facts = self._facts["module"]
-        self._call = aoti_load_package(str(folder / _PACKAGE), run_single_threaded=True)
+        self._call = aoti_load_package(str(folder / PACKAGE), run_single_threaded=True)
 
     def prepare(self, feed: Feed) -> None:
         """Nothing to do: it is compiled already."""

@@ -1,0 +1,1 @@
+"""CI systems that can run the gate. One system, one module."""

@@ -1,0 +1,123 @@
+"""Folders of several engines answer right where the engine, numpy and tokenizers alone are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sentence_folders
+
+from benchmarks import _bare_environment
+from honed.backends.base import LoadRequest
+from honed.backends.torch import delivering
+from honed.case import Case
+from honed.compose import compose
+from honed.deliver import write
+from honed.deliver.standalone import verify
+from honed.errors import UnsupportedError
+from honed.models.checkpoint import Checkpoint
+from honed.phase import ignore_phase
+from honed.run.parent import measure
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "ctranslate2": {"backend": "ctranslate2"},
+    "torch": {"backend": "torch", "precision": "bf16"},
+}
+# What a bare environment does not have.
+FORBIDDEN = {"honed", "sentence_transformers", "onnxruntime", "openvino", "tensorflow"}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sentence encoder whose vectors pass through a dense layer and are normalised."""
+    import torch
+    from sentence_transformers.sentence_transformer.modules import Normalize
+
+    root = tmp_path_factory.mktemp("sentences")
+    dense = sentence_folders.dense(sentence_folders.HIDDEN, 24, torch.nn.Tanh())
+    return sentence_folders.saved(root, "mean", dense, Normalize())
+
+
+def exported(model: Path, folder: Path, **settings: Any) -> Path:
+    texts = model.parent / "texts.txt"
+    texts.write_text("\n".join(sentence_folders.TEXTS))
+    case = Case(
+        model=str(model), inputs=str(texts), batch_size=4, sequence_length=16, threads=1,
+        **settings,
+    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verify, "ROUNDS", 0)
+        write.export(case, None, folder, ignore_phase)
+    return folder
+
+
+@pytest.fixture(scope="module", params=SETTINGS)
+def deployed(
+    request: pytest.FixtureRequest, model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    folder = tmp_path_factory.mktemp(request.param) / "deployed"
+    return exported(model, folder, **SETTINGS[request.param])
+
+
+@pytest.mark.engine
+def test_a_bare_environment_gives_the_outputs_of_the_export(
+    deployed: Path, tmp_path: Path
+) -> None:
+    packages = json.loads((deployed / "settings.json").read_text())["packages"]
+    python = _bare_environment.make(tmp_path / "bare", [*packages, "numpy", "tokenizers"])
+    found = _bare_environment.answer(deployed, python, sentence_folders.TEXTS)
+    assert found["cosine_min"] >= verify.LEAST_COSINE
+    assert not FORBIDDEN & set(found["modules"])
+    with np.load(deployed / "check.npz") as stored:
+        wanted = stored["output/embedding"]
+    vectors = np.array(found["vectors"])
+    cosines = (vectors * wanted).sum(axis=1) / (
+        np.linalg.norm(vectors, axis=1) * np.linalg.norm(wanted, axis=1)
+    )
+    assert cosines.min() >= verify.LEAST_COSINE
+
+
+@pytest.mark.engine
+def test_honed_runs_the_folder_with_its_own_files(deployed: Path) -> None:
+    (case,) = compose([f"model={deployed}", "duration_s=0.2", "warmup_s=0.2", "memory=no"]).cases
+    record = measure(case)
+    assert record.status == "ok", record.error
+    assert record.fidelity is not None
+    assert record.fidelity.reference == "torch fp32"
+
+
+@pytest.mark.engine
+def test_sentence_transformers_opens_what_the_readme_says_it_opens(
+    model: Path, deployed: Path
+) -> None:
+    is_checkpoint = (deployed / "model" / "modules.json").exists()
+    assert ("SentenceTransformer(" in (deployed / "README.md").read_text()) == is_checkpoint
+    if is_checkpoint:
+        wanted = sentence_folders.encoded(model)
+        assert np.allclose(sentence_folders.encoded(deployed / "model"), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"precision": "int8", "knobs": {"torch.int8": "per_row"}}, "int8 per row without"),
+        ({"precision": "int4"}, "int4 without"),
+        ({"knobs": {"torch.packed": "on"}}, "torch.packed"),
+        ({"knobs": {"torch.buckets": 32}}, "torch.buckets"),
+        ({"knobs": {"torch.mode": "torchscript"}}, "torchscript"),
+    ],
+)
+def test_settings_of_torch_that_need_honeds_own_code_are_refused(
+    tmp_path: Path, settings: dict[str, Any], why: str
+) -> None:
+    checkpoint = Checkpoint(
+        tmp_path, "key", "folder", {"model_type": "bert"}, "feature-extraction", "mean",
+        max_positions=64, vocab_size=20, weights_bytes=1, has_tokenizer=False,
+    )  # fmt: skip
+    case = Case(model=str(tmp_path), backend="torch", **settings)
+    with pytest.raises(UnsupportedError, match=why) as refused:
+        delivering.deliver(LoadRequest(case, checkpoint, 1), None, tmp_path)
+    assert "torch.mode=aoti" in refused.value.hint

@@ -1,0 +1,36 @@
+"""What `honed serve --explain` prints, of numbers that a test gives it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from records import make_record
+from rich.console import Console
+
+from honed.serve.explain import Explanation, LengthClass, WorkerPlace
+from honed.show.serving import explanation
+
+MIB = 2**20
+SHORT = LengthClass(64, 0.01, 32, 0.2, 320.0, 40 * MIB)
+LONG = LengthClass(512, 0.08, 4, 0.3, 26.0, 55 * MIB)
+WORKERS = (WorkerPlace((0,), 1, 700 * MIB), WorkerPlace((1,), 1, 690 * MIB))
+FOUND = Explanation(
+    make_record(), (), WORKERS, 418 * MIB, 512, 2048, (SHORT, LONG), 1.1, ""
+)  # fmt: skip
+
+
+def shown(found: Explanation) -> str:
+    console = Console(width=140)
+    with console.capture() as capture:
+        console.print(explanation(found))
+    return " ".join(capture.get().split())
+
+
+def test_the_memory_that_plan_gives_each_batch_stands_beside_what_workers_hold() -> None:
+    text = shown(FOUND)
+    assert "0 0 1 700" in text
+    assert "take 55 MiB in each worker that computes one, 110 MiB in all" in text
+    assert "512 80.0 4 300 55 26.0" in text
+    unknown = tuple(replace(c, batch_bytes=None) for c in FOUND.classes)
+    assert replace(FOUND, classes=unknown).largest_batch_bytes is None
+    assert "leaves out the sizes" in shown(replace(FOUND, classes=unknown))
