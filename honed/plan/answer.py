@@ -39,6 +39,15 @@ class Plan:
             )
         return self.predictions[0]
 
+    @property
+    def deployment(self) -> Deployment:
+        """The only deployment; UsageError if there are several or none."""
+        if len(self.deployments) != 1:
+            raise UsageError(
+                f"the plan has {len(self.deployments)} deployments", "read plan.deployments"
+            )
+        return self.deployments[0]
+
 
 def _ignore(_: str) -> None:
     """For callers that show no progress."""
