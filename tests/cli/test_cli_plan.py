@@ -110,3 +110,17 @@ def test_wrong_words_are_answered_with_what_to_type(
     assert done.returncode in (1, 2)
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_deployment_is_planned_and_verified(tmp_path: Path) -> None:
+    """torch with int8 weights, which are packed into private memory."""
+    words = ("model=minilm", "backend=torch", "precision=int8", "threads=1", "batch_size=4",
+             "duration_s=0.1", "warmup_s=0", "min_samples=1", "--verify", "--json")  # fmt: skip
+    done = honed(tmp_path, "plan", *words)
+    assert done.returncode == 0, done.stderr
+    found, verified = map(json.loads, done.stdout.splitlines())
+    assert found["limit_bytes"] > found["least_bytes"] > found["allocated_peak_bytes"]
+    assert found["parts"][0]["name"] == "interpreter and engine"
+    private = verified["verification"]["private"]
+    assert private["predicted_bytes"] == found["private_bytes"]
+    assert private["predicted_bytes"] == pytest.approx(private["measured_bytes"], rel=0.1)
