@@ -17,6 +17,11 @@ pytestmark = pytest.mark.engine
 TINY = ("model=tiny-bert", "task=sequence-classification", "sequence_length=32")
 
 
+@pytest.fixture(autouse=True)
+def a_store_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HONED_STORE", str(tmp_path / "records.db"))
+
+
 @dataclass(frozen=True)
 class Done:
     """What a command left behind; `stderr` has the error as the command line tells it."""
@@ -121,3 +126,17 @@ def test_wrong_words_are_answered_with_what_to_type(words: list[str], says: str)
     done = honed("plan", "model=tiny-bert", *words)
     assert done.returncode in (1, 2)
     assert says in done.stderr
+
+
+def test_a_deployment_is_planned_and_verified() -> None:
+    """torch with int8 weights, which are packed into private memory."""
+    words = ("model=minilm", "backend=torch", "precision=int8", "threads=1", "batch_size=4",
+             "duration_s=0.1", "warmup_s=0", "min_samples=1", "--verify", "--json")  # fmt: skip
+    done = honed("plan", *words)
+    assert done.returncode == 0, done.stderr
+    found, verified = map(json.loads, done.stdout.splitlines())
+    assert found["limit_bytes"] > found["least_bytes"] > found["allocated_peak_bytes"]
+    assert found["parts"][0]["name"] == "interpreter and engine"
+    private = verified["verification"]["private"]
+    assert private["predicted_bytes"] == found["private_bytes"]
+    assert private["predicted_bytes"] == pytest.approx(private["measured_bytes"], rel=0.1)
