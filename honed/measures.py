@@ -243,6 +243,11 @@ _LIST = (
         objective=True, compared_by="throughput", header="seq/s\n(95 %)", rank=5,
     ),
     Measure(
+        "goodput", "sequences/s", "more", _field("metrics", "goodput_per_s"),
+        "answers in time", objective=True, compared_by="goodput", header="good/s", rank=5,
+        shown_with="goodput",
+    ),
+    Measure(
         "useful_tokens", "tokens/s", "more", _field("metrics", "useful_tokens_per_s"),
         "tokens without padding", header="useful\ntok/s", rank=6, shown_with="padding_share",
     ),
@@ -273,6 +278,7 @@ _LIST = (
     _memory("rss_file_peak", "file-backed memory at its peak"),
     _memory("pss_total", "memory of all processes"),
     _memory("load_peak", "memory at its peak while loading"),
+    _memory("load_anon_peak", "anonymous memory at its peak while loading"),
     _memory("allocated_peak", "device memory allocated at its peak"),
     _memory("reserved_peak", "device memory reserved at its peak"),
     Measure("cosine_min", "", "more", _field("fidelity", "cosine_min"), "least cosine to fp32",

@@ -108,7 +108,8 @@ class Memory:
     `baseline_bytes` is resident before the model is loaded; `tensor_peak_bytes` is weights plus
     inputs plus the most tensors alive during a call, as the engine's own allocator saw it.
     `after_phase_bytes` are the tensors alive at the end of each phase of a call: those after
-    "forward" are what the backward pass begins with.
+    "forward" are what the backward pass begins with. `load_anon_peak_bytes` is the private part of
+    the peak while the model was loaded.
     """
 
     weights_bytes: int | None = None
@@ -123,6 +124,7 @@ class Memory:
     reserved_peak_bytes: int | None = None
     by_kind: Mapping[str, int] | None = None
     after_phase_bytes: Mapping[str, int] | None = None
+    load_anon_peak_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ OWNERS = {
 # Frameworks that are cheap enough for a whole room: only the direct imports are checked.
 ROOMS = {
     "typer": ("honed.cli",),
+    **dict.fromkeys(("mcp", "mcp_types", "anyio", "pydantic"), ("honed.agents",)),
     **dict.fromkeys(("msgspec", "orjson", "prometheus_client", "uvicorn"), ("honed.serve",)),
     "rich": ("honed.cli", "honed.show", "honed.report"),
     "sqlalchemy": ("honed.database", "honed.store", "honed.run", "honed.tune"),

@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from honed.plan.answer import Plan
+    from honed.plan.deployment_records import Bench
     from honed.plan.question import Question
 
 ORDER = 3
@@ -39,13 +40,18 @@ def plan(
     keys: Annotated[
         bool, typer.Option("--keys", help="List plan's own settings and stop.")
     ] = False,
+    store: Annotated[
+        str | None, typer.Option(help="Database URL of the records that deployments use.")
+    ] = None,
 ) -> None:
-    """Predict memory: nothing runs, and no weights are allocated.
+    """Predict memory. The model does not run, and no weights are allocated.
 
     honed plan model=bert-large-uncased mode=train batch_size=8 sequence_length=512
     device=cuda:16GiB max_batch=true
 
     honed plan model=bert-base-uncased mode=infer,train memory=8GiB
+
+    honed plan model=bert-base-uncased backend=openvino precision=int8 instances=2 threads=1
 
     Exit code 0: planned, and all of it fits; 1: something does not fit or cannot be planned;
     2: a word was wrong.
@@ -58,31 +64,35 @@ def plan(
         return
     from honed.cli._progress import Line
     from honed.plan.answer import answer
+    from honed.plan.deployment_records import local_bench
     from honed.plan.question import parse
 
     question = parse(words or [], config)
     line = Line()
     try:
-        found = answer(question, lambda head: line.show(head, "tracing"))
+        bench = local_bench(store, measures=question.measures)
+        found = answer(question, lambda head: line.show(head, "planning"), bench)
     finally:
         line.clear()
     if as_json:
-        for prediction in found.predictions:
-            print(json.dumps(prediction.to_json(), allow_nan=False))
-        for one in found.grids:
-            print(json.dumps(one.to_json(), allow_nan=False))
+        answers = (found.predictions, found.grids, found.deployments)
+        for data in (one.to_json() for of_kind in answers for one in of_kind):
+            print(json.dumps(data, allow_nan=False))
     else:
         _print(found)
     if timeline is not None:
         _draw(found, timeline)
     if verify:
         _verify(question, as_json=as_json)
-    raise typer.Exit(1 if any(p.fits is False for p in found.predictions) else 0)
+        _verify_deployments(found, bench, as_json=as_json)
+    fits = [*(p.fits for p in found.predictions), *(d.fits for d in found.deployments)]
+    raise typer.Exit(1 if False in fits else 0)
 
 
 def _print(found: Plan) -> None:
     from rich.console import Console
 
+    from honed.show.deployment import deployment_details, deployments_table
     from honed.show.plan import grid_table, plan_details, plans_table
 
     console = Console()
@@ -92,14 +102,18 @@ def _print(found: Plan) -> None:
         console.print(plans_table(found.predictions))
     for one in found.grids:
         console.print(grid_table(one))
+    if len(found.deployments) == 1:
+        console.print(deployment_details(found.deployments[0]))
+    elif found.deployments:
+        console.print(deployments_table(found.deployments))
 
 
 def _draw(found: Plan, path: Path) -> None:
     import sys
 
-    from honed.report.memory_timeline import write
+    from honed.report.memory_timeline import predicted, write
 
-    write(found.predictions, path)
+    write(predicted(found.predictions), path)
     print(path, file=sys.stderr)
 
 
@@ -118,6 +132,21 @@ def _verify(question: Question, *, as_json: bool) -> None:
             print(json.dumps({"verification": to_plain(found)}, allow_nan=False))
         else:
             Console().print(verification_table(found))
+
+
+def _verify_deployments(found: Plan, bench: Bench, *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from honed.plain import to_plain
+    from honed.plan.deployment_verify import verify_deployment
+    from honed.show.deployment import deployment_verification
+
+    for one in found.deployments:
+        verified = verify_deployment(one, bench)
+        if as_json:
+            print(json.dumps({"verification": to_plain(verified)}, allow_nan=False))
+        else:
+            Console().print(deployment_verification(verified))
 
 
 def _replay(snapshot: Path, *, as_json: bool) -> None:

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 from honed.case import Case
 from honed.errors import UsageError
-from honed.models import obtain, presets
+from honed.models import obtain
 from honed.models.checkpoint import ModelRequest, max_positions
 from honed.models.tasks import FEATURES
+from honed.plan.deployment import Deployment
+from honed.plan.deployment_answer import deployment
+from honed.plan.deployment_records import Bench, local_bench
+from honed.plan.deployment_sizes import Sizer
 from honed.plan.grid import LENGTHS, Grid, grid
 from honed.plan.predict import Planner
 from honed.plan.prediction import Prediction
@@ -20,10 +24,11 @@ from honed.plan.tracing import Subject, UntraceableError, subject_of
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Predictions in the order asked, and grids if `memory=` asked for them."""
+    """Predictions in the order asked, grids if `memory=` asked for them, and deployments."""
 
     predictions: tuple[Prediction, ...] = ()
     grids: tuple[Grid, ...] = ()
+    deployments: tuple[Deployment, ...] = ()
 
     @property
     def prediction(self) -> Prediction:
@@ -34,13 +39,30 @@ class Plan:
             )
         return self.predictions[0]
 
+    @property
+    def deployment(self) -> Deployment:
+        """The only deployment; UsageError if there are several or none."""
+        if len(self.deployments) != 1:
+            raise UsageError(
+                f"the plan has {len(self.deployments)} deployments", "read plan.deployments"
+            )
+        return self.deployments[0]
+
 
 def _ignore(_: str) -> None:
     """For callers that show no progress."""
 
 
-def answer(question: Question, on_progress: Callable[[str], None] = _ignore) -> Plan:
-    """Trace and replay every cell. `on_progress` gets a line before each."""
+def answer(
+    question: Question,
+    on_progress: Callable[[str], None] = _ignore,
+    bench: Bench | None = None,
+) -> Plan:
+    """Trace and replay every cell. `on_progress` gets a line before each. Deployments read the
+    records of `bench`; without one those of the default store."""
+    if question.deployments:
+        bench = bench or local_bench(None, measures=question.measures)
+        return Plan(deployments=_deployments(question, bench, on_progress))
     planners: dict[ModelRequest, Planner] = {}
     predictions, grids = [], []
     for case, settings in question.cells:
@@ -66,14 +88,28 @@ def answer(question: Question, on_progress: Callable[[str], None] = _ignore) -> 
     return Plan(tuple(predictions), tuple(grids))
 
 
+def _deployments(
+    question: Question, bench: Bench, on_progress: Callable[[str], None]
+) -> tuple[Deployment, ...]:
+    sizers: dict[ModelRequest, Sizer] = {}
+    found = []
+    for case in question.deployments:
+        request = ModelRequest.from_case(case)
+        if request not in sizers:
+            sizers[request] = Sizer(Planner(subject(request), question.device))
+        _check_length(sizers[request].planner.subject, case)
+        capacity = question.device.capacity_bytes
+        found.append(deployment(case, sizers[request], bench, capacity, on_progress))
+    return tuple(found)
+
+
 def subject(request: ModelRequest) -> Subject:
     """The model, without making the weights of a named shape."""
-    shape = None if obtain.is_folder(request.model) else presets.preset(request.model)
+    shape = obtain.shape_of(request)
     if shape is None:
         checkpoint = obtain.materialise(request)
         return subject_of(checkpoint, request.model, checkpoint.task, checkpoint.pooling)
     task = obtain.task_of_shape(shape, request.task)
-    shape = presets.resized(shape, request.sizes)
     pooling = "none"
     if task == FEATURES:
         pooling = shape.pooling if request.pooling == "auto" else request.pooling

@@ -43,8 +43,8 @@ def estimate(
     config: Mapping[str, Any], task: str, settings: Settings, parameters: int | None = None
 ) -> Estimate:
     """`parameters` is their real number, if known. ModelError without sizes in the config."""
-    width, layers, heads = (_size(config, key) for key in ("width", "layers", "heads"))
-    inner = _size(config, "inner", 4 * width)
+    width, layers, heads = (size(config, key) for key in ("width", "layers", "heads"))
+    inner = size(config, "inner", 4 * width)
     element = _BYTES[settings.autocast or settings.dtype]
     tokens = settings.batch_size * settings.sequence_length
     unit, forward = tokens * width * element, tokens * inner * element
@@ -80,18 +80,18 @@ def least_of_sequence(config: Mapping[str, Any], sequence_length: int) -> int:
 
     A feed forward in chunks holds less than its whole inside.
     """
-    width = _size(config, "width")
-    inner = 0 if config.get("chunk_size_feed_forward") else _size(config, "inner", 4 * width)
+    width = size(config, "width")
+    inner = 0 if config.get("chunk_size_feed_forward") else size(config, "inner", 4 * width)
     return sequence_length * (width + inner)
 
 
 def embedding_elements(config: Mapping[str, Any]) -> int:
     """Of the word embeddings; ModelError where the configuration leaves the width out."""
-    width = config.get("embedding_size") or _size(config, "width")
+    width = config.get("embedding_size") or size(config, "width")
     return int(config.get("vocab_size") or 0) * int(width)
 
 
-def _size(config: Mapping[str, Any], key: str, default: int | None = None) -> int:
+def size(config: Mapping[str, Any], key: str, default: int | None = None) -> int:
     for word in _WORDS[key]:
         if isinstance(value := config.get(word), int):
             return value

@@ -21,6 +21,7 @@ from honed.units import size_bytes
 _TRACED = Case(model="any").backend  # the backend whose modules are traced
 _TRUTHS = {"true": True, "false": False}
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+_OF_DEPLOYMENTS = {"device", "baseline"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ WORDS: Mapping[str, Word] = {
                          ARCHITECTURES),
     "expandable_segments": Word("as in PYTORCH_CUDA_ALLOC_CONF", "false", tuple(_TRUTHS)),
     "context": Word("what the CUDA context takes of the device", ""),
+    "baseline": Word("of a deployment: an engine that no record has is measured, or refused",
+                     "measured", ("measured", "stored")),
 }  # fmt: skip
 
 
@@ -66,6 +69,8 @@ class Question:
     """`cells` are the settings in the order asked, each with its Case (model, task, seed).
 
     `grid` is true if `memory=` asks for a grid; the cells then differ in model and mode only.
+    `deployments` are asked instead of cells by words that only a process has; `measures` allows
+    running an engine without a model.
     """
 
     cells: tuple[tuple[Case, Settings], ...]
@@ -73,12 +78,16 @@ class Question:
     max_batch: bool
     grid: bool
     lengths: tuple[int, ...] = ()
+    deployments: tuple[Case, ...] = ()
+    measures: bool = True
 
 
 def parse(words: Sequence[str], config: Path | None = None) -> Question:
     """The question of `honed plan WORDS`; UsageError with the nearest word if one is unknown."""
     options, rest = _split(words)
     cases = compose(rest, config).cases
+    if _asks_for_deployments(options, rest, cases):
+        return _deployments(options, cases)
     device = _device(options)
     grid = bool(options.get("memory"))
     if grid:
@@ -99,6 +108,24 @@ def parse(words: Sequence[str], config: Path | None = None) -> Question:
         tuple(dict.fromkeys(cells)), device, max_batch, grid,
         lengths if asked_for_lengths else (),
     )  # fmt: skip
+
+
+def _asks_for_deployments(
+    options: Mapping[str, list[str]], rest: Sequence[str], cases: Sequence[Case]
+) -> bool:
+    """Whether words name what a process has: an engine, instances, threads, integer weights. Words
+    about tensors ask for a plan of tensors."""
+    if {*options} - _OF_DEPLOYMENTS or "cuda" in _one(options, "device", "cpu"):
+        return False
+    if any(word.startswith(("backend=", "instances=", "threads=")) for word in rest):
+        return True
+    return any(c.backend != _TRACED or c.precision not in _DTYPES for c in cases)
+
+
+def _deployments(options: Mapping[str, list[str]], cases: Sequence[Case]) -> Question:
+    device = parse_device(_one(options, "device", "cpu"))
+    measures = _one(options, "baseline") == "measured"
+    return Question((), device, False, False, deployments=tuple(cases), measures=measures)
 
 
 def _split(words: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
@@ -132,8 +159,8 @@ def _checked(key: str, value: str) -> str:
     return lowered
 
 
-def _one(options: Mapping[str, list[str]], key: str) -> str:
-    values = options.get(key, [WORDS[key].default])
+def _one(options: Mapping[str, list[str]], key: str, default: str | None = None) -> str:
+    values = options.get(key, [WORDS[key].default if default is None else default])
     if len(values) > 1:
         raise UsageError(f"{key} takes one value, not {','.join(values)}", f"{key}={values[0]}")
     return values[0]
@@ -169,7 +196,7 @@ def _settings(case: Case, row: Mapping[str, str], device: Device) -> Settings:
         raise UsageError(f"accumulation={row['accumulation']} is no count", "accumulation=4")
     if _TRUTHS[row["cache"]] and row["mode"] != "infer":
         raise UsageError(f"mode={row['mode']} keeps no cache", "mode=infer, or cache=false")
-    dtype, autocast = _types(case, row["mode"])
+    dtype, autocast = types(case, row["mode"])
     values: dict[str, Any] = {
         "mode": row["mode"], "attention": row["attention"], "operators": row["operators"],
         "weights": row["weights"],
@@ -194,7 +221,7 @@ def _optimizer(row: Mapping[str, str]) -> Optimizer:
     return Optimizer(**words, holds_gradients=held, accumulation=int(row["accumulation"]))
 
 
-def _types(case: Case, mode: str) -> tuple[str, str | None]:
+def types(case: Case, mode: str) -> tuple[str, str | None]:
     """The types of weights and of autocast. Training in 16 bits keeps fp32 weights by default."""
     dtype = _DTYPES[case.precision]
     if dtype == "float32":

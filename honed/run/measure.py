@@ -50,7 +50,8 @@ def load(job: Job, desk: Desk) -> tuple[LoadFacts, Loaded]:
         warmup = Warmup(step, feeds, inputs, case.warmup_s, exact_warmup(case))
         first_call_s = warmup.first_call_s()
         facts = LoadFacts(import_s, build_s, load_s, first_call_s, step.weights_bytes,
-                          baseline.rss_bytes, peak.total_bytes, desk.refused)  # fmt: skip
+                          baseline.rss_bytes, peak.total_bytes, desk.refused,
+                          peak.anon_bytes)  # fmt: skip
     except BaseException:
         step.close()
         raise

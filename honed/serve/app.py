@@ -16,6 +16,7 @@ from typing import IO, Any
 from honed.serve.api.base import Family, Request, Response, Route, encode, families, said
 from honed.serve.refusals import Kind, Refusal
 from honed.serve.service import Service
+from honed.serve.traces import Traces
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -29,9 +30,12 @@ class App:
     """Small on purpose: a table of routes and no framework. A framework's models and serialisers
     would take longer than the rest of a request."""
 
-    def __init__(self, service: Service, log: IO[str] | None = None) -> None:
+    def __init__(
+        self, service: Service, log: IO[str] | None = None, traces: Traces | None = None
+    ) -> None:
         self.service = service
         self._log = log
+        self._traces = traces
         self._keys = service.settings.keys()
         self._cors = service.settings.cors
         self._exact: dict[tuple[str, str], tuple[Route, Family]] = {}
@@ -68,6 +72,10 @@ class App:
         await self._send(send, response)
         if self._log is not None:
             self._write_line(request, response)
+        if self._traces is not None:
+            took_s = time.perf_counter() - began_s
+            name = f"{request.method} {route.path if route is not None else 'unknown'}"
+            self._traces.add(name, headers, response.status, took_s, response.outcome)
 
     def _find(self, request: Request) -> tuple[Route, Family]:
         method = "GET" if request.method == "HEAD" else request.method
@@ -173,12 +181,26 @@ async def _preflight(_: Service, __: Request) -> Response:
 
 
 async def _within(receive: Receive, seconds: float) -> MutableMapping[str, Any]:
+    task = asyncio.current_task()
+    assert task is not None
+    late = False
+
+    def end() -> None:
+        nonlocal late
+        late = True
+        task.cancel()
+
+    # asyncio.timeout does the same in five times the time, and nearly every body is here already.
+    timer = asyncio.get_running_loop().call_later(seconds, end)
     try:
-        async with asyncio.timeout(seconds):
-            message = await receive()
-    except TimeoutError:
+        message = await receive()
+    except asyncio.CancelledError:
+        if not late or task.uncancel():
+            raise
         raise Refusal(Kind.TIMEOUT, f"the body did not come within {seconds:g} s", "slow_body",
                       {"connection": "close"}) from None  # fmt: skip
+    finally:
+        timer.cancel()
     if message["type"] == "http.disconnect":
         raise Refusal(Kind.TIMEOUT, "the client has left", "disconnected")
     return message

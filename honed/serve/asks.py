@@ -22,6 +22,9 @@ class Ask:
 
     prepare: make the model and the tokenizer. load: load the engine, prove it, and time a few
     calls with at most `longest` tokens. answer: answer calls on the socket `descriptor`.
+    `gives_way` lowers the worker's priority; a worker that is not `timed` times no calls.
+    `shapes` are texts and width of batches that an idle worker may try, so that the engine has
+    planned them before they come.
     """
 
     do: Literal["prepare", "load", "answer"]
@@ -29,6 +32,9 @@ class Ask:
     longest: int = 0
     tokenizer: Path | None = None
     descriptor: int = -1
+    gives_way: int = 0
+    timed: bool = True
+    shapes: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +50,25 @@ class Equipped:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One timed call: how many texts, how wide the batch, and the seconds."""
+    """One timed call: how many texts, how wide the batch, and the seconds. `first_s` is what the
+    first call of this shape took."""
 
     rows: int
     width: int
     seconds: float
+    first_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A worker that can answer: what was proven, its timed calls, and the outputs' dependence on
-    neighbours (None: not measured in this worker)."""
+    """A worker that can answer: what was proven, its timed calls, the outputs' dependence on
+    neighbours (None: not measured in this worker), and the level of its priority."""
 
     measured: Measured
     points: tuple[Point, ...]
     skips_padding: bool
     neighbour_cosine: float | None = None
+    nice: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ batch, and not once for each text.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from honed.serve.dispatch.base import Rules
 
@@ -20,36 +20,44 @@ class Backlog:
         self._edges = rules.model.edges(rules.longest)
         self._full = [rules.full_rows(edge) for edge in self._edges]
         self._counts = [0] * len(self._edges)
+        self._texts = self._calls = 0
         self._rows_s = 0.0
 
     def add(self, length: int) -> None:
-        self._counts[self._class_of(length)] += 1
+        place = self._class_of(length)
+        if self._counts[place] % self._full[place] == 0:
+            self._calls += 1
+        self._counts[place] += 1
+        self._texts += 1
         self._rows_s += self._model.row_s(length)
 
     def remove(self, length: int) -> None:
-        self._counts[self._class_of(length)] -= 1
+        place = self._class_of(length)
+        self._counts[place] -= 1
+        if self._counts[place] % self._full[place] == 0:
+            self._calls -= 1
+        self._texts -= 1
         # Sums of floats drift; an empty queue is exactly empty.
-        self._rows_s = self._rows_s - self._model.row_s(length) if any(self._counts) else 0.0
+        self._rows_s = self._rows_s - self._model.row_s(length) if self._texts else 0.0
 
     def seconds(self) -> float:
         """One worker's time for all of them."""
-        return self._calls_s(self._counts) + max(0.0, self._rows_s)
+        return self._calls * self._model.fixed_s + max(0.0, self._rows_s)
 
-    def seconds_of(self, lengths: Iterable[int]) -> float:
+    def seconds_of(self, lengths: Sequence[int]) -> float:
         """One worker's time for these texts alone."""
+        if len(lengths) == 1:
+            return self._model.padded_s(1, lengths[0])
         counts, rows_s = [0] * len(self._edges), 0.0
         for length in lengths:
             counts[self._class_of(length)] += 1
             rows_s += self._model.row_s(length)
-        return self._calls_s(counts) + rows_s
+        calls = sum(-(-count // full) for count, full in zip(counts, self._full, strict=True))
+        return calls * self._model.fixed_s + rows_s
 
     def share_s(self, length: int) -> float:
         """A text's share of a full batch of texts like it."""
         return self._model.fixed_s / self._full[self._class_of(length)] + self._model.row_s(length)
-
-    def _calls_s(self, counts: list[int]) -> float:
-        calls = sum(-(-count // full) for count, full in zip(counts, self._full, strict=True))
-        return calls * self._model.fixed_s
 
     def _class_of(self, length: int) -> int:
         return min(bisect.bisect_left(self._edges, length), len(self._edges) - 1)

@@ -21,17 +21,23 @@ _TOKENS_LEAST, _TOKENS_MOST = 256, 8192
 # Neighbouring classes differ by this factor, so that a text is padded by a third at most.
 _CLASS_RATIO = 1.5
 _SHORTEST_CLASS = 16
+_LONG_OVER_SHORT = 6.0  # a text is short beside one that takes so many times as long
+_PLAN_WORTH = 0.05  # the padding that few widths add, as a share of a call
 
 
 @dataclass(frozen=True, slots=True)
 class CostModel:
-    """Seconds of a batch. `error` is the ratio of measured to predicted that 95 % stay under."""
+    """Seconds of a batch. `error` is the ratio of measured to predicted that 95 % stay under.
+
+    `plan_s` is what the first call of a shape takes beyond the later ones.
+    """
 
     fixed_s: float
     token_s: float
     square_s: float
     skips_padding: bool = False
     error: float = 1.0
+    plan_s: float = 0.0
 
     def padded_s(self, rows: int, width: int) -> float:
         """A batch of `rows` texts that is `width` tokens wide."""
@@ -52,6 +58,30 @@ class CostModel:
         """How many tokens make the fixed cost of a call a small share of it."""
         wanted = self.fixed_s * (1 / _FIXED_SHARE - 1) / max(self.token_s, 1e-12)
         return int(min(max(wanted, _TOKENS_LEAST), _TOKENS_MOST))
+
+    def short_edge(self, longest: int) -> int | None:
+        """The most tokens of the length classes whose texts take little time beside the longest.
+
+        None where no text is short in this sense.
+        """
+        most_s = self.padded_s(1, longest) / _LONG_OVER_SHORT
+        short = [edge for edge in self.edges(longest) if self.padded_s(1, edge) <= most_s]
+        return max(short, default=None)
+
+    @property
+    def plans_shapes(self) -> bool:
+        """Whether the engine plans each shape anew, and takes long for that.
+
+        It is then given few shapes: padding by a few per cent costs less than planning.
+        """
+        return not self.skips_padding and self.plan_s > _PLAN_WORTH * self.padded_s(1, 64)
+
+    def width(self, longest: int) -> int:
+        """How wide to make a batch whose longest text has so many tokens."""
+        if not self.plans_shapes:
+            return longest
+        step = max(8, 1 << max(0, longest.bit_length() - 5))
+        return -(-longest // step) * step
 
     def edges(self, longest: int) -> tuple[int, ...]:
         """The most tokens of each length class, the shortest class first.
@@ -92,15 +122,17 @@ def fit(points: Sequence[Point], *, skips_padding: bool = False) -> CostModel:
     costs = best[1]
     ratios = 1 / np.maximum(scaled @ costs, 1e-9)
     error = float(np.quantile(ratios, 0.95))
-    return CostModel(
-        float(costs[0]), float(costs[1]), float(costs[2]), skips_padding, max(1.0, error)
-    )
+    plans = [p.first_s - p.seconds for p in points if p.first_s]
+    plan_s = max(0.0, float(np.median(plans))) if plans else 0.0
+    fixed_s, token_s, square_s = map(float, costs)
+    return CostModel(fixed_s, token_s, square_s, skips_padding, max(1.0, error), plan_s)
 
 
 def pooled(of_workers: Sequence[Sequence[Point]]) -> list[Point]:
     """The median seconds of each shape over the workers, which timed at the same time."""
-    by_shape: dict[tuple[int, int], list[float]] = {}
+    by_shape: dict[tuple[int, int], list[tuple[float, float]]] = {}
     for points in of_workers:
         for point in points:
-            by_shape.setdefault((point.rows, point.width), []).append(point.seconds)
-    return [Point(*shape, float(np.median(times))) for shape, times in by_shape.items()]
+            times = point.seconds, point.first_s
+            by_shape.setdefault((point.rows, point.width), []).append(times)
+    return [Point(*shape, *np.median(times, axis=0).tolist()) for shape, times in by_shape.items()]

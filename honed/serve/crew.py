@@ -26,6 +26,7 @@ from honed.run import merge, prepare
 from honed.run.job import Job
 from honed.run.parent import launches
 from honed.serve.asks import Ask, Closed, Equipped, Ready, find_tokenizer
+from honed.serve.settings import ServeSettings
 from honed.step import StepKind
 from honed.workers import failure, interpreter
 from honed.workers.channel import Result
@@ -34,6 +35,8 @@ from honed.workers.seat import Seat, seats
 from honed.workers.start import Launch, Worker, end, start
 
 _MODULE = "honed.serve.worker"
+# Levels of nice: an express worker then gets three quarters of a core that it shares.
+_GIVES_WAY = 5
 TASKS = (FEATURES, "sequence-classification", "token-classification")
 
 
@@ -61,10 +64,13 @@ def served(case: Case) -> Case:
 class Crew:
     """Starts and ends the workers of one Case."""
 
-    def __init__(self, case: Case, front_cores: int = 0) -> None:
+    def __init__(self, case: Case, settings: ServeSettings) -> None:
         self.case = case
-        self.reserved = _last_cores(front_cores)
+        self.reserved = _last_cores(settings.front_cores)
         self.places = seats(case, self.reserved)
+        self.express = _express(self.places, settings.express)
+        usual = _GIVES_WAY if self.express else 0
+        self._gives_way = usual if settings.gives_way is None else settings.gives_way
         self.equipped: Equipped | None = None
         self.longest = 0
         self._present: list[Worker] = []
@@ -117,7 +123,10 @@ class Crew:
             for worker, seat in zip(workers, places, strict=True):
                 assert self.equipped is not None
                 job = Job("measure", self.case, seat, self.equipped.prepared)
-                worker.ask(Ask("load", job, self.longest, self.equipped.tokenizer), Ready)
+                first = seat in self.places
+                ask = Ask("load", job, self.longest, self.equipped.tokenizer,
+                          gives_way=self._gives_way if first else 0, timed=first)  # fmt: skip
+                worker.ask(ask, Ready)
             self._listen(workers)
             if not all(isinstance(worker.outcome, Result) for worker in workers):
                 end(workers)
@@ -142,7 +151,8 @@ class Crew:
         """
         assert self.equipped is not None
         results = [each.ready.measured for each in started]
-        record = merge.record(self.case, self.places, results, self.equipped.prepared, self._watch)
+        places = [each.seat for each in started]
+        record = merge.record(self.case, places, results, self.equipped.prepared, self._watch)
         if record.status == "diverged" and record.error is not None:
             raise failure_of(record)
         if complaint := self._neighbours(started):
@@ -191,12 +201,13 @@ class Crew:
         self._descriptors[worker] = worker_end
         return worker, ours
 
-    def open(self, started: Started) -> None:
-        """Let a loaded worker answer calls on its socket."""
+    def open(self, started: Started, shapes: Sequence[tuple[int, int]] = ()) -> None:
+        """Let a loaded worker answer calls on its socket, and try the shapes while it is idle."""
         assert self.equipped is not None
         job = Job("measure", self.case, started.seat, self.equipped.prepared)
         descriptor = self._descriptors.pop(started.worker)
-        ask = Ask("answer", job, self.longest, self.equipped.tokenizer, descriptor)
+        ask = Ask("answer", job, self.longest, self.equipped.tokenizer, descriptor,
+                  shapes=tuple(shapes))  # fmt: skip
         started.worker.ask(ask, Closed)
 
     def _prepared_apart(self) -> Equipped:
@@ -235,6 +246,17 @@ class Crew:
             f"two outputs for the same text beside other texts have cosine {least:.4f}: more "
             f"than max_neighbour_drift={allowed:.4g} apart"
         )
+
+
+def _express(places: Sequence[Seat], count: int) -> list[Seat]:
+    """Where workers for short texts sit: on all cores of the others, whom they go before."""
+    cpus = tuple(sorted({cpu for seat in places for cpu in seat.cpus}))
+    nodes = tuple(sorted({node for seat in places for node in seat.nodes}))
+    first = len(places)
+    return [
+        replace(places[0], index=first + number, instances=first + count, cpus=cpus, nodes=nodes)
+        for number in range(count)
+    ]
 
 
 def _last_cores(count: int) -> tuple[int, ...]:

@@ -22,6 +22,7 @@ from honed.serve.link import Link
 from honed.serve.metrics import Metrics
 from honed.serve.refusals import Kind, Refusal, late, overloaded
 from honed.serve.tickets import Batch, Item, Ticket, Tokens
+from honed.serve.waits import Waits
 from honed.workers.seat import Seat
 
 _AHEAD_S = 0.005  # a worker gets its next batch early where its present one is this short
@@ -34,17 +35,21 @@ _POISON_REMEMBERED = 1000
 class Dispatcher:
     """Lives on the event loop; nothing here blocks or is called from another thread."""
 
-    def __init__(self, queue: Queue, rules: Rules, metrics: Metrics, max_wait_s: float) -> None:
+    def __init__(
+        self, queue: Queue, rules: Rules, metrics: Metrics, max_wait_s: float, workers: int = 1
+    ) -> None:
         self.links: list[Link] = []
         self.seats: Sequence[Seat] = ()
         self.rules = rules
         self.queued = 0
+        self.ratio = 1.0  # of actual to predicted seconds of batches, smoothed
+        self._planned = workers  # that take every text
         self._queue = queue
         self._again: deque[list[Item]] = deque()  # batches that failed, in smaller parts
         self._backlog = Backlog(rules)
+        self._waits = Waits(rules)
         self._max_wait_s = max_wait_s
         self._metrics = metrics
-        self._ratio = 1.0
         self._numbers = 0
         self._poison: dict[bytes, None] = {}
         self._open: dict[Ticket, None] = {}
@@ -63,21 +68,24 @@ class Dispatcher:
         return bool(self._open)
 
     def wait_s(self) -> float:
-        """How long a text that arrives now is predicted to wait for a worker."""
-        now_s = self.clock_s
-        running_s = sum(link.remaining_s(now_s, self._ratio) for link in self.links)
-        return (self._backlog.seconds() * self._ratio + running_s) / self._workers
+        """How long the workers are predicted to need for everything that they have now."""
+        now_s, ratio = self.clock_s, self.ratio
+        running_s = sum(link.remaining_s(now_s, ratio) for link in self.links)
+        return (self._backlog.seconds() * ratio + running_s) / self._workers
 
     @property
     def _workers(self) -> int:
-        """The workers that can answer; where all are being started again, those that will."""
-        return sum(link.ready for link in self.links) or len(self.seats) or 1
+        """The workers that can answer; where all are being started again, those that will.
+
+        Express workers do not count, because they take their time from the others.
+        """
+        return sum(link.ready and link.up_to is None for link in self.links) or self._planned
 
     def admit(self, lengths: Sequence[int], timeout_s: float) -> None:
         """Raise Refusal unless the whole request is predicted to be answered in time."""
         texts, workers = len(lengths), self._workers
         limit_s = min(self._max_wait_s, timeout_s)
-        alone_s = self._backlog.seconds_of(lengths) * self._ratio
+        alone_s = self._backlog.seconds_of(lengths) * self.ratio
         own_s = alone_s / min(workers, texts)
         if own_s > limit_s and texts > 1:
             raise Refusal(
@@ -86,9 +94,10 @@ class Dispatcher:
                 f"max_wait_s={limit_s:g}: send fewer texts in one request",
                 "too_large",
             )
-        waited_s = self.wait_s() + own_s
-        if waited_s > limit_s and self.queued:
-            raise overloaded(waited_s - limit_s, self._random.random())
+        if self.queued:
+            waited_s = self._waits.longest_of(lengths, self.wait_s()) + own_s
+            if waited_s > limit_s:
+                raise overloaded(waited_s - limit_s, self._random.random())
 
     def submit(self, texts: Sequence[Tokens], timeout_s: float, *, per_token: bool) -> Ticket:
         """Queue all texts of one request. Raises Refusal for a text that has killed a worker."""
@@ -103,6 +112,8 @@ class Dispatcher:
         ticket = Ticket(loop.create_future(), per_token, now_s, now_s + timeout_s)
         ticket.rows = [None] * len(texts)
         ticket.left = len(texts)
+        ticket.backlog_s = self.wait_s()
+        ticket.predicted_s = self._waits.of(len(texts[0].ids), ticket.backlog_s)
         turn_s, workers = now_s, self._workers
         for place, text in enumerate(texts):
             length = len(text.ids)
@@ -120,20 +131,25 @@ class Dispatcher:
         return ticket
 
     def pump(self) -> None:
-        """Give batches to idle workers, the longest idle first; then to those that are soon."""
+        """Give batches to idle workers, the longest idle first; then to those that are soon, and
+        to express workers where short texts are held up."""
         if not self.queued:
             return
-        idle = [link for link in self.links if link.takes_more(0.0)]
+        every = [link for link in self.links if link.up_to is None]
+        idle = [link for link in every if link.takes_more(0.0)]
         for link in sorted(idle, key=lambda link: link.heard_s):
             if not self._give(link):
                 return
-        for link in self.links:
+        for link in every:
             if link.takes_more(_AHEAD_S) and not self._give(link):
                 return
+        for link in self.links:
+            if link.up_to and link.takes_more(0.0) and _held_up(every, link.up_to):
+                self._give(link)
 
     def _give(self, link: Link) -> bool:
-        """Send one batch, if anything waits."""
-        items = self._next()
+        """Send one batch, if anything waits that this worker takes."""
+        items = self._next() if link.up_to is None else self._next_short(link.up_to)
         if items:
             self._send(link, items)
         return bool(items)
@@ -185,6 +201,9 @@ class Dispatcher:
                 return self._out(items)
         return self._out(self._queue.take(self.clock_s))
 
+    def _next_short(self, up_to: int) -> list[Item]:
+        return self._out(self._queue.take(self.clock_s, up_to))
+
     def _out(self, items: list[Item]) -> list[Item]:
         for item in items:
             self._unqueue(item)
@@ -199,14 +218,20 @@ class Dispatcher:
     def _send(self, link: Link, items: list[Item]) -> None:
         now_s = self.clock_s
         lengths = [item.length for item in items]
-        width = self.rules.width(max(lengths))
+        longest = max(lengths)
+        width = self.rules.width(longest)
         self._numbers = (self._numbers + 1) & 0xFFFFFFFF
         predicted_s = self.model.batch_s(lengths, width)
-        batch = Batch(self._numbers, items, predicted_s, now_s, items[0].ticket.per_token)
+        per_token = items[0].ticket.per_token
+        batch = Batch(self._numbers, items, predicted_s, width, longest, per_token)
         for item in items:
-            item.ticket.queue_s += now_s - item.arrived_s
+            waited_s = now_s - item.arrived_s
+            item.ticket.queue_s += waited_s
+            if item.place == 0 and not item.tries:
+                self._waits.learn(item.length, item.ticket.backlog_s, waited_s)
+            item.tries += 1
         self._metrics.batch(lengths, width)
-        link.send(batch, self._ratio)
+        link.send(batch, self.ratio)
 
     def _deliver(self, link: Link, batch: Batch, rows: Floats, seconds: float) -> None:
         finite = np.asarray(np.isfinite(rows).all(axis=1))
@@ -252,13 +277,17 @@ class Dispatcher:
     def _learn(self, batch: Batch, seconds: float) -> None:
         if batch.predicted_s > 0 and batch.items:
             actual = min(max(seconds / batch.predicted_s, _RATIOS[0]), _RATIOS[1])
-            self._ratio += _SMOOTHING * (actual - self._ratio)
-            self._metrics.predicted(self._ratio)
+            self.ratio += _SMOOTHING * (actual - self.ratio)
 
     def _remember(self, text: Tokens) -> None:
         self._poison[_fingerprint(text)] = None
         if len(self._poison) > _POISON_REMEMBERED:
             del self._poison[next(iter(self._poison))]
+
+
+def _held_up(links: Sequence[Link], up_to: int) -> bool:
+    """Whether every worker that takes all texts is at a longer one than `up_to`."""
+    return all(link.running and link.running[0].longest > up_to for link in links if link.ready)
 
 
 def _fingerprint(text: Tokens) -> bytes:

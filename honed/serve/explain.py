@@ -9,22 +9,22 @@ from dataclasses import dataclass
 
 from honed.case import Case
 from honed.instruments import memory
-from honed.models.knobs.padding import Padding
 from honed.plan import least
 from honed.record import Record
-from honed.serve import cost
 from honed.serve.crew import Crew, drift_notice, served
 from honed.serve.settings import ServeSettings
-from honed.serve.supervisor import rules_of
+from honed.serve.supervisor import model_of, rules_of
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerPlace:
-    """One worker: its cores (empty: unpinned), its threads, and its proportional memory."""
+    """One worker: its cores (empty: unpinned), its threads, its proportional memory, and the most
+    tokens of a text that it takes (None: any)."""
 
     cpus: tuple[int, ...]
     threads: int | None
     pss_bytes: int | None
+    up_to: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class Explanation:
     classes: tuple[LengthClass, ...]
     error: float
     notice: str
+    short_edge: int | None = None  # texts up to so many tokens take little beside the longest
 
     @property
     def largest_batch_bytes(self) -> int | None:
@@ -67,33 +68,33 @@ class Explanation:
 
 def explain(case: Case, settings: ServeSettings) -> Explanation:
     """Start the workers, look, and end them. Raises HonedError where they cannot start."""
-    crew = Crew(served(case), settings.front_cores)
+    crew = Crew(served(case), settings)
     try:
         crew.equip(settings.max_length)
         longest = crew.longest
         started = crew.start(crew.places)
+        model = model_of(started)
+        started += crew.start(crew.express)
         record = crew.record(started)
-        skips = all(each.ready.skips_padding for each in started)
-        points = cost.pooled([each.ready.points for each in started])
-        model = cost.fit(points, skips_padding=skips)
-        rules = rules_of(settings, model, longest, Padding.of(crew.case.knobs, longest))
+        rules = rules_of(settings, model, longest, crew.case)
         classes = []
         for edge in model.edges(longest):
             rows, width = rules.full_rows(edge), rules.width(edge)
             batch_s = model.padded_s(rows, width)
-            rate = len(started) * rows / batch_s
+            rate = len(crew.places) * rows / batch_s
             alone_s, batch_bytes = model.padded_s(1, width), _batch_bytes(crew, rows, width)
             classes.append(LengthClass(edge, alone_s, rows, batch_s, rate, batch_bytes))
         workers = tuple(
             WorkerPlace(each.seat.cpus, each.seat.threads,
-                        memory.pss_bytes(each.worker.process.pid))
+                        memory.pss_bytes(each.worker.process.pid),
+                        model.short_edge(longest) if each.seat in crew.express else None)
             for each in started
         )  # fmt: skip
         weights = started[0].ready.measured.load.weights_bytes
         notice = drift_notice(crew.case, crew.neighbour_cosine(started))
         return Explanation(
             record, crew.reserved, workers, weights, longest, rules.batch_tokens, tuple(classes),
-            model.error, notice,
+            model.error, notice, model.short_edge(longest),
         )  # fmt: skip
     finally:
         crew.end_all()

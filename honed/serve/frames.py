@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BufferedReader
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ import numpy.typing as npt
 Ids = npt.NDArray[np.int32]  # [length]
 Floats = npt.NDArray[np.float32]
 
-_CALL = struct.Struct("<IIBxxx")  # number, texts, flags
+_CALL = struct.Struct("<IIBxxxI")  # number, texts, flags, width
 _ANSWER = struct.Struct("<IBxxxIId")  # number, status, rows, columns, seconds
 _SEGMENTS, _PER_TOKEN = 1, 2
 _OK, _FAILED = 0, 1
@@ -26,10 +26,14 @@ _LONGEST_MESSAGE = 2000  # bytes; engines can print whole graphs
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One batch for a worker. `segments` is None where every text is a single text."""
+    """One batch for a worker. `segments` is None where every text is a single text.
+
+    `width` is how many tokens wide the batch is made.
+    """
 
     number: int
     ids: Sequence[Ids]
+    width: int
     segments: Sequence[Ids] | None = None
     per_token: bool = False
 
@@ -48,19 +52,24 @@ def call_frame(call: Call) -> bytes:
     """The call as bytes."""
     flags = (_SEGMENTS if call.segments is not None else 0) | (_PER_TOKEN * call.per_token)
     lengths = np.fromiter(map(len, call.ids), np.int32, len(call.ids))
-    parts = [_CALL.pack(call.number, len(call.ids), flags), lengths.tobytes()]
+    parts = [_CALL.pack(call.number, len(call.ids), flags, call.width), lengths.tobytes()]
     parts += [ids.tobytes() for ids in call.ids]
     if call.segments is not None:
         parts += [segments.tobytes() for segments in call.segments]
     return b"".join(parts)
 
 
-def read_call(stream: BufferedReader) -> Call | None:
+class Readable(Protocol):
+    def read(self, size: int, /) -> bytes:
+        """So many bytes; fewer at the end."""
+
+
+def read_call(stream: Readable) -> Call | None:
     """The next call; None when the front has closed the connection."""
     header = stream.read(_CALL.size)
     if len(header) < _CALL.size:
         return None
-    number, texts, flags = _CALL.unpack(header)
+    number, texts, flags, width = _CALL.unpack(header)
     lengths = np.frombuffer(stream.read(4 * texts), np.int32)
     total = int(lengths.sum())
     cuts = np.cumsum(lengths)[:-1]
@@ -68,7 +77,7 @@ def read_call(stream: BufferedReader) -> Call | None:
     segments = None
     if flags & _SEGMENTS:
         segments = np.split(np.frombuffer(stream.read(4 * total), np.int32), cuts)
-    return Call(number, np.split(ids, cuts), segments, bool(flags & _PER_TOKEN))
+    return Call(number, np.split(ids, cuts), width, segments, bool(flags & _PER_TOKEN))
 
 
 def answer_frame(answer: Answer) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import signal
 import socket
 import sys
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from honed.serve.crew import Crew
     from honed.serve.supervisor import Supervisor
+    from honed.serve.traces import Traces
 
 _KEEP_ALIVE_S = 75  # longer than the pools of the usual proxies, which would race a shorter one
 _BACKLOG = 2048
@@ -50,17 +52,23 @@ def run(case: Case, settings: ServeSettings, say: Say | None = None) -> None:
             "pip install 'honed[serve]'",
         ) from None
     from honed.serve.crew import Crew, served
+    from honed.serve.traces import Traces
 
     case = served(case)
+    _open_files()
     with (
         _listening(settings) as listener,
         system.changed(case.knobs, allowed=case.allow_system_changes),
         _logging(settings.access_log) as log,
+        contextlib.ExitStack() as stack,
     ):
-        crew = Crew(case, settings.front_cores)
+        traces = Traces() if settings.traces else None
+        if traces is not None:
+            stack.callback(traces.close)
+        crew = Crew(case, settings)
         front = Front(crew.case, settings, listener, say or _to_stderr)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(front.run(crew, log))
+            runner.run(front.run(crew, log, traces))
 
 
 class Front:
@@ -78,7 +86,7 @@ class Front:
         self._signals = 0
         self._server: uvicorn.Server | None = None
 
-    async def run(self, crew: Crew, log: IO[str] | None) -> None:
+    async def run(self, crew: Crew, log: IO[str] | None, traces: Traces | None) -> None:
         """Listen, start the workers, serve, drain."""
         from honed.serve.app import App
         from honed.serve.metrics import Metrics
@@ -89,7 +97,7 @@ class Front:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
         service = Service(self.settings, Metrics())
-        self._server = _server(App(service, log), self.settings)
+        self._server = _server(App(service, log, traces), self.settings)
         thread = ThreadPoolExecutor(1, "supervisor")
         supervisor = Supervisor(crew, service, thread, self.say)
         serving = asyncio.ensure_future(self._server.serve([self.listener]))
@@ -200,6 +208,13 @@ def _logging(where: str) -> Iterator[IO[str] | None]:
                 f"cannot write access_log={where}: {error.strerror}", "access_log=stderr"
             ) from None
         yield file
+
+
+def _open_files() -> None:
+    """As many connections as the system allows; the usual soft limit of 1024 is for `select`."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _to_stderr(text: str) -> None:

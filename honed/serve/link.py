@@ -26,9 +26,15 @@ class Listener:
 
 
 class Link(asyncio.Protocol):
-    """One worker as the event loop sees it; `ready` from its first canary until its end."""
+    """One worker as the event loop sees it; `ready` from its first canary until its end.
 
-    def __init__(self, seat: Seat, worker: Worker, listener: Listener) -> None:
+    An express worker takes only texts of `up_to` tokens at most; for others it is None.
+    """
+
+    def __init__(
+        self, seat: Seat, worker: Worker, listener: Listener, up_to: int | None = None
+    ) -> None:
+        self.up_to = up_to
         self.seat = seat
         self.worker = worker
         self.ready = False
@@ -78,7 +84,8 @@ class Link(asyncio.Protocol):
         if len(self.running) == 1:
             self._set_deadline(now_s)
         self._busy_until_s = max(self._busy_until_s, now_s) + batch.predicted_s * ratio
-        self._transport.write(call_frame(Call(batch.number, ids, segments, batch.per_token)))
+        call = Call(batch.number, ids, batch.width, segments, batch.per_token)
+        self._transport.write(call_frame(call))
 
     def remaining_s(self, now_s: float, ratio: float) -> float:
         """How long its present batches will take, as predicted."""

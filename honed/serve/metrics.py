@@ -11,16 +11,14 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import Metric
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-# The buckets of text-embeddings-inference: 15 us to 15 s, and powers of two.
-_SECONDS = tuple(1e-5 * 1.5**k for k in range(1, 36))
-_COUNTS = tuple(float(2**k) for k in range(15))
+from honed.serve.spread import COUNTS, RATIOS, SECONDS, Spread, together
+
 ROUTES = ("embed", "embed_all", "predict", "rerank", "similarity", "openai", "infer")
 _REASONS = ("overloaded", "not_ready", "deadline", "too_large", "poison", "not_finite",
             "inference", "validation", "empty", "tokenizer", "unauthorized")  # fmt: skip
@@ -31,51 +29,55 @@ _TE_FAILURES = {
     "inference": "inference", "poison": "inference", "not_finite": "inference",
     "deadline": "dropped", "disconnected": "dropped",
 }  # fmt: skip
+# The parts of an answered request: honed's name, that of text-embeddings-inference, what it is.
+_PARTS = (
+    ("request", "", "from the request to its answer"),
+    ("tokenize", "_tokenization", "tokenising"),
+    ("queue", "_queue", "waiting for a worker"),
+    ("infer", "_inference", "computing in a worker"),
+)
+_LEAST_WAIT_S = 0.001  # shorter predictions are not compared with what came of them
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the time of a start is not what a series of counts is for
-_TE_COUNTS = ("te_request", "te_embed", "te_predict")
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
     """The seconds of one answered request; tokenising, queue and inference are means over its
-    texts."""
+    texts. `predicted_s` is how long admission thought that it would wait."""
 
     total_s: float
     tokenize_s: float
     queue_s: float
     infer_s: float
+    predicted_s: float = 0.0
+
+
+class _Route:
+    """The answered requests of one route."""
+
+    __slots__ = ("parts", "several", "single")
+
+    def __init__(self) -> None:
+        self.parts = tuple(Spread(SECONDS) for _ in _PARTS)
+        self.single = self.several = 0
 
 
 class Metrics:
-    """The registry of one server."""
+    """The registry of one server. It is used on the event loop alone."""
 
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
-
-        def histogram(
-            name: str, help: str, labels: Sequence[str] = (), *, counts: bool = False
-        ) -> Histogram:
-            buckets = _COUNTS if counts else _SECONDS
-            return Histogram(name, help, labels, registry=registry, buckets=buckets)
-
-        route = ("route",)
-        self._requests = Counter("honed_requests", "answered requests", route, registry=registry)
+        self.routes = {name: _Route() for name in ROUTES}
+        self.began_by_kind = {"single": 0, "batch": 0}
+        self.began_by_group = {"te_embed": 0, "te_predict": 0}
+        self.texts = self.useful_tokens = self.padded_tokens = 0
+        self.lengths, self.batch_texts, self.batch_tokens = (Spread(COUNTS) for _ in range(3))
+        self.waits = Spread(RATIOS)
+        self.failures: dict[str, int] = dict.fromkeys(_TE_FAILURES.values(), 0)
+        self.queued = 0
+        registry.register(_Collected(self))
         self._refused = Counter("honed_admission_rejected", "requests without an answer",
                                 ("reason",), registry=registry)  # fmt: skip
-        self._texts = Counter("honed_texts", "answered texts", registry=registry)
-        self._parts = {
-            name: histogram(f"honed_{name}_seconds", help, route)
-            for name, help in (
-                ("request", "from the request to its answer"),
-                ("tokenize", "tokenising"),
-                ("queue", "waiting for a worker"),
-                ("infer", "computing in a worker"),
-            )
-        }
-        self._useful = Counter("honed_batch_useful_tokens", "tokens computed", registry=registry)
-        self._padded = Counter("honed_batch_padded_tokens", "padding computed", registry=registry)
-        self._rows = histogram("honed_batch_texts", "texts of a batch", counts=True)
-        self._queued = Gauge("honed_queue_texts", "texts that wait", registry=registry)
         self._ratio = Gauge("honed_predicted_over_actual", "predicted over actual seconds of "
                             "batches, smoothed", registry=registry)  # fmt: skip
         self._ratio.set(1)
@@ -87,21 +89,6 @@ class Metrics:
                           registry=registry)  # fmt: skip
         self._wait = Gauge("honed_predicted_wait_seconds", "the predicted wait of a new text",
                            registry=registry)  # fmt: skip
-        self._te = _TeiCounts()
-        registry.register(self._te)
-        self._te_parts = {
-            f"{kind}{part}_duration": histogram(f"{kind}{part}_duration", "seconds")
-            for kind in _TE_COUNTS
-            for part in ("", "_tokenization", "_queue", "_inference")
-        }
-        self._te_length = histogram("te_request_input_length", "tokens of a text", counts=True)
-        self._te_size = histogram("te_batch_next_size", "texts of a batch", counts=True)
-        self._te_tokens = histogram("te_batch_next_tokens", "tokens of a batch", counts=True)
-        self._te_queue = Gauge("te_queue_size", "texts that wait", registry=registry)
-        for name in ROUTES:
-            self._requests.labels(name)
-            for part in self._parts.values():
-                part.labels(name)
         for reason in _REASONS:
             self._refused.labels(reason)
 
@@ -113,48 +100,46 @@ class Metrics:
         """Ask for the predicted wait whenever the metrics are read."""
         self._wait.set_function(wait_s)
 
+    def watch_ratio(self, ratio: Callable[[], float]) -> None:
+        """Ask for the ratio of actual to predicted seconds whenever the metrics are read."""
+        self._ratio.set_function(lambda: 1 / ratio())
+
     def began(self, route: str, *, single: bool) -> None:
-        self._te.add("te_request_count", {"method": "single" if single else "batch"})
-        if kind := _te_kind(route):
-            self._te.add(f"{kind}_count")
+        self.began_by_kind["single" if single else "batch"] += 1
+        if group := te_group(route):
+            self.began_by_group[group] += 1
 
     def answered(self, route: str, times: Times, lengths: Sequence[int], *, single: bool) -> None:
-        self._requests.labels(route).inc()
-        self._texts.inc(len(lengths))
-        seconds = (times.total_s, times.tokenize_s, times.queue_s, times.infer_s)
-        for part, value in zip(self._parts.values(), seconds, strict=True):
-            part.labels(route).observe(value)
-        kinds = ["te_request", *filter(None, [_te_kind(route)])]
-        for kind in kinds:
-            for part_name, value in zip(
-                ("", "_tokenization", "_queue", "_inference"), seconds, strict=True
-            ):
-                self._te_parts[f"{kind}{part_name}_duration"].observe(value)
+        kept = self.routes[route]
+        total, tokenize, queue, infer = kept.parts
+        total.add(times.total_s)
+        tokenize.add(times.tokenize_s)
+        queue.add(times.queue_s)
+        infer.add(times.infer_s)
+        if single:
+            kept.single += 1
+        else:
+            kept.several += 1
+        self.texts += len(lengths)
         for length in lengths:
-            self._te_length.observe(length)
-        self._te.add("te_request_success", {"method": "single" if single else "batch"})
-        if kind_of_route := _te_kind(route):
-            self._te.add(f"{kind_of_route}_success")
+            self.lengths.add(length)
+        if times.predicted_s > _LEAST_WAIT_S:
+            self.waits.add(times.queue_s / times.predicted_s)
 
     def refused(self, reason: str) -> None:
         self._refused.labels(reason).inc()
         if failure := _TE_FAILURES.get(reason):
-            self._te.add("te_request_failure", {"err": failure})
+            self.failures[failure] += 1
 
     def batch(self, lengths: Sequence[int], width: int) -> None:
         useful = sum(lengths)
-        self._useful.inc(useful)
-        self._padded.inc(max(0, width * len(lengths) - useful))
-        self._rows.observe(len(lengths))
-        self._te_size.observe(len(lengths))
-        self._te_tokens.observe(useful)
+        self.useful_tokens += useful
+        self.padded_tokens += max(0, width * len(lengths) - useful)
+        self.batch_texts.add(len(lengths))
+        self.batch_tokens.add(useful)
 
     def queue_size(self, texts: int) -> None:
-        self._queued.set(texts)
-        self._te_queue.set(texts)
-
-    def predicted(self, actual_over_predicted: float) -> None:
-        self._ratio.set(1 / actual_over_predicted)
+        self.queued = texts
 
     def worker(self, index: int, *, ready: bool) -> None:
         self._workers.labels(str(index)).set(int(ready))
@@ -166,37 +151,79 @@ class Metrics:
         self._lag.set(seconds)
 
 
-def _te_kind(route: str) -> str:
+def te_group(route: str) -> str:
     """The group of a route in text-embeddings-inference's metrics; empty without one."""
     if route in ("predict", "rerank"):
         return "te_predict"
     return "te_embed" if route in ("embed", "embed_all", "openai", "similarity") else ""
 
 
-class _TeiCounts(Collector):
-    """Counters without the suffix `_total`, which prometheus_client would add."""
+class _Collected(Collector):
+    """The plain numbers of Metrics as series. It can name counters without the suffix `_total`,
+    which text-embeddings-inference has not and prometheus_client would add."""
 
-    def __init__(self) -> None:
-        single_and_batch = ({"method": "single"}, {"method": "batch"})
-        failures = tuple({"err": name} for name in dict.fromkeys(_TE_FAILURES.values()))
-        labels: dict[str, tuple[dict[str, str], ...]] = {
-            "te_request_count": single_and_batch,
-            "te_request_success": single_and_batch,
-            "te_request_failure": failures,
-            **{f"te_{kind}_{what}": ({},) for kind in ("embed", "predict")
-               for what in ("count", "success")},
-        }  # fmt: skip
-        self._values: dict[str, dict[tuple[tuple[str, str], ...], float]] = {
-            name: {tuple(each.items()): 0.0 for each in sets} for name, sets in labels.items()
-        }
-
-    def add(self, name: str, labels: Mapping[str, str] | None = None) -> None:
-        key = tuple((labels or {}).items())
-        self._values[name][key] = self._values[name].get(key, 0.0) + 1
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
 
     def collect(self) -> Iterator[Metric]:
-        for name, by_labels in self._values.items():
-            metric = Metric(name, "as text-embeddings-inference counts", "unknown")
-            for labels, value in by_labels.items():
-                metric.add_sample(name, dict(labels), value)
-            yield metric
+        metrics, routes = self._metrics, self._metrics.routes
+        answered = CounterMetricFamily("honed_requests", "answered requests", labels=["route"])
+        for name, route in routes.items():
+            answered.add_metric([name], route.single + route.several)
+        yield answered
+        for place, (part, _, help) in enumerate(_PARTS):
+            family = HistogramMetricFamily(f"honed_{part}_seconds", help, labels=["route"])
+            for name, route in routes.items():
+                spread = route.parts[place]
+                family.add_metric([name], spread.cumulated(), spread.total)
+            yield family
+        yield CounterMetricFamily("honed_texts", "answered texts", metrics.texts)
+        yield CounterMetricFamily("honed_batch_useful_tokens", "tokens computed",
+                                  metrics.useful_tokens)  # fmt: skip
+        yield CounterMetricFamily("honed_batch_padded_tokens", "padding computed",
+                                  metrics.padded_tokens)  # fmt: skip
+        yield _histogram("honed_batch_texts", "texts of a batch", metrics.batch_texts)
+        yield _histogram("honed_wait_actual_over_predicted", "how long requests waited, over how "
+                         "long admission thought that they would", metrics.waits)  # fmt: skip
+        yield _gauge("honed_queue_texts", "texts that wait", metrics.queued)
+        yield from self._te()
+
+    def _te(self) -> Iterator[Metric]:
+        """The same numbers under the names of text-embeddings-inference."""
+        metrics, routes = self._metrics, self._metrics.routes
+        single = sum(route.single for route in routes.values())
+        several = sum(route.several for route in routes.values())
+        yield _te_counter("te_request_count", "method", metrics.began_by_kind)
+        yield _te_counter("te_request_success", "method", {"single": single, "batch": several})
+        yield _te_counter("te_request_failure", "err", metrics.failures)
+        groups = {"te_request": list(routes.values())}
+        for group in metrics.began_by_group:
+            groups[group] = [each for name, each in routes.items() if te_group(name) == group]
+            done = sum(each.single + each.several for each in groups[group])
+            yield _te_counter(f"{group}_count", "", {"": metrics.began_by_group[group]})
+            yield _te_counter(f"{group}_success", "", {"": done})
+        for group, members in groups.items():
+            for place, (_, part, _) in enumerate(_PARTS):
+                whole = together((each.parts[place] for each in members), SECONDS)
+                yield _histogram(f"{group}{part}_duration", "seconds", whole)
+        yield _histogram("te_request_input_length", "tokens of a text", metrics.lengths)
+        yield _histogram("te_batch_next_size", "texts of a batch", metrics.batch_texts)
+        yield _histogram("te_batch_next_tokens", "tokens of a batch", metrics.batch_tokens)
+        yield _gauge("te_queue_size", "texts that wait", metrics.queued)
+
+
+def _histogram(name: str, help: str, spread: Spread) -> Metric:
+    return HistogramMetricFamily(name, help, spread.cumulated(), spread.total)
+
+
+def _gauge(name: str, help: str, value: float) -> Metric:
+    metric = Metric(name, help, "gauge")
+    metric.add_sample(name, {}, value)
+    return metric
+
+
+def _te_counter(name: str, label: str, values: Mapping[str, float]) -> Metric:
+    metric = Metric(name, "as text-embeddings-inference counts", "unknown")
+    for value, count in values.items():
+        metric.add_sample(name, {label: value} if label else {}, count)
+    return metric

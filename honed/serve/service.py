@@ -141,7 +141,10 @@ class Service:
         ticket = dispatcher.submit(read.tokens, timeout_s, per_token=wanted.per_token)
         rows = await self._result(ticket, receive)
         total_s = time.perf_counter() - wanted.began_s
-        times = Times(total_s, tokenize_s / count, ticket.queue_s / count, ticket.infer_s / count)
+        # The prediction is of the first text, so it is compared for requests of one.
+        predicted_s = ticket.predicted_s if count == 1 else 0.0
+        times = Times(total_s, tokenize_s / count, ticket.queue_s / count,
+                      ticket.infer_s / count, predicted_s)  # fmt: skip
         self.metrics.answered(wanted.route, times, lengths, single=wanted.single)
         self.recent.add(total_s, lengths)
         return Outcome(rows, times, lengths, sum(sizes), read.cut)

@@ -48,6 +48,15 @@ class ServeSettings:
         "cores that stay free of workers, for the front itself; 0: it shares theirs", 0,
         at_least=0,
     )  # fmt: skip
+    express: int = _key(
+        "workers more than instances, for short texts alone: they share the cores of the others, "
+        "go before them, and compute only while long texts hold up short ones", 0, at_least=0,
+    )  # fmt: skip
+    gives_way: int | None = _key(
+        "how many levels of nice the workers are below express workers and the front; other "
+        "programs go before them as well; unset: 5 where there are express workers, else 0", None,
+        at_least=0,
+    )  # fmt: skip
     drain_s: float = _key("after SIGTERM, answer what is queued for at most this long", 30.0,
                           above=0)  # fmt: skip
     drain_delay_s: float = _key(
@@ -59,6 +68,9 @@ class ServeSettings:
     )
     cors: str | None = _key("the origin that browsers may call from; unset: none", None)
     access_log: str = _key("a JSON line for each request: off, stderr, or a file", "off")
+    traces: bool = _key(
+        "send a span for each request to OpenTelemetry's OTEL_EXPORTER_OTLP_ENDPOINT", False
+    )
 
     def __post_init__(self) -> None:
         for spec in dataclasses.fields(self):

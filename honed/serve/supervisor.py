@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
 
+from honed.case import Case
 from honed.errors import HonedError
 from honed.instruments.fidelity import TOLERANCES
 from honed.machine.affinity import pin
-from honed.models.knobs.padding import Padding
+from honed.models.knobs.padding import PADDING, Padding
 from honed.serve import cost, notify
 from honed.serve.crew import Crew, Started, drift_notice
 from honed.serve.dispatch.base import Rules, load_policy
@@ -26,9 +27,10 @@ from honed.serve.tickets import Batch
 
 T = TypeVar("T")
 _CANARY_TOKENS = 8
-# A text that has waited for so many of the longest batches goes before the others. With a share of
-# max_wait_s (1 s) instead, the p99 of a loaded server was just above that second.
-_AGE_QUANTA = 4
+_NO_SHORT = (
+    "express workers have nothing to do: even the shortest texts of this model take more than a "
+    "sixth of the longest one's time"
+)
 _WATCH_CLIENTS_S = 0.1
 _RESTART_S = (0.5, 30.0)  # the pause before a worker that keeps dying is started again
 
@@ -57,20 +59,25 @@ class Supervisor:
         folder = self.crew.equipped.tokenizer
         texts = Texts(checkpoint, folder, longest, auto_truncate=settings.auto_truncate)
         started = await self._apart(lambda: self.crew.start(self.crew.places))
-        record = await self._apart(lambda: self.crew.record(started))
         dispatcher = self._dispatcher(started, longest)
+        if self.crew.express:  # only now: the others have timed their calls undisturbed
+            started += await self._apart(lambda: self.crew.start(self.crew.express))
+        record = await self._apart(lambda: self.crew.record(started))
         notices = []
         if record.error is not None:
             notices.append(f"{record.status}: {record.error.message}")
         notices.append(drift_notice(self.crew.case, self.crew.neighbour_cosine(started)))
+        if self.crew.express and dispatcher.model.short_edge(longest) is None:
+            notices.append(_NO_SHORT)
         name = settings.name or checkpoint_name(self.crew.case.model)
         self.service.served = Served(
             self.crew.case, checkpoint, record, name, longest, tuple(filter(None, notices))
         )
         self.service.texts = texts
-        dispatcher.seats = self.crew.places
+        dispatcher.seats = [*self.crew.places, *self.crew.express]
         self.service.dispatcher = dispatcher
         self.service.metrics.watch_wait(dispatcher.wait_s)
+        self.service.metrics.watch_ratio(lambda: dispatcher.ratio)
         for each in started:
             await self._link(each)
         await self._first_canaries()
@@ -79,11 +86,10 @@ class Supervisor:
 
     def _dispatcher(self, started: list[Started], longest: int) -> Dispatcher:
         settings = self.service.settings
-        skips = all(each.ready.skips_padding for each in started)
-        model = cost.fit(cost.pooled([each.ready.points for each in started]), skips_padding=skips)
-        rules = rules_of(settings, model, longest, Padding.of(self.crew.case.knobs, longest))
+        rules = rules_of(settings, model_of(started), longest, self.crew.case)
         queue = load_policy(settings.policy).make(rules)
-        return Dispatcher(queue, rules, self.service.metrics, settings.max_wait_s)
+        workers = len(self.crew.places)
+        return Dispatcher(queue, rules, self.service.metrics, settings.max_wait_s, workers)
 
     async def watch(self, tick_s: float) -> None:
         """Deadlines, clients that left, workers that hang, canaries. Ends when cancelled."""
@@ -123,9 +129,13 @@ class Supervisor:
         """Connect a loaded worker. It is not ready before its canary has answered."""
         dispatcher = self.service.dispatcher
         assert dispatcher is not None
-        await self._apart(lambda: self.crew.open(started))
+        up_to = None
+        if started.seat in self.crew.express:
+            up_to = dispatcher.model.short_edge(self.crew.longest) or 0
+        shapes = [] if up_to == 0 else dispatcher.rules.shapes(up_to)
+        await self._apart(lambda: self.crew.open(started, shapes))
         listener = Listener(dispatcher.answered, self._gone)
-        link = Link(started.seat, started.worker, listener)
+        link = Link(started.seat, started.worker, listener, up_to)
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: link, sock=started.line)
         dispatcher.links.append(link)
@@ -139,7 +149,7 @@ class Supervisor:
         while not all(link.ready for link in dispatcher.links):
             now_s = asyncio.get_running_loop().time()
             hangs = any(link.hangs(now_s) for link in dispatcher.links)
-            if hangs or len(dispatcher.links) < len(self.crew.places):
+            if hangs or len(dispatcher.links) < len(dispatcher.seats):
                 how = "gave no first answer" if hangs else "died before its first answer"
                 raise HonedError(f"a worker {how}", "honed run with the same words may tell why")
             await asyncio.sleep(0.005)
@@ -147,7 +157,8 @@ class Supervisor:
     def _send_canary(self, link: Link) -> None:
         dispatcher = self.service.dispatcher
         assert dispatcher is not None
-        batch = Batch(0, [], dispatcher.model.padded_s(1, _CANARY_TOKENS), 0.0)
+        width = dispatcher.rules.width(_CANARY_TOKENS)
+        batch = Batch(0, [], dispatcher.model.padded_s(1, width), width)
         batch.canary_ids = [self._canary_ids()]
         batch.per_token = self.crew.checkpoint.pooling == "none"
         batch.canary = lambda rows: self._heard(link, rows)
@@ -224,19 +235,28 @@ class Supervisor:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
 
-def rules_of(
-    settings: ServeSettings, model: cost.CostModel, longest: int, padding: Padding
-) -> Rules:
+def model_of(started: Sequence[Started]) -> cost.CostModel:
+    """The cost model of the calls that these workers timed."""
+    skips = all(each.ready.skips_padding for each in started)
+    return cost.fit(cost.pooled([each.ready.points for each in started]), skips_padding=skips)
+
+
+def rules_of(settings: ServeSettings, model: cost.CostModel, longest: int, case: Case) -> Rules:
     """What bounds batches: by the settings, and where they say nothing by the cost model."""
-    quantum_s = settings.quantum_ms / 1e3
+    padding = Padding.of(case.knobs, longest)
+
+    def width(tokens: int) -> int:
+        if PADDING.name in case.knobs:
+            return padding.width(tokens)
+        return max(tokens, min(model.width(tokens), longest))
+
     return Rules(
         model=model,
         longest=longest,
-        width=padding.width,
+        width=width,
         batch_tokens=settings.batch_tokens or model.batch_tokens,
         batch_rows=settings.batch_rows,
-        quantum_s=quantum_s,
-        age_s=_AGE_QUANTA * quantum_s,
+        quantum_s=settings.quantum_ms / 1e3,
     )
 
 

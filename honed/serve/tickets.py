@@ -36,6 +36,7 @@ class Item:
     arrived_s: float
     turn_s: float  # when its turn is: later for the later texts of a large request
     queued: bool = True
+    tries: int = 0  # how often it was sent to a worker
     kills: int = 0
 
     @property
@@ -60,6 +61,8 @@ class Ticket:
     left: int = 0
     queue_s: float = 0.0  # summed over the items
     infer_s: float = 0.0
+    backlog_s: float = 0.0  # what the workers still had to do when it came
+    predicted_s: float = 0.0  # the wait of its first text, as predicted then
 
     def put(self, item: Item, row: Floats) -> None:
         """The answer for one item; the last one ends the wait."""
@@ -80,7 +83,8 @@ class Batch:
     number: int
     items: list[Item]
     predicted_s: float
-    sent_s: float = 0.0
+    width: int
+    longest: int = 0  # tokens of its longest text
     per_token: bool = False
     canary: Callable[[Floats | None], None] | None = None
     canary_ids: Sequence[Ids] = ()

@@ -35,6 +35,14 @@ def explanation(found: Explanation) -> RenderableType:
             "(95 % of them)"
         ),
     ]
+    if found.short_edge is not None and all(each.up_to is None for each in found.workers):
+        longest_ms = plain(found.classes[-1].alone_s * 1e3)
+        parts.append(
+            Text(
+                f"a text can wait for the {longest_ms} ms of a long one: express=1 lets texts of "
+                f"up to {found.short_edge} tokens pass, for the memory of one more worker"
+            )
+        )
     if found.record.error is not None:
         parts.append(Text(found.record.error.message))
     if found.notice:
@@ -55,11 +63,12 @@ def _planned(found: Explanation) -> str:
 
 
 def _workers(found: Explanation) -> Table:
-    table = Table("worker", "cores", "threads", "memory MiB", box=None, pad_edge=False)
+    table = Table("worker", "cores", "threads", "memory MiB", "texts", box=None, pad_edge=False)
     for index, worker in enumerate(found.workers):
         cores = format_cpus(worker.cpus) if worker.cpus else "not pinned"
         threads = NONE if worker.threads is None else str(worker.threads)
-        table.add_row(str(index), cores, threads, mib(worker.pss_bytes))
+        texts = "all" if worker.up_to is None else f"up to {worker.up_to} tokens"
+        table.add_row(str(index), cores, threads, mib(worker.pss_bytes), texts)
     return table
 
 

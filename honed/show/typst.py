@@ -9,6 +9,8 @@ from honed.show.markdown import MEASURES
 from honed.show.phases import HEADINGS, LEFT, phase_lines
 from honed.show.rows import Extra, rows
 
+_SIZE = "8pt"  # a table of a sweep is as wide as a page, and Typst does not break its words
+
 
 def typst(records: Sequence[Record], extra: Extra | None = None) -> str:
     """The columns of the Markdown table, and the best values in bold."""
@@ -32,16 +34,20 @@ def _table(headings: Sequence[str], left: Sequence[bool], lines: Sequence[Sequen
     sides = ", ".join("left" if each else "right" for each in left)
     return "\n".join(
         [
+            "#[",
+            f"#set text(size: {_SIZE})",
             "#table(",
             f"  columns: {len(headings)},",
             f"  align: ({sides},),",
             "  stroke: none,",
+            "  inset: 4pt,",
             "  table.hline(),",
             f"  table.header({', '.join(map(_text, headings))}),",
             "  table.hline(stroke: 0.5pt),",
             *(f"  {', '.join(line)}," for line in lines),
             "  table.hline(),",
             ")",
+            "]",
             "",
         ]
     )

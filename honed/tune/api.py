@@ -15,6 +15,7 @@ from honed.models.checkpoint import ModelRequest
 from honed.models.obtain import locate
 from honed.run.lab import LocalLab
 from honed.run.machine_lock import making_tables
+from honed.run.served import Clients, ServedLab
 from honed.store import Store, open_store
 from honed.study import Axis, Goal, Outcome, Setting, StudyFacts, candidates
 from honed.tune import profile, recipe, say, storage
@@ -137,7 +138,10 @@ def so_far(study: Study, options: TuneOptions) -> Outcome:
 
 
 def _context(store: Store, study: Study, options: TuneOptions) -> StudyContext:
-    lab = LocalLab(store, on_wait=options.listeners.waiting)
+    question, waiting = study.question, options.listeners.waiting
+    lab = LocalLab(store, waiting)
+    if question.clients is not None:
+        lab = ServedLab(store, Clients(question.clients, question.limit_ms), waiting)
     return StudyContext(study, lab, options.listeners)
 
 

@@ -23,7 +23,12 @@ from honed.values import as_typed
 SAMPLERS = ("gp", "tpe", "random")
 # The fields of a Case that are settings of the machine; all others say what is run.
 STRUCTURE = ("backend", "precision", "instances", "threads", "batch_size")
-_TUNE_WORDS = ("objective", "limit", "budget", "trials", "price", "sampler", "study", "search")
+_TUNE_WORDS = ("objective", "limit", "budget", "trials", "price", "sampler", "study", "search",
+               "serve", "clients")  # fmt: skip
+_DEFAULT_CLIENTS = 32
+_NO_LIMIT_MS = 3_600_000
+_TRUTHS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_LATENCY_LIMIT = re.compile(r"latency_(?:p\d+|max)_ms<=?([\d.e+]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,8 @@ class Question:
     `allowed`: searched keys that the user restricted, with the values left; one value fixes a key.
     `searched`: the only keys to search; None: all of them. `budget_s` None: as long as `trials`
     take. `objectives` are names of measures, `limits` are limits as they are typed. `extra`: the
-    planner, and the settings of an earlier study to begin with.
+    planner, and the settings of an earlier study to begin with. `clients`: every setting is
+    measured as a server that so many clients ask; None: in the workers themselves.
     """
 
     name: str
@@ -47,6 +53,7 @@ class Question:
     sampler: str = "gp"
     seed: int = 0
     searched: tuple[str, ...] | None = None
+    clients: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -81,7 +88,13 @@ class Question:
     @property
     def counts_throughput(self) -> bool:
         """Whether doing more at once is better: instances and batch sizes are then searched."""
-        return any(m.compared_by == "throughput" for m in self.measures)
+        return any(m.compared_by in ("throughput", "goodput") for m in self.measures)
+
+    @property
+    def limit_ms(self) -> int:
+        """Within which time an answer of a server counts: the strictest limit of a latency."""
+        found = (_LATENCY_LIMIT.fullmatch(limit) for limit in self.limits)
+        return min((max(1, int(float(each[1]))) for each in found if each), default=_NO_LIMIT_MS)
 
     def searches(self, key: str) -> bool:
         """Whether `search=` includes the key; a key with several values is always searched."""
@@ -99,6 +112,9 @@ def parse(
     """
     options, settings = _split(words)
     objectives = parse_objectives(options.get("objective", ["latency"])[-1])
+    clients = _clients(options, objectives)
+    if clients is not None:
+        settings = [*settings, "batch_size=1"]  # a server makes its batches itself
     price = units.price(options["price"][-1]).per_hour if "price" in options else None
     if price is None and "cost" in objectives:
         raise UsageError("what does an hour of this machine cost?", "price=4.848/h")
@@ -123,7 +139,25 @@ def parse(
         sampler=sampler,
         seed=base.seed,
         searched=_searched(options["search"]) if "search" in options else None,
+        clients=clients,
     )
+
+
+def _clients(options: Mapping[str, list[str]], objectives: Sequence[str]) -> int | None:
+    """How many clients ask a server; None where no server is tuned."""
+    word, count = options.get("serve", ["false"])[-1].lower(), options.get("clients")
+    if word not in _TRUTHS:
+        raise UsageError(f"serve={word} is neither true nor false", "serve=true")
+    if not _TRUTHS[word]:
+        if "goodput" in objectives:
+            raise UsageError("goodput is what a server reaches", "add serve=true")
+        if count is not None:
+            raise UsageError("clients ask a server", "add serve=true")
+        return None
+    limits = (str(parse_limit(text)) for text in options.get("limit", ()))
+    if "goodput" in objectives and not any(map(_LATENCY_LIMIT.fullmatch, limits)):
+        raise UsageError("within which time is an answer good?", "limit='latency_p99_ms<=100'")
+    return _DEFAULT_CLIENTS if count is None else _whole_number("clients", count[-1])
 
 
 def parse_objectives(text: str) -> tuple[str, ...]:

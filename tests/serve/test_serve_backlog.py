@@ -13,7 +13,7 @@ MODEL = CostModel(fixed_s=0.01, token_s=0.0001, square_s=0.0)
 
 
 def backlog(batch_rows: int) -> Backlog:
-    return Backlog(Rules(MODEL, 512, Padding().width, 1_000_000, batch_rows, 1e9, 1.0))
+    return Backlog(Rules(MODEL, 512, Padding().width, 1_000_000, batch_rows, 1e9))
 
 
 @pytest.mark.parametrize(("rows", "calls"), [(1, 10), (4, 3), (64, 1)])

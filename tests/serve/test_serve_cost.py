@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -62,5 +63,26 @@ def test_classes_end_at_the_longest_text() -> None:
 
 
 def test_workers_that_timed_together_are_pooled() -> None:
-    of_workers = [[Point(1, 8, s), Point(2, 8, 2 * s)] for s in (0.001, 0.003, 0.002)]
-    assert cost.pooled(of_workers) == [Point(1, 8, 0.002), Point(2, 8, 0.004)]
+    of_workers = [[Point(1, 8, s, 0.01), Point(2, 8, 2 * s)] for s in (0.001, 0.003, 0.002)]
+    assert cost.pooled(of_workers) == [Point(1, 8, 0.002, 0.01), Point(2, 8, 0.004)]
+
+
+def test_an_engine_that_plans_each_shape_is_given_few_widths() -> None:
+    made = [dataclasses.replace(p, first_s=p.seconds + 0.004) for p in points(1e-3, 2e-5, 1e-8)]
+    planning = cost.fit(made)
+    assert planning.plan_s == pytest.approx(0.004)
+    widths = {planning.width(length) for length in range(1, 513)}
+    assert len(widths) <= 48
+    for length in range(1, 513):
+        assert length <= planning.width(length) <= max(length + 7, 1.07 * length)
+    assert cost.fit(points(1e-3, 2e-5, 1e-8)).width(100) == 100
+    packed = cost.fit(made, skips_padding=True)
+    assert packed.width(101) == 101
+
+
+def test_short_texts_take_a_sixth_of_the_longest_at_most() -> None:
+    model = cost.CostModel(1e-4, 2e-5, 1e-8)
+    edge = model.short_edge(512)
+    assert edge is not None
+    assert 6 * model.padded_s(1, edge) <= model.padded_s(1, 512)
+    assert cost.CostModel(1e-2, 1e-6, 0.0).short_edge(512) is None

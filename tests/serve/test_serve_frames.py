@@ -30,10 +30,10 @@ def through_a_socket(frame: bytes) -> Call | None:
 @pytest.mark.parametrize("segments", [False, True])
 def test_a_call_comes_back(segments: bool) -> None:
     ids = [np.arange(n, dtype=np.int32) for n in (1, 70_000, 3)]
-    call = Call(7, ids, [i % 2 for i in ids] if segments else None, per_token=segments)
+    call = Call(7, ids, 70_008, [i % 2 for i in ids] if segments else None, per_token=segments)
     got = through_a_socket(call_frame(call))
     assert got is not None
-    assert (got.number, got.per_token) == (7, segments)
+    assert (got.number, got.width, got.per_token) == (7, 70_008, segments)
     for one, other in zip(got.ids, ids, strict=True):
         np.testing.assert_array_equal(one, other)
     assert (got.segments is None) != segments

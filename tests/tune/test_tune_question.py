@@ -35,6 +35,34 @@ def test_says_what_is_asked() -> None:
     assert from_plain(Question, json.loads(json.dumps(to_plain(asked)))) == asked
 
 
+def test_a_server_is_tuned_for_the_answers_that_come_in_time() -> None:
+    asked = question("serve=true", "objective=goodput", "limit=latency_p99_ms <= 100", "clients=8")
+    assert (asked.clients, asked.limit_ms) == (8, 100)
+    assert asked.base.batch_size == 1
+    assert asked.counts_throughput
+    keys = {dimension.key for dimension in build_space(asked).dimensions}
+    assert "batch_size" not in keys
+    assert question("serve=true", "objective=latency").clients == 32
+    assert question("serve=false").clients is None
+    assert from_plain(Question, json.loads(json.dumps(to_plain(asked)))) == asked
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["objective=goodput", "limit=latency_p99_ms<=100"], "serve=true"),
+        (["objective=goodput", "serve=true"], "latency_p99_ms<=100"),
+        (["serve=maybe"], "serve=true"),
+        (["clients=8"], "serve=true"),
+        (["serve=true", "clients=some"], "clients=20"),
+    ],
+)
+def test_says_what_a_question_about_a_server_lacks(words: list[str], hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        question(*words)
+    assert hint in caught.value.hint
+
+
 def test_trials_without_a_budget_take_their_time() -> None:
     assert question("trials=20").budget_s is None
 
@@ -126,12 +154,12 @@ def test_what_cannot_fit_is_refused_by_plans_formulas(
 ) -> None:
     mib, asked = 2**20, question("objective=throughput", "sequence_length=512")
     space = Space(asked.base, (), (), (), 600 * mib, 512 * mib, sequence_elements=1_966_080)
-    refused = space._too_large(case_with(asked.base, setting))
+    refused = space.too_large(case_with(asked.base, setting))
     assert refused is None if says is None else says in str(refused)
     tight = replace(space, memory_bytes=500 * mib)
     plain = case_with(asked.base, {})
-    assert "the weights alone need" in str(tight._too_large(plain))
-    assert replace(space, memory_bytes=None)._too_large(plain) is None
+    assert "the weights alone need" in str(tight.too_large(plain))
+    assert replace(space, memory_bytes=None).too_large(plain) is None
 
 
 @pytest.mark.engine
@@ -144,6 +172,10 @@ def test_a_limit_of_memory_and_the_models_sizes_are_what_settings_are_pruned_by(
     assert 0 < (space.weights_bytes or 0) < 4 * 62_754
     tighter = build_space(question("model=tiny-bert", "limit=memory_mib<=300", "memory=200MiB"))
     assert tighter.memory_bytes == 200 * 2**20
+    least = build_space(question("model=tiny-bert", "limit=memory_mib<=0.05", "precision=fp32"))
+    assert [b.key for b in least.branches if b.backend != "lowmem"] == [("torch", "fp32")]
+    (pruned,) = [p for p in least.pruned if p.what == "backend=onnxruntime precision=fp32"]
+    assert "the weights alone need" in pruned.why
     varied = build_space(question("model=tiny-bert", "lengths=8..64"))
     assert varied.sequence_elements == 0
     assert from_plain(Space, json.loads(json.dumps(to_plain(space)))) == space

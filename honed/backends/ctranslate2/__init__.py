@@ -9,6 +9,7 @@ from typing import Any
 
 from honed.backends import base
 from honed.backends.base import Batch, Delivery, LoadRequest, Outputs, Step, Traits
+from honed.backends.ctranslate2._footprint import footprint as footprint
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.files import copy_files

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from honed.backends.base import Delivery, LoadRequest, Traits, installed, refuse, refuse_gpu
 from honed.backends.keras.families import family_of
+from honed.backends.keras.footprint import footprint as footprint
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.knob import Availability, Knob, SpawnEffect, Value

@@ -32,6 +32,7 @@ from honed.backends.onnxruntime import (
     rounding,
     session,
 )
+from honed.backends.onnxruntime.footprint import footprint as footprint
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.files import copy_files

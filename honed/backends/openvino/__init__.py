@@ -10,6 +10,7 @@ from typing import Any
 
 from honed.backends import base
 from honed.backends.base import Batch, Delivery, LoadRequest, Outputs, Step, Traits
+from honed.backends.openvino._footprint import footprint as footprint
 from honed.backends.openvino._package import PRELOAD_ENVIRONMENT as _PRELOAD_ENVIRONMENT
 from honed.backends.openvino._package import import_openvino
 from honed.case import Case

@@ -74,6 +74,7 @@ class LoadFacts:
     baseline_bytes: int
     load_peak_bytes: int | None
     refused: tuple[Doubt, ...] = ()
+    load_anon_peak_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,7 @@ def merge(gathered: Gathered[Part]) -> Merged:
             weights_bytes=_largest(load.weights_bytes for load in loads),
             baseline_bytes=_largest(load.baseline_bytes for load in loads),
             load_peak_bytes=_largest(load.load_peak_bytes for load in loads),
+            load_anon_peak_bytes=_largest(load.load_anon_peak_bytes for load in loads),
             pss_total_bytes=sum(known) if len(known) == len(shares) else None,
             after_phase_bytes=max(after, key=lambda of: max(of.values()), default=None),
             **peaks,

@@ -142,7 +142,7 @@ def answered(body: bytes, outcome: Outcome) -> Response:
     times = outcome.times
     parts = {
         "total": times.total_s, "tokenize": times.tokenize_s, "queue": times.queue_s,
-        "infer": times.infer_s,
+        "infer": times.infer_s, "predicted": times.predicted_s,
     }  # fmt: skip
     total_ms = str(int(times.total_s * 1e3))
     headers = {

@@ -43,7 +43,7 @@ async def state(service: Service, _: Request) -> Response:
             "wait_s": dispatcher.wait_s(), "batch_tokens": dispatcher.rules.batch_tokens,
             "workers": [
                 {"index": seat.index, "cpus": list(seat.cpus), "ready": bool(link and link.ready),
-                 "texts": link.answered_rows if link else 0}
+                 "texts": link.answered_rows if link else 0, "up_to": link and link.up_to}
                 for seat in dispatcher.seats
                 for link in [links.get(seat.index)]
             ],

@@ -104,7 +104,8 @@ def deployment(
     measured = None
     if memory is not None and memory.pss_total_bytes is not None:
         peak = (memory.rss_peak_bytes or 0) * case.instances
-        measured = int(max(memory.pss_total_bytes, peak) * _HEADROOM) + _FRONT_BYTES
+        workers = 1 + settings.express / case.instances
+        measured = int(max(memory.pss_total_bytes, peak) * workers * _HEADROOM) + _FRONT_BYTES
     return Deployment(
         words=(*words, *others),
         model=str(folder.resolve()),

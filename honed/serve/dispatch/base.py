@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, cast
 
 import honed.discovery
@@ -15,14 +16,15 @@ from honed.serve.cost import CostModel
 from honed.serve.tickets import Item
 
 _ROOM = "honed.serve.dispatch"
+_LONG_PLAN_S = 0.05
+_FEW = frozenset(b << i for i in range(12) for b in (1, 3))  # 1, 2, 3, 4, 6, 8, 12, 16, ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rules:
     """What bounds a batch: its tokens with padding, its texts, and its predicted seconds.
 
-    `width` gives the width of a batch from its longest text. A text that has waited for `age_s`
-    goes before all younger ones.
+    `width` gives the width of a batch from its longest text.
     """
 
     model: CostModel
@@ -31,7 +33,25 @@ class Rules:
     batch_tokens: int
     batch_rows: int
     quantum_s: float
-    age_s: float
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """How many texts a planned batch may hold: any count, or few for an engine that plans
+        each shape anew."""
+        counts = range(1, self.batch_rows + 1)
+        if not self.model.plans_shapes:
+            return tuple(counts)
+        return tuple(count for count in counts if count in _FEW)
+
+    def shapes(self, up_to: int | None = None) -> list[tuple[int, int]]:
+        """Texts and width of every planned batch, small batches first, for an engine that plans
+        each shape anew; texts have `up_to` tokens at most. None where planning would hold up
+        texts that come meanwhile for too long."""
+        if not self.model.plans_shapes or self.model.plan_s > _LONG_PLAN_S:
+            return []
+        lengths = range(1, min(self.longest, up_to or self.longest) + 1)
+        widths = sorted({self.width(length) for length in lengths})
+        return [(s, w) for s in self.sizes for w in widths if s <= self.most_rows(w)]
 
     def fits(self, rows: int, width: int) -> bool:
         """Whether a batch of this shape may be made; a single text always may."""
@@ -45,10 +65,13 @@ class Rules:
 
     def full_rows(self, length: int) -> int:
         """How many texts of this length a full batch holds."""
-        rows, width = 1, self.width(length)
-        while rows < self.batch_rows and self.fits(rows + 1, width):
-            rows += 1
-        return rows
+        return self.most_rows(self.width(length))
+
+    def most_rows(self, width: int) -> int:
+        """How many texts a batch of this width may hold; always one."""
+        row_s = max(self.model.row_s(width), 1e-12)
+        in_time = (self.quantum_s - self.model.fixed_s) / row_s
+        return max(1, int(min(self.batch_rows, self.batch_tokens // width, in_time)))
 
 
 class Queue(Protocol):
@@ -57,8 +80,11 @@ class Queue(Protocol):
     def add(self, item: Item) -> None:
         """One more item. A text that was queued before may come again."""
 
-    def take(self, now_s: float) -> list[Item]:
-        """The next batch; empty if nothing waits. Items that nobody waits for are dropped."""
+    def take(self, now_s: float, up_to: int | None = None) -> list[Item]:
+        """The next batch; empty if nothing waits. Items that nobody waits for are dropped.
+
+        With `up_to`, no text of the batch has more tokens than that.
+        """
 
 
 class Policy(Protocol):

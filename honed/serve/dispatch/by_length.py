@@ -1,28 +1,34 @@
-"""By length: texts of similar length share a batch, and cheap batches go first.
+"""By length: texts of similar length share a batch, and short texts go before long ones.
 
-Texts wait in a queue for each length class. An idle worker takes from the class whose batch costs
-the least for each text, which keeps the mean wait low. Long texts are not starved: a text that has
-waited for `age_s` goes first, in every other batch, so that short ones do not starve either. A
-batch that is not full takes shorter texts as well, where padding them costs less than computing
-them later.
+Each text is due when it has waited for a few times as long as it takes alone, and the text that is
+due first is in the next batch. A short text therefore goes before the long ones that came with it,
+and a long text is not left behind by all short ones that come later.
 
-Inside a class, each text of a request has its turn when the texts before it would be done if the
-request were alone. A request of one text therefore does not wait for all texts of a large request
-that came before it.
+Which texts share its batch is planned: the texts that are due next are put in the order of their
+lengths and cut into the batches that take the least time together, as the cost model says; the
+batch with the first text is taken. Large batches save the fixed cost of calls, and batches of
+similar lengths save padding; the plan weighs both.
+
+Each text of a request has its turn when the texts before it would be done if the request were
+alone. A request of one text therefore does not wait for all texts of a large request before it.
 """
 
 from __future__ import annotations
 
-import bisect
-import heapq
+import itertools
+import math
+from bisect import insort
+from collections.abc import Sequence
 
 from honed.serve.dispatch.base import Rules
 from honed.serve.tickets import Item
 
-HELP = "texts of similar length together, cheap batches first, none left waiting for long"
-_PADDING_WORTH = 1.25  # the share of a full batch that a text costs later, times this
+HELP = "texts of similar length together, short ones first, long ones not left waiting"
+_PATIENCE = 4.0  # a text is due after so many times its time alone
+# Texts that are planned together. More make better batches, and waits that differ more.
+_PLANNED = 32
 
-_Turns = list[tuple[float, int, Item]]  # a heap
+_Entry = tuple[float, int, Item]  # when it is due, its number, the text
 
 
 def make(rules: Rules) -> ByLengthQueue:
@@ -30,73 +36,76 @@ def make(rules: Rules) -> ByLengthQueue:
 
 
 class ByLengthQueue:
-    """One queue for each length class; the outputs per token have queues of their own."""
+    """Waiting texts in the order in which they are due."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self._edges = rules.model.edges(rules.longest)
-        self._classes: list[_Turns] = [[] for _ in range(2 * len(self._edges))]
-        self._old_was_last = False
-        self._added = 0  # texts whose turns are equal keep the order in which they came
-        self._widths = [rules.width(edge) for edge in self._edges] * 2
+        self._waiting: list[_Entry] = []
+        self._added = 0  # texts that are due together keep the order in which they came
 
     def add(self, item: Item) -> None:
         self._added += 1
-        heapq.heappush(self._classes[self._class_of(item)], (item.turn_s, self._added, item))
+        alone_s = self._rules.model.padded_s(1, self._rules.width(item.length))
+        insort(self._waiting, (item.turn_s + _PATIENCE * alone_s, self._added, item))
 
-    def take(self, now_s: float) -> list[Item]:
-        chosen = self._choose(now_s)
-        if chosen is None:
+    def take(self, now_s: float, up_to: int | None = None) -> list[Item]:  # noqa: ARG002 - what is due first is so at any time
+        planned = self._next(up_to)
+        if not planned:
             return []
-        taken: list[Item] = []
-        self._fill(taken, chosen, padding=False)
-        first = 0 if chosen < len(self._edges) else len(self._edges)
-        for shorter in range(chosen - 1, first - 1, -1):
-            self._fill(taken, shorter, padding=True)
-        return taken
+        first = planned[0]
+        planned.sort(key=lambda entry: (entry[2].length, entry[0]))
+        sizes = best_batches([entry[2].length for entry in planned], self._rules)
+        ends = itertools.accumulate(sizes)
+        batches = (planned[end - size : end] for end, size in zip(ends, sizes, strict=True))
+        batch = next(each for each in batches if first in each)
+        for entry in batch:
+            self._waiting.remove(entry)
+        return [item for _, _, item in batch]
 
-    def _class_of(self, item: Item) -> int:
-        place = bisect.bisect_left(self._edges, item.length)
-        return place + len(self._edges) * item.ticket.per_token
-
-    def _choose(self, now_s: float) -> int | None:
-        """The class with the oldest text, if that has waited for too long; else the cheapest."""
-        oldest: tuple[float, int] | None = None
-        cheapest: tuple[float, int] | None = None
-        for place, queue in enumerate(self._classes):
-            head = _first(queue)
-            if head is None:
-                continue
-            width = self._widths[place]
-            rows = min(len(queue), max(1, self._rules.batch_tokens // width))
-            for_each_s = self._rules.model.padded_s(rows, width) / rows
-            if oldest is None or head.turn_s < oldest[0]:
-                oldest = head.turn_s, place
-            if cheapest is None or for_each_s < cheapest[0]:
-                cheapest = for_each_s, place
-        if oldest is None or cheapest is None:
-            return None
-        is_old = now_s - oldest[0] > self._rules.age_s
-        self._old_was_last = is_old and not self._old_was_last
-        return oldest[1] if self._old_was_last else cheapest[1]
-
-    def _fill(self, taken: list[Item], place: int, *, padding: bool) -> None:
-        """Take from one class while the batch has room; with `padding`, while that pays."""
-        queue, rules = self._classes[place], self._rules
-        longest = max((item.length for item in taken), default=0)
-        while (item := _first(queue)) is not None:
-            width = rules.width(max(longest, item.length))
-            if not rules.fits(len(taken) + 1, width):
-                return
-            pays = rules.model.row_s(width) <= _PADDING_WORTH * item.cost_s
-            if padding and not (pays or rules.model.skips_padding):
-                return
-            longest = max(longest, item.length)
-            taken.append(heapq.heappop(queue)[2])
+    def _next(self, up_to: int | None) -> list[_Entry]:
+        """The texts that are due next, of one kind of outputs; those that nobody waits for are
+        removed."""
+        found: list[_Entry] = []
+        gone = []
+        for entry in self._waiting:
+            item = entry[2]
+            if item.gone:
+                gone.append(entry)
+            elif (up_to is None or item.length <= up_to) and (
+                not found or item.ticket.per_token == found[0][2].ticket.per_token
+            ):
+                found.append(entry)
+                if len(found) == _PLANNED:
+                    break
+        for entry in gone:
+            self._waiting.remove(entry)
+        return found
 
 
-def _first(queue: _Turns) -> Item | None:
-    """The text whose turn comes first; those that nobody waits for are removed."""
-    while queue and queue[0][2].gone:
-        heapq.heappop(queue)
-    return queue[0][2] if queue else None
+def best_batches(lengths: Sequence[int], rules: Rules) -> list[int]:
+    """How many texts each batch gets, so that all batches together take the least time.
+
+    `lengths` are in ascending order, and each batch takes neighbours. The least time of the first
+    n texts is that of their last batch and the least time of the texts before it.
+    """
+    model = rules.model
+    least_s, last, rows_s = [0.0], [0], [0.0]
+    for count, length in enumerate(lengths, 1):
+        width = rules.width(length)
+        row_s = model.row_s(length if model.skips_padding else width)
+        rows_s.append(rows_s[-1] + row_s)
+        best_s, best = math.inf, 1
+        most = min(count, rules.most_rows(width))
+        for size in itertools.takewhile(most.__ge__, rules.sizes):
+            # Where padding is computed, every text costs as much as the longest one.
+            texts_s = rows_s[-1] - rows_s[-1 - size] if model.skips_padding else size * row_s
+            whole_s = least_s[count - size] + model.fixed_s + texts_s
+            if whole_s < best_s:
+                best_s, best = whole_s, size
+        least_s.append(best_s)
+        last.append(best)
+    sizes, count = [], len(lengths)
+    while count:
+        sizes.append(last[count])
+        count -= last[count]
+    return sizes[::-1]

@@ -27,11 +27,13 @@ class FifoQueue:
     def add(self, item: Item) -> None:
         self._waiting.append(item)
 
-    def take(self, now_s: float) -> list[Item]:  # noqa: ARG002 - the order is the arrival's
+    def take(self, now_s: float, up_to: int | None = None) -> list[Item]:  # noqa: ARG002 - the order is the arrival's
         taken: list[Item] = []
         longest = 0
         while (item := drop_gone(self._waiting)) is not None:
             longest = max(longest, item.length)
+            if up_to is not None and longest > up_to:
+                break
             if taken and (
                 not self._rules.fits(len(taken) + 1, self._rules.width(longest))
                 or item.ticket.per_token != taken[0].ticket.per_token

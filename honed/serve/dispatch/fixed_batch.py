@@ -24,10 +24,12 @@ class FixedQueue:
     def add(self, item: Item) -> None:
         self._waiting.append(item)
 
-    def take(self, now_s: float) -> list[Item]:  # noqa: ARG002 - the order is the arrival's
+    def take(self, now_s: float, up_to: int | None = None) -> list[Item]:  # noqa: ARG002 - the order is the arrival's
         taken: list[Item] = []
         while len(taken) < self._rows and (item := drop_gone(self._waiting)) is not None:
             if taken and item.ticket.per_token != taken[0].ticket.per_token:
+                break
+            if up_to is not None and item.length > up_to:
                 break
             taken.append(self._waiting.popleft())
         return taken

@@ -1,0 +1,29 @@
+"""A process that gives way has a lower priority, and so have the threads that it starts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+PROGRAM = """
+import os, threading
+from honed.machine.priority import give_way
+before = os.getpriority(os.PRIO_PROCESS, 0)
+assert give_way(0) == before
+level = give_way(3)
+found = []
+thread = threading.Thread(target=lambda: found.append(
+    os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
+thread.start()
+thread.join()
+print(before, level, found[0])
+"""
+
+
+def test_threads_inherit_the_lower_priority() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True,
+                          check=True, start_new_session=True)  # fmt: skip
+    before, level, of_thread = map(int, done.stdout.split())
+    assert before == os.getpriority(os.PRIO_PROCESS, 0)
+    assert level == of_thread == min(19, before + 3)
