@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -145,11 +145,11 @@ def _in_group(
         running = []
         for launch in parent.launches(case, places):
             words = ["sh", "-c", join, "sh", sys.executable, "-m", "benchmarks._deployed"]
-            process = stack.enter_context(subprocess.Popen(
+            process = subprocess.Popen(
                 words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                 stderr=subprocess.DEVNULL, env=dict(launch.environment),
-            ))  # fmt: skip
-            stack.callback(process.kill)
+            )  # fmt: skip
+            stack.callback(_end, process)
             timer = threading.Timer(_WAIT_S, process.kill)
             timer.start()
             stack.callback(timer.cancel)
@@ -184,13 +184,17 @@ def _line(process: subprocess.Popen[str]) -> str:
     return ""
 
 
+def _end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    with suppress(BrokenPipeError):  # what it did not read any more
+        process.communicate()
+
+
 def _tell(process: subprocess.Popen[str], tokens: int) -> None:
     assert process.stdin is not None
-    try:
+    with suppress(BrokenPipeError):  # if it was killed, its missing line tells
         process.stdin.write(f"{tokens}\n")
         process.stdin.flush()
-    except BrokenPipeError:  # it was killed: its missing line tells
-        pass
 
 
 def _forget_files(case: Case, prepared: Prepared) -> None:

@@ -28,7 +28,7 @@ class ModelSizes:
     `matrices`, `tables` and `others` count the weights of linear layers, of embeddings, and all
     others. A matrix that is tied to a table counts in both, and in `tied`. `unused` weights are
     stored, but no output depends on them. `largest` is the largest matrix or table.
-    `heads` are those of a layer's attention; 0 if config.json does not say.
+    `heads` are those of a layer's attention, `layers` its layers; 0 if config.json does not say.
     `activation_bytes` are the most tensors that are alive at once in a call beside the weights:
     torch's own code in fp32, with fused attention where the model has it.
     """
@@ -39,6 +39,7 @@ class ModelSizes:
     tied: int
     unused: int
     largest: int
+    layers: int
     heads: int
     batch_size: int
     sequence_length: int
@@ -62,14 +63,19 @@ class Portion:
     `is_mapped`: pages of a file, which all instances share and which the kernel may take back and
     read again; other bytes are the process's own.
     `is_read`: with `is_mapped`, whether each call reads these pages.
+    An "unknown" portion has no size: `why` says what the engine does that nobody has looked at.
     """
 
-    name: Literal["weights", "activations", "workspace", "loading"]
+    name: Literal["weights", "activations", "workspace", "loading", "unknown"]
     size_bytes: int
     why: str
     when: When = "held"
     is_mapped: bool = False
     is_read: bool = True
+
+
+def unknown(what: str) -> Portion:
+    return Portion("unknown", 0, what)
 
 
 def copied(case: Case, model: ModelSizes) -> Sequence[Portion]:
@@ -88,7 +94,8 @@ def activations(model: ModelSizes, factor: float, scores: float = 0.0) -> Portio
     attention scores of a layer."""
     size = int(factor * model.activation_bytes + scores * model.scores_bytes)
     more = f" and {scores:g} times the scores of a layer" if scores else ""
-    why = f"{factor:g} times the tensors of torch{more}, held by the allocator"
+    times = "" if factor == 1 else f"{factor:g} times "
+    why = f"{times}the tensors of torch{more}, as its allocator holds them"
     return Portion("activations", size, why, "calling")
 
 

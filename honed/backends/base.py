@@ -189,9 +189,11 @@ class Traits:
 
 
 class Backend(Protocol):
-    """The names that a backend file must define. It may also define `TRAITS`, and
+    """The names that a backend file must define. It may also define `TRAITS`;
     `deliver(request, artifact, folder) -> Delivery`, which writes the model files into `folder`
-    for machines without honed. `load(request, folder)` has to read the same files."""
+    for machines without honed (`load(request, folder)` has to read the same files); and
+    `footprint(case, model) -> Sequence[Portion]`, which tells `honed plan` how a process holds a
+    model (`_footprint.py`)."""
 
     KNOBS: tuple[Knob, ...]
     PRECISIONS: tuple[str, ...]  # on a CPU with the instructions for them

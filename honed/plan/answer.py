@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from honed.case import Case
 from honed.errors import UsageError
-from honed.models import obtain, presets
+from honed.models import obtain
 from honed.models.checkpoint import ModelRequest, max_positions
 from honed.models.tasks import FEATURES
 from honed.plan.deployment import Deployment
@@ -38,6 +38,15 @@ class Plan:
                 f"the plan has {len(self.predictions)} predictions", "read plan.predictions"
             )
         return self.predictions[0]
+
+    @property
+    def deployment(self) -> Deployment:
+        """The only deployment; UsageError if there are several or none."""
+        if len(self.deployments) != 1:
+            raise UsageError(
+                f"the plan has {len(self.deployments)} deployments", "read plan.deployments"
+            )
+        return self.deployments[0]
 
 
 def _ignore(_: str) -> None:
@@ -96,12 +105,11 @@ def _deployments(
 
 def subject(request: ModelRequest) -> Subject:
     """The model, without making the weights of a named shape."""
-    shape = None if obtain.is_folder(request.model) else presets.preset(request.model)
+    shape = obtain.shape_of(request)
     if shape is None:
         checkpoint = obtain.materialise(request)
         return subject_of(checkpoint, request.model, checkpoint.task, checkpoint.pooling)
     task = obtain.task_of_shape(shape, request.task)
-    shape = presets.resized(shape, request.sizes)
     pooling = "none"
     if task == FEATURES:
         pooling = shape.pooling if request.pooling == "auto" else request.pooling

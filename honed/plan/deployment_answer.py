@@ -53,7 +53,9 @@ def portions_of(case: Case, model: ModelSizes) -> tuple[Sequence[Portion], tuple
     if told is None:
         why = f"{case.backend} does not say how it holds weights: a copy of each is assumed"
         return copied(case, model), (why,)
-    return told(case, model), ()
+    portions = told(case, model)
+    unknown = tuple(p.why for p in portions if p.name == "unknown")
+    return [p for p in portions if p.name != "unknown"], unknown
 
 
 def _difference(record: Record, sizer: Sizer, engine: Engine) -> Difference:

@@ -43,6 +43,7 @@ class Sizer:
         config = self.planner.subject.config
         return ModelSizes(
             **self._weights,
+            layers=_size(config, "layers"),
             heads=_size(config, "heads"),
             batch_size=batch_size,
             sequence_length=sequence_length,

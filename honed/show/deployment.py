@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from honed.plan.deployment import Deployment, Part
+from honed.plan.deployment import MIB, Deployment, Part
 from honed.plan.deployment_verify import DeploymentVerification
 from honed.show.numbers import NONE
 from honed.show.plan import size
@@ -36,7 +36,7 @@ def deployments_table(found: Sequence[Deployment]) -> RenderableType:
         table.add_row(
             each.model, f"{each.case.backend} {each.case.precision}", _shape(each),
             str(each.case.instances), size(each.private_bytes), size(each.file_bytes),
-            size(each.resident_peak_bytes), Text(size(each.limit_bytes), "bold"),
+            size(each.resident_peak_bytes), Text(f"{each.limit_bytes // MIB} MiB", "bold"),
             NONE if each.fits is None else ("yes" if each.fits else Text("no", "red")),
         )  # fmt: skip
     unknown = dict.fromkeys(what for each in found for what in each.unknown)
@@ -53,7 +53,8 @@ def _heading(found: Deployment) -> Text:
 
 
 def _verdict(found: Deployment) -> Iterator[Text]:
-    text = Text.assemble("container limit ", (size(found.limit_bytes), "bold"))
+    # Whole MiB, as the option of a container takes them.
+    text = Text.assemble("container limit ", (f"{found.limit_bytes // MIB} MiB", "bold"))
     if found.fits is not None:
         verdict = ("fits", "bold green") if found.fits else ("does not fit", "bold red")
         text.append(f" of {size(found.capacity_bytes or 0)}: ").append(*verdict)
@@ -64,7 +65,7 @@ def _verdict(found: Deployment) -> Iterator[Text]:
         f"every call reads; {size(found.margin_bytes)} margin"
     )
     yield Text(
-        f"below {size(found.least_bytes)} the kernel kills a process. "
+        f"below about {size(found.least_bytes)} the kernel kills a process. "
         f"{size(found.file_bytes - found.needed_file_bytes)} more are pages of files that it may "
         "take back: a group is charged for them if it is the first to touch them"
     )

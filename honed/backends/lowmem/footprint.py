@@ -4,29 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from honed.backends._footprint import BYTES, ModelSizes, Portion, activations, mapped_tables
-from honed.backends.lowmem.knobs import STRATEGY, STREAM
+from honed.backends._footprint import BYTES, ModelSizes, Portion, activations
+from honed.backends.lowmem import small
+from honed.backends.lowmem.knobs import ENGINE, STRATEGY, STREAM
 from honed.case import Case
 from honed.units import size_bytes
 
-_ACTIVATIONS = 1.0
+_FLOAT_FACTOR, _INT8_FACTOR, _SMALL_FACTOR = 0.85, 1.4, 0.6
 
 
 def footprint(case: Case, model: ModelSizes) -> Sequence[Portion]:
-    """Weights stay in the mapped file, whose pages are given back after their use. The published
-    strategies load one part at a time instead."""
-    if case.memory_budget is not None:
-        budget = size_bytes(case.memory_budget)
-        kept = Portion("activations", budget, "the budget", "calling")
-    else:
-        kept = activations(model, _ACTIVATIONS)
-    streamed = case.get(STRATEGY.name) in (None, STREAM)
-    largest = 0 if streamed else 4 * model.largest
-    matrices = int(BYTES[case.precision] * model.matrices)
+    """Pages of the mapped file are given back after their use, so that a layer is resident at
+    once. The published strategies copy one part at a time instead."""
+    if case.get(STRATEGY.name) not in (None, STREAM):
+        return (
+            Portion("weights", 4 * model.largest, "the largest part, copied", "calling"),
+            activations(model, 2.0, 2.0),  # attention in separate operators
+        )
+    layer = int(BYTES[case.precision] * model.matrices / max(1, model.layers))
     return (
-        Portion("weights", matrices, "matrices, mapped for as long as a layer runs",
-                is_mapped=True),
-        *mapped_tables(model, BYTES[case.precision]),
-        Portion("activations", largest, "the part that is loaded", "calling"),
-        kept,
-    )  # fmt: skip
+        Portion("weights", layer, "one layer of the mapped file", is_mapped=True),
+        Portion("weights", 4 * model.others, "biases and norms"),
+        _of_call(case, model),
+    )
+
+
+def _of_call(case: Case, model: ModelSizes) -> Portion:
+    if case.memory_budget is not None:
+        return Portion("activations", size_bytes(case.memory_budget), "the budget", "calling")
+    if case.get(ENGINE.name) == small.NAME:
+        return activations(model, _SMALL_FACTOR)
+    return activations(model, _INT8_FACTOR if case.precision == "int8" else _FLOAT_FACTOR)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from honed.backends._footprint import BYTES, ModelSizes, Portion, activations, mapped_tables
+from honed.backends._footprint import (
+    BYTES,
+    ModelSizes,
+    Portion,
+    activations,
+    mapped_tables,
+    unknown,
+)
 from honed.case import Case
 
 # The packed matrices over their plain size. An integer matrix needs sums of its columns, and some
@@ -27,7 +34,10 @@ def footprint(case: Case, model: ModelSizes) -> Sequence[Portion]:
                 is_mapped=True, is_read=False),
     )  # fmt: skip
     if not is_int8:
-        return *common, *mapped_tables(model, 4), activations(model, _FLOAT_FACTOR)
+        seen = (
+            () if case.precision == "fp32" else (unknown(f"packed matrices in {case.precision}"),)
+        )
+        return *common, *mapped_tables(model, 4), activations(model, _FLOAT_FACTOR), *seen
     widened = 4 * model.tables
     return (
         *common,
