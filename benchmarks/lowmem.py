@@ -106,15 +106,18 @@ class Bench:
             print(f"cold start, {name}: median {statistics.median(times):.2f} s of {times}")
 
     def four(self) -> None:
-        one, four = (
-            self.run(*STREAM, f"instances={n}", "threads=1", "oversubscribe=true")["memory"]
-            for n in (1, 4)
-        )
-        ratio = four["pss_total_bytes"] / one["pss_total_bytes"]
-        print(
-            f"four instances: {four['pss_total_bytes'] / MIB:.0f} MiB proportional, {ratio:.2f} "
-            f"times the {one['pss_total_bytes'] / MIB:.0f} MiB of one"
-        )
+        ways = (("torch", "released"), ("torch", "kept"), ("small", "released"), ("small", "kept"))
+        for engine, pages in ways:
+            way = (*STREAM, f"lowmem.engine={engine}", f"lowmem.pages={pages}",
+                   "threads=1", "oversubscribe=true")  # fmt: skip
+            short = ("warmup_s=0", "min_samples=1", "duration_s=0.1")
+            one, four = (self.run(*way, *short, f"instances={n}")["memory"] for n in (1, 4))
+            ratio = four["pss_total_bytes"] / one["pss_total_bytes"]
+            print(
+                f"four instances, engine {engine}, pages {pages}: "
+                f"{four['pss_total_bytes'] / MIB:.0f} MiB proportional, {ratio:.2f} times the "
+                f"{one['pss_total_bytes'] / MIB:.0f} MiB of one", flush=True,
+            )  # fmt: skip
 
     def rivals(self) -> None:
         """accelerate on the same checkpoint, and `stream` in the same way."""

@@ -1,35 +1,52 @@
-"""Are the phase times of `honed run workload=train_step` those of a script written by hand, and do
-phases that are timed apart add up to the step?
+"""Are the numbers of training steps right: their times, their phases, their profile, their memory?
 
-    python -m benchmarks.training [MODEL,...] [--precision fp32,bf16] [--blocks 4] [--quick]
+    python -m benchmarks.training [PART,...] [--models lm-small,...] [--blocks 4] [--quick]
 
-Fresh processes run in turns, in blocks of mirrored order: the worker of `honed run`, and
-benchmarks/plain/train.py, which does not use honed. Both make 5 steps first and measure 10, at
-4 x 128. The ratio of each phase is over processes, with its 95 % interval.
+Parts, in the order in which they run; each prints how long it took:
 
-Then `until=forward`, `until=backward` and the whole step run in turns: the sum of the phases that
-were timed apart is compared with the whole step.
+times     the step of `honed run workload=train_step` beside benchmarks/plain/train.py, which
+          does not use honed: fresh processes in turns, in blocks of mirrored order, the ratio
+          of each phase with its 95 % interval. Needs a quiet machine.
+phases    `until=forward`, `until=backward` and the whole step in turns: do the phases add up to
+          the step, and do those of one command agree with those of another? Needs a quiet machine.
+profile   the sum of all operators beside the time of the step, under the profiler and without it.
+          Needs a quiet machine.
+memory    the planned and the measured peak of a whole step. The machine may be busy, but what is
+          planned must be free: else a line says so.
+large     one forward pass of the sizes whose training does not fit, or the reason why not.
+
+Steps are of 4 x 128; 10 are measured after 5.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import random
 import statistics
 import subprocess
 import sys
+import time
 from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from honed.case import Case
 from honed.experiment.turns import mirrored
 from honed.models.checkpoint import ModelRequest
 from honed.models.obtain import materialise
+from honed.plan.of_case import Planners
 from honed.record import Record
+from honed.run.lab import LocalLab
 from honed.run.parent import measure
+from honed.show.memory import memory_of
+from honed.show.profile import profile_of
 from honed.statistics.paired import sequence
+from honed.store import open_store
+from honed.suite.planned import PlannedLab
 
 PHASES = ("forward", "backward", "optimizer", "step")
 _BATCH, _LENGTH = 4, 128
@@ -39,13 +56,29 @@ _SMALL = {"model.d_model": 128, "model.d_ff": 256, "model.num_layers": 2, "model
 _PLAIN = Path(__file__).with_name("plain") / "train.py"
 
 
-def case_of(model: str, precision: str, calls: tuple[int, int], **knobs: str) -> Case:
-    sizes = _SMALL if calls == _QUICK else {}
-    return Case(
-        model=model, workload="train_step", batch_size=_BATCH, sequence_length=_LENGTH,
-        precision=precision, memory=False,
-        knobs={"warmup_steps": calls[0], "steps": calls[1], **sizes, **knobs},
-    )  # fmt: skip
+@dataclass(frozen=True)
+class Asked:
+    """What is measured, and how carefully."""
+
+    models: tuple[str, ...]
+    precisions: tuple[str, ...]
+    blocks: int
+    quick: bool
+
+    @property
+    def calls(self) -> tuple[int, int]:
+        return _QUICK if self.quick else _FULL
+
+    def cells(self) -> list[tuple[str, str]]:
+        return list(itertools.product(self.models, self.precisions))
+
+    def case(self, model: str, precision: str, passes: str | None = None, **knobs: str) -> Case:
+        sizes = _SMALL if self.quick else {}
+        return Case(
+            model=model, workload="train_step", batch_size=_BATCH, sequence_length=_LENGTH,
+            precision=precision, memory=False, passes=passes, timeout_s=1800.0,
+            knobs={"warmup_steps": self.calls[0], "steps": self.calls[1], **sizes, **knobs},
+        )  # fmt: skip
 
 
 def measured(case: Case) -> Record:
@@ -55,14 +88,14 @@ def measured(case: Case) -> Record:
     return record
 
 
-def honed_means(case: Case) -> dict[str, float]:
-    record = measured(case)
+def means(record: Record) -> dict[str, float]:
     assert record.metrics is not None
     assert record.metrics.phases is not None
-    return {name: record.metrics.phases[name].mean for name in PHASES}
+    return {name: latency.mean for name, latency in record.metrics.phases.items()}
 
 
-def plain_means(case: Case, folder: Path, calls: tuple[int, int], cpus: list[int]) -> dict:
+def plain_means(case: Case, folder: Path, cpus: list[int]) -> dict[str, float]:
+    calls = [case.get("warmup_steps"), case.get("steps")]
     words = [folder, _BATCH, _LENGTH, *calls, case.threads or 0, case.precision]
     done = subprocess.run(
         ["taskset", "-c", ",".join(map(str, cpus)), sys.executable, "-P", str(_PLAIN),
@@ -74,72 +107,143 @@ def plain_means(case: Case, folder: Path, calls: tuple[int, int], cpus: list[int
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def beside_a_script(model: str, precision: str, blocks: int, calls: tuple[int, int]) -> None:
-    case = case_of(model, precision, calls)
-    folder = materialise(ModelRequest.from_case(case)).folder
-    cpus = list(measured(case).effective[0]["cpus"])
-    times: dict[str, list[dict[str, float]]] = defaultdict(list)
-    rng = random.Random(0)
-    for _ in range(max(1, blocks // 2)):
-        for order in mirrored(("honed", "plain"), rng):
-            for side in order:
-                means = honed_means(case) if side == "honed" else plain_means(
-                    case, folder, calls, cpus)  # fmt: skip
-                times[side].append(means)
-    for phase in PHASES:
-        ratios = [
-            math.log(h[phase] / p[phase])
-            for h, p in zip(times["honed"], times["plain"], strict=True)
-        ]
-        at = sequence(ratios)
-        between = "no interval yet"
-        if math.isfinite(at.half):
-            between = f"{math.exp(at.low):.3f} to {math.exp(at.high):.3f}"
-        by = [statistics.median(t[phase] for t in times[side]) * 1e3 for side in times]
-        first, second = by if next(iter(times)) == "honed" else by[::-1]
-        print(f"{model:10} {precision:5} {phase:10} {first:9.1f} {second:9.1f}   "
-              f"{math.exp(at.log):6.3f}  {between}", flush=True)  # fmt: skip
+def times(asked: Asked) -> None:
+    print(f"{'':16} {'phase':10} {'honed ms':>9} {'script ms':>9}   {'ratio':>6}  95 % interval")
+    for model, precision in asked.cells():
+        case = asked.case(model, precision)
+        folder = materialise(ModelRequest.from_case(case)).folder
+        cpus = list(measured(case).effective[0]["cpus"])
+        found: dict[str, list[dict[str, float]]] = {"honed": [], "plain": []}
+        rng = random.Random(0)
+        for _ in range(max(1, asked.blocks // 2)):
+            for order in mirrored(("honed", "plain"), rng):
+                for side in order:
+                    is_ours = side == "honed"
+                    found[side].append(
+                        means(measured(case)) if is_ours else plain_means(case, folder, cpus)
+                    )
+        for phase in PHASES:
+            _print_ratio(f"{model:10} {precision:5} {phase:10}", phase, found)
 
 
-def apart_and_together(model: str, precision: str, blocks: int, calls: tuple[int, int]) -> None:
-    """Forward alone, and what the others add, beside the whole step: by medians of processes."""
-    times: dict[str, list[float]] = defaultdict(list)
-    sums = []
-    for _ in range(blocks):
-        for until in ("forward", "backward", "optimizer"):
-            record = measured(case_of(model, precision, calls, until=until))
-            assert record.metrics is not None
-            assert record.metrics.phases is not None
-            times[until].append(record.metrics.phases["step"].p50)
-            if until == "optimizer":
-                phases = record.metrics.phases
-                parts = sum(phases[p].mean for p in PHASES[:-1])
-                sums.append(parts / phases["step"].mean)
-    forward, backward, whole = (statistics.median(t) * 1e3 for t in times.values())
-    print(f"{model:10} {precision:5} until forward {forward:.1f} ms, backward {backward:.1f} ms, "
-          f"optimizer {whole:.1f} ms; sum of the phases / step: {statistics.median(sums):.4f}",
-          flush=True)  # fmt: skip
+def _print_ratio(label: str, phase: str, found: dict[str, list[dict[str, float]]]) -> None:
+    pairs = zip(found["honed"], found["plain"], strict=True)
+    at = sequence([math.log(h[phase] / p[phase]) for h, p in pairs])
+    between = "no interval yet"
+    if math.isfinite(at.half):
+        between = f"{math.exp(at.low):.3f} to {math.exp(at.high):.3f}"
+    ours, theirs = (statistics.median(t[phase] for t in found[s]) * 1e3 for s in found)
+    print(f"{label} {ours:9.1f} {theirs:9.1f}   {math.exp(at.log):6.3f}  {between}", flush=True)
+
+
+def phases(asked: Asked) -> None:
+    for model, precision in asked.cells():
+        found: dict[str, list[dict[str, float]]] = defaultdict(list)
+        for _ in range(asked.blocks):
+            for until in PHASES[:-1]:
+                found[until].append(means(measured(asked.case(model, precision, until=until))))
+        whole = found["optimizer"]
+        sums = [sum(m[p] for p in PHASES[:-1]) / m["step"] - 1 for m in whole]
+        # Forward alone, backward as another command timed it, optimizer as a third one did.
+        apart = sum(statistics.median(m[until] for m in found[until]) for until in PHASES[:-1])
+        step = statistics.median(m["step"] for m in whole)
+        steps = ", ".join(
+            f"{until} {statistics.median(m['step'] for m in found[until]) * 1e3:.1f} ms"
+            for until in PHASES[:-1]
+        )
+        print(
+            f"{model:10} {precision:5} steps until {steps}; the phases of one step add up to it "
+            f"within {max(map(abs, sums)):.2%}; phases of three commands: {apart / step - 1:+.2%}",
+            flush=True,
+        )
+
+
+def profile(asked: Asked) -> None:
+    for model, precision in asked.cells():
+        record = measured(asked.case(model, precision, passes="profile"))
+        part = profile_of(record)
+        assert part is not None
+        step_s = means(record)["step"]
+        share = sum(row.share for row in part.rows)
+        print(
+            f"{model:10} {precision:5} step {step_s * 1e3:.1f} ms; all operators "
+            f"{part.profiled_s * 1e3:.1f} ms, {part.profiled_s / step_s - 1:+.2%}; their shares "
+            f"add up to {share:.2%}; the profiler's overhead is {part.overhead:+.1%}",
+            flush=True,
+        )
+
+
+def memory(asked: Asked) -> None:
+    lab, planners = PlannedLab(LocalLab(open_store("sqlite://"))), Planners()
+    worst = 0.0
+    for model, precision in asked.cells():
+        knobs = {"warmup_steps": 1, "steps": 1}
+        case = asked.case(model, precision, passes="memory_timeline").replace(
+            memory=True, knobs=knobs
+        )
+        expected = planners.expect(case)
+        assert expected is not None
+        record = lab.measure(case)
+        part = memory_of(record)
+        if part is None:
+            reason = record.error.message if record.error else record.status
+            print(f"{model:10} {precision:5} {reason}", flush=True)
+            continue
+        peak, allocator = part.peak.size_bytes, record.memory and record.memory.tensor_peak_bytes
+        off = expected.peak_bytes / peak - 1
+        worst = max(worst, abs(off))
+        beside = f"{expected.peak_bytes / allocator - 1:+.2%}" if allocator else "not known"
+        print(
+            f"{model:10} {precision:5} planned {expected.peak_bytes / 2**20:9,.1f} MiB, measured "
+            f"{peak / 2**20:9,.1f} MiB: {off:+.3%}; beside torch's allocator {beside}",
+            flush=True,
+        )
+    print(f"largest difference between plan and measurement: {worst:.3%}")
+
+
+def large(asked: Asked) -> None:
+    lab = PlannedLab(LocalLab(open_store("sqlite://")))
+    for model in ("lm-large", "lm-xl", "lm-2.7b"):
+        case = asked.case(model, "fp32", until="forward").replace(
+            knobs={"warmup_steps": 1, "steps": 1}
+        )
+        record = lab.measure(case)
+        if record.metrics is None:
+            reason = record.error.message if record.error else record.status
+            print(f"{model:10} forward: {record.status}: {reason}", flush=True)
+        else:
+            print(f"{model:10} forward {means(record)['forward']:.2f} s", flush=True)
+
+
+PARTS: dict[str, Callable[[Asked], None]] = {
+    "times": times, "phases": phases, "profile": profile, "memory": memory, "large": large,
+}  # fmt: skip
+# The sizes of each part, where none are asked for.
+_MODELS = {"memory": "lm-small,lm-medium,lm-large"}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", nargs="?", default="lm-small,lm-medium")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="?", default=",".join(PARTS))
+    parser.add_argument("--models")
     parser.add_argument("--precision", default="fp32,bf16")
     parser.add_argument("--blocks", type=int, default=4)
     parser.add_argument(
         "--quick", action="store_true", help="two steps of a tiny model in each process"
     )
-    asked = parser.parse_args()
-    calls = _QUICK if asked.quick else _FULL
-    blocks = 2 if asked.quick else asked.blocks
-    print(
-        f"means of {calls[1]} steps after {calls[0]}, {_BATCH} x {_LENGTH}; ratio: honed / script"
-    )
-    print(f"{'':16} {'phase':10} {'honed ms':>9} {'script ms':>9}   {'ratio':>6}  95 % interval")
-    for model in asked.models.split(","):
-        for precision in asked.precision.split(","):
-            beside_a_script(model, precision, blocks, calls)
-            apart_and_together(model, precision, blocks, calls)
+    words = parser.parse_args()
+    for part in words.parts.split(","):
+        models = words.models or _MODELS.get(part, "lm-small,lm-medium")
+        asked = Asked(
+            tuple(models.split(",")), tuple(words.precision.split(",")),
+            2 if words.quick else words.blocks, words.quick,
+        )  # fmt: skip
+        print(f"== {part}: steps of {_BATCH} x {_LENGTH}, {asked.calls[1]} after {asked.calls[0]}")
+        began = time.monotonic()
+        PARTS[part](asked)
+        print(f"== {part} took {(time.monotonic() - began) / 60:.1f} min", flush=True)
 
 
 if __name__ == "__main__":

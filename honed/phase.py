@@ -13,6 +13,7 @@ class Phase(StrEnum):
     """
 
     STARTING = "starting"
+    PLANNING = "planning its memory"
     PREPARING = "preparing"
     MAKING_MODEL = "making the model"
     MAKING_INPUTS = "making inputs"

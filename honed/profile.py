@@ -10,6 +10,19 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+# Kinds of operators by parts of their names, in the words of every engine; the first that fits
+# counts.
+_KINDS = {
+    "softmax": ("softmax",),
+    "matrix products": ("mm", "matmul", "gemm", "linear", "fullyconnected", "mha", "attention",
+                        "einsum", "conv"),
+    "normalisation": ("norm",),
+    "optimizer": ("adam", "sgd", "foreach", "lerp", "addcmul", "addcdiv"),
+    "between operators": ("between operators",),
+}  # fmt: skip
+OTHER = "other"
+KINDS = ("matrix products", "softmax", "normalisation", "optimizer", OTHER, "between operators")
+
 # What is left of a range after all operators in it: Python, and the engine's own bookkeeping.
 BETWEEN = "(between operators)"
 
@@ -56,6 +69,21 @@ class ProfileRow:
         return self.flops / self.self_s if self.flops and self.self_s else None
 
 
+def kind_of(op: str) -> str:
+    """One of KINDS. A fused attention is a matrix product, though it computes a softmax too."""
+    name = op.lower()
+    return next((k for k, parts in _KINDS.items() if any(p in name for p in parts)), OTHER)
+
+
+def by_kind(rows: Iterable[ProfileRow]) -> dict[str, ProfileRow]:
+    """The rows added up by the kind of their operator, in the order of KINDS; without kinds that
+    do not occur."""
+    groups: dict[str, list[ProfileRow]] = defaultdict(list)
+    for row in rows:
+        groups[kind_of(row.op)].append(row)
+    return {kind: _added(groups[kind], op=kind) for kind in KINDS if kind in groups}
+
+
 def like(module: str) -> str:
     """`layers.3.mlp` -> `layers.*.mlp`: the name that equal layers share."""
     return re.sub(r"(?<![^.])\d+(?![^.])", "*", module)
@@ -81,16 +109,18 @@ def merged(rows: Sequence[ProfileRow], *keys: str) -> tuple[ProfileRow, ...]:
     groups: dict[tuple[str, ...], list[ProfileRow]] = defaultdict(list)
     for row in rows:
         groups[tuple(str(getattr(row, key)) for key in keys)].append(row)
-    added = [
-        ProfileRow(
-            **{"op": "", "module": "", "phase": "", **dict(zip(keys, key, strict=True))},
-            calls=sum(r.calls for r in group), self_s=sum(r.self_s for r in group),
-            share=sum(r.share for r in group), flops=_sum(r.flops for r in group),
-            bytes=_sum(r.bytes for r in group),
-        )
-        for key, group in groups.items()
-    ]  # fmt: skip
+    added = [_added(group, **dict(zip(keys, key, strict=True))) for key, group in groups.items()]
     return tuple(sorted(added, key=lambda row: -row.self_s))
+
+
+def _added(
+    rows: Sequence[ProfileRow], op: str = "", module: str = "", phase: str = ""
+) -> ProfileRow:
+    return ProfileRow(
+        op, module, phase, calls=sum(r.calls for r in rows), self_s=sum(r.self_s for r in rows),
+        share=sum(r.share for r in rows), flops=_sum(r.flops for r in rows),
+        bytes=_sum(r.bytes for r in rows),
+    )  # fmt: skip
 
 
 def _sum(numbers: Iterable[int | None]) -> int | None:

@@ -8,7 +8,7 @@ The order of births and deaths is what counts: a tick is one of them, and no tic
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import accumulate
 
@@ -102,6 +102,24 @@ class Timeline:
             for block in self.blocks
             if block.born <= tick and (block.died is None or block.died > tick)
         ]
+
+    def between(self, begin: int, end: int) -> Timeline:
+        """The ticks from `begin` to the one before `end`. What was born earlier and is still alive
+        is there from the beginning."""
+        blocks = (
+            replace(
+                block, born=max(0, block.born - begin),
+                died=None if block.died is None or block.died >= end else block.died - begin,
+            )
+            for block in self.blocks
+            if block.born < end and (block.died is None or block.died > begin)
+        )  # fmt: skip
+        spans = (
+            replace(span, begin=max(0, span.begin - begin), end=min(span.end, end) - begin)
+            for span in self.spans
+            if span.end > begin and span.begin < end
+        )
+        return Timeline(tuple(blocks), end - begin, tuple(spans))
 
     def peak(self, phase: StepPhase | None = None, step: int | None = None) -> Peak | None:
         """The peak of all ticks, of one phase, or of one step; None if there is no such tick."""

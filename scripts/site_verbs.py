@@ -30,6 +30,7 @@ MORE: Mapping[str, Mapping[str, str]] = {
     "memory": {"training.md": "Training steps, attention, profiles and precision"},
     "precision": {"training.md": "Training steps, attention, profiles and precision"},
     "profile": {"training.md": "Training steps, attention, profiles and precision"},
+    "suite": {"training.md": "Training steps, attention, profiles and precision"},
     "scale": {"machine.md": "The machine's knobs"},
     "serve": {"serving.md": "The server: routes, batches, overload, faults"},
     "show": {"record.md": "The record, key by key", "reporting.md": "Reports"},

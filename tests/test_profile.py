@@ -7,7 +7,7 @@ import json
 import pytest
 
 from honed.export.trace import chrome_trace, speedscope
-from honed.profile import OperatorEvent, like, merged, rows_of
+from honed.profile import KINDS, OperatorEvent, by_kind, kind_of, like, merged, rows_of
 
 
 def event(op: str, module: str, began_s: float, total_s: float, self_s: float, depth: int = 0):
@@ -41,6 +41,29 @@ def test_rows_merge_by_any_key() -> None:
     assert (forward.phase, forward.op, forward.calls) == ("forward", "", 5)
     assert forward.share == pytest.approx(1)
     assert forward.flops == 200
+
+
+@pytest.mark.parametrize(
+    ("op", "kind"),
+    [
+        ("aten::addmm", "matrix products"), ("FusedMatMul", "matrix products"),
+        ("FullyConnected", "matrix products"),
+        ("aten::_scaled_dot_product_flash_attention_for_cpu", "matrix products"),
+        ("aten::_softmax", "softmax"), ("SoftMax", "softmax"),
+        ("LayerNormalization", "normalisation"), ("aten::_fused_adamw_", "optimizer"),
+        ("aten::silu", "other"), ("(between operators)", "between operators"),
+    ],
+)  # fmt: skip
+def test_operators_of_every_engine_have_a_kind(op: str, kind: str) -> None:
+    assert kind_of(op) == kind
+    assert kind in KINDS
+
+
+def test_kinds_add_up_to_the_whole() -> None:
+    kinds = by_kind(rows_of(EVENTS, 1.0))
+    assert list(kinds) == ["matrix products", "other"]  # "linear" is a product too
+    assert kinds["matrix products"].flops == 200
+    assert sum(row.share for row in kinds.values()) == pytest.approx(1)
 
 
 def test_only_numbers_that_stand_alone_are_layers() -> None:

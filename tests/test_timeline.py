@@ -31,6 +31,16 @@ def test_alive_bytes_follow_births_and_deaths() -> None:
     assert BY_HAND.alive_bytes(TEMPORARIES) == [0, 0, 7, 0, 30, 30, 0]
 
 
+def test_a_part_keeps_what_is_alive_in_it() -> None:
+    part = BY_HAND.between(3, 6)
+    assert part.alive_bytes() == BY_HAND.alive_bytes()[3:6]
+    assert part.alive_bytes(TEMPORARIES) == BY_HAND.alive_bytes(TEMPORARIES)[3:6]
+    assert [(span.phase, span.begin, span.end) for span in part.spans] == [
+        (StepPhase.FORWARD, 0, 1), (StepPhase.BACKWARD, 1, 3),
+    ]  # fmt: skip
+    assert BY_HAND.between(0, 7) == BY_HAND
+
+
 def test_the_peak_names_what_was_allocated_at_it() -> None:
     peak = BY_HAND.peak()
     assert peak is not None

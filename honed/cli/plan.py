@@ -111,9 +111,9 @@ def _print(found: Plan) -> None:
 def _draw(found: Plan, path: Path) -> None:
     import sys
 
-    from honed.report.memory_timeline import write
+    from honed.report.memory_timeline import predicted, write
 
-    write(found.predictions, path)
+    write(predicted(found.predictions), path)
     print(path, file=sys.stderr)
 
 

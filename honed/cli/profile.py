@@ -39,11 +39,15 @@ def profile(
     are measured; the output says by how much.
     """
     from honed.cli.run import exit_code
-    from honed.show.profile import check_keys, profile_view
+    from honed.show.profile import check_keys, kinds_view, profile_view
 
     keys = check_keys(by.split(","))
     records = measured(with_pass(words or [], "profile"), store)
     print_views(records, lambda record: profile_view(record, keys, top), as_json=as_json)
+    if not as_json and (compared := kinds_view(records)) is not None:
+        from rich.console import Console
+
+        Console().print(compared)
     _export(records, chrome, speedscope)
     raise typer.Exit(exit_code(records, strict=False))
 

@@ -25,7 +25,7 @@ def locate(request: ModelRequest) -> Checkpoint | None:
         if delivered.find(str(folder)) is not None:
             return delivered.open_folder(folder, request)
         return inspect(folder, request)
-    if shape := _shape(request):
+    if shape := shape_of(request):
         task = task_of_shape(shape, request.task)
         key = artifacts.content_key(_about(shape, request.seed, task))
         folder = artifacts.find("weights", key)
@@ -53,7 +53,7 @@ def materialise(request: ModelRequest) -> Checkpoint:
     """The checkpoint. Where it is missing, random weights are made or the hub's are downloaded."""
     if checkpoint := locate(request):
         return checkpoint
-    shape = _shape(request)
+    shape = shape_of(request)
     if shape is None:
         folder = hub.download(request.model, with_code=request.trust_remote_code)
         return inspect(folder, request, "hub")
@@ -68,9 +68,9 @@ def materialise(request: ModelRequest) -> Checkpoint:
     return inspect(made, request, "preset")
 
 
-def _shape(request: ModelRequest) -> presets.Preset | None:
-    """The named shape with the sizes that are asked for; None for the name of another model."""
-    shape = presets.preset(request.model)
+def shape_of(request: ModelRequest) -> presets.Preset | None:
+    """The named shape with the sizes that are asked for; None for a folder or another model."""
+    shape = None if is_folder(request.model) else presets.preset(request.model)
     return shape if shape is None else presets.resized(shape, request.sizes)
 
 
@@ -80,6 +80,16 @@ def _refuse_sizes(request: ModelRequest) -> None:
             f"{request.model} is a checkpoint, whose sizes are fixed",
             f"leave model.{request.sizes[0][0]} out, or change a named shape: model=lm-small",
         )
+
+
+def config_of(request: ModelRequest) -> tuple[dict[str, Any], str] | None:
+    """The entries of config.json and the task, without making any weights; None for a model that
+    is not on this machine."""
+    if shape := shape_of(request):
+        config = {**shape.config, "model_type": shape.model_type}
+        return config, task_of_shape(shape, request.task)
+    checkpoint = locate(request)
+    return None if checkpoint is None else (dict(checkpoint.config), checkpoint.task)
 
 
 def is_folder(model: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from honed.case import Case
 from honed.errors import UsageError
-from honed.models import obtain, presets
+from honed.models import obtain
 from honed.models.checkpoint import ModelRequest, max_positions
 from honed.models.tasks import FEATURES
 from honed.plan.deployment import Deployment
@@ -105,12 +105,11 @@ def _deployments(
 
 def subject(request: ModelRequest) -> Subject:
     """The model, without making the weights of a named shape."""
-    shape = None if obtain.is_folder(request.model) else presets.preset(request.model)
+    shape = obtain.shape_of(request)
     if shape is None:
         checkpoint = obtain.materialise(request)
         return subject_of(checkpoint, request.model, checkpoint.task, checkpoint.pooling)
     task = obtain.task_of_shape(shape, request.task)
-    shape = presets.resized(shape, request.sizes)
     pooling = "none"
     if task == FEATURES:
         pooling = shape.pooling if request.pooling == "auto" else request.pooling

@@ -196,7 +196,7 @@ def _settings(case: Case, row: Mapping[str, str], device: Device) -> Settings:
         raise UsageError(f"accumulation={row['accumulation']} is no count", "accumulation=4")
     if _TRUTHS[row["cache"]] and row["mode"] != "infer":
         raise UsageError(f"mode={row['mode']} keeps no cache", "mode=infer, or cache=false")
-    dtype, autocast = _types(case, row["mode"])
+    dtype, autocast = types(case, row["mode"])
     values: dict[str, Any] = {
         "mode": row["mode"], "attention": row["attention"], "operators": row["operators"],
         "weights": row["weights"],
@@ -221,7 +221,7 @@ def _optimizer(row: Mapping[str, str]) -> Optimizer:
     return Optimizer(**words, holds_gradients=held, accumulation=int(row["accumulation"]))
 
 
-def _types(case: Case, mode: str) -> tuple[str, str | None]:
+def types(case: Case, mode: str) -> tuple[str, str | None]:
     """The types of weights and of autocast. Training in 16 bits keeps fp32 weights by default."""
     dtype = _DTYPES[case.precision]
     if dtype == "float32":

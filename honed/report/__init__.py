@@ -55,43 +55,33 @@ def make(
     from honed.report.figures.base import all_pictures
     from honed.report.page import page
     from honed.report.png import write_all
+    from honed.report.write import write_text
 
     evidence = Evidence(tuple(records), study)
-    yield _write(out, page(evidence, extra), "--out")
+    yield write_text(out, page(evidence, extra), "--out")
     if png is not None:
         yield from write_all(list(all_pictures(evidence)), png)
 
 
 def write_markdown(records: Sequence[Record], out: Path, extra: Extra | None = None) -> Path:
     """Write the page's table for documents."""
+    from honed.report.write import write_text
     from honed.show.markdown import markdown
 
-    return _write(out, markdown(records, extra), "--markdown")
+    return write_text(out, markdown(records, extra), "--markdown")
 
 
 def write_latex(records: Sequence[Record], out: Path, extra: Extra | None = None) -> Path:
     """Write the page's table for papers."""
+    from honed.report.write import write_text
     from honed.show.latex import latex
 
-    return _write(out, latex(records, extra), "--latex")
+    return write_text(out, latex(records, extra), "--latex")
 
 
 def write_typst(records: Sequence[Record], out: Path, extra: Extra | None = None) -> Path:
     """Write the page's table for papers that are set with Typst."""
+    from honed.report.write import write_text
     from honed.show.typst import typst
 
-    return _write(out, typst(records, extra), "--typst")
-
-
-def _write(path: Path, text: str, option: str) -> Path:
-    from honed.errors import StoreError
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf-8")
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {path}: {error.strerror}",
-            f"name a file that you may write: {option} FILE",
-        ) from error
-    return path
+    return write_text(out, typst(records, extra), "--typst")

@@ -16,14 +16,15 @@ from honed.case import Case
 from honed.compose import Sweep, compose
 from honed.errors import HonedError, StoreError, UsageError
 from honed.machine import limits
+from honed.models import obtain
 from honed.models.checkpoint import ModelRequest
 from honed.models.flops import forward_flops
-from honed.models.obtain import locate
 from honed.phase import Phase
 from honed.record import Record
 from honed.run.lab import Lab, NotStoredError
 from honed.run.parent import InterruptedRun
 from honed.run.passes.base import passes_of
+from honed.step import FORWARD, StepKind
 from honed.store import Store
 from honed.workers.seat import seats
 from honed.workloads.base import load_workload
@@ -33,6 +34,8 @@ _OVERHEAD_S = 7.0
 # What a server core reaches in fp32, roughly; the sweep corrects it as its Cases end.
 _FLOPS_PER_CORE_S = 5e10
 _CALLS_OUTSIDE = 25  # warm-up, fidelity, memory
+_CALLS_OF_PASSES = 5  # without the warm-up
+_TRAINING_FACTOR = 3  # two products of the backward pass for each one of the forward pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +82,18 @@ def plan_sweep(
         return _remaining(store, sweep, last.id)
     sweep = compose(words, config)
     for case in sweep.cases:
-        # What cannot fit or does not exist is refused before anything has run.
-        seats(case)
-        passes_of(case)
-        if case.python is not None:
-            environments.interpreter(case.python)  # refuses a name that means nothing
+        check(case)
     if resume and (earlier := store.find_sweep(sweep.cases)) is not None:
         return _remaining(store, sweep, earlier)
     return SweepPlan(sweep, store.add_sweep(sweep.cases, sweep.varying), sweep.cases)
+
+
+def check(case: Case) -> None:
+    """Refuse what cannot be placed or does not exist, before anything has run: UsageError."""
+    seats(case)
+    passes_of(case)
+    if case.python is not None:
+        environments.interpreter(case.python)  # refuses a name that means nothing
 
 
 def _remaining(store: Store, sweep: Sweep, sweep_id: str) -> SweepPlan:
@@ -172,17 +179,34 @@ class _Clock:
 
 
 def _estimate_s(case: Case) -> float:
-    """How long a Case may take: its calls by their FLOPs, if the model is on this machine."""
+    """How long a Case may take, by the FLOPs of its calls."""
     call_s = 0.0
     with contextlib.suppress(HonedError):  # a wrong model is reported when the Case runs
-        checkpoint = locate(ModelRequest.from_case(case))
-        if checkpoint is not None:
-            shape = case.batch_size, case.sequence_length
-            flops = forward_flops(checkpoint.config, *shape, checkpoint.task) or 0
-            cores = case.threads or max(1, limits.read().effective_count // case.instances)
-            call_s = flops / (cores * _FLOPS_PER_CORE_S)
+        cores = case.threads or max(1, limits.read().effective_count // case.instances)
+        call_s = _call_flops(case) / (cores * _FLOPS_PER_CORE_S)
     processes: int = getattr(load_workload(case.workload), "PROCESSES", 1)
     if processes > 1:  # a search, whose tries have a length of their own
         return processes * (_OVERHEAD_S + _CALLS_OUTSIDE * call_s)
+    steps, warmups = case.get("steps"), case.get("warmup_steps")
     measuring_s = max(case.duration_s, case.min_samples * call_s)
-    return _OVERHEAD_S + _CALLS_OUTSIDE * call_s + measuring_s
+    if steps is not None:
+        measuring_s = int(steps) * call_s
+    outside = _CALLS_OUTSIDE if warmups is None else int(warmups) + _CALLS_OF_PASSES
+    return _OVERHEAD_S + outside * call_s + measuring_s
+
+
+def _call_flops(case: Case) -> float:
+    """0 where they are not known: a model that is not here yet, or a family without a formula."""
+    workload, shape = load_workload(case.workload), (case.batch_size, case.sequence_length)
+    if not workload.STEP.needs_checkpoint:
+        import numpy as np
+
+        ones = np.broadcast_to(np.int64(1), shape)
+        batch = {"input_ids": ones, "attention_mask": ones}
+        return workload.work_per_call(case, None, batch, False).flops or 0.0
+    known = obtain.config_of(ModelRequest.from_case(case))
+    if known is None:
+        return 0.0
+    forward = float(forward_flops(known[0], *shape, known[1]) or 0)
+    trains = workload.STEP is StepKind.TRAINING and case.get("until") != FORWARD
+    return forward * (_TRAINING_FACTOR if trains else 1)

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from honed.plain import from_plain
+from honed.plan.of_case import Expected
 from honed.record import Record
 from honed.run.passes.memory_timeline import Part
 from honed.show.numbers import NONE, mib
@@ -19,6 +20,17 @@ from honed.timeline import MemoryKind
 def memory_of(record: Record) -> Part | None:
     data = (record.passes or {}).get("memory_timeline")
     return None if data is None else from_plain(Part, data)
+
+
+def planned_line(part: Part, expected: Expected | None) -> str:
+    """The planned peak beside the measured one."""
+    if expected is None:
+        return "a plan does not know this step"
+    off = expected.peak_bytes / part.peak.size_bytes - 1
+    return (
+        f"planned {mib(expected.peak_bytes)} MiB, measured "
+        f"{mib(part.peak.size_bytes)} MiB: {off:+.2%}"
+    )
 
 
 def memory_view(record: Record) -> RenderableType | None:

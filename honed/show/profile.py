@@ -11,21 +11,13 @@ from rich.text import Text
 
 from honed.errors import UsageError, nearest
 from honed.plain import from_plain
-from honed.profile import ProfileRow, merged
+from honed.profile import KINDS, ProfileRow, by_kind, merged
 from honed.record import Record
 from honed.run.passes.profile import Part
+from honed.show.columns import settings_column
 from honed.show.numbers import NONE, plain
 
 KEYS = ("op", "module", "phase")
-# Kinds of operators by parts of their names; the first kind that fits counts.
-_KINDS = {
-    "matrix products": ("mm", "matmul", "gemm", "linear", "fullyconnected", "mha", "attention",
-                        "einsum", "conv"),
-    "softmax": ("softmax",),
-    "normalisation": ("norm",),
-    "optimizer": ("adam", "sgd", "foreach", "lerp", "addcmul", "addcdiv"),
-    "between operators": ("between operators",),
-}  # fmt: skip
 
 
 def check_keys(keys: Sequence[str]) -> tuple[str, ...]:
@@ -84,12 +76,40 @@ def _cells(row: ProfileRow, bound: float | None) -> tuple[str, ...]:
 
 def _kinds(rows: Sequence[ProfileRow]) -> str:
     """Which share of the time goes to matrix products, to softmax, and to other kinds."""
-    shares: dict[str, float] = {}
-    for row in rows:
-        name = row.op.lower()
-        kind = next((k for k, parts in _KINDS.items() if any(p in name for p in parts)), "other")
-        if "softmax" in name:
-            kind = "softmax"
-        shares[kind] = shares.get(kind, 0.0) + row.share
-    ordered = sorted(shares.items(), key=lambda pair: -pair[1])
-    return ", ".join(f"{kind} {share:.1%}" for kind, share in ordered)
+    ordered = sorted(by_kind(rows).items(), key=lambda pair: -pair[1].share)
+    return ", ".join(f"{kind} {row.share:.1%}" for kind, row in ordered)
+
+
+def kinds_view(records: Sequence[Record]) -> RenderableType | None:
+    """The kinds of operators of several records side by side, as engines name them differently;
+    None for fewer than two profiles."""
+    lines = kind_lines(records)
+    if len(lines) < 2:
+        return None
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for index, heading in enumerate(KIND_HEADINGS):
+        is_text = index == 0
+        table.add_column(heading, justify="left" if is_text else "right", no_wrap=not is_text)
+    for line in lines:
+        table.add_row(*line)
+    return Group(Text(), Text("kinds of operators, ms and share of a call", "bold"), table)
+
+
+KIND_HEADINGS = ("settings", *KINDS, "together ms")
+
+
+def kind_lines(records: Sequence[Record]) -> list[tuple[str, ...]]:
+    """A line for each record with a profile, under KIND_HEADINGS."""
+    profiled = [(r, part) for r in records if (part := profile_of(r)) is not None]
+    settings = settings_column([record for record, _ in profiled])
+    return [(settings.read(record), *kind_cells(part)) for record, part in profiled]
+
+
+def kind_cells(part: Part) -> tuple[str, ...]:
+    """The cells of KIND_HEADINGS behind the first."""
+    kinds = by_kind(part.rows)
+    cells = (
+        f"{plain(kinds[k].self_s * 1e3)} {kinds[k].share:.0%}" if k in kinds else NONE
+        for k in KINDS
+    )
+    return (*cells, plain(part.profiled_s * 1e3, 4))

@@ -6,10 +6,13 @@ fitted together by least squares (incomplete blocks: Yates 1936, "Incomplete ran
 The differences of fitted effects add up: the log gains of the steps from A to B to C have exactly
 the sum of the gain from A to C.
 
-*Noise.* One variance for all sides, because two or three blocks tell little about the noise of a
-single side. It has as many degrees of freedom as there are processes beyond the fitted effects.
-Where these are few, the usual noise of a process stands in for those that are missing (a moderated
-variance: Smyth 2004, "Linear models and empirical Bayes methods").
+*Noise.* Settings differ in it: on two cores the processes of one instance with two threads were
+found to differ by 13 %, those of two instances with one thread each by 1.5 %. So two sides that
+are together in five blocks or more are judged by how much their differences vary (Student's t of
+pairs). Fewer blocks tell little about two sides alone: there one variance stands for all sides,
+with as many degrees of freedom as there are processes beyond the fitted effects. Where these are
+few, the usual noise of a process stands in for those that are missing (a moderated variance: Smyth
+2004, "Linear models and empirical Bayes methods").
 """
 
 from __future__ import annotations
@@ -25,6 +28,10 @@ import numpy.typing as npt
 from honed.statistics.paired import ALPHA, Estimate
 
 Floats = npt.NDArray[np.float64]
+
+# Blocks of two sides from which their differences alone tell the noise. With four degrees of
+# freedom, Student's interval is 1.4 times as wide as the normal one.
+_PAIRS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,8 @@ class Effects:
     _estimable: Floats  # projects on the differences that the blocks tell
     noise: float
     degrees: int
+    _blocks: Sequence[Mapping[str, float]]
+    _least_noise: float
 
     def connected(self, side: str, against: str) -> bool:
         """Whether the blocks tell the difference of the two sides."""
@@ -62,12 +71,21 @@ class Effects:
         """How much slower `side` is than `against`, as a logarithm, with Student's interval."""
         from scipy import stats
 
-        contrast = self._contrast(side, against)
-        log = float(contrast @ self._fitted)
-        error = self.noise * math.sqrt(max(0.0, float(contrast @ self._covariance @ contrast)))
-        half = float(stats.t.ppf(1 - alpha / 2, self.degrees)) * error
+        log = float(self._contrast(side, against) @ self._fitted)
+        error, degrees = self._error(side, against)
+        half = float(stats.t.ppf(1 - alpha / 2, degrees)) * error
         count = min(self.counts[side], self.counts[against])
         return Estimate(log, log - half, log + half, count)
+
+    def _error(self, side: str, against: str) -> tuple[float, int]:
+        """The standard error of a difference, and its degrees of freedom."""
+        pairs = [b[side] - b[against] for b in self._blocks if side in b and against in b]
+        if len(pairs) >= _PAIRS:
+            noise = max(float(np.std(pairs, ddof=1)), math.sqrt(2) * self._least_noise)
+            return noise / math.sqrt(len(pairs)), len(pairs) - 1
+        contrast = self._contrast(side, against)
+        variance = max(0.0, float(contrast @ self._covariance @ contrast))
+        return self.noise * math.sqrt(variance), self.degrees
 
     def _contrast(self, side: str, against: str) -> Floats:
         contrast = np.zeros(len(self._fitted))
@@ -93,5 +111,6 @@ def fit(blocks: Sequence[Mapping[str, float]], prior: Noise) -> Effects:
     squares = float(rests @ rests) + missing * prior.usual**2
     noise = max(prior.least, math.sqrt(squares / (known + missing)))
     return Effects(
-        counts, places, fitted, inverse @ inverse.T, inverse @ design, noise, known + missing
-    )
+        counts, places, fitted, inverse @ inverse.T, inverse @ design, noise, known + missing,
+        blocks, prior.least,
+    )  # fmt: skip

@@ -26,8 +26,9 @@ ACCUMULATION = Knob("accumulation_steps",
 CLIPPING = Knob("clipping", "scale the gradients down to a norm of at most 1",
                 ("on", "off"), workloads=_OWN)  # fmt: skip
 CHECKPOINTING = Knob("checkpointing",
-                     "keep only the inputs of each block, and compute the rest of its activations "
-                     "again in the backward pass", ("off", "blocks"), workloads=_OWN)  # fmt: skip
+                     "keep only the inputs of each block, or of groups of blocks (nested), and "
+                     "compute the other activations again in the backward pass",
+                     ("off", "blocks", "nested"), workloads=_OWN)  # fmt: skip
 KNOBS = (*_phased.KNOBS, RULE, OPTIMIZER_KERNEL, ACCUMULATION, CLIPPING, CHECKPOINTING)
 STEP = StepKind.TRAINING
 PASSES = ("timing", "memory", "step_check", "proofs")

@@ -84,6 +84,18 @@ def test_pages_are_given_back(tmp_path: Path) -> None:
     weights.close()
 
 
+def test_pages_are_kept_where_that_is_asked(tmp_path: Path) -> None:
+    write(tmp_path, rows=16384)
+    weights = MappedWeights(stored_tensors(tmp_path), keeps_pages=True)
+    before = memory.status().file_bytes
+    weights.array("table").sum()
+    weights.release(["table"])
+    weights.release_rows("table", 0, 16384)
+    weights.release_all()
+    assert memory.status().file_bytes - before > 60 * MIB
+    weights.close()
+
+
 def test_rows_are_read_without_their_neighbours(tmp_path: Path) -> None:
     write(tmp_path, rows=16384)
     weights = MappedWeights(stored_tensors(tmp_path))

@@ -81,6 +81,14 @@ def test_pooling_leaves_padding_out(tmp_path: Path, pooling: str) -> None:
         assert_right(checkpoint, step, batch_of(checkpoint))
 
 
+def test_kept_pages_are_multiplied_in_the_map(tmp_path: Path) -> None:
+    checkpoint = made(tmp_path, "bert")
+    batch = batch_of(checkpoint)
+    with opened(checkpoint, knobs={"lowmem.engine": "small", "lowmem.pages": "kept"}) as step:
+        assert_right(checkpoint, step, batch)
+        assert step.read_back()["lowmem.pages"] == "kept"
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])  # more threads than attention heads
 def test_any_number_of_threads_gives_the_same(tmp_path: Path, threads: int) -> None:
     checkpoint = made(tmp_path, "electra", "sequence-classification")

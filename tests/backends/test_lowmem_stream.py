@@ -14,6 +14,7 @@ import pytest
 import torch
 from lowmem_models import DECODERS, DESCRIBED, OTHERS, TASKS, saved
 
+from honed.backends import lowmem
 from honed.backends.base import LoadRequest, load_backend
 from honed.backends.lowmem.budget import Chunks, Shape
 from honed.backends.lowmem.runners import Wish, runner
@@ -121,6 +122,19 @@ def test_every_strategy_gives_the_same_outputs(
     assert_alike(outputs(step, batch), outputs(opened("torch", checkpoint), batch))
     assert step.read_back()["lowmem.strategy"] == strategy
     assert_alike(outputs(step, batch), outputs(step, batch), atol=0)
+
+
+def test_kept_pages_change_no_output_and_go_with_no_budget(tmp_path: Path, opened: Any) -> None:
+    checkpoint = saved(tmp_path, "bert", "feature-extraction")
+    batch = batch_of(checkpoint, 2, 9)
+    kept, released = (
+        opened("lowmem", checkpoint, **{"lowmem.pages": pages}) for pages in ("kept", "released")
+    )
+    assert_alike(outputs(kept, batch), outputs(released, batch), atol=0)
+    assert kept.read_back()["lowmem.pages"] == "kept"
+    case = Case(model="m", backend="lowmem", memory_budget="64MiB", knobs={"lowmem.pages": "kept"})
+    with pytest.raises(UnsupportedError, match="no memory_budget"):
+        lowmem.check(case)
 
 
 @pytest.mark.parametrize(

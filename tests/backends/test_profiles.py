@@ -30,14 +30,24 @@ def test_the_flops_of_each_module_and_phase_are_those_of_the_closed_form() -> No
     forward = forward_flops(step._request.checkpoint.config, 4, 8, "causal-lm")
     assert flops(rows, phase="forward") == forward
     assert flops(rows, phase="optimizer") == 0
-    by_module = {row.module: row for row in merged(rows, "module")}
-    # Forward, and twice as much backward.
-    gate = 3 * layers * 2 * tokens * width * config.intermediate_size
-    assert by_module["model.layers.*.mlp.gate_proj"].flops == gate
-    assert by_module["lm_head"].flops == 3 * 2 * tokens * width * config.vocab_size
+    by_module = {row.module: row.flops for row in merged(rows, "module") if row.flops}
+    wide, layer = config.intermediate_size, "model.layers.*"
+
+    def product(inner: int, columns: int, times: int = layers) -> int:
+        """Forward, and twice as much backward: the gradients of the inputs and of the weights."""
+        return 3 * times * 2 * tokens * inner * columns
+
     scores = 2 * 4 * 8 * 8 * width * layers  # one product of attention in all layers
-    # The fused kernel computes the scores again in its backward pass.
-    assert by_module["model.layers.*.self_attn"].flops == (2 + 5) * scores
+    # Every module with a product, and no other one. The fused kernel computes the scores again in
+    # its backward pass.
+    assert by_module == {
+        **{f"{layer}.self_attn.{name}_proj": product(width, width) for name in "qkvo"},
+        f"{layer}.self_attn": (2 + 5) * scores,
+        f"{layer}.mlp.gate_proj": product(width, wide),
+        f"{layer}.mlp.up_proj": product(width, wide),
+        f"{layer}.mlp.down_proj": product(wide, width),
+        "lm_head": product(width, config.vocab_size, times=1),
+    }
     phases = {row.phase for row in rows}
     assert phases == {"forward", "backward", "optimizer"}
 

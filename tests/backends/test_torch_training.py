@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from honed.backends.base import LoadRequest, load_backend
+from honed.backends.torch import compiled_attention
 from honed.case import Case
 from honed.errors import OutOfMemoryError, UnsupportedError
 from honed.instruments.fidelity import compare, complaint
@@ -120,14 +121,48 @@ def test_clipping_bounds_the_norm_of_the_gradients() -> None:
 
 
 def test_checkpointing_keeps_less_and_computes_the_same() -> None:
-    plain, saving = (
-        step_of(knobs={"checkpointing": how, "until": "backward", "model.num_layers": 8})
-        for how in ("off", "blocks")
-    )
-    assert saving.read_back()["checkpointing"] == "blocks"
-    kept = [s.after_phase_bytes(feed_of(s))["forward"] - s.weights_bytes for s in (plain, saving)]
+    import torch
+
+    ways = ("off", "blocks", "nested")
+    steps = [
+        step_of(knobs={"checkpointing": how, "until": "backward", "model.num_layers": 9})
+        for how in ways
+    ]
+    assert [step.read_back()["checkpointing"] for step in steps] == list(ways)
+    kept = [s.after_phase_bytes(feed_of(s))["forward"] - s.weights_bytes for s in steps]
     assert kept[1] < kept[0] / 2
-    assert checked(saving) == ""
+    # Three groups of three blocks keep six tensors of the residual stream fewer, and the state of
+    # the random numbers at the beginning of each group.
+    saved = 6 * 4 * 8 * 32 * 4 - 3 * torch.get_rng_state().nbytes
+    assert kept[1] - kept[2] == pytest.approx(saved, rel=0.05)
+    assert [checked(step) for step in steps] == ["", "", ""]
+
+
+def test_nested_checkpointing_gives_the_gradients_of_encoders_too() -> None:
+    step = step_of(model="tiny-bert", task="masked-lm", knobs={"checkpointing": "nested"})
+    assert step.read_back()["checkpointing"] == "nested"
+    assert checked(step) == ""  # the reference is computed without checkpointing
+
+
+def test_attention_alone_is_compiled_and_computes_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import torch
+
+    # Captured as always; only the code that inductor would generate is left out, for its time.
+    captured = torch.compile(compiled_attention._attend, dynamic=False, backend="aot_eager")
+    monkeypatch.setattr(compiled_attention, "_compiled", lambda: captured)
+    weights = []
+    for knobs in ({"torch.attention": "eager"}, {"torch.compiled_attention": "on"}):
+        step = step_of(knobs={**knobs, "optimizer": "sgd"})
+        for group in step.optimizer.param_groups:
+            group["lr"] = 1.0
+        step.run(feed_of(step))
+        weights.append(weights_of(step))
+    torch.testing.assert_close(*weights, rtol=1e-3, atol=1e-6)
+    read = step.read_back()
+    assert (read["torch.compiled_attention"], read["torch.mode"]) == ("on", "eager")
+    assert checked(step) == ""
 
 
 def checked(step: Any) -> str:
@@ -192,6 +227,18 @@ def test_memory_holds_weights_gradients_and_the_state_of_the_optimizer() -> None
         ({"knobs": {"accumulation_steps": 3}}, "cannot be split into 3 equal parts"),
         ({"knobs": {"until": "forward", "optimizer": "sgd"}}, "has no effect with until=forward"),
         ({"knobs": {"torch.packed": "on"}}, "is for inference"),
+        (
+            {"knobs": {"torch.mode": "compile", "checkpointing": "nested"}},
+            "does not see the groups of nested checkpointing",
+        ),
+        (
+            {"knobs": {"torch.mode": "compile", "torch.compiled_attention": "on"}},
+            "compiles attention together with the rest of the model",
+        ),
+        (
+            {"knobs": {"torch.attention": "sdpa", "torch.compiled_attention": "on"}},
+            "both say how attention runs",
+        ),
     ],
 )
 def test_settings_that_do_not_train_are_refused(changes: dict[str, Any], message: str) -> None:

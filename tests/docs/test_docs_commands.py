@@ -113,8 +113,8 @@ def test_a_command_parses_and_its_words_compose(
 def test_the_pages_have_commands_of_every_verb_that_measures() -> None:
     verbs = {command.words[0] for command in ALL}
     assert {"run", "compare", "blame", "plan", "tune", "serve", "report", "ci", "doctor", "env",
-            "export", "list", "show", "memory", "precision", "profile", "scale", "deploy", "mcp",
-            "skill", "cache"} <= verbs  # fmt: skip
+            "export", "list", "show", "memory", "precision", "profile", "scale", "suite", "deploy",
+            "mcp", "skill", "cache"} <= verbs  # fmt: skip
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

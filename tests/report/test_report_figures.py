@@ -1,8 +1,10 @@
 """The contract of every figure first, then the findings of each."""
 
 import json
+from itertools import pairwise
 
 import pytest
+from lm_records import profiled, training
 from records import failed_record, make_record
 from reports import BATCHES, cores, engines, everything, lengths, low_memory, record, study
 
@@ -15,6 +17,7 @@ from honed.report.paper import Caption, canvas
 from honed.report.style import DARK
 
 NAMES = discovery.names(PACKAGE)
+PROFILED = [training({"optimizer": name}, passes=profiled()) for name in ("adamw", "sgd")]
 
 
 def pictures(records):
@@ -32,18 +35,21 @@ def colours(value):
 @pytest.fixture(scope="module")
 def found():
     records = everything()
-    return dict(all_pictures(Evidence((*records, *low_memory()), study(records))))
+    return dict(all_pictures(Evidence((*records, *low_memory(), *PROFILED), study(records))))
 
 
 def test_every_figure_draws_something_of_these_records(found):
     # A study for latency and throughput has its own front in the place of the records'.
-    names = {name.split("-")[0] for name in (*found, *pictures([*everything(), *low_memory()]))}
+    names = {
+        name.split("-")[0]
+        for name in (*found, *pictures([*everything(), *low_memory(), *PROFILED]))
+    }
     assert names == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_figure_has_a_finding_and_names_its_records(found, name):
-    ids = {r.id for r in (*everything(), *low_memory())}
+    ids = {r.id for r in (*everything(), *low_memory(), *PROFILED)}
     picture = found.get(name) or pictures(everything())[name]
     assert picture.title
     assert picture.sentence.endswith(".")
@@ -231,3 +237,20 @@ def test_a_way_that_needs_less_memory_is_shown_with_what_it_costs():
 def test_settings_that_need_alike_have_no_front_of_memory():
     assert "memory_front" not in pictures(engines())
     assert "memory_course" not in pictures(engines())
+
+
+def test_a_profile_is_a_flame_graph_whose_frames_add_up():
+    drawn = pictures(PROFILED)
+    assert "matrix products take 70%, softmax 15%" in drawn["profile"].sentence  # side by side
+    flame = drawn["profile-2"].panels[0]
+    whole, *inner = flame.frames
+    assert whole.seconds == pytest.approx(0.2)
+    for level in (1, 2):
+        frames = [frame for frame in flame.frames if frame.level == level]
+        assert sum(frame.seconds for frame in frames) == pytest.approx(0.2)
+        ends = [(f.began_s, f.began_s + f.seconds) for f in frames]
+        assert all(one[1] <= other[0] + 1e-9 for one, other in pairwise(ends))
+    names = {frame.name for frame in inner}
+    assert {"forward", "backward", "model", "layers.*", "mlp", "aten::mm"} <= names
+    assert "12.0 GFLOP, 150 GFLOP/s" in " ".join(frame.text for frame in inner)
+    assert [label for label, _ in flame.legend()][:2] == ["matrix products", "softmax"]

@@ -14,7 +14,7 @@ from honed.plan.prediction import MaxBatch, PeakAt, Prediction
 from honed.plan.replay import Failure
 from honed.plan.settings import Optimizer, Settings
 from honed.plan.verify import PhasePeaks, Verification
-from honed.report.memory_timeline import write
+from honed.report.memory_timeline import predicted, write
 from honed.show.plan import grid_table, plan_details, plans_table, size, verification_table
 from honed.timeline import Block, MemoryKind, Span, StepPhase, Timeline
 
@@ -98,12 +98,12 @@ def test_sizes_are_in_gib_from_one_on() -> None:
 
 def test_a_page_has_the_names_of_modules_and_no_markup_of_theirs(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "out.html"
-    write([FOUND, FOUND], path)
+    write(predicted([FOUND, FOUND]), path)
     page = path.read_text()
     assert "aten.mm in \\u0026lt;layer" in page or "aten.mm in &lt;layer" in page
     for predictions, says in (([], "no timeline"), ([FOUND] * 5, "do not fit side by side")):
         with pytest.raises(UsageError, match=says):
-            write(predictions, path)
+            write(predicted(predictions), path)
     without = dataclasses.replace(FOUND, timeline=None)
     with pytest.raises(UsageError, match="no timeline"):
-        write([without], path)
+        write(predicted([without]), path)

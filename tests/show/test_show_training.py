@@ -15,17 +15,18 @@ from honed.backends.base import Residual
 from honed.errors import UsageError
 from honed.mixed_precision import MixedPrecision, ModuleOutput
 from honed.plain import to_plain
+from honed.plan.of_case import Expected
 from honed.profile import ProfileRow
 from honed.record import Latency, Memory, Record
 from honed.run.passes import memory_timeline, precision, profile
 from honed.show.latex import latex
 from honed.show.markdown import markdown
-from honed.show.memory import memory_view
+from honed.show.memory import memory_view, planned_line
 from honed.show.phases import phase_lines, phase_table
 from honed.show.precision import precision_view
-from honed.show.profile import check_keys, profile_view
+from honed.show.profile import check_keys, kinds_view, profile_view
 from honed.show.table import RecordsTable
-from honed.timeline import MemoryKind, Peak, StepPhase
+from honed.timeline import MemoryKind, Peak, StepPhase, Timeline
 
 MIB = 2**20
 
@@ -114,6 +115,15 @@ def test_a_profile_has_shares_rates_kinds_and_its_overhead() -> None:
         check_keys(["ops"])
 
 
+def test_profiles_of_several_records_stand_side_by_side() -> None:
+    two = [training("adamw", profile=PROFILE), training("sgd", profile=PROFILE)]
+    text = shown(kinds_view([*two, training()]))
+    assert text.count("60.0 60%") == 2
+    assert "optimizer=sgd" in text
+    assert "100.0" in text
+    assert kinds_view([two[0], training()]) is None  # nothing to compare
+
+
 def test_mixed_precision_shows_types_errors_and_sums() -> None:
     modules = (
         ModuleOutput("fc1", "Linear", "float32", "float32", "bfloat16", 0.01, 0.004),
@@ -150,3 +160,6 @@ def test_memory_shows_peaks_origins_and_what_checkpointing_saves() -> None:
     for part_of_line in ("240", "blocks", "280", "layers.*.mlp"):
         assert part_of_line in text
     assert memory_view(training()) is None
+    expected = Expected(408 * MIB, 500 * MIB, 100 * MIB, Timeline((), 0))
+    assert planned_line(part, expected) == "planned 408 MiB, measured 400 MiB: +2.00%"
+    assert planned_line(part, None) == "a plan does not know this step"

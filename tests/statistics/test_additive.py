@@ -83,6 +83,28 @@ def test_processes_that_happen_to_agree_do_not_promise_that_the_next_one_does() 
     assert fit([{"A": 0.0, "B": -0.5}] * 20, PRIOR).noise == PRIOR.least
 
 
+def test_a_noisy_side_does_not_blur_two_quiet_ones() -> None:
+    rng = np.random.default_rng(6)
+    blocks = simulated(rng, 0.01, [["A", "B", "C"]] * 8)
+    for block in blocks:
+        block["A"] += rng.normal(0.0, 0.2)
+    effects = fit(blocks, PRIOR)
+    assert effects.difference("C", "B").half < 0.02
+    assert effects.difference("B", "A").half > 0.1
+
+
+def test_intervals_of_a_noisy_side_hold_the_truth_as_often() -> None:
+    rng = np.random.default_rng(7)
+    held = 0
+    for _ in range(400):
+        blocks = simulated(rng, 0.01, [["A", "B", "C", "D"]] * 6)
+        for block in blocks:
+            block["A"] += rng.normal(0.0, 0.2)
+        at = fit(blocks, PRIOR).difference("B", "A")
+        held += at.low <= TRUTH["B"] - TRUTH["A"] <= at.high
+    assert 0.92 <= held / 400 <= 0.98
+
+
 @pytest.mark.parametrize("blocks", [2, 3, 8])
 def test_nineteen_of_twenty_intervals_hold_the_truth(blocks: int) -> None:
     rng = np.random.default_rng(blocks)

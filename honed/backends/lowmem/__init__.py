@@ -19,7 +19,7 @@ from honed.backends.base import (
 )
 from honed.backends.lowmem import convert, knobs, small
 from honed.backends.lowmem.footprint import footprint as footprint
-from honed.backends.lowmem.knobs import ENGINE, STRATEGY, STREAM
+from honed.backends.lowmem.knobs import ENGINE, KEPT, PAGES, STRATEGY, STREAM
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.knob import Availability, Knob
@@ -57,6 +57,11 @@ def check(case: Case) -> None:
             f"the published strategies have no int8, and lowmem.strategy={case.get(STRATEGY.name)}"
             " is one",
             "lowmem.strategy=stream, or precision=fp32",
+        )
+    if case.get(PAGES.name) == KEPT and case.memory_budget is not None:
+        raise UnsupportedError(
+            f"{PAGES.name}={KEPT} leaves all weights mapped, which no memory_budget allows for",
+            f"leave {PAGES.name} or memory_budget out",
         )
     if case.get(ENGINE.name) == small.NAME:
         small.check(case)
@@ -99,5 +104,6 @@ def load(request: LoadRequest, folder: Path | None) -> Step:
     case = request.case
     budget = None if case.memory_budget is None else size_bytes(case.memory_budget)
     strategy = str(case.get(STRATEGY.name) or STREAM)
-    wish = Wish(strategy, case.precision, folder, budget)
+    keeps_pages = case.get(PAGES.name) == KEPT
+    wish = Wish(strategy, case.precision, folder, budget, keeps_pages=keeps_pages)
     return LowmemStep(request, runner(request.checkpoint, wish))

@@ -21,4 +21,11 @@ ENGINE = Knob(
     tuple(_ENGINES), "spawn", spawn=lambda value: _ENGINES[str(value)],
 )  # fmt: skip
 
-KNOBS = (ENGINE, STRATEGY)
+KEPT = "kept"
+PAGES = Knob(
+    "lowmem.pages",
+    "mapped weights are given back after each use, or kept and shared with other instances",
+    ("released", KEPT),
+)
+
+KNOBS = (ENGINE, STRATEGY, PAGES)

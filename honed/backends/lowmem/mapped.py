@@ -164,8 +164,11 @@ class MappedWeights:
     """The tensors of a checkpoint by name. Arrays are read-only views unless they are read into
     memory of the caller."""
 
-    def __init__(self, stored: Mapping[str, StoredTensor]) -> None:
+    def __init__(self, stored: Mapping[str, StoredTensor], *, keeps_pages: bool = False) -> None:
+        """`keeps_pages`: pages that were touched stay mapped, so that no later call has to map
+        them again. Processes share them, and the kernel may still take them back."""
         self.stored = stored
+        self.keeps_pages = keeps_pages
         self._files = {path: _MappedFile(path) for path in {t.file for t in stored.values()}}
 
     def array(self, name: str) -> Array:
@@ -213,10 +216,13 @@ class MappedWeights:
 
     def release(self, names: Iterable[str]) -> None:
         """Give the pages of the tensors back. They come back from the page cache when touched."""
-        self._advise(names, mmap.MADV_DONTNEED)
+        if not self.keeps_pages:
+            self._advise(names, mmap.MADV_DONTNEED)
 
     def release_rows(self, name: str, begin: int, end: int) -> None:
         """Give back the pages of some rows of a matrix."""
+        if self.keeps_pages:
+            return
         tensor = self.stored[name]
         row_bytes = tensor.nbytes // tensor.shape[0]
         offset, nbytes = tensor.offset + begin * row_bytes, (end - begin) * row_bytes
@@ -225,6 +231,8 @@ class MappedWeights:
 
     def release_all(self) -> None:
         """Give back every page of every file."""
+        if self.keeps_pages:
+            return
         for file in self._files.values():
             file.map.madvise(mmap.MADV_DONTNEED)
 

@@ -35,6 +35,7 @@ class Wish:
     folder: Path | None = None  # of converted weights, in place of the checkpoint's
     budget_bytes: int | None = None
     chunks: Chunks | None = None
+    keeps_pages: bool = False
 
 
 def runner(checkpoint: Checkpoint, wish: Wish) -> ByLayers | ByModules:
@@ -43,7 +44,7 @@ def runner(checkpoint: Checkpoint, wish: Wish) -> ByLayers | ByModules:
     stored = stored_tensors(wish.folder or checkpoint.folder)
     layout = encoder_layout(checkpoint, stored) if wish.strategy == STREAM else None
     dtype = torch.bfloat16 if wish.precision == "bf16" else torch.float32
-    weights = WeightTensors(MappedWeights(stored), dtype)
+    weights = WeightTensors(MappedWeights(stored, keeps_pages=wish.keeps_pages), dtype)
     if layout is None:
         return ByModules(checkpoint, weights, wish)
     return ByLayers(checkpoint, weights, layout, wish)

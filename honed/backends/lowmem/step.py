@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from honed.backends._torch import TensorStep, allocator_peak
 from honed.backends.base import Batch, LoadRequest
-from honed.backends.lowmem.knobs import ENGINE, STRATEGY
+from honed.backends.lowmem.knobs import ENGINE, PAGES, STRATEGY
 from honed.knob import Value
 
 
@@ -47,6 +47,7 @@ class LowmemStep(TensorStep):
         super().__init__(request)
         self.runner, self.call = runner, runner
         self.weights_bytes = runner.weights_bytes
+        self._pages = str(request.case.get(PAGES.name) or "released")
         self._strategy = str(request.case.get(STRATEGY.name) or "stream")
 
     def prepare(self, batch: Batch) -> tuple[Any, ...]:
@@ -68,6 +69,7 @@ class LowmemStep(TensorStep):
             "memory_needed_bytes": self.runner.needed_bytes,
             ENGINE.name: "torch",
             STRATEGY.name: self._strategy,
+            PAGES.name: self._pages,
         }
 
     def close(self) -> None:

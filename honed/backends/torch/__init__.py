@@ -16,7 +16,7 @@ from honed.backends.base import (
     refuse,
     refuse_values,
 )
-from honed.backends.torch import inductor, packed, variants
+from honed.backends.torch import compiled_attention, inductor, packed, variants
 from honed.backends.torch.buckets import BUCKETS
 from honed.backends.torch.footprint import footprint as footprint
 from honed.case import Case
@@ -41,7 +41,14 @@ TRAITS = Traits(
 
 ATTENTION = Knob("torch.attention", "attention in separate operators (eager) or fused (sdpa)",
                  ("eager", "sdpa"))  # fmt: skip
-KNOBS = (*variants.KNOBS, ATTENTION, *inductor.KNOBS, packed.PACKED, BUCKETS)
+KNOBS = (
+    *variants.KNOBS,
+    ATTENTION,
+    compiled_attention.KNOB,
+    *inductor.KNOBS,
+    packed.PACKED,
+    BUCKETS,
+)
 
 
 def available() -> Availability:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ class AttentionStep(Step):
         self._heads = int(case.get("num_heads") or 1)
         self._width = int(case.get("d_model") or 64) // self._heads
         self._refuse_what_cannot_fit()
-        self._compute = _implementation(self._name, causal=self._causal)
+        self._compute = _implementation(self._name, case.device, causal=self._causal)
         self.weights_bytes = 0
         self._shape: tuple[int, ...] = ()
 
@@ -255,11 +256,11 @@ def _bytes(feed: Feed) -> int:
     return sum(int(tensor.nbytes) for tensor in feed)
 
 
-def _implementation(name: str, *, causal: bool) -> Attention:
+def _implementation(name: str, device: str, *, causal: bool) -> Attention:
     if ":" in name:
         return _of_user(name)
     if name == "naive":
-        return _naive(causal=causal)
+        return _naive(causal=causal, around=partial(phases.nvtx, device))
     if name == "flex":
         return _flex(causal=causal)
     if name == "compile":
@@ -269,16 +270,22 @@ def _implementation(name: str, *, causal: bool) -> Attention:
     return _fused(name, causal=causal)
 
 
-def _naive(*, causal: bool) -> Attention:
-    """Every score in memory: softmax(Q K^T / sqrt(width)) V."""
+def _naive(*, causal: bool, around: phases.Around = phases.alone) -> Attention:
+    """Every score in memory: softmax(Q K^T / sqrt(width)) V. `around` makes a context around each
+    of its three parts."""
     import torch
 
     def attend(query: Any, key: Any, value: Any) -> Any:
-        scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
-        if causal:
-            later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
-            scores = scores.masked_fill(later, -math.inf)
-        return torch.softmax(scores, dim=-1) @ value
+        with around("scores"):
+            scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
+            if causal:
+                pairs, device = scores.shape[-2:], scores.device
+                later = torch.ones(pairs, dtype=torch.bool, device=device).triu(1)
+                scores = scores.masked_fill(later, -math.inf)
+        with around("softmax"):
+            weights = torch.softmax(scores, dim=-1)
+        with around("values"):
+            return weights @ value
 
     return attend
 

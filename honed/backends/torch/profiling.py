@@ -112,7 +112,8 @@ def _marked(module: Any | None) -> Iterator[None]:
 
     for name, part in module.named_modules() if module is not None else ():
         handles.append(part.register_forward_pre_hook(enter(name)))
-        handles.append(part.register_forward_hook(leave))
+        # Checkpointing ends a forward method by an exception, once it has what it needs.
+        handles.append(part.register_forward_hook(leave, always_call=True))
     try:
         yield
     finally:

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 
 from honed.backends.base import MeasuredMemory, Residual
+from honed.backends.torch import checkpointing
 from honed.models.torch.tracer import Tracer
 from honed.profile import like
 from honed.timeline import MemoryKind, StepPhase, Timeline
 
-_ENABLED = {"off": False, "blocks": True}
 Call = Callable[[], Any]
 
 
@@ -39,42 +39,28 @@ def with_residuals(
     timeline: Timeline, module: Any, held: Mapping[MemoryKind, Iterable[Any]], loss_of: Call
 ) -> MeasuredMemory:
     """What a forward pass keeps, beside the timeline of a call: once as the module is, by hooks on
-    saved tensors, and once with and once without checkpointing, by the tracer."""
-    blocks = blocks_of(module)
+    saved tensors, and once with each way of checkpointing, by the tracer."""
+    blocks = checkpointing.blocks_of(module)
     kept: dict[str, int] = {}
     of_block: dict[str, int] = {}
-    checkpointed = any(getattr(part, "gradient_checkpointing", False) for part in module.modules())
-    for how, enabled in _ENABLED.items():
-        if enabled and not module.supports_gradient_checkpointing:
-            continue
-        _set_checkpointing(module, enabled=enabled)
+    asked = checkpointing.how_of(module)
+    for how in checkpointing.hows_of(module):
+        checkpointing.set_how(module, how)
         alive = _alive_after(module, held, loss_of)
         kept[how] = sum(alive.values())
         middle = blocks[len(blocks) // 2] if blocks else None
         of_block[how] = sum(
             size for name, size in alive.items() if middle and f"{name}.".startswith(f"{middle}.")
         )
-    _set_checkpointing(module, enabled=False)
+    checkpointing.set_how(module, checkpointing.OFF)
     stream, residuals = _saved(module, blocks, loss_of)
-    _set_checkpointing(module, enabled=checkpointed)
+    checkpointing.set_how(module, asked)
     return MeasuredMemory(
         timeline, stream_bytes=None if stream is None else int(stream.nbytes),
         stream_shape=() if stream is None else tuple(stream.shape),
         stream_dtype="" if stream is None else _dtype(stream),
         residuals=residuals, kept_bytes=kept, block_kept_bytes=of_block,
     )  # fmt: skip
-
-
-def blocks_of(module: Any) -> list[str]:
-    """The names of the equal blocks that the model is a stack of: its longest list of modules."""
-    lists = [
-        (name, part) for name, part in module.named_modules()
-        if isinstance(part, torch.nn.ModuleList)
-    ]  # fmt: skip
-    if not lists:
-        return []
-    name, longest = max(lists, key=lambda pair: len(pair[1]))
-    return [f"{name}.{index}" for index in range(len(longest))]
 
 
 def _tracing(module: Any, held: Mapping[MemoryKind, Iterable[Any]]) -> Tracer:
@@ -145,13 +131,6 @@ def _saved(module: Any, blocks: list[str], loss_of: Call) -> tuple[Any, tuple[Re
     residuals = [Residual(*key[:3], count, key[3]) for key, count in counts.items()]
     residuals.sort(key=lambda each: -each.count * each.size_bytes)
     return (outputs[0] if outputs else None), tuple(residuals)
-
-
-def _set_checkpointing(module: Any, *, enabled: bool) -> None:
-    if enabled:
-        module.gradient_checkpointing_enable({"use_reentrant": False})
-    elif module.supports_gradient_checkpointing:
-        module.gradient_checkpointing_disable()
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from honed.backends.base import (
     Step,
     precision_of_most,
 )
-from honed.backends.torch import optimizers, phases, products, training_setup
+from honed.backends.torch import compiled_attention, optimizers, phases, products, training_setup
 from honed.backends.torch.labels import loss_of
 from honed.backends.torch.phases import Around
 from honed.backends.torch.training_setup import Feed, joined
@@ -113,13 +113,14 @@ class TrainingStep(Step):
         with _without_dropout(self.module):
             with self._precision():
                 got = self._gradient(self._forward, inputs, labels)
-            reference = self._gradient(_in_fp32(self.module).eval(), inputs, labels)
+            with compiled_attention.left_out(self.module):
+                reference = self._gradient(_in_fp32(self.module).eval(), inputs, labels)
             self.module.train()
         return SelfCheck(got, reference, "torch fp32 eager")
 
     def memory_timeline(self, feed: Feed) -> MeasuredMemory | None:
         """Of the next call; compiled code allocates where the tracer does not see it."""
-        if self._compiled:
+        if self._compiled or compiled_attention.asked(self._case):
             return None
         from honed.backends.torch.timeline import timeline_of, with_residuals
 
@@ -188,12 +189,13 @@ class TrainingStep(Step):
     def read_back(self) -> Mapping[str, Value | None]:
         import torch
 
+        from honed.backends.torch import checkpointing
+
         feed = self._small_feed()
         counts = products.of_call(lambda: self.run(feed))
         parameters = list(self.module.parameters())
-        checkpointed = any(
-            getattr(part, "gradient_checkpointing", False) for part in self.module.modules()
-        )
+        attention = self.module.config._attn_implementation
+        has_compiled = attention == compiled_attention.NAME
         kind = "weights" if parameters[0].dtype == torch.bfloat16 else "autocast"
         return {
             "threads": torch.get_num_threads(),
@@ -204,9 +206,10 @@ class TrainingStep(Step):
             "products": ", ".join(f"{n} {kind}" for kind, n in counts.most_common()) or None,
             "torch.mode": "compile" if self._compiled and _graphs() else "eager",
             "torch.bf16": kind if self._case.precision == "bf16" else None,
-            "torch.attention": self.module.config._attn_implementation,
+            "torch.attention": attention,
+            compiled_attention.KNOB.name: "on" if has_compiled and _graphs() else "off",
             "until": self._until,
-            "checkpointing": "blocks" if checkpointed else "off",
+            "checkpointing": checkpointing.how_of(self.module),
             "accumulation_steps": len(feed.parts),
             "clipping": self._case.get("clipping") or "off",
             "parameters": sum(p.numel() for p in parameters),

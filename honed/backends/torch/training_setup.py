@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from honed.backends.base import Batch, LoadRequest
-from honed.backends.torch import optimizers
+from honed.backends.torch import compiled_attention, optimizers
 from honed.backends.torch.labels import labels_for
 from honed.case import Case
 from honed.errors import OutOfMemoryError, UnsupportedError
@@ -40,6 +40,12 @@ def check(case: Case) -> None:
     for name in ("torch.packed", "torch.buckets", "torch.freezing", "torch.max_autotune"):
         if case.get(name) not in (None, "off"):
             raise UnsupportedError(f"{name} is for inference", f"drop {name}")
+    compiled_attention.check(case)
+    if mode == "compile" and case.get("checkpointing") == "nested":
+        raise UnsupportedError(
+            "torch.compile does not see the groups of nested checkpointing",
+            "torch.mode=eager, or checkpointing=blocks",
+        )
     parts = int(case.get("accumulation_steps") or 1)
     if case.batch_size % parts:
         raise UnsupportedError(
@@ -61,23 +67,21 @@ def module_of(request: LoadRequest) -> Any:
     from honed.models.torch.module import load_module
 
     case = request.case
-    attention = case.get("torch.attention")
-    module = load_module(
-        request.checkpoint, attention=None if attention is None else str(attention)
-    )
+    asked = case.get("torch.attention")
+    attention = None if asked is None else str(asked)
+    if compiled_attention.asked(case):
+        attention = compiled_attention.register()
+    module = load_module(request.checkpoint, attention=attention)
     whole = case.precision == "bf16" and case.get("torch.bf16") == "weights"
     kind = torch.bfloat16 if whole else torch.float32
     for parameter in module.parameters():
         parameter.data = parameter.data.to(case.device, kind, copy=True)
     for buffer in module.buffers():
         buffer.data = buffer.data.to(case.device)
-    if case.get("checkpointing") == "blocks":
-        if not module.supports_gradient_checkpointing:
-            raise UnsupportedError(
-                f"{request.checkpoint.model_type} has no activation checkpointing",
-                "checkpointing=off",
-            )
-        module.gradient_checkpointing_enable({"use_reentrant": False})
+    if (how := str(case.get("checkpointing") or "off")) != "off":
+        from honed.backends.torch import checkpointing
+
+        checkpointing.set_how(module, how)
     return module.train()
 
 

@@ -32,9 +32,14 @@ def page(evidence: Evidence, extra: Extra | None = None) -> str:
         status_counts=contents.status_counts(evidence),
         table=rows(evidence.records, extra=extra.columns), failures=contents.failures(evidence),
         doubts=contents.doubts(evidence), machines=contents.machines(evidence),
-        data=_data(pictures), style=_file("style.css"), plotly=_plotly() if pictures else "",
-        script=_file("page.js"),
+        **parts_of(pictures),
     )  # fmt: skip
+
+
+def parts_of(pictures: list[tuple[str, Picture]]) -> dict[str, Any]:
+    """What every page needs: the data of its pictures, the look, and the scripts."""
+    return {"data": _data(pictures), "style": _file("style.css"),
+            "plotly": _plotly() if pictures else "", "script": _file("page.js")}  # fmt: skip
 
 
 @cache

@@ -56,7 +56,7 @@ def failures(evidence: Evidence) -> list[Failure]:
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in evidence.records:
         if not record.ok:
-            groups.setdefault((record.status, _reason(record)), []).append(record)
+            groups.setdefault((record.status, reason(record)), []).append(record)
     return [
         Failure(status, reason, tuple((r.id, evidence.label(r, keys)) for r in records))
         for (status, reason), records in groups.items()
@@ -88,7 +88,7 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _reason(record: Record) -> str:
+def reason(record: Record) -> str:
     if record.error is None:
         return "no reason was recorded"
     return " → ".join(filter(None, [record.error.message, record.error.hint]))

@@ -21,4 +21,7 @@ def check(case: Case) -> None:
             )
 
 
-_KNOWN = {("lowmem.engine", NAME), ("lowmem.strategy", "stream")}
+_KNOWN = {
+    ("lowmem.engine", NAME), ("lowmem.strategy", "stream"),
+    ("lowmem.pages", "released"), ("lowmem.pages", "kept"),
+}  # fmt: skip

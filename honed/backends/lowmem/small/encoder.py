@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from honed.backends.lowmem.mapped import StoredTensor
+from honed.backends.lowmem.mapped import MappedWeights, StoredTensor
 from honed.backends.lowmem.small.arithmetic import (
     Activation,
     Floats,
@@ -80,11 +80,18 @@ class Arrays:
 
 
 class Encoder:
-    """An encoder on `threads` threads."""
+    """An encoder on `threads` threads. With `mapped`, weights are used where they lie in the map
+    instead of being read."""
 
-    def __init__(self, network: Network, threads: int, sizes: Sizes) -> None:
+    def __init__(
+        self, network: Network, threads: int, sizes: Sizes, mapped: MappedWeights | None = None
+    ) -> None:
         self.team = Team(threads)
-        self._members = [Member(network, self.team, sizes, index) for index in range(threads)]
+        self._members = []
+        for index in range(threads):
+            numbers = panel_numbers(network, threads, sizes)
+            reader = Reader(network.matrices, numbers, mapped)
+            self._members.append(Member(network, self.team, sizes, index, reader))
         self._network, self._sizes = network, sizes
         self._arrays = Arrays(network, sizes)
 
@@ -92,6 +99,11 @@ class Encoder:
     def window_bytes(self) -> int:
         """The memory that holds the weights in use."""
         return sum(member.reader.nbytes for member in self._members)
+
+    @property
+    def used_map(self) -> bool:
+        """Whether the last weights of the last call were used in the map."""
+        return all(member.reader.used_map for member in self._members)
 
     @property
     def nbytes(self) -> int:
@@ -130,8 +142,10 @@ class Encoder:
 class Member:
     """One thread of an encoder: its share of every step, and the arrays that only it uses."""
 
-    def __init__(self, network: Network, team: Team, sizes: Sizes, index: int) -> None:
-        self.reader = Reader(network.matrices, panel_numbers(network, team.size, sizes))
+    def __init__(
+        self, network: Network, team: Team, sizes: Sizes, index: int, reader: Reader
+    ) -> None:
+        self.reader = reader
         self._network = network
         self._sizes = sizes
         self._team = team

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.backends.lowmem.mapped import DTYPES, StoredTensor
+from honed.backends.lowmem.mapped import DTYPES, MappedWeights, StoredTensor
 from honed.backends.lowmem.small.arithmetic import Floats
 from honed.errors import ModelError, UnsupportedError
 
@@ -28,14 +28,19 @@ class Reader:
     """One thread's reader. It opens the files itself, because the kernel reads ahead for each
     descriptor, and another thread's reading would confuse that.
 
-    `numbers` is how many weights `rows` returns at most.
+    `numbers` is how many weights `rows` returns at most. With `mapped`, weights of 32 bits are
+    used where they lie in the map, as long as a lease keeps others from cutting the file short.
     """
 
-    def __init__(self, tensors: Iterable[StoredTensor], numbers: int) -> None:
+    def __init__(
+        self, tensors: Iterable[StoredTensor], numbers: int, mapped: MappedWeights | None = None
+    ) -> None:
         tensors = tuple(tensors)
         refuse_types(tensors)
         paths = {tensor.file for tensor in tensors}
         self._files = {path: os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in paths}
+        self._mapped = mapped
+        self.used_map = False  # in the last call of `rows`
         self._window = np.empty(numbers, np.float32)
         # As they lie in the file, before they become numbers of 32 bits.
         widths = [_width(tensor.dtype) for tensor in tensors if tensor.dtype != "F32"]
@@ -51,10 +56,19 @@ class Reader:
 
     def rows(self, matrix: StoredTensor, first: int, last: int) -> Floats:
         """Rows first to last - 1 of a matrix [rows, columns], valid until the next call."""
+        self.used_map = self._is_usable_in_map(matrix)
+        if self.used_map and self._mapped is not None:
+            in_map: Floats = self._mapped.array(matrix.name)[first:last]
+            return in_map
         shape = (last - first, matrix.shape[1])
         window = self._window[: shape[0] * shape[1]]
         self._fill(window, matrix, first)
         return window.reshape(shape)
+
+    def _is_usable_in_map(self, matrix: StoredTensor) -> bool:
+        if self._mapped is None or not self._mapped.is_leased:
+            return False
+        return matrix.dtype == "F32" and matrix.is_aligned
 
     def will_need(self, matrix: StoredTensor, first: int, last: int) -> None:
         """Let the kernel read these rows from the disk into the page cache, without waiting."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from honed.backends.base import Batch, LoadRequest, Outputs, Step
 from honed.backends.lowmem.convert import SCALES
+from honed.backends.lowmem.knobs import KEPT, PAGES
 from honed.backends.lowmem.layout import encoder_layout
 from honed.backends.lowmem.mapped import MappedWeights, stored_tensors
 from honed.backends.lowmem.small import NAME
@@ -75,7 +76,10 @@ class SmallStep(Step):
         self._names = output_names(checkpoint.task, checkpoint.pooling)
         self._padding = layout.embeddings.counts_from_padding
         names = {*layout.names, *(f"{name}{SCALES}" for name in layout.names)}
-        self._weights = MappedWeights({n: t for n, t in stored.items() if n in names})
+        self._keeps_pages = case.get(PAGES.name) == KEPT
+        self._weights = MappedWeights(
+            {n: t for n, t in stored.items() if n in names}, keeps_pages=self._keeps_pages
+        )
         builder = Builder(self._weights)
         self._network = builder.network(layout)
         self._vector_bytes = builder.held_bytes
@@ -89,7 +93,9 @@ class SmallStep(Step):
         self._needed_bytes = self._vector_bytes + needed
         # numpy's BLAS runs on the threads that call it: see team.py.
         self._limit = threadpoolctl.threadpool_limits(1, user_api="blas")
-        self._encoder = Encoder(self._network, threads, sizes)
+        self._encoder = Encoder(
+            self._network, threads, sizes, self._weights if self._keeps_pages else None
+        )
         self.weights_bytes = self._vector_bytes + self._encoder.window_bytes
 
     def prepare(self, batch: Batch) -> Feed:
@@ -142,7 +148,14 @@ class SmallStep(Step):
             "skips_padding": True,
             "lowmem.engine": NAME,
             "lowmem.strategy": "stream",
+            PAGES.name: self._pages(),
         }
+
+    def _pages(self) -> str | None:
+        """What became of mapped pages; None where weights were read although they should not."""
+        if not self._keeps_pages:
+            return "released"
+        return KEPT if self._encoder.used_map else None
 
     def close(self) -> None:
         self._encoder.close()

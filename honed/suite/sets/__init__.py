@@ -1,0 +1,1 @@
+"""One file for each suite; its name is what `honed suite` takes."""
