@@ -69,8 +69,10 @@ def _measure(plan: SuitePlan, lab: Lab) -> list[Record]:
 
     count, done = len(plan.sweep.sweep.cases), plan.sweep.done
     skipped = f", {done} already done" if done else ""
-    cases = f"{plan.name}: {len(plan.experiments)} experiments, {count} cases{skipped}"
-    print(f"{cases}: about {duration(plan.sweep.estimate_s)}", file=sys.stderr)
+    about = f"{plan.name}: {len(plan.experiments)} experiments, {count} cases{skipped}"
+    if plan.sweep.todo and not plan.quick:  # one case of a quick run is too large on purpose
+        about += f": at most about {duration(plan.sweep.estimate_s)}"
+    print(about, file=sys.stderr)
     line = Line()
     records: list[Record] = []
     try:

@@ -19,7 +19,9 @@ _TINY = (
     "model=lm-small model.d_model=64 model.d_ff=128 model.num_layers=4 model.num_heads=4 "
     "model.vocab_size=200"
 )
-_TINY_TRAIN = f"{_TINY} workload=train_step batch_size=2 sequence_length=32 warmup_steps=1 steps=6"
+_TINY_TRAIN = (
+    f"{_TINY} workload=train_step batch_size=2 sequence_length=32 warmup_steps=1 steps=6 threads=1"
+)
 
 
 def experiments(*, quick: bool) -> tuple[Experiment, ...]:
@@ -87,7 +89,7 @@ def _quick() -> tuple[Experiment, ...]:
         _checkpointing(observed, nested),
         _attention(
             "workload=attention batch_size=2 d_model=16 sequence_length=64 "
-            "attention=naive,sdpa warmup_steps=1 steps=6"
+            "attention=naive,sdpa warmup_steps=1 steps=6 threads=1"
         ),
     )
 
