@@ -23,6 +23,8 @@ class Ask:
     prepare: make the model and the tokenizer. load: load the engine, prove it, and time a few
     calls with at most `longest` tokens. answer: answer calls on the socket `descriptor`.
     `gives_way` lowers the worker's priority; a worker that is not `timed` times no calls.
+    `shapes` are texts and width of batches that an idle worker may try, so that the engine has
+    planned them before they come.
     """
 
     do: Literal["prepare", "load", "answer"]
@@ -32,6 +34,7 @@ class Ask:
     descriptor: int = -1
     gives_way: int = 0
     timed: bool = True
+    shapes: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,13 +68,17 @@ class CostModel:
         short = [edge for edge in self.edges(longest) if self.padded_s(1, edge) <= most_s]
         return max(short, default=None)
 
-    def width(self, longest: int) -> int:
-        """How wide to make a batch whose longest text has so many tokens.
+    @property
+    def plans_shapes(self) -> bool:
+        """Whether the engine plans each shape anew, and takes long for that.
 
-        An engine that plans each shape anew is given few widths: padding by a few per cent costs
-        less than planning.
+        It is then given few shapes: padding by a few per cent costs less than planning.
         """
-        if self.skips_padding or self.plan_s < _PLAN_WORTH * self.padded_s(1, longest):
+        return not self.skips_padding and self.plan_s > _PLAN_WORTH * self.padded_s(1, 64)
+
+    def width(self, longest: int) -> int:
+        """How wide to make a batch whose longest text has so many tokens."""
+        if not self.plans_shapes:
             return longest
         step = max(8, 1 << max(0, longest.bit_length() - 5))
         return -(-longest // step) * step

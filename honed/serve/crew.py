@@ -201,12 +201,13 @@ class Crew:
         self._descriptors[worker] = worker_end
         return worker, ours
 
-    def open(self, started: Started) -> None:
-        """Let a loaded worker answer calls on its socket."""
+    def open(self, started: Started, shapes: Sequence[tuple[int, int]] = ()) -> None:
+        """Let a loaded worker answer calls on its socket, and try the shapes while it is idle."""
         assert self.equipped is not None
         job = Job("measure", self.case, started.seat, self.equipped.prepared)
         descriptor = self._descriptors.pop(started.worker)
-        ask = Ask("answer", job, self.longest, self.equipped.tokenizer, descriptor)
+        ask = Ask("answer", job, self.longest, self.equipped.tokenizer, descriptor,
+                  shapes=tuple(shapes))  # fmt: skip
         started.worker.ask(ask, Closed)
 
     def _prepared_apart(self) -> Equipped:

@@ -57,6 +57,7 @@ class Explanation:
     classes: tuple[LengthClass, ...]
     error: float
     notice: str
+    short_edge: int | None = None  # texts up to so many tokens take little beside the longest
 
     @property
     def largest_batch_bytes(self) -> int | None:
@@ -93,7 +94,7 @@ def explain(case: Case, settings: ServeSettings) -> Explanation:
         notice = drift_notice(crew.case, crew.neighbour_cosine(started))
         return Explanation(
             record, crew.reserved, workers, weights, longest, rules.batch_tokens, tuple(classes),
-            model.error, notice,
+            model.error, notice, model.short_edge(longest),
         )  # fmt: skip
     finally:
         crew.end_all()

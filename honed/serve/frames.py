@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BufferedReader
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +59,12 @@ def call_frame(call: Call) -> bytes:
     return b"".join(parts)
 
 
-def read_call(stream: BufferedReader) -> Call | None:
+class Readable(Protocol):
+    def read(self, size: int, /) -> bytes:
+        """So many bytes; fewer at the end."""
+
+
+def read_call(stream: Readable) -> Call | None:
     """The next call; None when the front has closed the connection."""
     header = stream.read(_CALL.size)
     if len(header) < _CALL.size:

@@ -129,11 +129,12 @@ class Supervisor:
         """Connect a loaded worker. It is not ready before its canary has answered."""
         dispatcher = self.service.dispatcher
         assert dispatcher is not None
-        await self._apart(lambda: self.crew.open(started))
-        listener = Listener(dispatcher.answered, self._gone)
         up_to = None
         if started.seat in self.crew.express:
             up_to = dispatcher.model.short_edge(self.crew.longest) or 0
+        shapes = [] if up_to == 0 else dispatcher.rules.shapes(up_to)
+        await self._apart(lambda: self.crew.open(started, shapes))
+        listener = Listener(dispatcher.answered, self._gone)
         link = Link(started.seat, started.worker, listener, up_to)
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: link, sock=started.line)

@@ -7,11 +7,12 @@ numpy and the engine alone.
 from __future__ import annotations
 
 import json
+import select
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from io import BufferedReader
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,7 @@ _PASSES = ("fidelity", "proofs")  # what a server's worker shares with a measure
 _ROWS, _WIDTHS = (1, 2, 4, 8, 16, 32), (8, 16, 32, 64, 128, 256, 512, 1024)
 _MOST_TOKENS = 2048
 _TIMING_S = 1.0
+_IDLE_S = 0.25  # without a call for so long, a worker is idle
 _LENGTHS = (5, 9, 17, 30, 12, 48, 7, 60)  # of the texts that stand beside other neighbours
 
 
@@ -83,6 +85,13 @@ class Engine:
         self.case = loaded.case
         self.padding_id = _padding_id(ask, self.checkpoint)
         self.pooling = _pooling(self.checkpoint)
+        self.met: set[tuple[int, int]] = set()  # texts and width of the batches so far
+
+    def meet(self, texts: int, width: int) -> None:
+        """Run a batch of this shape, so that the engine has planned it."""
+        self.met.add((texts, width))
+        batch = random_inputs(self.checkpoint, texts, width, 0).batches[0]
+        self.step.run(self.step.prepare(batch))
 
     def rows(self, call: Call) -> Floats:
         """[texts, columns], or [tokens of all texts, columns] where the outputs are per token."""
@@ -93,6 +102,7 @@ class Engine:
             [each.astype(np.int64) for each in segments],
             self.padding_id,
         )
+        self.met.add((len(lengths), call.width))
         batch = padded_batch(self.checkpoint, encoded, range(len(lengths)), call.width)
         outputs = self.outputs(batch)
         array = np.asarray(next(iter(outputs.values())), np.float32)
@@ -150,15 +160,46 @@ def pooled(tokens: Any, lengths: Sequence[int], pooling: str) -> Floats:
     return np.stack(means)
 
 
+class Stream:
+    """Reads a socket without a buffer, so that it is known when nothing has come."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+
+    def read(self, size: int) -> bytes:
+        """So many bytes; fewer at the end of the connection."""
+        data = b""
+        while len(data) < size and (part := self._line.recv(size - len(data), socket.MSG_WAITALL)):
+            data += part
+        return data
+
+    def has_come(self, within_s: float) -> bool:
+        """Whether there is something to read, or the end."""
+        return bool(select.select([self._line], (), (), within_s)[0])
+
+
+def try_shapes(stream: Stream, shapes: deque[tuple[int, int]], engine: Engine) -> None:
+    """Run shapes that have not been met until a call comes; at first, wait whether one does."""
+    pause_s = _IDLE_S
+    while shapes and not stream.has_come(pause_s):
+        shape, pause_s = shapes.popleft(), 0.0
+        if shape not in engine.met:
+            try:
+                engine.meet(*shape)
+            except Exception:  # noqa: BLE001 - a batch of this shape will tell what is wrong
+                shapes.clear()
+
+
 def answer_calls(ask: Ask, engine: Engine) -> Closed:
     """Answer calls until the front closes the socket. An engine's error is an answer, too."""
-    count = 0
+    count, shapes = 0, deque(ask.shapes)
     words = memory_words(engine.case.backend)
-    with (
-        socket.socket(fileno=ask.descriptor) as line,
-        cast(BufferedReader, line.makefile("rb", 1 << 16)) as stream,
-    ):
-        while (call := read_call(stream)) is not None:
+    with socket.socket(fileno=ask.descriptor) as line:
+        stream = Stream(line)
+        while True:
+            try_shapes(stream, shapes, engine)
+            if (call := read_call(stream)) is None:
+                break
             began = time.perf_counter()
             try:
                 rows = engine.rows(call)

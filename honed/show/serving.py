@@ -35,6 +35,14 @@ def explanation(found: Explanation) -> RenderableType:
             "(95 % of them)"
         ),
     ]
+    if found.short_edge is not None and all(each.up_to is None for each in found.workers):
+        longest_ms = plain(found.classes[-1].alone_s * 1e3)
+        parts.append(
+            Text(
+                f"a text can wait for the {longest_ms} ms of a long one: express=1 lets texts of "
+                f"up to {found.short_edge} tokens pass, for the memory of one more worker"
+            )
+        )
     if found.record.error is not None:
         parts.append(Text(found.record.error.message))
     if found.notice:

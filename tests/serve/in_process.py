@@ -4,6 +4,7 @@ take seconds."""
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -73,7 +74,7 @@ class InProcess:
         bounds = Rules(cost, crew.longest, lambda tokens: tokens, cost.batch_tokens, 64, 0.05)
         self.service = Service(self.settings, Metrics())
         queue = load_policy("by_length").make(bounds)
-        dispatcher = Dispatcher(queue, bounds, self.service.metrics, 10.0)
+        dispatcher = Dispatcher(queue, bounds, self.service.metrics, self.settings.max_wait_s)
         link = InstantLink()
         link.dispatcher = dispatcher
         dispatcher.links = [cast(Link, link)]
@@ -84,16 +85,26 @@ class InProcess:
         self.service.served = Served(case, crew.checkpoint, record, model.name, crew.longest)
         self.app = App(self.service)
 
-    def ask(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> HttpAnswer:
-        return self.loop.run_until_complete(self.answer(path, [body], headers))
+    def ask(
+        self, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> HttpAnswer:
+        """POST `body` (bytes as they are, anything else as JSON), or GET without one."""
+        sent = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        method = "GET" if body is None else "POST"
+        given = {"content-length": str(len(sent or b"")), **(headers or {})}
+        return self.loop.run_until_complete(self.answer(path, [sent or b""], given, method))
 
     async def answer(
-        self, path: str, parts: list[bytes | None], headers: Mapping[str, str] | None = None
+        self,
+        path: str,
+        parts: list[bytes | None],
+        headers: Mapping[str, str] | None = None,
+        method: str = "POST",
     ) -> HttpAnswer:
         """One request whose body comes in these parts; after None, nothing comes any more."""
         given = {"content-type": "application/json", **(headers or {})}
-        scope = {"type": "http", "method": "POST", "path": path,
-                 "headers": [(k.encode(), v.encode()) for k, v in given.items()]}  # fmt: skip
+        as_bytes = [(name.lower().encode(), value.encode()) for name, value in given.items()]
+        scope = {"type": "http", "method": method, "path": path, "headers": as_bytes}
         left, sent = list(parts), []
 
         async def receive() -> dict[str, Any]:

@@ -49,6 +49,7 @@ class SimulatedLink:
         self.running: deque[Batch] = deque()
         self.ends_s = 0.0
         self._took_s = 0.0
+        self._met: set[tuple[int, int]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def takes_more(self, ahead_s: float) -> bool:
@@ -77,6 +78,9 @@ class SimulatedLink:
         batch, machine = self.running[0], self.machine
         lengths = [item.length for item in batch.items]
         self._took_s = machine.model.batch_s(lengths, batch.width)
+        if (shape := (len(lengths), batch.width)) not in self._met:
+            self._met.add(shape)
+            self._took_s += machine.model.plan_s
         now_s = machine.loop.time()
         if self.up_to is not None:
             self._took_s += machine.preempted(self._took_s)

@@ -173,6 +173,22 @@ def test_the_batches_of_a_plan_take_the_least_time_together() -> None:
         assert seconds(planned) == pytest.approx(min(map(seconds, every)))
 
 
+def test_an_engine_that_plans_shapes_gets_few_of_them() -> None:
+    planning = rules(model=replace(MODEL, plan_s=0.01), batch_tokens=400)
+    planning = replace(planning, width=planning.model.width)
+    shapes = planning.shapes()
+    assert len(shapes) == len(set(shapes)) < 150
+    for lengths in ([8] * 11, [20] * 7, [60, 61, 62, 300], list(range(5, 37))):
+        ends = itertools.accumulate(sizes := best_batches(lengths, planning))
+        for size, end in zip(sizes, ends, strict=True):
+            assert (size, planning.width(lengths[end - 1])) in shapes
+    short = planning.shapes(up_to=50)
+    assert 0 < len(short) < len(shapes)
+    assert max(width for _, width in short) <= planning.width(50)
+    assert rules().shapes() == []
+    assert rules(model=replace(MODEL, plan_s=2.0)).shapes() == []
+
+
 def test_an_engine_that_skips_padding_gets_batches_as_large_as_may_be() -> None:
     packing = rules(model=replace(MODEL, skips_padding=True), batch_tokens=10_000, quantum_s=1.0)
     assert best_batches([5, 30, 100, 300], packing) == [4]

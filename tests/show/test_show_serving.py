@@ -26,6 +26,16 @@ def shown(found: Explanation) -> str:
     return " ".join(capture.get().split())
 
 
+def test_an_express_worker_is_shown_or_proposed() -> None:
+    assert "express" not in shown(FOUND)
+    able = replace(FOUND, short_edge=64)
+    assert "for the 80.0 ms of a long one: express=1 lets texts of up to 64 tokens" in shown(able)
+    express = WorkerPlace((0, 1), 1, 300 * MIB, up_to=64)
+    text = shown(replace(able, workers=(*WORKERS, express)))
+    assert "2 0-1 1 300 up to 64 tokens" in text
+    assert "express=1" not in text
+
+
 def test_the_memory_that_plan_gives_each_batch_stands_beside_what_workers_hold() -> None:
     text = shown(FOUND)
     assert "0 0 1 700" in text

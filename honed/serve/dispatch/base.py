@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, cast
 
 import honed.discovery
@@ -15,9 +16,11 @@ from honed.serve.cost import CostModel
 from honed.serve.tickets import Item
 
 _ROOM = "honed.serve.dispatch"
+_LONG_PLAN_S = 0.05
+_FEW = frozenset(b << i for i in range(12) for b in (1, 3))  # 1, 2, 3, 4, 6, 8, 12, 16, ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rules:
     """What bounds a batch: its tokens with padding, its texts, and its predicted seconds.
 
@@ -30,6 +33,25 @@ class Rules:
     batch_tokens: int
     batch_rows: int
     quantum_s: float
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """How many texts a planned batch may hold: any count, or few for an engine that plans
+        each shape anew."""
+        counts = range(1, self.batch_rows + 1)
+        if not self.model.plans_shapes:
+            return tuple(counts)
+        return tuple(count for count in counts if count in _FEW)
+
+    def shapes(self, up_to: int | None = None) -> list[tuple[int, int]]:
+        """Texts and width of every planned batch, small batches first, for an engine that plans
+        each shape anew; texts have `up_to` tokens at most. None where planning would hold up
+        texts that come meanwhile for too long."""
+        if not self.model.plans_shapes or self.model.plan_s > _LONG_PLAN_S:
+            return []
+        lengths = range(1, min(self.longest, up_to or self.longest) + 1)
+        widths = sorted({self.width(length) for length in lengths})
+        return [(s, w) for s in self.sizes for w in widths if s <= self.most_rows(w)]
 
     def fits(self, rows: int, width: int) -> bool:
         """Whether a batch of this shape may be made; a single text always may."""

@@ -95,7 +95,8 @@ def best_batches(lengths: Sequence[int], rules: Rules) -> list[int]:
         row_s = model.row_s(length if model.skips_padding else width)
         rows_s.append(rows_s[-1] + row_s)
         best_s, best = math.inf, 1
-        for size in range(1, min(count, rules.most_rows(width)) + 1):
+        most = min(count, rules.most_rows(width))
+        for size in itertools.takewhile(most.__ge__, rules.sizes):
             # Where padding is computed, every text costs as much as the longest one.
             texts_s = rows_s[-1] - rows_s[-1 - size] if model.skips_padding else size * row_s
             whole_s = least_s[count - size] + model.fixed_s + texts_s
