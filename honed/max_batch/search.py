@@ -25,11 +25,13 @@ from honed.workloads.max_batch import workload_of_try
 _RESOLUTION = 1 / 50
 # After so many tries, measured peaks no longer choose the next size: halving the bracket ends.
 _GUIDED_TRIES = 8
+# A prediction may be twice too large: after so many halves that fail too, roots are tried.
+_HALVED_TRIES = 2
 _MOST = 1 << 16
 # Of the memory that is free: the limit without memory=, and the limit of the process of one
 # sequence. The rest is for the machine's other processes.
 _FREE_SHARE = 0.8
-_COUNTS = {"steps": 2, "warmup_steps": 1}  # where a workload counts its calls
+_COUNTS = {"steps": 1, "warmup_steps": 1}  # where a workload counts its calls
 _RAN = ("ok", "unproven", "diverged")  # it fitted; whether its outputs are right is told besides
 
 
@@ -122,13 +124,13 @@ class Search:
 
 
 def case_of_try(case: Case, batch_size: int, limit: str | None) -> Case:
-    """What is measured at one batch size: two calls that are timed, and the passes about them."""
+    """What is measured at one batch size: a call that is timed, and the passes about it."""
     workload = workload_of_try(case)
     foreign = [key for key in case.knobs if not belongs(key, case.backend, workload)]
     counted = {k: n for k, n in _COUNTS.items() if belongs(k, case.backend, workload)}
     return case.replace(
         workload=workload, batch_size=batch_size, total_batch=None, memory_limit=limit,
-        duration_s=0.01, min_samples=2, warmup_s=0.0, memory=True, batches=None, passes=None,
+        duration_s=0.01, min_samples=1, warmup_s=0.0, memory=True, batches=None, passes=None,
         eval=None, eval_metric="auto", max_accuracy_drop=None,
         knobs={**dict.fromkeys(foreign), **counted},
     )  # fmt: skip
@@ -138,8 +140,7 @@ def next_size(alone: Sequence[Try], tries: Sequence[Try], limit_bytes: int) -> i
     """The batch size to try next; None where the answer is bracketed.
 
     While nothing has failed, sizes grow by doubling steps. The memory that fitting sizes took says
-    where the limit may be, and the first tries follow it; then the bracket is halved, or, where
-    its ends differ by a factor, the factor.
+    where the limit may be, and the first tries follow it; then the bracket is halved.
     """
     low, high = _bracket(tries)
     if low >= _MOST or (high is not None and high - low <= max(1, int(low * _RESOLUTION))):
@@ -152,7 +153,9 @@ def next_size(alone: Sequence[Try], tries: Sequence[Try], limit_bytes: int) -> i
         return min(wanted, _MOST)
     if aim is not None and low < (wanted := max(aim, low + step)) < high:
         return wanted
-    return math.isqrt(max(1, low) * high) if 4 * low < high else (low + high) // 2
+    if low or len(tries) <= _HALVED_TRIES:
+        return (low + high) // 2
+    return math.isqrt(high)
 
 
 def _bracket(tries: Sequence[Try]) -> tuple[int, int | None]:

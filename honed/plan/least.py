@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from honed.backends._footprint import BYTES
 from honed.errors import ModelError
 from honed.plan import closed_form
 from honed.plan.settings import Settings
 
-# Bytes of one number. An engine may hold wider numbers than its products take, but not narrower.
-_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "int8": 1.0, "int4": 0.5}
 _ACTIVATIONS = {"bf16": "bfloat16", "fp16": "float16"}  # of other precisions: float32
 
 
@@ -33,8 +32,8 @@ class Least:
     def bytes_of(self, precision: str, batch_size: int = 1, instances: int = 1) -> int:
         """The least memory of all instances. Weights count once, because an engine that maps its
         file shares them between instances."""
-        each = _BYTES[precision]
-        weights = self.weights_bytes * each / _BYTES["fp32"]
+        each = BYTES[precision]  # an engine may hold wider numbers, but not narrower ones
+        weights = self.weights_bytes * each / BYTES["fp32"]
         return int(weights + instances * batch_size * self.sequence_elements * each)
 
 
@@ -47,7 +46,7 @@ def least(config: Mapping[str, Any], weights_bytes: int, sequence_length: int) -
         elements = closed_form.least_of_sequence(config, sequence_length)
     except ModelError:  # a configuration in words that the formulas do not know
         return Least()
-    return Least(max(0, weights_bytes - int(rows * _BYTES["fp32"])), elements)
+    return Least(max(0, weights_bytes - int(rows * BYTES["fp32"])), elements)
 
 
 def call_bytes(

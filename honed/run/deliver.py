@@ -17,6 +17,7 @@ import numpy as np
 from honed.backends.base import Delivery, LoadRequest, Step, deliverer, load_backend
 from honed.errors import UnsupportedError
 from honed.instruments import fidelity
+from honed.machine.facts import package_versions
 from honed.models import delivered
 from honed.models.checkpoint import Checkpoint
 from honed.models.delivered import CHECKPOINT_FOLDER, MODEL_FOLDER, TOKENIZER_FILE
@@ -102,11 +103,12 @@ def _write_files(
         checkpoint, out / CHECKPOINT_FOLDER, with_weights=False
     )
     delivered.save(checkpoint, out, copied)
-    versions = load_backend(request.case.backend).versions()
+    # The loader reads arrays in any version of numpy.
+    engine = tuple(name for name in delivery.packages if name != "numpy")
     return Delivered(
         delivery.settings, delivery.packages,
-        {name: version for name, version in versions.items() if name in delivery.packages},
-        checked[1], checked[0], _name(request.case.model), checkpoint.task,
+        package_versions(engine), checked[1], checked[0],
+        _name(request.case.model), checkpoint.task,
         output_names(checkpoint.task, checkpoint.pooling),
         _write_tokenizer(checkpoint, request, out), _copy_licences(checkpoint, out),
         delivery.snippet, MODEL_FOLDER if delivery.checkpoint else "",

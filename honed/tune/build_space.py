@@ -8,6 +8,7 @@ of one call these two would answer another question. All other fields say what i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from honed.backends.base import UNLIKELY_RANK, comparable_backends, load_backend, traits
 from honed.case import PRECISIONS, Case
@@ -48,10 +49,26 @@ def build_space(question: Question) -> Space:
     if checkpoint is not None:
         length = question.base.sequence_length if _is_one_length(question.base) else 0
         planned = least(checkpoint.config, checkpoint.weights_bytes, length)
-    return Space(
+    space = Space(
         question.base, branches, tuple(dimensions), tuple(pruned), _memory_bytes(question),
         planned.weights_bytes or None, planned.sequence_elements,
     )  # fmt: skip
+    return _without_too_large(space)
+
+
+def _without_too_large(space: Space) -> Space:
+    """Without the branches that cannot fit with one sequence. The default stays: it is measured
+    whatever is expected of it."""
+    base = space.base
+    left, pruned = [], []
+    for branch in space.branches:
+        why = space.too_large(case_with(base, {**branch.setting, "batch_size": 1}))
+        if why is None or branch.key == (base.backend, base.precision):
+            left.append(branch)
+        else:
+            what = f"backend={branch.backend} precision={branch.precision}"
+            pruned.append(Pruned(what, why))
+    return replace(space, branches=tuple(left), pruned=(*space.pruned, *pruned))
 
 
 def _is_one_length(case: Case) -> bool:

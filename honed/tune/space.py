@@ -166,9 +166,9 @@ class Space:
             return error.message
         if (without_effect := _without_effect(case, setting)) is not None:
             return without_effect
-        return self._too_large(case)
+        return self.too_large(case)
 
-    def _too_large(self, case: Case) -> str | None:
+    def too_large(self, case: Case) -> str | None:
         """Why the Case cannot fit, by plan's formulas; None if it may. An engine that keeps to a
         memory budget need not hold the weights."""
         if self.memory_bytes is None or traits(case.backend).keeps_budget:

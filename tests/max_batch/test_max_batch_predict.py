@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from honed.case import Case
-from honed.max_batch.predict import Growth, growth, settings_of
+from honed.max_batch.predict import Growth, growth, training_settings
 
 MIB = 2**20
 
@@ -19,29 +19,25 @@ def test_a_prediction_adds_what_plan_says_to_what_was_measured() -> None:
 
 
 @pytest.mark.parametrize(
-    ("case", "words"),
+    ("precision", "checkpointing", "words"),
     [
-        (Case(model="x", precision="bf16"), ("infer", "bfloat16", None, False)),
-        (Case(model="x", precision="int8"), ("infer", "float32", None, False)),
-        (
-            Case(model="x", precision="bf16", knobs={"mode": "train"}),
-            ("train", "float32", "bfloat16", False),
-        ),
-        (
-            Case(model="x", knobs={"mode": "train", "checkpointing": "blocks"}),
-            ("train", "float32", None, True),
-        ),
+        ("fp32", None, ("train", "float32", None, False)),
+        ("bf16", None, ("train", "float32", "bfloat16", False)),
+        ("fp32", "blocks", ("train", "float32", None, True)),
     ],
 )
-def test_a_case_in_the_words_of_plan(case: Case, words: tuple[object, ...]) -> None:
-    found = settings_of(case)
+def test_training_steps_in_the_words_of_plan(
+    precision: str, checkpointing: str | None, words: tuple[object, ...]
+) -> None:
+    knobs = {"mode": "train", **({"checkpointing": checkpointing} if checkpointing else {})}
+    found = training_settings(Case(model="x", precision=precision, knobs=knobs))
     assert (found.mode, found.dtype, found.autocast, found.checkpointing) == words
 
 
 def test_an_update_in_the_words_of_plan() -> None:
     knobs = {"mode": "train", "optimizer": "sgd", "optimizer_kernel": "loop",
              "accumulation_steps": 4}  # fmt: skip
-    found = settings_of(Case(model="x", knobs=knobs)).optimizer
+    found = training_settings(Case(model="x", knobs=knobs)).optimizer
     assert (found.name, found.loop, found.accumulation) == ("sgd", "for_loop", 4)
 
 
@@ -50,10 +46,21 @@ def test_engines_without_torchs_truth_have_no_prediction() -> None:
 
 
 @pytest.mark.engine
-def test_plan_traces_what_another_sequence_adds() -> None:
-    found = growth(Case(model="tiny-bert", sequence_length=64, workload="max_batch"))
-    assert found is not None
-    assert found.source == "traced"
-    one, four, many = (found.tensor_bytes(n) for n in (1, 4, 400))
-    assert 0 < one < four
-    assert (many - four) / 396 == pytest.approx((four - one) / 3, rel=0.2)
+def test_what_another_sequence_adds_depends_on_the_engine_and_on_the_mode() -> None:
+    base = Case(model="tiny-bert", sequence_length=64, workload="max_batch")
+    cases = {
+        "torch": base,
+        "onnxruntime": base.replace(backend="onnxruntime"),
+        "training": base.replace(knobs={"mode": "train"}),
+    }
+    each = {}
+    for name, case in cases.items():
+        found = growth(case)
+        assert found is not None
+        assert found.source == "traced"
+        at = {n: found.instance_bytes(n) for n in (1, 4, 100, 400)}
+        assert sorted(at.values()) == list(at.values())
+        assert (at[400] - at[100]) / 300 == pytest.approx((at[100] - at[4]) / 96, rel=0.05)
+        each[name] = (at[400] - at[100]) / 300
+    assert each["onnxruntime"] != each["torch"]
+    assert each["training"] > 2 * each["torch"]

@@ -119,7 +119,7 @@ def test_tries_are_short_cases_of_their_own_without_the_words_of_the_search() ->
     assert (first.workload, first.get("mode"), first.get("optimizer")) == (
         "train_step", None, "sgd",
     )  # fmt: skip
-    assert first.get("steps") == 2
+    assert first.get("steps") == 1
     assert set(lab.sweeps.values()) == {"tries"}
     plain = case_of_try(BASE.replace(knobs={"optimizer": "sgd"}), 4, "1GiB")
     assert (plain.workload, plain.get("optimizer")) == ("closed_loop", None)

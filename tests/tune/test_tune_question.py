@@ -154,12 +154,12 @@ def test_what_cannot_fit_is_refused_by_plans_formulas(
 ) -> None:
     mib, asked = 2**20, question("objective=throughput", "sequence_length=512")
     space = Space(asked.base, (), (), (), 600 * mib, 512 * mib, sequence_elements=1_966_080)
-    refused = space._too_large(case_with(asked.base, setting))
+    refused = space.too_large(case_with(asked.base, setting))
     assert refused is None if says is None else says in str(refused)
     tight = replace(space, memory_bytes=500 * mib)
     plain = case_with(asked.base, {})
-    assert "the weights alone need" in str(tight._too_large(plain))
-    assert replace(space, memory_bytes=None)._too_large(plain) is None
+    assert "the weights alone need" in str(tight.too_large(plain))
+    assert replace(space, memory_bytes=None).too_large(plain) is None
 
 
 @pytest.mark.engine
@@ -172,6 +172,10 @@ def test_a_limit_of_memory_and_the_models_sizes_are_what_settings_are_pruned_by(
     assert 0 < (space.weights_bytes or 0) < 4 * 62_754
     tighter = build_space(question("model=tiny-bert", "limit=memory_mib<=300", "memory=200MiB"))
     assert tighter.memory_bytes == 200 * 2**20
+    least = build_space(question("model=tiny-bert", "limit=memory_mib<=0.05", "precision=fp32"))
+    assert [b.key for b in least.branches if b.backend != "lowmem"] == [("torch", "fp32")]
+    (pruned,) = [p for p in least.pruned if p.what == "backend=onnxruntime precision=fp32"]
+    assert "the weights alone need" in pruned.why
     varied = build_space(question("model=tiny-bert", "lengths=8..64"))
     assert varied.sequence_elements == 0
     assert from_plain(Space, json.loads(json.dumps(to_plain(space)))) == space

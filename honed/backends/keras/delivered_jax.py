@@ -1,4 +1,5 @@
-"""Runs the exported JAX program of a delivered folder. It imports jax and numpy, not Keras.
+"""Runs the exported JAX program of a delivered folder. It imports jax and numpy, not Keras; jax
+imports flatbuffers to read the program.
 
 honed copies this file into the folder as `engine.py`.
 """

@@ -45,7 +45,7 @@ def deliver(request: LoadRequest, step: KerasStep, folder: Path) -> Delivery:
     name = "delivered_jax.py" if is_jax else "delivered_tensorflow.py"
     return Delivery(
         Path(__file__).with_name(name), {"threads": request.threads},
-        ("jax" if is_jax else "tensorflow", "numpy"),
+        ("jax", "flatbuffers", "numpy") if is_jax else ("tensorflow", "numpy"),
         _JAX_SNIPPET if is_jax else _TENSORFLOW_SNIPPET,
     )  # fmt: skip
 
