@@ -127,7 +127,7 @@ def _(of: Comparison) -> str:
 @_body.register
 def _(of: Outcome) -> str:
     gain = say.gain(of.gain)
-    objectives = " and ".join(of.objectives)
+    objectives = " and ".join(of.objectives) or of.study
     if of.point is None:
         head = say.nothing(of)
     elif gain and of.gain.ci95 is not None:
@@ -234,7 +234,7 @@ def _strip(contrast: Contrast | None, half: float) -> str:
         f'<line x1="{_STRIP_PX / 2}" x2="{_STRIP_PX / 2}" y1="0" y2="14" stroke="currentColor" '
         f'stroke-opacity="0.5" stroke-dasharray="2 2"/>'
         f'<line x1="{low:.1f}" x2="{high:.1f}" y1="7" y2="7" stroke="currentColor" '
-        f'stroke-width="2"/><circle cx="{at:.1f}" cy="7" r="4" fill="currentColor"/></svg>'
+        f'stroke-width="2"/><circle cx="{at:.1f}" cy="7" r="3" fill="currentColor"/></svg>'
     )
 
 

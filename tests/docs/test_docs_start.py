@@ -16,14 +16,14 @@ QUICKER = (
     (r"model=\S+", "model=tiny"),
     (r"backend=\S+", "backend=fake"),
     (r"precision=\S+", "precision=fp32"),
-    (r"budget=\S+", "trials=1"),
+    (r"budget=\S+", "budget=60s trials=1"),
     (r"inputs=\S+|eval=\S+|max_accuracy_drop=\S+", "seed=0"),
     (r"B: ", "B: fake.latency_us=3000 "),
 )
 SHORT = ["backend=fake", "duration_s=0.05", "min_samples=5", "warmup_s=0.05", "sequence_length=8"]
 MEASURING = ("run", "compare", "tune")
-# What needs a port, or an engine whose files can be delivered.
-ELSEWHERE = ("serve", "export")
+# What needs a port, an engine whose files can be delivered, or a model of the reader.
+ELSEWHERE = ("honed serve", "honed export", "./my-encoder")
 
 
 def quicker(command: Command) -> list[str]:
@@ -43,9 +43,9 @@ def test_every_command_of_the_first_page_works_in_its_order(
     monkeypatch.delenv("HONED_STORE", raising=False)
     seen = []
     for command in commands(ROOT / "docs" / "index.md"):
-        words = quicker(command)
-        if words[0] in ELSEWHERE:
+        if any(part in command.text for part in ELSEWHERE):
             continue
+        words = quicker(command)
         done = CliRunner().invoke(app, words)
         assert done.exit_code == 0, f"{command}: {words}\n{done.output}\n{done.exception}"
         seen.append(words[0])
