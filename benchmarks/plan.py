@@ -56,7 +56,7 @@ def main() -> None:
         _timed(title, words)  # first, while no process has been large
     began = time.perf_counter()
     worst = max(
-        _verified(model, task, shape) for (model, task) in models.items() for shape in shapes
+        _verified(model, task, shape) for shape in shapes for (model, task) in models.items()
     )
     cells = 4 * len(models) * len(shapes)
     print(f"largest difference in the dispatcher's view, of {cells} cells: {worst:.3%}")

@@ -38,7 +38,6 @@ from honed.case import Case
 from honed.experiment.turns import mirrored
 from honed.models.checkpoint import ModelRequest
 from honed.models.obtain import materialise
-from honed.plan.of_case import Planners
 from honed.record import Record
 from honed.run.lab import LocalLab
 from honed.run.parent import measure
@@ -174,14 +173,14 @@ def profile(asked: Asked) -> None:
 
 
 def memory(asked: Asked) -> None:
-    lab, planners = PlannedLab(LocalLab(open_store("sqlite://"))), Planners()
+    lab = PlannedLab(LocalLab(open_store("sqlite://")))
     worst = 0.0
     for model, precision in asked.cells():
         knobs = {"warmup_steps": 1, "steps": 1}
         case = asked.case(model, precision, passes="memory_timeline").replace(
             memory=True, knobs=knobs
         )
-        expected = planners.expect(case)
+        expected = lab.planners.expect(case)
         assert expected is not None
         record = lab.measure(case)
         part = memory_of(record)

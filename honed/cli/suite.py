@@ -69,8 +69,11 @@ def _measure(plan: SuitePlan, lab: Lab) -> list[Record]:
 
     count, done = len(plan.sweep.sweep.cases), plan.sweep.done
     skipped = f", {done} already done" if done else ""
-    cases = f"{plan.name}: {len(plan.experiments)} experiments, {count} cases{skipped}"
-    print(f"{cases}: about {duration(plan.sweep.estimate_s)}", file=sys.stderr)
+    experiments = f"{len(plan.experiments)} experiment{'s' * (len(plan.experiments) > 1)}"
+    about = f"{plan.name}: {experiments}, {count} cases{skipped}"
+    if plan.sweep.todo and not plan.quick:  # one case of a quick run is too large on purpose
+        about += f": at most about {duration(plan.sweep.estimate_s)}"
+    print(about, file=sys.stderr)
     line = Line()
     records: list[Record] = []
     try:

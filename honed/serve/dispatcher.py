@@ -26,6 +26,7 @@ from honed.serve.waits import Waits
 from honed.workers.seat import Seat
 
 _AHEAD_S = 0.005  # a worker gets its next batch early where its present one is this short
+_LONG = 4.0  # a text is long beside one that takes so much less time
 _SMOOTHING = 0.05  # of the ratio of actual to predicted times
 _RATIOS = (0.5, 4.0)
 _KILLS = 2  # a text that kills a worker alone, after its batch did, is refused from then on
@@ -144,8 +145,21 @@ class Dispatcher:
             if link.takes_more(_AHEAD_S) and not self._give(link):
                 return
         for link in self.links:
-            if link.up_to and link.takes_more(0.0) and _held_up(every, link.up_to):
+            if link.up_to and link.takes_more(0.0) and self._held_up(every, link.up_to):
                 self._give(link)
+
+    def _held_up(self, links: Sequence[Link], up_to: int) -> bool:
+        """Whether every worker that takes all texts is at one that is long beside `up_to`.
+
+        At shorter ones they are busy with much traffic of one kind. Express workers would then
+        only make its batches smaller.
+        """
+        long_s = _LONG * self.model.padded_s(1, up_to)
+        return all(
+            link.running and self.model.padded_s(1, link.running[0].longest) >= long_s
+            for link in links
+            if link.ready
+        )
 
     def _give(self, link: Link) -> bool:
         """Send one batch, if anything waits that this worker takes."""
@@ -283,11 +297,6 @@ class Dispatcher:
         self._poison[_fingerprint(text)] = None
         if len(self._poison) > _POISON_REMEMBERED:
             del self._poison[next(iter(self._poison))]
-
-
-def _held_up(links: Sequence[Link], up_to: int) -> bool:
-    """Whether every worker that takes all texts is at a longer one than `up_to`."""
-    return all(link.running and link.running[0].longest > up_to for link in links if link.ready)
 
 
 def _fingerprint(text: Tokens) -> bytes:

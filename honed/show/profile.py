@@ -83,26 +83,22 @@ def _kinds(rows: Sequence[ProfileRow]) -> str:
 def kinds_view(records: Sequence[Record]) -> RenderableType | None:
     """The kinds of operators of several records side by side, as engines name them differently;
     None for fewer than two profiles."""
-    lines = kind_lines(records)
-    if len(lines) < 2:
+    profiled = [(r, part) for r in records if (part := profile_of(r)) is not None]
+    if len(profiled) < 2:
         return None
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for index, heading in enumerate(KIND_HEADINGS):
-        is_text = index == 0
-        table.add_column(heading, justify="left" if is_text else "right", no_wrap=not is_text)
-    for line in lines:
-        table.add_row(*line)
+    settings = settings_column([record for record, _ in profiled])
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("kind", no_wrap=True)
+    for record, _ in profiled:
+        table.add_column(settings.read(record), justify="right", overflow="fold")
+    for kind, *cells in zip(KIND_HEADINGS[1:], *(kind_cells(part) for _, part in profiled),
+                            strict=True):  # fmt: skip
+        if any(cell != NONE for cell in cells):
+            table.add_row(kind, *cells)
     return Group(Text(), Text("kinds of operators, ms and share of a call", "bold"), table)
 
 
 KIND_HEADINGS = ("settings", *KINDS, "together ms")
-
-
-def kind_lines(records: Sequence[Record]) -> list[tuple[str, ...]]:
-    """A line for each record with a profile, under KIND_HEADINGS."""
-    profiled = [(r, part) for r in records if (part := profile_of(r)) is not None]
-    settings = settings_column([record for record, _ in profiled])
-    return [(settings.read(record), *kind_cells(part)) for record, part in profiled]
 
 
 def kind_cells(part: Part) -> tuple[str, ...]:

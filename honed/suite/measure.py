@@ -15,12 +15,15 @@ from honed.store import Store
 from honed.suite.base import Experiment, all_cases, load_suite
 from honed.suite.planned import PlannedLab
 
+_EFFORT = ("passes", "steps", "duration_s", "min_samples", "timeout_s")
+
 
 @dataclass(frozen=True, slots=True)
 class SuitePlan:
     """The experiments of a suite, and what is left to measure of them."""
 
     name: str
+    quick: bool
     experiments: tuple[Experiment, ...]
     sweep: SweepPlan
 
@@ -50,7 +53,9 @@ def plan_suite(store: Store, name: str, *, quick: bool = False, again: bool = Fa
     sweep_id = earlier or store.add_sweep(cases)
     finished = store.finished(sweep_id) if earlier else set()
     todo = tuple(case for case in cases if case.id not in finished)
-    return SuitePlan(name, experiments, SweepPlan(Sweep(cases, _varying(cases)), sweep_id, todo))
+    return SuitePlan(
+        name, quick, experiments, SweepPlan(Sweep(cases, _varying(cases)), sweep_id, todo)
+    )
 
 
 def measure_suite(
@@ -79,6 +84,13 @@ def results(store: Store, plan: SuitePlan) -> list[Result]:
 
 
 def _varying(cases: Sequence[Case]) -> tuple[str, ...]:
-    """The keys that differ between the Cases, by which progress lines name them."""
+    """The keys that differ between the Cases, by which progress lines name them; without those
+    that say how a Case is measured, and without the sizes of the model."""
     keys = dict.fromkeys(key for case in cases for key in case.to_json())
-    return tuple(key for key in keys if len({case.get(key) for case in cases}) > 1)
+    return tuple(
+        key
+        for key in keys
+        if key not in _EFFORT
+        and not key.startswith("model.")
+        and len({case.get(key) for case in cases}) > 1
+    )

@@ -13,6 +13,9 @@ from typing import Any
 import memory_groups
 import pytest
 
+from honed.case import Case
+from honed.run.parent import measure
+
 HONED = str(Path(sys.executable).with_name("honed"))
 FAKE = ["model=tiny", "backend=fake", "duration_s=0.1", "warmup_s=0.1", "sequence_length=8"]
 
@@ -61,3 +64,18 @@ def test_instances_stay_inside_the_affinity(tmp_path: Path) -> None:
     record = json.loads(done.stdout)
     assert record["status"] == "ok", record["error"]
     assert [e["cpus"] for e in record["effective"]] == [[only], [only]]
+
+
+def test_where_no_group_can_be_made_each_process_has_a_limit_of_data(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("honed.machine.limits.groups", lambda *_: ())
+    quick = {"sequence_length": 8, "duration_s": 0.1, "warmup_s": 0.1, "min_samples": 2}
+    case = Case(model="tiny", backend="fake", memory_limit="1GiB", instances=2, threads=1,
+                oversubscribe=True, **quick)  # fmt: skip
+    fits = measure(case)
+    assert fits.status == "ok", fits.error
+    assert {e["memory_limited_by"] for e in fits.effective} == {"RLIMIT_DATA"}
+    assert {e["memory_limit"] for e in fits.effective} == {"1GiB"}
+    too_large = measure(case.replace(knobs={"fake.allocate_kib": 600 * 1024}))
+    assert too_large.status == "oom"

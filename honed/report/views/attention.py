@@ -48,13 +48,14 @@ def _cells(records: Sequence[Record], keys: Sequence[str]) -> Cells:
 
 def _grid(names: Sequence[str], keys: Sequence[str], cells: Cells) -> Grid:
     """A line for each shape; for each kernel its times and the memory before its backward pass."""
-    parts = ("forward ms", "backward ms", "MiB before backward")
-    headings = (*keys, *(f"{name}: {part}" for name in names for part in parts))
+    parts = ("forward", "backward", "MiB")
+    headings = (*keys, *(f"{name} {part}" for name in names for part in parts))
     rows = [
         (*values, *(text for name in names for text in _texts(of.get(name))))
         for values, of in cells.items()
     ]
-    return Grid("Each cell in a process of its own", headings, tuple(rows), left=len(keys))
+    title = "Medians in ms, and MiB before the backward pass; each cell in a process of its own"
+    return Grid(title, headings, tuple(rows), left=len(keys))
 
 
 def _texts(record: Record | None) -> tuple[str, ...]:

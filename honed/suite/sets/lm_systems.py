@@ -12,14 +12,16 @@ from honed.suite.base import Experiment
 HELP = "training steps, attention, profiles, precision and memory of language models"
 
 _STEPS, _FEW = "warmup_steps=5 steps=10", "warmup_steps=1 steps=3"
-_CALLS = "warmup_steps=1 duration_s=2 min_samples=5"
+_CALLS = "warmup_steps=1 duration_s=2 min_samples=5 timeout_s=3600"
 _TRAIN = "workload=train_step batch_size=4 sequence_length=128"
 # Tiny models and shapes for `--quick`.
 _TINY = (
     "model=lm-small model.d_model=64 model.d_ff=128 model.num_layers=4 model.num_heads=4 "
     "model.vocab_size=200"
 )
-_TINY_TRAIN = f"{_TINY} workload=train_step batch_size=2 sequence_length=32 warmup_steps=1 steps=6"
+_TINY_TRAIN = (
+    f"{_TINY} workload=train_step batch_size=2 sequence_length=32 warmup_steps=1 steps=6 threads=1"
+)
 
 
 def experiments(*, quick: bool) -> tuple[Experiment, ...]:
@@ -31,7 +33,8 @@ def _whole() -> tuple[Experiment, ...]:
     return (
         _sizes(
             f"model=lm-small,lm-medium {_TRAIN} {_STEPS} until=forward,backward,optimizer",
-            f"model=lm-large,lm-xl,lm-2.7b {_TRAIN} {_FEW} until=forward,backward,optimizer",
+            f"model=lm-large,lm-xl,lm-2.7b {_TRAIN} {_FEW} until=forward,backward,optimizer "
+            "timeout_s=3600",
         ),
         _warmup(f"{small} warmup_steps=0,1,2,5 steps=10"),
         _mixed_steps(f"model=lm-small,lm-medium {_TRAIN} {_STEPS} precision=fp32,bf16"),
@@ -86,7 +89,7 @@ def _quick() -> tuple[Experiment, ...]:
         _checkpointing(observed, nested),
         _attention(
             "workload=attention batch_size=2 d_model=16 sequence_length=64 "
-            "attention=naive,sdpa warmup_steps=1 steps=6"
+            "attention=naive,sdpa warmup_steps=1 steps=6 threads=1"
         ),
     )
 
