@@ -9,7 +9,7 @@ from honed.show.markdown import MEASURES
 from honed.show.phases import HEADINGS, LEFT, phase_lines
 from honed.show.rows import Extra, rows
 
-_SIZE = "8pt"  # a table of a sweep is as wide as a page, and Typst does not break its words
+_SIZE = "7pt"  # a table of a sweep is as wide as a page, and Typst does not break its words
 
 
 def typst(records: Sequence[Record], extra: Extra | None = None) -> str:
@@ -40,7 +40,7 @@ def _table(headings: Sequence[str], left: Sequence[bool], lines: Sequence[Sequen
             f"  columns: {len(headings)},",
             f"  align: ({sides},),",
             "  stroke: none,",
-            "  inset: 4pt,",
+            "  inset: (x: 3pt, y: 4pt),",
             "  table.hline(),",
             f"  table.header({', '.join(map(_text, headings))}),",
             "  table.hline(stroke: 0.5pt),",
