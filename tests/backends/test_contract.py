@@ -44,7 +44,7 @@ def knob_settings(name: str) -> list[dict[str, Any]]:
     found = [
         allowed(name, {knob.name: value})
         for knob in load_backend(name).KNOBS
-        if name != "fake" and not isinstance(knob.values, Span)
+        if name != "fake" and not isinstance(knob.values, Span) and not knob.workloads
         for value in knob.values
         if (knob.available_value or (lambda _: AVAILABLE))(value).ok
     ]
