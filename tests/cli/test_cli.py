@@ -48,8 +48,8 @@ def test_help_imports_nothing_heavy() -> None:
 
 VERBS = [
     "run", "compare", "blame", "plan", "tune", "memory", "precision", "profile", "scale", "serve",
-    "suite", "show", "list", "report", "ci", "deploy", "export", "verify", "doctor", "env", "cache",
-    "mcp", "skill",
+    "suite", "show", "list", "report", "ci", "deploy", "export", "verify", "doctor", "env",
+    "cache", "mcp", "skill",
 ]  # fmt: skip
 
 
