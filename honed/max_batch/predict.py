@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from honed.backends.base import load_backend
 from honed.case import Case
@@ -95,6 +96,7 @@ def _of_training(planner: Planner, settings: Settings) -> Growth:
 
 def training_settings(case: Case) -> Settings:
     """A Case of training steps in plan's words. Weights are fp32; 16 bits are autocast."""
+    checkpointing: Any = case.get("checkpointing") or "off"
     update = Optimizer(
         "sgd" if case.get("optimizer") == "sgd" else "adamw",
         _LOOPS[str(case.get("optimizer_kernel") or "foreach")],
@@ -105,6 +107,6 @@ def training_settings(case: Case) -> Settings:
         sequence_length=case.sequence_length,
         autocast=_DTYPES.get(case.precision),
         device="cpu",
-        checkpointing=case.get("checkpointing") == "blocks",
+        checkpointing=checkpointing,
         optimizer=update,
     )

@@ -21,9 +21,10 @@ def test_a_prediction_adds_what_plan_says_to_what_was_measured() -> None:
 @pytest.mark.parametrize(
     ("precision", "checkpointing", "words"),
     [
-        ("fp32", None, ("train", "float32", None, False)),
-        ("bf16", None, ("train", "float32", "bfloat16", False)),
-        ("fp32", "blocks", ("train", "float32", None, True)),
+        ("fp32", None, ("train", "float32", None, "off")),
+        ("bf16", None, ("train", "float32", "bfloat16", "off")),
+        ("fp32", "blocks", ("train", "float32", None, "blocks")),
+        ("fp32", "nested", ("train", "float32", None, "nested")),
     ],
 )
 def test_training_steps_in_the_words_of_plan(

@@ -189,7 +189,7 @@ class TrainingStep(Step):
     def read_back(self) -> Mapping[str, Value | None]:
         import torch
 
-        from honed.backends.torch import checkpointing
+        from honed.models.torch import checkpointing
 
         feed = self._small_feed()
         counts = products.of_call(lambda: self.run(feed))
