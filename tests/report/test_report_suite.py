@@ -130,7 +130,7 @@ def test_a_warm_up_shows_what_the_first_call_does() -> None:
 def test_profiles_show_products_against_softmax_and_the_phases() -> None:
     found = shown("profile", training(passes=profiled()))
     text = " ".join(found.findings)
-    assert "matrix products take 70%, softmax 15%, optimizer 10%" in text
+    assert "70% of the time goes to matrix products, 15% to softmax, 10% to the optimizer" in text
     assert "matrix products take 4.67 times as long as softmax, for 18.0 GFLOP" in text
     assert "matrix products take 60% of forward, 100% of backward and 0% of optimizer" in text
     assert "The profiler made calls longer by up to 25%" in text

@@ -34,11 +34,11 @@ def _findings(records: Sequence[Record]) -> Iterator[str]:
     warm = phases.phases_of(records[-1])[_STEP]
     for record in records[:-1]:
         step = phases.phases_of(record)[_STEP]
-        spread = "" if step.stdev is None else (
-            f", with a standard deviation of {step.stdev / step.mean:.0%} of it"
-        )  # fmt: skip
+        spread = ""
+        if step.stdev is not None:
+            spread = f" with a standard deviation of {step.stdev / step.mean:.0%}"
         yield (
-            f"After {_warmups(record)} warm-up steps the mean is {seconds(step.mean)}{spread}: "
+            f"After {_warmups(record)} warm-up steps the mean is {seconds(step.mean)}{spread}, "
             f"{plain(step.mean / warm.mean)} times the mean after {_warmups(records[-1])}; the "
             f"slowest step took {plain(step.max / step.p50)} times the median."
         )
