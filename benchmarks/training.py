@@ -42,10 +42,11 @@ from honed.case import Case
 from honed.experiment.turns import mirrored
 from honed.models.checkpoint import ModelRequest
 from honed.models.obtain import materialise
+from honed.plan.of_case import Expected
 from honed.record import Record
 from honed.run.lab import LocalLab
 from honed.run.parent import measure
-from honed.show.memory import memory_of
+from honed.show.memory import memory_of, planned_line
 from honed.show.profile import profile_of
 from honed.statistics.paired import sequence
 from honed.store import open_store
@@ -185,30 +186,29 @@ def profile(asked: Asked) -> None:
 
 def memory(asked: Asked) -> None:
     lab = PlannedLab(LocalLab(open_store("sqlite://")))
-    worst = 0.0
+    differences = [0.0]
     for model, precision in asked.cells():
-        knobs = {"warmup_steps": 1, "steps": 1}
         case = asked.case(model, precision, passes="memory_timeline").replace(
-            memory=True, knobs=knobs
+            memory=True, knobs={"warmup_steps": 1, "steps": 1}
         )
-        expected = lab.planners.expect(case)
-        assert expected is not None
-        record = lab.measure(case)
+        planned, record = lab.planners.expect(case), lab.measure(case)
         part = memory_of(record)
+        assert planned is not None
         if part is None:
-            reason = record.error.message if record.error else record.status
-            print(f"{model:10} {precision:5} {reason}", flush=True)
-            continue
-        peak, allocator = part.peak.size_bytes, record.memory and record.memory.tensor_peak_bytes
-        off = expected.peak_bytes / peak - 1
-        worst = max(worst, abs(off))
-        beside = f"{expected.peak_bytes / allocator - 1:+.2%}" if allocator else "not known"
-        print(
-            f"{model:10} {precision:5} planned {expected.peak_bytes / 2**20:9,.1f} MiB, measured "
-            f"{peak / 2**20:9,.1f} MiB: {off:+.3%}; beside torch's allocator {beside}",
-            flush=True,
-        )
-    print(f"largest difference between plan and measurement: {worst:.3%}")
+            found = record.error.message if record.error else record.status
+        else:
+            differences.append(planned.peak_bytes / part.peak.size_bytes - 1)
+            found = f"{planned_line(part, planned)}; {_beside_allocator(planned, record)}"
+        print(f"{model:10} {precision:5} {found}", flush=True)
+    print(f"largest difference between plan and measurement: {max(map(abs, differences)):.3%}")
+
+
+def _beside_allocator(planned: Expected, record: Record) -> str:
+    allocated = record.memory.tensor_peak_bytes if record.memory else None
+    if allocated is None:
+        return "torch's allocator does not tell"
+    off = planned.peak_bytes / allocated - 1
+    return f"torch's allocator gave out {allocated / 2**20:,.1f} MiB at most ({off:+.3%})"
 
 
 def large(asked: Asked) -> None:
