@@ -42,12 +42,12 @@ class PhaseClock:
     def phase(self, name: str) -> Iterator[None]:
         import torch
 
+        stop = start_clock(self._device)
         with (
             torch.profiler.record_function(MARK + name),
             nvtx(self._device, name),
             self._around(name),
         ):
-            stop = start_clock(self._device)
             yield
             taken_ns = stop()
         self.taken_ns[name] = self.taken_ns.get(name, 0) + taken_ns
