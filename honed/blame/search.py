@@ -97,7 +97,7 @@ class _Search:
         whole = self._look("ends", versions[low], versions[high])
         if whole.verdict != "slower":
             is_open = whole.verdict == "undecided"
-            reason = "the time was up before the two ends were told apart" if is_open else ""
+            reason = "the budget ended before the two ends were told apart" if is_open else ""
             return self.ended("undecided" if is_open else "not slower", reason=reason)
         limit = self._half(whole.ratio)
         while (middle := self._middle(low, high)) is not None:
@@ -136,7 +136,7 @@ class _Search:
         pair = versions[low], versions[high]
         look = self._look("confirming", *pair)
         if look.verdict != "slower":
-            reason = f"processes of their own say {look.verdict} of {pair[1]} and {pair[0]}"
+            reason = f"when these two were measured afresh, the verdict was {look.verdict!r}"
             return self.ended("undecided", pair, look.ratio, reason)
         if high - low > 1:
             skipped = ", ".join(versions[low + 1 : high])
@@ -163,7 +163,11 @@ class _Search:
         return look
 
     def _share_s(self) -> float:
-        """The time left, divided by the comparisons that are probably left."""
+        """Half of the budget for the two ends, without which there is no search: they must be told
+        apart by the whole slowdown. Then the time left, divided by the comparisons that are
+        probably left."""
+        if not self.looks:
+            return self.options.budget_s / 2
         halvings = math.ceil(math.log2(max(1, len(self.releases.versions) - 1)))
         left = max(1, 2 + halvings - len(self.looks))
         spent_s = self.lab.clock_s() - self.began_s
@@ -192,6 +196,6 @@ def _look_of(role: Role, older: str, newer: str, found: Comparison) -> Look:
 
 def _several(look: Look) -> str:
     return (
-        f"{look.newer} lies between the two: the time was up, or more than one release made it "
+        f"{look.newer} lies between the two: the budget ended, or more than one release made it "
         "slower"
     )
