@@ -25,6 +25,8 @@ from honed.measures import MEASURES
 from honed.record import Interval
 from honed.run.lab import Lab
 
+_OPEN = "half of the budget did not tell the two ends apart; a larger --budget may"
+_LARGEST_SHARE = 0.99  # that a comparison asks for: slower by 99 %
 _LEAST_S = 1.0  # of a comparison whose share of the budget is spent: it still measures two blocks
 
 
@@ -97,8 +99,7 @@ class _Search:
         whole = self._look("ends", versions[low], versions[high])
         if whole.verdict != "slower":
             is_open = whole.verdict == "undecided"
-            reason = "the budget ended before the two ends were told apart" if is_open else ""
-            return self.ended("undecided" if is_open else "not slower", reason=reason)
+            return self.ended("undecided", reason=_OPEN) if is_open else self.ended("not slower")
         limit = self._half(whole.ratio)
         while (middle := self._middle(low, high)) is not None:
             try:
@@ -174,11 +175,12 @@ class _Search:
         return max(_LEAST_S, (self.options.budget_s - spent_s) / left)
 
     def _half(self, whole: Interval) -> float:
-        """Half of the slowdown on a logarithmic scale, as a share of the metric."""
+        """Half of the slowdown on a logarithmic scale, as a share of the metric. Of a slowdown by
+        more than a factor of four it is less than half, but still far from both ends."""
         assert whole.value is not None
         is_time = MEASURES[self.options.metric].better == "less"
         root = math.exp(abs(math.log(whole.value)) / 2)
-        return root - 1 if is_time else 1 - 1 / root
+        return min(root - 1, _LARGEST_SHARE) if is_time else 1 - 1 / root
 
 
 def _look_of(role: Role, older: str, newer: str, found: Comparison) -> Look:
