@@ -83,7 +83,11 @@ class Dispatcher:
         return sum(link.ready and link.up_to is None for link in self.links) or self._planned
 
     def admit(self, lengths: Sequence[int], timeout_s: float) -> None:
-        """Raise Refusal unless the whole request is predicted to be answered in time."""
+        """Raise Refusal unless the whole request is predicted to be answered in time.
+
+        All requests that come at a moment meet the same condition, whatever their lengths: that
+        the texts which wait longest would be answered in time.
+        """
         texts, workers = len(lengths), self._workers
         limit_s = min(self._max_wait_s, timeout_s)
         alone_s = self._backlog.seconds_of(lengths) * self.ratio
@@ -95,8 +99,11 @@ class Dispatcher:
                 f"max_wait_s={limit_s:g}: send fewer texts in one request",
                 "too_large",
             )
+        now_s = self.clock_s
+        self._waits.came(lengths, own_s, now_s)
         if self.queued:
-            waited_s = self._waits.longest_of(lengths, self.wait_s()) + own_s
+            waited_s = self._waits.to_answer(lengths, self.wait_s(), now_s)
+            waited_s += self._waits.takes(own_s, limit_s, now_s)
             if waited_s > limit_s:
                 raise overloaded(waited_s - limit_s, self._random.random())
 

@@ -54,3 +54,16 @@ def test_twice_the_load_keeps_the_rate_and_the_limit(policy: str) -> None:
     assert in_time / sent[-1].began_s > 0.9 * rate
     assert p99_ms(admitted) < 500
     assert wait_error(admitted) < 0.3
+
+
+@pytest.mark.parametrize("express", [0, 1])
+def test_an_overload_of_short_texts_does_not_keep_long_ones_out(express: int) -> None:
+    """Twice as many texts as can be computed; short texts come first in the queue."""
+    lengths = mixed_lengths(4000, 2)
+    machine = Machine("by_length", express=express, max_wait_s=0.5)
+    sent = machine.open_loop(poisson(300.0, len(lengths), 3), lengths)
+    short = [each.refused for each in sent if each.length <= 32]
+    long = [each.refused for each in sent if each.length > 32]
+    assert sum(short) / len(short) > 0.2
+    assert sum(long) / len(long) < 1.2 * sum(short) / len(short)
+    assert p99_ms([each for each in sent if not each.refused]) < 700
