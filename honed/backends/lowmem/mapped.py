@@ -197,7 +197,10 @@ class MappedWeights:
             while last < len(rows) and rows[last] == row + last - first:
                 last += 1  # rows that follow each other are one read
             if not 0 <= row <= row + last - first - 1 < tensor.shape[0]:
-                raise IndexError(f"{name} has {tensor.shape[0]} rows, and row {row} was asked for")
+                raise IndexError(
+                    f"{name} has {tensor.shape[0]} rows; asked for were {row} to "
+                    f"{row + last - first - 1}"
+                )
             _read(descriptor, into[first:last], tensor.offset + row * row_bytes, tensor.file)
             first = last
 

@@ -83,7 +83,10 @@ class Reader:
         if not rows.size:
             return
         if not 0 <= int(rows.min()) <= int(rows.max()) < matrix.shape[0]:
-            raise IndexError(f"{matrix.name} has {matrix.shape[0]} rows, not {rows.max() + 1}")
+            raise IndexError(
+                f"{matrix.name} has {matrix.shape[0]} rows; asked for were {rows.min()} to "
+                f"{rows.max()}"
+            )
         breaks = np.flatnonzero(np.diff(rows) != 1) + 1
         for start, end in zip([0, *breaks], [*breaks, len(rows)], strict=True):
             self._fill(out[start:end].reshape(-1), matrix, int(rows[start]))

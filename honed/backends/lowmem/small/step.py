@@ -90,7 +90,7 @@ class SmallStep(Step):
         shape = Shape(case.batch_size, case.sequence_length)
         sizes = sizes or sizes_within(self._network, threads, shape, self._budget(case))
         needed = needed_bytes(self._network, threads, sizes, shape)
-        self._needed_bytes = self._vector_bytes + needed
+        self.needed_bytes = self._vector_bytes + needed
         # numpy's BLAS runs on the threads that call it: see team.py.
         self._limit = threadpoolctl.threadpool_limits(1, user_api="blas")
         self._encoder = Encoder(
@@ -143,7 +143,7 @@ class SmallStep(Step):
             "threads": self._encoder.team.size if of_blas == {1} else None,
             "precision": self._precision,
             "products": "fp32",
-            "memory_needed_bytes": self._needed_bytes,
+            "memory_needed_bytes": self.needed_bytes,
             "device": "cpu",
             "skips_padding": True,
             "lowmem.engine": NAME,
