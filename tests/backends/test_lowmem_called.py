@@ -66,6 +66,20 @@ def test_a_closed_model_says_so(tmp_path: Path, engine: Any) -> None:
 
 
 @each_engine
+def test_a_read_only_checkpoint_is_called(tmp_path: Path, engine: Any) -> None:
+    made(tmp_path, "bert")
+    for path in (*tmp_path.iterdir(), tmp_path):
+        path.chmod(path.stat().st_mode & 0o555)
+    names = {path.name for path in tmp_path.iterdir()}
+    try:
+        with honed.lowmem(str(tmp_path), engine=engine) as model:
+            assert len(model(GOOD)) > 0
+    finally:
+        tmp_path.chmod(0o755)
+    assert {path.name for path in tmp_path.iterdir()} == names
+
+
+@each_engine
 def test_a_budget_that_nothing_keeps_warns_once(tmp_path: Path, engine: Any) -> None:
     made(tmp_path, "bert")
     with honed.lowmem(str(tmp_path), memory_budget="1KiB", engine=engine) as model:
