@@ -61,7 +61,7 @@ def _export(records: Sequence[Record], chrome: Path | None, speedscope: Path | N
     """Write the trace of the last record that has one, and say whose it is on stderr."""
     from honed.export.trace import chrome_trace
     from honed.export.trace import speedscope as speedscope_trace
-    from honed.report.write import write_text
+    from honed.files import give
     from honed.run.passes.profile import read_trace
     from honed.show.profile import profile_of
 
@@ -71,8 +71,8 @@ def _export(records: Sequence[Record], chrome: Path | None, speedscope: Path | N
     record, part = profiled[-1]
     events, label = read_trace(part.trace), record.to_case().label()
     if chrome is not None:
-        write_text(chrome, chrome_trace(events), "--chrome")
-        print(f"{chrome}: {label}", file=sys.stderr)
+        path = give(chrome, chrome_trace(events), "--chrome FILE")
+        print(f"{path}: {label}", file=sys.stderr)
     if speedscope is not None:
-        write_text(speedscope, speedscope_trace(events, label), "--speedscope")
-        print(f"{speedscope}: {label}", file=sys.stderr)
+        path = give(speedscope, speedscope_trace(events, label), "--speedscope FILE")
+        print(f"{path}: {label}", file=sys.stderr)

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from honed.errors import UsageError
+from honed.files import give
 from honed.plan.prediction import Prediction
 from honed.report.browser import escaped, objects, template
 from honed.report.panels.timeline import X_TITLE, peak_bytes, phases, top_mib, traces
 from honed.report.style import GRID, MUTED
-from honed.report.write import write_text
 from honed.show.plan import settings_words
 from honed.timeline import Timeline
 
@@ -54,7 +54,7 @@ def write(drawn: Sequence[Titled], path: Path) -> None:
     page = _figure(drawn).to_html(
         include_plotlyjs=True, full_html=True, config={"displayModeBar": False, "responsive": True}
     )
-    write_text(path, page, "--timeline")
+    give(path, page, "--timeline FILE")
 
 
 def _figure(drawn: Sequence[Titled]) -> Any:
