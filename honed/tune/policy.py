@@ -143,12 +143,11 @@ class Policy:
     # Twenty blocks give an interval of one or two hundredths.
     most_blocks: int = 20
     # Knobs gain little, and their processes are short. All of them have half of the time that is
-    # then left, if it is enough for two blocks; those in doubt have three quarters of the rest. A
+    # then left, if it is enough for a block; those in doubt have three quarters of the rest. A
     # knob in the middle that is dropped makes new settings of those after it, which are measured
     # in another part; four parts at most.
     knob_share: float = 0.5
     doubt_share: float = 0.75
-    least_knob_blocks: int = 2
     knob_rounds: int = 4
     # After the first part, a knob goes on whose gain is larger than about one standard error. A
     # knob that does nothing is then mostly gone; one of two standard errors seldom.

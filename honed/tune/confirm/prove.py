@@ -110,11 +110,11 @@ class _Proving:
         After the first part only those go that show no sign of a gain: few blocks prove little,
         and the time is then for those in doubt."""
         for number in range(POLICY.knob_rounds if self._may_drop else 0):
-            knobs = self._knobs_in_doubt() if number else self._stops()[self._root_count() :]
+            knobs = self._knobs_in_doubt() if number else self._knobs()
             left_s = self.work.left_s - self._block_s(self._stops())  # for the path that is left
             share = POLICY.doubt_share if number else POLICY.knob_share
             count = int(share * left_s / max(0.01, self._block_s(knobs)))
-            if number == 0 and (len(knobs) < 2 or count < POLICY.least_knob_blocks):
+            if knobs and count < 1:
                 return
             self._measure(knobs, min(count, POLICY.most_blocks))
             before = self.setting
@@ -128,12 +128,16 @@ class _Proving:
 
     def measure_knobs(self) -> None:
         """The knobs again, in what is left of the time: less than a block of the whole path."""
-        knobs = self._stops()[self._root_count() :]
-        if len(knobs) > 1 and (block_s := self._block_s(knobs)):
-            self._measure(knobs, min(POLICY.most_blocks, int(self.work.left_s / block_s)))
+        if knobs := self._knobs():
+            count = int(self.work.left_s / max(0.01, self._block_s(knobs)))
+            self._measure(knobs, min(POLICY.most_blocks, count))
 
-    def _root_count(self) -> int:
-        return len(list(takewhile(lambda leg: leg.is_root, self._legs())))
+    def _knobs(self) -> tuple[Setting, ...]:
+        """The settings of the path from the one that changes only the engine and the precision;
+        none where it has no knobs."""
+        roots = len(list(takewhile(lambda leg: leg.is_root, self._legs())))
+        knobs = self._stops()[roots:]
+        return knobs if len(knobs) > 1 else ()
 
     def _knobs_in_doubt(self) -> tuple[Setting, ...]:
         """The settings before and after each knob that is not proven."""
