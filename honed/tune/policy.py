@@ -143,9 +143,9 @@ class Policy:
     # Twenty blocks give an interval of one or two hundredths.
     most_blocks: int = 20
     # Knobs gain little, and their processes are short. All of them have half of the time that is
-    # then left, if it is enough for a block; those in doubt have three quarters of the rest. A
-    # knob in the middle that is dropped makes new settings of those after it, which are measured
-    # in another part; four parts at most.
+    # then left; those in doubt have three quarters of the rest. A knob in the middle that is
+    # dropped makes new settings of those after it, which are measured in another part; four parts
+    # at most.
     knob_share: float = 0.5
     doubt_share: float = 0.75
     knob_rounds: int = 4

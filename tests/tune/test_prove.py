@@ -102,9 +102,9 @@ def test_a_knob_without_a_gain_does_not_take_a_proven_one_with_it(tmp_path: Path
     """A path ends before the first knob that is not proven, so the hint must go before the end."""
     lab = Landscape(latency_s)
     lab.noise = 0.02
-    flat = BARE.changed(**{"openvino.hint": "latency"})
-    with confirming(tmp_path, lab, LATENCY, [flat.changed(**{"openvino.streams": 2})], 150) as work:
-        proof = prove(work, flat.changed(**{"openvino.streams": 2}))
+    winner = BARE.changed(**{"openvino.hint": "latency", "openvino.streams": 2})
+    with confirming(tmp_path, lab, LATENCY, [winner], left_s=150.0) as work:
+        proof = prove(work, winner)
         assert lab.now_s <= work.until_s
     assert proof.chosen == BARE.changed(**{"openvino.streams": 2})
     assert keys(proof) == ["backend", "precision", "openvino.streams"]

@@ -114,7 +114,7 @@ class _Proving:
             left_s = self.work.left_s - self._block_s(self._stops())  # for the path that is left
             share = POLICY.doubt_share if number else POLICY.knob_share
             count = int(share * left_s / max(0.01, self._block_s(knobs)))
-            if knobs and count < 1:
+            if left_s < 0 or (number and knobs and count < 1):
                 return
             self._measure(knobs, min(count, POLICY.most_blocks))
             before = self.setting
@@ -233,7 +233,7 @@ class _Proving:
             self.setting, self.dropped = self.winner, []
             steps = self._gained(known)
             kept = list(steps)
-        dropped = (*self.dropped, *steps[len(kept) :])
+        dropped = self._in_order(*self.dropped, *steps[len(kept) :])
         if not kept:
             return Proof(work.default, Interval(1.0), (), dropped)
         gain = whole_gain(work.default, kept, known)
@@ -340,6 +340,12 @@ class _Proving:
         """Knobs that were judged strictly only have to be certain in the end."""
         judged = self.knobs_were_judged and not step.leg.is_root
         return judged and step.is_proven(known, ALPHA)
+
+    def _in_order(self, *steps: Gained) -> tuple[Gained, ...]:
+        """Steps in the order of the winner's path."""
+        legs = path(self.work.context.space, self.winner)
+        places = {key: place for place, leg in enumerate(legs) for key in leg.keys}
+        return tuple(sorted(steps, key=lambda s: places.get(s.leg.keys[0], 0)))
 
     def _keep_limits(self, kept: Sequence[Gained]) -> bool:
         setting = kept[-1].leg.setting if kept else self.work.default
