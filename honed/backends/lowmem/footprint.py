@@ -38,8 +38,8 @@ def _keeps_pages(case: Case, matrices_bytes: int) -> bool:
     """Whether the layers stay mapped between calls."""
     if case.get(PAGES.name) is not None:
         return case.get(PAGES.name) == KEPT
-    is_torch = case.get(ENGINE.name) != small.NAME
-    return is_torch and case.memory_budget is None and matrices_bytes <= WINDOW_BYTES
+    reads = case.get(ENGINE.name) == small.NAME and case.precision != "fp32"
+    return not reads and case.memory_budget is None and matrices_bytes <= WINDOW_BYTES
 
 
 def _of_call(case: Case, model: ModelSizes) -> Portion:
