@@ -13,7 +13,7 @@ import threadpoolctl
 from numpy.typing import NDArray
 
 from honed.backends.base import Batch, LoadRequest, Outputs, Step
-from honed.backends.lowmem.budget import WINDOW_BYTES, matrices_bytes
+from honed.backends.lowmem.budget import WINDOW_BYTES
 from honed.backends.lowmem.convert import SCALES
 from honed.backends.lowmem.knobs import KEPT, PAGES, RELEASED
 from honed.backends.lowmem.layout import encoder_layout
@@ -91,7 +91,7 @@ class SmallStep(Step):
         needed = needed_bytes(self._network, threads, sizes, shape)
         self.needed_bytes = self._vector_bytes + needed
         self._pages_asked = case.get(PAGES.name)
-        matrices = matrices_bytes(layout, stored)
+        matrices = sum(product.weight.nbytes for product in self._network.products)
         if self._pages_asked is None:  # narrow weights are read, whatever becomes of pages
             room = WINDOW_BYTES if budget is None else budget - needed
             self._weights.keeps_pages = matrices <= room and not self._network.narrow_bytes
