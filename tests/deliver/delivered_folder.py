@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -54,24 +53,6 @@ def delivered_folder(path: Path, **changes: Any) -> Path:
 
 def save_settings(path: Path, settings: dict[str, Any]) -> None:
     (path / "settings.json").write_text(json.dumps(settings))
-
-
-def traces(folder: Path) -> list[str]:
-    """Where a file of the delivered folder names a folder of this machine."""
-    places = {
-        f"{Path.home()}/",
-        os.environ["HONED_CACHE"],
-        str(Path(write.__file__).parents[2]),
-        str(Path(np.__file__).parents[1]),
-        str(folder.parent),
-    }
-    contents = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    return [
-        f"{path.relative_to(folder)} names {place}"
-        for path, content in contents.items()
-        for place in sorted(places)
-        if place.encode() in content
-    ]
 
 
 def promises(folder: Path, rounds: int = 1) -> dict[str, verify.Promise]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from delivered_folder import traces
 
+from benchmarks import _bare_environment
 from honed.case import Case
 from honed.compose import compose
 from honed.deliver import write
@@ -152,7 +152,7 @@ def test_no_file_names_a_folder_of_the_exporting_machine(
     )  # fmt: skip
     record = measure(case)
     write.export(case, record, tmp_path / "deployed", ignore_phase)
-    assert not traces(tmp_path / "deployed")
+    assert not _bare_environment.folders_named(tmp_path / "deployed")
     kept = json.loads((tmp_path / "deployed" / "record.json").read_text())
     assert (kept["id"], kept["case"]["inputs"]) == (record.id, "texts.txt")
     assert kept["case"]["model"] == "model"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from delivered_folder import promises, traces
+from delivered_folder import promises
 
 from benchmarks import _bare_environment
 from honed.case import Case
@@ -57,7 +57,7 @@ def test_a_bare_environment_reads_texts_and_gives_the_outputs_of_the_export(
 
 @pytest.mark.engine
 def test_no_file_names_a_folder_of_the_exporting_machine(deployed: Path) -> None:
-    assert not traces(deployed)
+    assert not _bare_environment.folders_named(deployed)
 
 
 @pytest.mark.engine

@@ -76,6 +76,8 @@ def _write_program(request: LoadRequest, step: KerasStep, folder: Path) -> list[
         )
         return outputs.astype("float32")
 
+    # The program holds the places of the code that it came from: keep the names of files alone.
+    jax.config.update("jax_hlo_source_file_canonicalization_regex", ".*/")
     longest = request.checkpoint.max_positions
     limits = () if longest is None else (f"length <= {longest}",)
     shape = jax.export.symbolic_shape("batch, length", constraints=limits)

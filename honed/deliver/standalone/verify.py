@@ -197,7 +197,8 @@ def ask(folder: Path, settings: Mapping[str, Any], role: str) -> dict[str, Any]:
     environment = {k: v for k, v in os.environ.items() if k not in settings["environment"]}
     if role == "tuned":
         environment |= settings["environment"]
-    command = [sys.executable, __file__, "--role", role, str(folder)]
+    # -B: compiled files would name the folder in which they were made.
+    command = [sys.executable, "-B", __file__, "--role", role, str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     try:
         answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
