@@ -142,19 +142,17 @@ def test_no_file_names_a_folder_of_the_exporting_machine(
 ) -> None:
     monkeypatch.setattr(verify, "ROUNDS", 0)
     monkeypatch.setattr(verify, "CALLS_S", 0.1)
-    (tmp_path / "texts.txt").write_text("the cat\nhello\n")
+    (tmp_path / "lengths.json").write_text('{"4": 1, "8": 2}')
     write_tiny(tmp_path / "model", 0)
-    words = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cat", "hello")
-    (tmp_path / "model" / "vocab.txt").write_text("\n".join(words))
     case = Case(
-        model=str(tmp_path / "model"), backend="fake", inputs=str(tmp_path / "texts.txt"),
+        model=str(tmp_path / "model"), backend="fake", lengths=str(tmp_path / "lengths.json"),
         sequence_length=8, threads=1, duration_s=0.1, warmup_s=0.1,
     )  # fmt: skip
     record = measure(case)
     write.export(case, record, tmp_path / "deployed", ignore_phase)
     assert not _bare_environment.folders_named(tmp_path / "deployed")
     kept = json.loads((tmp_path / "deployed" / "record.json").read_text())
-    assert (kept["id"], kept["case"]["inputs"]) == (record.id, "texts.txt")
+    assert (kept["id"], kept["case"]["lengths"]) == (record.id, "lengths.json")
     assert kept["case"]["model"] == "model"
 
 

@@ -43,7 +43,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def exported(model: Path, folder: Path, **settings: Any) -> Path:
-    texts = model.parent / "texts.txt"
+    texts = folder.parent / "texts.txt"
     texts.write_text("\n".join(sentence_folders.TEXTS))
     case = Case(
         model=str(model), inputs=str(texts), batch_size=4, sequence_length=16, threads=1,
