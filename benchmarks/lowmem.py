@@ -1,12 +1,23 @@
 """A 1.6 GiB BERT in little memory: the published strategies, `stream` and plain torch, compared.
 
-    python -m benchmarks.lowmem [--quick] [--only PART] [--model MODEL]
+    python -m benchmarks.lowmem [--only PART[,PART]] [--batches 1,16] [--budget 10m] [--quick]
+                                [--model MODEL]
 
-Parts: `table` (memory and throughput of every strategy at every batch size), `kept` (throughput
-of `stream` over plain torch's, in turns, until the interval is narrow), `int8`, `cold` (load and
-first call with the checkpoint dropped from the page cache), `four` (proportional memory of four
-instances over one's) and `rivals` (accelerate's disk offload, if it can be imported: `pip install
---no-deps --target DIR accelerate`, then PYTHONPATH=DIR). Sequences of 512 tokens, as published.
+Sequences of 512 tokens, as published. The parts, each of which can be run alone on an idle
+machine:
+
+| part | what | minutes on 2 cores |
+|---|---|---|
+| kept | throughput of `stream` over plain torch's, in turns | the budget, for each batch |
+| int8 | the same with int8 weights, and their tensor peak | the budget and 1 |
+| small | the same with the small engine, in fp32 | the budget |
+| table | memory and throughput of every strategy | 5 at batch 1, 12 at batch 4, 45 at batch 16 |
+| cold | load and first call, the checkpoint dropped from the page cache | 4 |
+| four | proportional memory of four instances over one's | 6 |
+| rivals | accelerate's disk offload, if it can be imported | 3 |
+
+For the last: `pip install --no-deps --target DIR accelerate`, then PYTHONPATH=DIR. What is running
+goes to stderr, results to stdout.
 """
 
 from __future__ import annotations
@@ -18,6 +29,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +39,7 @@ from benchmarks._common import honed_compare, honed_run
 MIB = 2**20
 TORCH = ("backend=torch", "torch.attention=sdpa")
 STREAM = ("backend=lowmem", "lowmem.strategy=stream")
+SMALL = ("backend=lowmem", "lowmem.engine=small")
 STRATEGIES = ("lazy", "keep_embedding", "chunked_embedding", "stream")
 
 RIVAL = """
@@ -56,15 +69,20 @@ print(json.dumps({"s": min(times), "grown": peak.total_bytes - before.rss_bytes}
 class Bench:
     """`words` are common to all runs: the model, the length, the effort."""
 
-    def __init__(self, model: str, quick: bool) -> None:
-        self.model, self.quick = model, quick
+    def __init__(self, model: str, batches: tuple[int, ...], budget: str, *, quick: bool) -> None:
+        self.model, self.batches, self.budget, self.quick = model, batches, budget, quick
         length = 64 if quick else 512
-        self.words = (f"model={model}", f"sequence_length={length}", "warmup_s=3")
-        self.effort = ("min_samples=2", "duration_s=0.1") if quick else ("min_samples=5",)
-        self.batches = (1, 2) if quick else (1, 2, 4, 8, 16)
-        self.budget = "1m" if quick else "20m"
+        # Many short processes say more than few long ones: a call takes seconds here.
+        self.words = (f"model={model}", f"sequence_length={length}", "warmup_s=2")
+        self.effort = ("min_samples=2" if quick else "min_samples=3", "duration_s=0.1")
+        self._began = time.monotonic()
+
+    def say(self, what: str) -> None:
+        minutes = (time.monotonic() - self._began) / 60
+        print(f"[{minutes:.1f} min] {what}", file=sys.stderr, flush=True)
 
     def run(self, *words: str) -> dict[str, Any]:
+        self.say(" ".join(words))
         return honed_run(*self.words, *self.effort, "timeout_s=3000", *words)
 
     def table(self) -> None:
@@ -84,13 +102,17 @@ class Bench:
                 )  # fmt: skip
 
     def kept(self) -> None:
-        for batch in (self.batches[0], self.batches[-1]):
+        for batch in self.batches:
             self._ratio(f"stream over torch, batch {batch}", TORCH, STREAM, batch)
 
     def int8(self) -> None:
         self._ratio("int8 stream over fp32 torch", TORCH, (*STREAM, "precision=int8"), 1)
-        memory = self.run(*STREAM, "precision=int8")["memory"]
+        memory = self.run(*STREAM, "precision=int8")["memory"]  # in a pass for itself
         print(f"int8 tensor peak: {memory['tensor_peak_bytes'] / MIB:.1f} MiB")
+
+    def small(self) -> None:
+        threads = f"threads={len(os.sched_getaffinity(0))}"
+        self._ratio("small engine over torch", (*TORCH, threads), (*SMALL, threads), 1)
 
     def cold(self) -> None:
         """Load and first call; the weights come from the disk."""
@@ -138,13 +160,15 @@ class Bench:
     def _ratio(
         self, what: str, first: tuple[str, ...], second: tuple[str, ...], batch: int
     ) -> None:
+        self.say(f"{what}, for at most {self.budget}")
         found = honed_compare(
             *self.words, *self.effort, f"batch_size={batch}", "memory=false", "timeout_s=3000",
             "--budget", self.budget, "--metric", "throughput", "A:", *first, "B:", *second,
         )  # fmt: skip
-        value, ci95 = found["ratio"]["value"], found["ratio"]["ci95"]
+        contrast = found["contrasts"][0]
+        value, ci95 = contrast["ratio"]["value"], contrast["ratio"]["ci95"]
         interval = f"{ci95[0]:.3f} to {ci95[1]:.3f}" if ci95 else "no interval"
-        print(f"{what}: {value:.3f} ({interval})", flush=True)
+        print(f"{what}: {value:.3f} ({interval}), {contrast['blocks']} processes each", flush=True)
 
     def _folder(self) -> Path:
         from honed.models.checkpoint import ModelRequest
@@ -165,16 +189,25 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="short sequences, few runs")
     parser.add_argument("--model", default="bert-base-multilingual-1024")
-    parser.add_argument("--only", choices=("table", "kept", "int8", "cold", "four", "rivals"))
+    parser.add_argument("--only", help="parts, with commas between them")
+    parser.add_argument("--batches", help="batch sizes of table and kept, as in 1,16")
+    parser.add_argument("--budget", help="the most time of one comparison: 10m")
     asked = parser.parse_args()
-    bench = Bench(asked.model, asked.quick)
+    batches = asked.batches or ("1,2" if asked.quick else "1,2,4,8,16")
+    bench = Bench(
+        asked.model, tuple(int(batch) for batch in batches.split(",")),
+        asked.budget or ("1m" if asked.quick else "10m"), quick=asked.quick,
+    )  # fmt: skip
     parts: dict[str, Callable[[], None]] = {
-        "table": bench.table, "kept": bench.kept, "int8": bench.int8, "cold": bench.cold,
-        "four": bench.four, "rivals": bench.rivals,
+        "kept": bench.kept, "int8": bench.int8, "small": bench.small, "table": bench.table,
+        "cold": bench.cold, "four": bench.four, "rivals": bench.rivals,
     }  # fmt: skip
-    for name, part in parts.items():
-        if asked.only in (None, name):
-            part()
+    wanted = asked.only.split(",") if asked.only else list(parts)
+    if unknown := set(wanted) - set(parts):
+        parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
+    for name in wanted:
+        parts[name]()
+    bench.say("done")
 
 
 if __name__ == "__main__":

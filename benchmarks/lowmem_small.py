@@ -1,7 +1,6 @@
-"""How small is the whole process of lowmem.engine=small, and how fast is it beside plain torch?
+"""How small is the whole process of lowmem.engine=small?
 
-    python -m benchmarks.lowmem_small [--model MODEL] [--limit 96MiB] [--budget 10m] [--skip-torch]
-                                      [--quick]
+    python -m benchmarks.lowmem_small [--model MODEL] [--limit 96MiB] [--quick]
 
 1. One run of honed. The largest VmHWM of the worker, which counts all that the process ever held,
    is watched from outside. The outputs are compared with torch's.
@@ -9,8 +8,9 @@
    that the process reads. Before it, the weights are dropped from the page cache. The group cannot
    keep them either, so each call reads them from the disk: int8 weights are a quarter of that.
    Making a cgroup needs root; without it this part says so.
-3. Plain torch (eager, fused attention) and the small engine in turns, by honed compare, with the
-   same number of threads.
+
+It takes three minutes. `python -m benchmarks.lowmem --only small` compares the speed with plain
+torch's.
 """
 
 from __future__ import annotations
@@ -26,9 +26,8 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from benchmarks._common import honed_compare, honed_run
+from benchmarks._common import honed_run
 from honed import artifacts
 from honed.models.checkpoint import ModelRequest
 from honed.models.obtain import materialise
@@ -42,9 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="bert-base-multilingual-1024")
     parser.add_argument("--limit", default="96MiB", help="of the memory cgroup")
-    parser.add_argument("--budget", default="10m", help="for the comparison")
     parser.add_argument("--quick", action="store_true", help="a small model: does it run?")
-    parser.add_argument("--skip-torch", action="store_true", help="no comparison: memory alone")
     asked = parser.parse_args()
     model = "minilm" if asked.quick else asked.model
     length = 64 if asked.quick else 512
@@ -56,8 +53,6 @@ def main() -> None:
     _cgroup(words, folder, size_bytes(asked.limit))
     honed_run(*words, *_SMALL, "precision=int8")  # the weights are converted outside the group
     _cgroup((*words, "precision=int8"), _newest_export(), size_bytes(asked.limit))
-    if not asked.skip_torch:
-        _beside_torch(words, "40s" if asked.quick else asked.budget)
 
 
 def _process(words: tuple[str, ...]) -> None:
@@ -193,24 +188,6 @@ def _drop(folder: Path) -> int:
         )  # fmt: skip
         left += int(told.stdout)
     return left
-
-
-def _beside_torch(words: tuple[str, ...], budget: str) -> None:
-    threads = f"threads={len(os.sched_getaffinity(0))}"
-    found: dict[str, Any] = honed_compare(
-        *words, threads, "memory=false",
-        "torch:", "backend=torch", "torch.attention=sdpa",
-        "small:", *_SMALL,
-        "--metric", "throughput", "--budget", budget,
-    )  # fmt: skip
-    for contrast in found["contrasts"]:
-        value, ci95 = contrast["ratio"]["value"], contrast["ratio"]["ci95"]
-        limits = f"{ci95[0]:.3f} to {ci95[1]:.3f}" if ci95 else "no interval"
-        print(
-            f"throughput, {contrast['side']} / {contrast['against']}: {value:.3f} ({limits}), "
-            f"{contrast['verdict']}, {contrast['blocks']} processes each, {threads}",
-            flush=True,
-        )
 
 
 if __name__ == "__main__":

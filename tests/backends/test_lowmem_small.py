@@ -21,10 +21,12 @@ from small_encoders import TASKS, batch_of, made
 from honed.backends import lowmem
 from honed.backends import torch as reference
 from honed.backends.base import LoadRequest
+from honed.backends.lowmem import mapped
 from honed.backends.lowmem.small.sizes import LADDER, Sizes
 from honed.backends.lowmem.small.step import SmallStep
 from honed.case import Case
 from honed.errors import ModelError, UnsupportedError
+from honed.instruments import memory
 from honed.instruments.fidelity import compare, complaint
 from honed.models.checkpoint import Checkpoint, ModelRequest
 from honed.models.obtain import materialise
@@ -87,6 +89,27 @@ def test_kept_pages_are_multiplied_in_the_map(tmp_path: Path) -> None:
     with opened(checkpoint, knobs={"lowmem.engine": "small", "lowmem.pages": "kept"}) as step:
         assert_right(checkpoint, step, batch)
         assert step.read_back()["lowmem.pages"] == "kept"
+
+
+def test_pages_of_the_map_are_given_back_after_each_product(tmp_path: Path) -> None:
+    """The layers have 54 MiB; at most two panels of 4 MiB are in use at once."""
+    checkpoint = made(tmp_path, "bert", hidden_size=768, intermediate_size=3072)
+    batch, before = batch_of(checkpoint), memory.status().file_bytes
+    with opened(checkpoint, 2) as step:
+        feed = step.prepare(batch)
+        with memory.ResidentPeak() as peak:
+            step.run(feed)
+        assert step.uses_map
+    assert peak.file_bytes is not None
+    assert peak.file_bytes - before < 24 * 2**20
+
+
+def test_without_a_lease_weights_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = made(tmp_path, "bert")
+    monkeypatch.setattr(mapped._MappedFile, "lease", lambda self: None)
+    with opened(checkpoint, 2) as step:
+        assert_right(checkpoint, step, batch_of(checkpoint))
+        assert not step.uses_map
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])  # more threads than attention heads

@@ -104,6 +104,7 @@ def load(request: LoadRequest, folder: Path | None) -> Step:
     case = request.case
     budget = None if case.memory_budget is None else size_bytes(case.memory_budget)
     strategy = str(case.get(STRATEGY.name) or STREAM)
-    keeps_pages = case.get(PAGES.name) == KEPT
+    pages = case.get(PAGES.name)
+    keeps_pages = None if pages is None else pages == KEPT
     wish = Wish(strategy, case.precision, folder, budget, keeps_pages=keeps_pages)
     return LowmemStep(request, runner(request.checkpoint, wish))

@@ -1,7 +1,7 @@
 """Reading ahead: one thread lets the kernel read the next layer while this one is computed.
 
-It only does so where weights come from the disk, which the major page faults of the call before
-show. From a warm page cache there is nothing to read, and looking for it would cost time.
+It only does so where weights come from the disk, which the call before shows. From a warm page
+cache there is nothing to read, and looking for it would cost time.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from honed.backends.lowmem.mapped import MappedWeights
 _LAYERS_AHEAD = 2  # a double buffer: the layer that is computed, and the one that is read
 
 
-def major_faults() -> int:
-    """Page faults of this process so far for which the kernel had to read a file."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_majflt
+def disk_reads() -> int:
+    """How often the kernel read from a disk for this process so far: blocks that were asked for,
+    by reading ahead too, and page faults that waited for a file system that counts no blocks."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_inblock + usage.ru_majflt
 
 
 class ReadAhead:

@@ -6,16 +6,23 @@ Imports no framework.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from honed.backends.lowmem.layout import EncoderLayout
 from honed.backends.lowmem.mapped import StoredTensor
 
-INT8_ROWS = 256  # quantised at once: three copies of these rows exist
+INT8_ROWS = 128  # rows that become int8, or come from it, at once
 # Two parts need less memory than one, and no more time.
 _POSSIBLE_HEAD_GROUPS = (2, 4, 8, 16)
 _POSSIBLE_COLUMNS = (1024, 512, 256, 128)
+# Hidden states of fewer elements fit into the cache of a core: dividing their products would save
+# little memory, and each part takes a call of the library.
+_UNDIVIDED_ELEMENTS = 256 * 1024
+# Without a budget, a model whose matrices take less than this keeps them mapped between calls. It
+# is about what one layer of a large model takes, and mapping a page again costs as much time as
+# multiplying it with a few dozen tokens.
+WINDOW_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,7 @@ class Chunks:
         mapped once. Otherwise each group gives them back.
     sequences: how many sequences of a call go through the model together; None for all. The
         others wait, and the weights are passed once more for them.
+    keeps_pages: the pages of all layers stay mapped between calls.
     """
 
     group_rows: int = 512
@@ -36,6 +44,7 @@ class Chunks:
     wide_columns: int = 1024
     holds_layer: bool = True
     sequences: int | None = None
+    keeps_pages: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +109,18 @@ def need(
     outputs = _output_elements(layout, stored, shape, split=passing < shape.batch)
     tensors = (elements + states + attended + outputs) * shape.element_bytes
     tensors += _conversion_bytes(layout, stored, chunks, shape)
+    if chunks.keeps_pages:
+        return Need(tensors, matrices_bytes(layout, stored))
     several = passing * shape.length > rows and chunks.holds_layer
     return Need(tensors, _pages_bytes(layout, stored, chunks, several=several))
+
+
+def matrices_bytes(layout: EncoderLayout, stored: Mapping[str, StoredTensor]) -> int:
+    """All weights that a call multiplies. The tables are read by rows."""
+    products = [dense.linear for dense in layout.head.layers]
+    products += [linear for layer in layout.layers for linear in layer.linears]
+    products += [one for one in (layout.embeddings.projection, layout.pooler) if one is not None]
+    return sum(stored[linear.weight].nbytes for linear in products)
 
 
 def plan(
@@ -109,13 +128,22 @@ def plan(
     stored: Mapping[str, StoredTensor],
     shape: Shape,
     budget_bytes: int | None,
+    *,
+    keeps_pages: bool | None = None,
 ) -> Plan:
-    """The fastest chunks that need no more than the budget; else those that need least."""
+    """The fastest chunks that need no more than the budget; else those that need least.
+
+    `keeps_pages` decides what becomes of the pages of weights; with None the budget does, or the
+    size of the model where there is none.
+    """
     if budget_bytes is None:
-        chunks = next(_from_fast_to_small(layout, shape))
+        small = matrices_bytes(layout, stored) <= WINDOW_BYTES
+        keeps = small if keeps_pages is None else keeps_pages
+        chunks = next(_from_fast_to_small(layout, shape, (keeps,)))
         return Plan(chunks, need(layout, stored, chunks, shape), True)
     smallest: Plan | None = None
-    for chunks in _from_fast_to_small(layout, shape):
+    keeping = (True, False) if keeps_pages is None else (keeps_pages,)
+    for chunks in _from_fast_to_small(layout, shape, keeping):
         needed = need(layout, stored, chunks, shape)
         if needed.total_bytes <= budget_bytes:
             return Plan(chunks, needed, True)
@@ -125,17 +153,22 @@ def plan(
     return smallest
 
 
-def _from_fast_to_small(layout: EncoderLayout, shape: Shape) -> Iterator[Chunks]:
+def _from_fast_to_small(
+    layout: EncoderLayout, shape: Shape, keeping: Sequence[bool]
+) -> Iterator[Chunks]:
     """Every combination of sizes, the faster first. Passing the weights once more costs most, then
-    mapping their pages for each group, then narrow products."""
+    mapping their pages for each group, then narrow products, then mapping them once."""
     passes = [None, *(n for n in (16, 8, 4, 2, 1) if n < shape.batch)]
     groups = [n for n in _POSSIBLE_HEAD_GROUPS if layout.heads % n == 0] or [1]
     columns = [n for n in _POSSIBLE_COLUMNS if n <= layout.intermediate] or [layout.intermediate]
     rows = [512, 128, 1]
-    for at_once, holds, size, wide, parts in itertools.product(
-        passes, (True, False), rows, columns, groups
+    passing = min(shape.batch, sequences_at_once(Chunks(), shape.length)) * shape.length
+    if passing * layout.hidden <= _UNDIVIDED_ELEMENTS:
+        groups, columns = [1, *groups], [layout.intermediate, *columns]
+    for at_once, holds, size, wide, parts, keeps in itertools.product(
+        passes, (True, False), rows, columns, groups, keeping
     ):
-        yield Chunks(size, parts, wide, holds, at_once)
+        yield Chunks(size, parts, wide, holds, at_once, keeps)
 
 
 def _output_elements(
@@ -161,8 +194,9 @@ def _conversion_bytes(
     kind = stored[layout.layers[0].query.weight].dtype
     widest = max(layout.hidden, min(chunks.wide_columns, layout.intermediate))
     if kind == "I8":
-        rows = min(INT8_ROWS, max(chunks.group_rows, shape.length))
-        return rows * widest * (4 + 1 + 4 + 4)  # scaled rows, codes, sums in int32, sums in fp32
+        rows = min(shape.batch, sequences_at_once(chunks, shape.length)) * shape.length
+        some = min(rows, INT8_ROWS)
+        return widest * (rows * (1 + 4) + some * 4)  # codes, sums in int32, some of them in fp32
     same = {"F32": 4, "BF16": 2}.get(kind) == shape.element_bytes
     return 0 if same else widest * layout.hidden * shape.element_bytes
 

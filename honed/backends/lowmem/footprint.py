@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from honed.backends._footprint import BYTES, ModelSizes, Portion, activations, biases_and_norms
 from honed.backends.lowmem import small
-from honed.backends.lowmem.knobs import ENGINE, STRATEGY, STREAM
+from honed.backends.lowmem.budget import WINDOW_BYTES
+from honed.backends.lowmem.knobs import ENGINE, KEPT, PAGES, STRATEGY, STREAM
 from honed.case import Case
 from honed.units import size_bytes
 
@@ -21,12 +22,24 @@ def footprint(case: Case, model: ModelSizes) -> Sequence[Portion]:
             Portion("weights", 4 * model.largest, "the largest part, copied", "calling"),
             activations(model, 2.0, 2.0),  # attention in separate operators
         )
-    layer = int(BYTES[case.precision] * model.matrices / max(1, model.layers))
+    matrices = int(BYTES[case.precision] * model.matrices)
+    mapped = Portion("weights", matrices, "all layers of the mapped file", is_mapped=True)
+    if not _keeps_pages(case, matrices):
+        layer = matrices // max(1, model.layers)
+        mapped = Portion("weights", layer, "one layer of the mapped file", is_mapped=True)
     return (
-        Portion("weights", layer, "one layer of the mapped file", is_mapped=True),
+        mapped,
         biases_and_norms(model),
         _of_call(case, model),
     )
+
+
+def _keeps_pages(case: Case, matrices_bytes: int) -> bool:
+    """Whether the layers stay mapped between calls."""
+    if case.get(PAGES.name) is not None:
+        return case.get(PAGES.name) == KEPT
+    is_torch = case.get(ENGINE.name) != small.NAME
+    return is_torch and case.memory_budget is None and matrices_bytes <= WINDOW_BYTES
 
 
 def _of_call(case: Case, model: ModelSizes) -> Portion:

@@ -3,13 +3,14 @@ memory."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from honed.backends.lowmem import small
+from honed.backends.lowmem.called import CalledModel
 from honed.errors import UsageError
-from honed.models.checkpoint import ModelRequest
+from honed.models.checkpoint import Checkpoint, ModelRequest
+from honed.models.heads import input_names
 from honed.models.tasks import FEATURES
 from honed.units import size, size_bytes
 
@@ -55,18 +56,18 @@ def lowmem(
     from honed.backends.lowmem.runners import Wish, runner
 
     budget = None if memory_budget is None else size_bytes(memory_budget)
-    return LowMemoryModel(runner(checkpoint, Wish(budget_bytes=budget)), checkpoint.task, budget)
+    return LowMemoryModel(checkpoint, runner(checkpoint, Wish(budget_bytes=budget)), budget)
 
 
-class LowMemoryModel:
-    """A checkpoint whose weights stay in the mapped file. Close it, or use it in a with block.
+class LowMemoryModel(CalledModel):
+    """A checkpoint whose weights stay in the mapped file."""
 
-    Calls from several threads take turns, because they share one arena of buffers.
-    """
-
-    def __init__(self, runner: ByLayers | ByModules, task: str, budget_bytes: int | None) -> None:
-        self._runner, self._task, self._budget_bytes = runner, task, budget_bytes
-        self._turn = threading.Lock()
+    def __init__(
+        self, checkpoint: Checkpoint, runner: ByLayers | ByModules, budget_bytes: int | None
+    ) -> None:
+        super().__init__(checkpoint, budget_bytes)
+        self._runner, self._task = runner, checkpoint.task
+        self._input_names = input_names(checkpoint)
 
     def __call__(
         self, input_ids: Any, attention_mask: Any = None, token_type_ids: Any = None
@@ -75,12 +76,14 @@ class LowMemoryModel:
         model has a pooler), logits, or start_logits and end_logits."""
         import torch
 
-        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        named = {"input_ids": input_ids, "attention_mask": mask}
+        named = _with_mask(input_ids, attention_mask)
         if token_type_ids is not None:
-            named["token_type_ids"] = token_type_ids
-        with self._turn, torch.inference_mode():
-            return _as_transformers(self._runner.named_outputs(named), self._task)
+            named["token_type_ids"] = torch.as_tensor(token_type_ids)
+        with self._call(_arrays(named)), torch.inference_mode():
+            taken = {name: named[name] for name in self._input_names if name in named}
+            outputs = self._runner.named_outputs(taken)
+            self._warn_of_need(self._runner.needed_bytes)
+            return _as_transformers(outputs, self._task)
 
     def generate(self, input_ids: Any, max_new_tokens: int, attention_mask: Any = None) -> Any:
         """Greedy continuation of [batch, length] by at most `max_new_tokens` tokens.
@@ -90,7 +93,8 @@ class LowMemoryModel:
         """
         import torch
 
-        decoder = self._decoder()
+        named = _with_mask(input_ids, attention_mask)
+        input_ids, decoder = named["input_ids"], self._decoder()
         cache_bytes = decoder.cache_bytes(len(input_ids), input_ids.shape[1] + max_new_tokens)
         if self._budget_bytes is not None and cache_bytes > self._budget_bytes:
             raise UsageError(
@@ -99,9 +103,8 @@ class LowMemoryModel:
                 f"than memory_budget={size(self._budget_bytes)}",
                 "ask for fewer new tokens or sequences, or for a larger budget",
             )
-        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        with self._turn, torch.inference_mode():
-            return decoder.generate(input_ids, mask, max_new_tokens)
+        with self._call(_arrays(named)), torch.inference_mode():
+            return decoder.generate(input_ids, named["attention_mask"], max_new_tokens)
 
     def score(self, input_ids: Any, attention_mask: Any = None) -> Any:
         """The log-likelihood of each sequence [batch], without its first token, by a decoder.
@@ -110,9 +113,10 @@ class LowMemoryModel:
         """
         import torch
 
-        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        with self._turn, torch.inference_mode():
-            return self._decoder().score(input_ids, mask)
+        named = _with_mask(input_ids, attention_mask)
+        decoder = self._decoder()
+        with self._call(_arrays(named)), torch.inference_mode():
+            return decoder.score(named["input_ids"], named["attention_mask"])
 
     def _decoder(self) -> Decoder:
         from honed.backends.lowmem.decoder import Decoder
@@ -125,15 +129,22 @@ class LowMemoryModel:
             )
         return Decoder(self._runner.stream)
 
-    def close(self) -> None:
-        """Close the files of the weights."""
+    def _release(self) -> None:
         self._runner.close()
 
-    def __enter__(self) -> LowMemoryModel:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+def _with_mask(input_ids: Any, attention_mask: Any) -> dict[str, Any]:
+    """The tensors of a call; without a mask, every token is real."""
+    import torch
+
+    ids = torch.as_tensor(input_ids)
+    mask = torch.ones_like(ids) if attention_mask is None else torch.as_tensor(attention_mask)
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def _arrays(named: Mapping[str, Any]) -> dict[str, Any]:
+    """The same memory as arrays of numpy."""
+    return {name: tensor.numpy() for name, tensor in named.items()}
 
 
 def _as_transformers(outputs: Mapping[str, Any], task: str) -> Any:

@@ -21,11 +21,11 @@ ENGINE = Knob(
     tuple(_ENGINES), "spawn", spawn=lambda value: _ENGINES[str(value)],
 )  # fmt: skip
 
-KEPT = "kept"
+KEPT, RELEASED = "kept", "released"
 PAGES = Knob(
     "lowmem.pages",
     "mapped weights are given back after each use, or kept and shared with other instances",
-    ("released", KEPT),
+    (RELEASED, KEPT),
 )
 
 KNOBS = (ENGINE, STRATEGY, PAGES)

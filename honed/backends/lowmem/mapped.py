@@ -165,11 +165,22 @@ class MappedWeights:
     memory of the caller."""
 
     def __init__(self, stored: Mapping[str, StoredTensor], *, keeps_pages: bool = False) -> None:
-        """`keeps_pages`: pages that were touched stay mapped, so that no later call has to map
-        them again. Processes share them, and the kernel may still take them back."""
         self.stored = stored
-        self.keeps_pages = keeps_pages
+        self._keeps_pages = keeps_pages
         self._files = {path: _MappedFile(path) for path in {t.file for t in stored.values()}}
+
+    @property
+    def keeps_pages(self) -> bool:
+        """Whether pages that were touched stay mapped, so that no later call has to map them
+        again. Processes share them, and the kernel may still take them back."""
+        return self._keeps_pages
+
+    @keeps_pages.setter
+    def keeps_pages(self, keeps: bool) -> None:
+        """Pages that were kept until now are given back if `keeps` is false."""
+        were_kept, self._keeps_pages = self._keeps_pages, keeps
+        if were_kept and not keeps:
+            self.release_all()
 
     def array(self, name: str) -> Array:
         """The tensor in the map; bfloat16 as the bits, in uint16. Nothing is copied or read."""
@@ -180,7 +191,8 @@ class MappedWeights:
     def read(self, name: str, into: Array) -> None:
         """Read the whole tensor into a contiguous array of its type and shape."""
         tensor = self.stored[name]
-        _read(self._file(tensor).descriptor, into, tensor.offset, tensor.file)
+        view = into.reshape(-1).view(np.uint8).data
+        read_into(view, self._file(tensor).descriptor, tensor.offset, tensor.file)
 
     def read_rows(self, name: str, rows: Sequence[int], into: Array) -> None:
         """Read rows of a table into [len(rows), width], of the table's type.
@@ -191,14 +203,19 @@ class MappedWeights:
         tensor = self.stored[name]
         row_bytes = tensor.nbytes // tensor.shape[0]
         descriptor = self._file(tensor).rows
+        view = into.reshape(-1).view(np.uint8).data
         first = 0
         while first < len(rows):
             row, last = rows[first], first + 1
             while last < len(rows) and rows[last] == row + last - first:
                 last += 1  # rows that follow each other are one read
             if not 0 <= row <= row + last - first - 1 < tensor.shape[0]:
-                raise IndexError(f"{name} has {tensor.shape[0]} rows, and row {row} was asked for")
-            _read(descriptor, into[first:last], tensor.offset + row * row_bytes, tensor.file)
+                raise IndexError(
+                    f"{name} has {tensor.shape[0]} rows; asked for were {row} to "
+                    f"{row + last - first - 1}"
+                )
+            part = view[first * row_bytes : last * row_bytes]
+            read_into(part, descriptor, tensor.offset + row * row_bytes, tensor.file)
             first = last
 
     def will_need(self, names: Iterable[str]) -> None:
@@ -313,9 +330,8 @@ def _spans(tensors: Iterable[StoredTensor]) -> Iterator[tuple[Path, int, int]]:
         yield current
 
 
-def _read(descriptor: int, into: Array, offset: int, path: Path) -> None:
-    """Fill the array from the file; ModelError if the file ends before."""
-    view = into.reshape(-1).view(np.uint8).data
+def read_into(view: memoryview, descriptor: int, offset: int, path: Path) -> None:
+    """Fill the bytes from the file at `offset`; ModelError if the file ends before."""
     while len(view):
         count = os.preadv(descriptor, [view], offset)
         if count == 0:

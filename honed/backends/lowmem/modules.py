@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from honed.backends.lowmem.rowwise import compute_by_rows
 from honed.backends.lowmem.tensors import WeightTensors
 from honed.errors import ModelError
 from honed.models.checkpoint import Checkpoint
@@ -48,7 +49,12 @@ class ModuleStream:
             if module._parameters:
                 self._hook(module)
         if strategy == "stream":
-            for layer in _layers(self.module):
+            layers = _layers(self.module)
+            # Products with a part of the rows would convert weights of another type again.
+            if all(data.dtype == weights.dtype for _, data in self._resting.values()):
+                compute_by_rows(layers, group_rows, self._holding)
+                weights.mapped.release_all()
+            for layer in layers:
                 self._by_groups(layer)
 
     def __call__(self, **inputs: Any) -> Any:
@@ -58,6 +64,18 @@ class ModuleStream:
                 return self.module(**inputs)
             finally:
                 self.weights.mapped.release_all()
+
+    @property
+    def matrices_bytes(self) -> int:
+        """All weights that a call multiplies. The tables are read by rows."""
+        found = {
+            id(parameter): int(parameter.nbytes)
+            for module in self.module.modules()
+            if not isinstance(module, torch.nn.Embedding)
+            for parameter in module._parameters.values()
+            if parameter is not None and parameter.dim() > 1
+        }
+        return sum(found.values())
 
     def name_of(self, parameter: Any) -> str:
         """The name of a parameter's tensor in the files."""
@@ -188,11 +206,11 @@ class ModuleStream:
 
     @contextlib.contextmanager
     def _holding(self) -> Iterator[None]:
-        self._holds_layer = True
+        before, self._holds_layer = self._holds_layer, True
         try:
             yield
         finally:
-            self._holds_layer = False
+            self._holds_layer = before
 
 
 def _each(value: Any, cut: Callable[[Any, int], Any], first: int) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,6 +18,14 @@ _LARGEST = 127  # int8 without -128, so that ranges are symmetric
 _LEAST = 1e-9  # a row of zeros still needs a scale
 
 
+@dataclass(frozen=True, slots=True)
+class Quantised:
+    """States as int8 codes [rows, width], and the scale of each row [rows, 1]."""
+
+    codes: Any
+    scales: Any
+
+
 class Products:
     """y = x W^T + b by parts. `counts` has how many products ran in each precision."""
 
@@ -24,30 +33,38 @@ class Products:
         self.weights = weights
         self.counts: Counter[str] = Counter()
 
+    def ready(self, states: Any, linear: Linear) -> Any:
+        """The states as a product with this layer takes them. Layers that take the same states,
+        and parts of a layer, share the result."""
+        return _quantised(states) if self.is_int8(linear.weight) else states
+
     def linear(
         self, states: Any, linear: Linear, into: Any, columns: tuple[int, int] | None = None
     ) -> None:
-        """The outputs `columns` of a linear layer, or all of them, into [rows, outputs]."""
+        """The outputs `columns` of a linear layer, or all of them, into [rows, outputs].
+
+        `states` are a tensor [rows, inputs], or what `ready` made of it.
+        """
         begin, end = columns or (0, into.shape[1])
         bias = self.weights.vector(linear.bias)
+        part = None if bias is None else bias[begin:end]
         if self.is_int8(linear.weight):
-            into.zero_() if bias is None else into.copy_(bias[begin:end].expand_as(into))
             codes = self.weights.in_map(linear.weight)[begin:end]
             scales = self.weights.vector(linear.weight + SCALES)[begin:end]
-            self._add_int8(states, codes, scales, into)
+            self._int8(states, codes, scales, part, into)
             return
         weight = self.weights.part(linear.weight, begin, end)
         self.counts[_NAMES[weight.dtype]] += 1
-        if bias is None:
+        if part is None:
             torch.mm(states, weight.t(), out=into)
         else:
-            torch.addmm(bias[begin:end], states, weight.t(), out=into)
+            torch.addmm(part, states, weight.t(), out=into)
 
     def add_inner(self, states: Any, linear: Linear, begin: int, end: int, into: Any) -> None:
         """into += x W[:, begin:end]^T, where x holds only these inputs of the layer."""
         if self.is_int8(linear.weight):
             codes = self.weights.in_map(linear.weight)[:, begin:end]
-            self._add_int8(states, codes, self.weights.vector(linear.weight + SCALES), into)
+            self._int8(states, codes, self.weights.vector(linear.weight + SCALES), into, into)
             return
         weight = self.weights.columns(linear.weight, begin, end)
         self.counts[_NAMES[weight.dtype]] += 1
@@ -56,13 +73,28 @@ class Products:
     def is_int8(self, name: str) -> bool:
         return name + SCALES in self.weights.mapped.stored
 
-    def _add_int8(self, states: Any, codes: Any, scales: Any, into: Any) -> None:
-        """Each row of the states gets a scale of its own, each output of W has one."""
-        for first in range(0, len(states), INT8_ROWS):
+    def _int8(self, states: Any, codes: Any, scales: Any, added: Any, into: Any) -> None:
+        """into = added + x W^T, where `added` is a vector [outputs], `into` itself, or None."""
+        x = states if isinstance(states, Quantised) else _quantised(states)
+        self.counts["int8"] += 1
+        sums = torch._int_mm(x.codes, codes.t())
+        for first in range(0, len(sums), INT8_ROWS):  # they stay in the cache of a core
             rows = slice(first, first + INT8_ROWS)
-            part = states[rows]
-            ranges = part.abs().amax(1, keepdim=True).clamp_(min=_LEAST).div_(_LARGEST)
-            quantised = (part / ranges).round_().to(torch.int8)
-            self.counts["int8"] += 1
-            products = torch._int_mm(quantised, codes.t()).to(into.dtype)
-            into[rows].add_(products.mul_(ranges).mul_(scales))
+            products, target = sums[rows].to(into.dtype).mul_(x.scales[rows]), into[rows]
+            if added is None:
+                torch.mul(products, scales, out=target)
+            else:
+                torch.addcmul(target if added is into else added, products, scales, out=target)
+
+
+def _quantised(states: Any) -> Quantised:
+    """Each row gets a scale of its own."""
+    codes = torch.empty(states.shape, dtype=torch.int8)
+    scales = torch.empty(len(states), 1, dtype=states.dtype)
+    for first in range(0, len(states), INT8_ROWS):
+        rows = slice(first, first + INT8_ROWS)
+        part, scale = states[rows], scales[rows]
+        torch.amax(part.abs(), 1, keepdim=True, out=scale)
+        scale.clamp_(min=_LEAST).div_(_LARGEST)
+        codes[rows] = (part / scale).round_()
+    return Quantised(codes, scales)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from honed.backends.base import precision_of_most
-from honed.backends.lowmem.budget import Chunks, Plan, Shape, need, plan
+from honed.backends.lowmem.budget import WINDOW_BYTES, Chunks, Plan, Shape, need, plan
 from honed.backends.lowmem.knobs import STREAM
 from honed.backends.lowmem.layout import EncoderLayout, encoder_layout
 from honed.backends.lowmem.mapped import MappedWeights, stored_tensors
@@ -35,7 +35,7 @@ class Wish:
     folder: Path | None = None  # of converted weights, in place of the checkpoint's
     budget_bytes: int | None = None
     chunks: Chunks | None = None
-    keeps_pages: bool = False
+    keeps_pages: bool | None = None  # mapped, between calls; with None the plan decides
 
 
 def runner(checkpoint: Checkpoint, wish: Wish) -> ByLayers | ByModules:
@@ -44,7 +44,8 @@ def runner(checkpoint: Checkpoint, wish: Wish) -> ByLayers | ByModules:
     stored = stored_tensors(wish.folder or checkpoint.folder)
     layout = encoder_layout(checkpoint, stored) if wish.strategy == STREAM else None
     dtype = torch.bfloat16 if wish.precision == "bf16" else torch.float32
-    weights = WeightTensors(MappedWeights(stored, keeps_pages=wish.keeps_pages), dtype)
+    mapped = MappedWeights(stored, keeps_pages=bool(wish.keeps_pages))
+    weights = WeightTensors(mapped, dtype)
     if layout is None:
         return ByModules(checkpoint, weights, wish)
     return ByLayers(checkpoint, weights, layout, wish)
@@ -66,6 +67,10 @@ class ByLayers:
         self._plans: dict[Shape, Plan] = {}
 
     @property
+    def keeps_pages(self) -> bool:
+        return self.weights.mapped.keeps_pages
+
+    @property
     def held_bytes(self) -> int:
         return self.encoder.held_bytes
 
@@ -84,7 +89,8 @@ class ByLayers:
                 self._plans[shape] = Plan(chunks, need(self.layout, stored, chunks, shape), True)
             else:
                 spent = None if budget is None else budget - self.weights_bytes
-                self._plans[shape] = plan(self.layout, stored, shape, spent)
+                keeps = self._wish.keeps_pages
+                self._plans[shape] = plan(self.layout, stored, shape, spent, keeps_pages=keeps)
         return self._plans[shape]
 
     def _shape(self, batch: int, length: int) -> Shape:
@@ -142,7 +148,7 @@ class ByLayers:
         return precision_of_most(self.encoder.products.counts.elements())
 
     def close(self) -> None:
-        self.weights.mapped.close()
+        self.weights.close()
 
 
 class ByModules:
@@ -155,10 +161,16 @@ class ByModules:
         # Within any budget, one sequence at a time needs least.
         chunks = wish.chunks or (Chunks() if wish.budget_bytes is None else Chunks(group_rows=1))
         self.stream = ModuleStream(checkpoint, weights, wish.strategy, chunks.group_rows)
+        if wish.keeps_pages is None and wish.strategy == STREAM and wish.budget_bytes is None:
+            weights.mapped.keeps_pages = self.stream.matrices_bytes <= WINDOW_BYTES
         self._head = Head.of(self.stream, checkpoint).to(weights.dtype)
         self.weights_bytes = self.stream.kept_bytes
 
     needed_bytes: int | None = None  # no plan says what the modules allocate
+
+    @property
+    def keeps_pages(self) -> bool:
+        return self.weights.mapped.keeps_pages
 
     @property
     def held_bytes(self) -> int:
@@ -180,4 +192,4 @@ class ByModules:
         return _PRECISIONS.get(self.weights.dtype)
 
     def close(self) -> None:
-        self.weights.mapped.close()
+        self.weights.close()

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from honed.backends._torch import TensorStep, allocator_peak
 from honed.backends.base import Batch, LoadRequest
-from honed.backends.lowmem.knobs import ENGINE, PAGES, STRATEGY
+from honed.backends.lowmem.knobs import ENGINE, KEPT, PAGES, RELEASED, STRATEGY
 from honed.knob import Value
 
 
@@ -22,6 +22,10 @@ class Runner(Protocol):
     def needed_bytes(self) -> int | None:
         """What the largest call so far adds by plan: tensors and mapped pages; None if no plan
         says it."""
+
+    @property
+    def keeps_pages(self) -> bool:
+        """Whether pages of weights stay mapped after the last call."""
 
     @property
     def held_bytes(self) -> int:
@@ -47,7 +51,6 @@ class LowmemStep(TensorStep):
         super().__init__(request)
         self.runner, self.call = runner, runner
         self.weights_bytes = runner.weights_bytes
-        self._pages = str(request.case.get(PAGES.name) or "released")
         self._strategy = str(request.case.get(STRATEGY.name) or "stream")
 
     def prepare(self, batch: Batch) -> tuple[Any, ...]:
@@ -69,7 +72,7 @@ class LowmemStep(TensorStep):
             "memory_needed_bytes": self.runner.needed_bytes,
             ENGINE.name: "torch",
             STRATEGY.name: self._strategy,
-            PAGES.name: self._pages,
+            PAGES.name: KEPT if self.runner.keeps_pages else RELEASED,
         }
 
     def close(self) -> None:

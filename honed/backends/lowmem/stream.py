@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from honed.backends.lowmem.ahead import ReadAhead, major_faults
+from honed.backends.lowmem.ahead import ReadAhead, disk_reads
 from honed.backends.lowmem.budget import Chunks, Shape, arena_elements, sequences_at_once
 from honed.backends.lowmem.convert import SCALES
 from honed.backends.lowmem.layout import Dense, EncoderLayout, Layer, Linear, Norm
@@ -51,7 +51,7 @@ class EncoderStream:
     def __init__(self, layout: EncoderLayout, weights: WeightTensors) -> None:
         self.layout, self.weights, self.chunks = layout, weights, Chunks()
         self.products = Products(weights)
-        self._faults_before: int | None = None  # major page faults of the call before
+        self._reads_before: int | None = None  # from the disk, in the call before
         self._arena = torch.empty(0, dtype=weights.dtype)
         vectors = [n for n in layout.names if len(weights.mapped.stored[n].shape) == 1]
         vectors += [n for n in weights.mapped.stored if n.endswith(SCALES)]
@@ -73,8 +73,9 @@ class EncoderStream:
         """The hidden states [batch, length, hidden] of the last layer."""
         batch, length = ids.shape
         self.chunks = chunks
+        self.weights.mapped.keeps_pages = chunks.keeps_pages
         self.reserve(chunks, Shape(batch, length))
-        faults = major_faults()
+        reads = disk_reads()
         with self.weights.mapped.held():
             groups = list(self._groups(mask))
             hidden = torch.empty(batch * length, self.layout.hidden, dtype=self.weights.dtype)
@@ -85,12 +86,12 @@ class EncoderStream:
                     self._through(layer, groups, hidden)
                     if ahead is not None:
                         ahead.done_with_a_layer()
-            self._faults_before = major_faults() - faults
+            self._reads_before = disk_reads() - reads
             return hidden.view(batch, length, -1)
 
     def _reading_ahead(self) -> ReadAhead | contextlib.nullcontext[None]:
         """A reader, if the call before had to wait for the disk or there was none."""
-        if self._faults_before == 0:
+        if self._reads_before == 0:
             return contextlib.nullcontext()
         return ReadAhead(self.weights.mapped, [layer.names for layer in self.layout.layers])
 
@@ -183,12 +184,13 @@ class EncoderStream:
         # The sum with the residual is made in the first rows x hidden of the arena.
         behind = rows * max(3 * width, hidden)
         whole = self._buffer(behind, rows, hidden) if parts > 1 else None
+        ready = self.products.ready(states, layer.query)
         for part in range(parts):
             columns = (part * width, (part + 1) * width)
             projected = []
             for index, linear in enumerate((layer.query, layer.key, layer.value)):
                 into = self._buffer(index * rows * width, rows, width)
-                self._linear(states, linear, into, columns)
+                self._linear(ready, linear, into, columns)
                 shape = (group.sequences, group.length, -1, self.layout.head_width)
                 projected.append(into.view(shape).transpose(1, 2))
             attended = torch.nn.functional.scaled_dot_product_attention(
@@ -210,10 +212,11 @@ class EncoderStream:
         step = min(self.chunks.wide_columns, wide)
         activate = _ACTIVATIONS[self.layout.activation]
         into.copy_(weights.vector(layer.output.bias).expand_as(into))
+        ready = self.products.ready(states, layer.intermediate)
         for begin in range(0, wide, step):
             end = min(begin + step, wide)
             inner = self._buffer(into.numel(), len(states), end - begin)
-            self._linear(states, layer.intermediate, inner, (begin, end))
+            self._linear(ready, layer.intermediate, inner, (begin, end))
             if release:
                 weights.mapped.release_rows(layer.intermediate.weight, begin, end)
             activate(inner)

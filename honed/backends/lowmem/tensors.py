@@ -21,6 +21,8 @@ class WeightTensors:
         self.mapped = mapped
         self.dtype = dtype
         self.vectors: dict[str, Any] = {}
+        # Making a view takes as long as a small product, so each is made once.
+        self._views: dict[str, Any] = {}
 
     def stored_type(self, name: str) -> Any:
         """The torch type of the tensor in the file."""
@@ -29,6 +31,8 @@ class WeightTensors:
     def in_map(self, name: str) -> Any:
         """The tensor as it is stored, in the map: reading it costs pages, writing it is an error.
         A tensor that does not lie at a multiple of its element's size is copied."""
+        if name in self._views:
+            return self._views[name]
         array = self.mapped.array(name)
         with warnings.catch_warnings():
             # torch warns that it cannot mark a tensor as read-only; nothing here writes to one.
@@ -36,7 +40,10 @@ class WeightTensors:
             aligned = self.mapped.stored[name].is_aligned
             tensor = torch.from_numpy(array if aligned else array.copy())
         stored = self.stored_type(name)
-        return tensor.view(stored) if tensor.dtype != stored else tensor
+        view = tensor.view(stored) if tensor.dtype != stored else tensor
+        if aligned:
+            self._views[name] = view
+        return view
 
     def part(self, name: str, begin: int = 0, end: int | None = None) -> Any:
         """Rows of a matrix, ready to be multiplied: a view of the map if the types agree."""
@@ -64,6 +71,11 @@ class WeightTensors:
         self.mapped.read_rows(name, rows, bits.numpy())
         if buffer is not into:
             into.copy_(buffer)
+
+    def close(self) -> None:
+        """Close the files. No view of the map may be used any more."""
+        self._views.clear()
+        self.mapped.close()
 
     @property
     def kept_bytes(self) -> int:

@@ -28,7 +28,8 @@ _LOG_TAIL = (
 
 _LARGEST_EXPONENT = 88.0  # exp of more is infinite in 32 bits
 
-Activation = Callable[[Floats, "Temporaries"], None]
+# Of x [rows, columns] + a bias [columns], where there is one, into x.
+Activation = Callable[[Floats, Floats | None, "Temporaries"], None]
 
 
 class Temporaries:
@@ -45,20 +46,24 @@ class Temporaries:
         return first, second
 
 
-def blocks(x: Floats) -> Iterator[Floats]:
-    """`x` [rows, columns] in views of at most BLOCK numbers."""
+def blocks(x: Floats, bias: Floats | None = None) -> Iterator[Floats]:
+    """`x` [rows, columns] in views of at most BLOCK numbers, each when a bias [columns] has been
+    added to it, if there is one."""
     rows, columns = x.shape
     width = min(columns, BLOCK)
     height = max(1, BLOCK // max(width, 1))
     for row in range(0, rows, height):
         for column in range(0, columns, width):
-            yield x[row : row + height, column : column + width]
+            block = x[row : row + height, column : column + width]
+            if bias is not None:
+                block += bias[column : column + width]
+            yield block
 
 
-def gelu(x: Floats, temporaries: Temporaries) -> None:
+def gelu(x: Floats, bias: Floats | None, temporaries: Temporaries) -> None:
     """x (1 + erf(x / sqrt 2)) / 2, written as x / 2 + |x| (1 / 2 - tail), where the tail of the
     normal distribution beyond |x| is the exponential of a polynomial."""
-    for block in blocks(x):
+    for block in blocks(x, bias):
         size, tail = temporaries.like(block)
         np.abs(block, out=size)
         np.multiply(size, _LOG_TAIL[-1], out=tail)
@@ -73,10 +78,10 @@ def gelu(x: Floats, temporaries: Temporaries) -> None:
         block -= tail
 
 
-def gelu_tanh(x: Floats, temporaries: Temporaries) -> None:
+def gelu_tanh(x: Floats, bias: Floats | None, temporaries: Temporaries) -> None:
     """x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2."""
     scale = math.sqrt(2 / math.pi)
-    for block in blocks(x):
+    for block in blocks(x, bias):
         inner, _ = temporaries.like(block)
         np.multiply(block, block, out=inner)
         inner *= 0.044715 * scale
@@ -88,17 +93,19 @@ def gelu_tanh(x: Floats, temporaries: Temporaries) -> None:
         block *= inner
 
 
-def relu(x: Floats, _: Temporaries) -> None:
-    np.maximum(x, 0, out=x)
+def relu(x: Floats, bias: Floats | None, _: Temporaries) -> None:
+    for block in blocks(x, bias):
+        np.maximum(block, 0, out=block)
 
 
-def tanh(x: Floats, _: Temporaries) -> None:
-    np.tanh(x, out=x)
+def tanh(x: Floats, bias: Floats | None, _: Temporaries) -> None:
+    for block in blocks(x, bias):
+        np.tanh(block, out=block)
 
 
-def silu(x: Floats, temporaries: Temporaries) -> None:
+def silu(x: Floats, bias: Floats | None, temporaries: Temporaries) -> None:
     """x / (1 + exp(-x))."""
-    for block in blocks(x):
+    for block in blocks(x, bias):
         divisor, _ = temporaries.like(block)
         np.negative(block, out=divisor)
         np.exp(np.minimum(divisor, _LARGEST_EXPONENT, out=divisor), out=divisor)
@@ -123,18 +130,21 @@ def exponentials(scores: Floats) -> Floats:
 
 
 def add_and_norm(
-    x: Floats, added: Floats | None, norm: tuple[Floats, Floats], epsilon: float
+    x: Floats, added: tuple[Floats | None, ...], norm: tuple[Floats, Floats], epsilon: float
 ) -> None:
-    """The layer norm of x + added over the columns of both [rows, columns], into x.
+    """The layer norm of the sum of x and what is added, over the columns of x [rows, columns],
+    into x.
 
-    `norm` holds the weights and the biases [columns]."""
+    `added` are arrays like x, vectors [columns], or None; `norm` holds the weights and the biases
+    [columns]."""
     weights, biases = norm
     columns = x.shape[1]
     height = max(1, BLOCK // columns)
     for row in range(0, len(x), height):
         block = x[row : row + height]
-        if added is not None:
-            block += added[row : row + height]
+        for summand in added:
+            if summand is not None:
+                block += summand if summand.ndim == 1 else summand[row : row + height]
         block -= block.sum(axis=1, keepdims=True) / columns
         squares = np.einsum("ij,ij->i", block, block)
         block *= (1 / np.sqrt(squares / columns + epsilon))[:, None]

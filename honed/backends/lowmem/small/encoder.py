@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from honed.backends.lowmem.ahead import disk_reads
 from honed.backends.lowmem.mapped import MappedWeights, StoredTensor
 from honed.backends.lowmem.small.arithmetic import (
     Activation,
@@ -81,7 +82,7 @@ class Arrays:
 
 class Encoder:
     """An encoder on `threads` threads. With `mapped`, weights are used where they lie in the map
-    instead of being read."""
+    as far as that is possible."""
 
     def __init__(
         self, network: Network, threads: int, sizes: Sizes, mapped: MappedWeights | None = None
@@ -94,6 +95,7 @@ class Encoder:
             self._members.append(Member(network, self.team, sizes, index, reader))
         self._network, self._sizes = network, sizes
         self._arrays = Arrays(network, sizes)
+        self._reads_before: int | None = None  # from the disk, in the call before
 
     @property
     def window_bytes(self) -> int:
@@ -118,8 +120,11 @@ class Encoder:
         if not self._arrays.hold(count, rows):
             self._arrays = Arrays(self._network, self._sizes)  # the old ones are released first
             self._arrays = Arrays(self._network, self._sizes, count, rows)
-        arrays = self._arrays
+        arrays, reads = self._arrays, disk_reads()
+        for member in self._members:
+            member.reads_ahead = self._reads_before != 0
         self.team.run(lambda index: self._members[index].forward(arrays, tokens, groups))
+        self._reads_before = disk_reads() - reads
         return arrays.x[:count]
 
     def product(self, x: Floats, product: Product, activation: Activation | None) -> Floats:
@@ -146,6 +151,7 @@ class Member:
         self, network: Network, team: Team, sizes: Sizes, index: int, reader: Reader
     ) -> None:
         self.reader = reader
+        self.reads_ahead = True
         self._network = network
         self._sizes = sizes
         self._team = team
@@ -259,16 +265,18 @@ class Member:
         """The columns `mine` of the product of x [n, inputs], into those of `out` [n, outputs]."""
         for first, last in self._panels(product, mine):
             weights = self.reader.rows(product.weight, first, last)
-            if following := self._next.get((product.weight.name, first)):
+            if self.reads_ahead and (following := self._next.get((product.weight.name, first))):
                 self.reader.will_need(*following)  # a disk reads it while this one is multiplied
             target = out[:, first:last]
             np.matmul(x, weights.T, out=target)
+            self.reader.release(product.weight, first, last)
             if product.scales is not None:
                 target *= product.scales[first:last]
-            if product.bias is not None:
-                target += product.bias[first:last]
+            bias = None if product.bias is None else product.bias[first:last]
             if activation is not None:
-                activation(target, self._temporaries)
+                activation(target, bias, self._temporaries)
+            elif bias is not None:
+                target += bias
 
     def _panels(self, product: Product, mine: range) -> Iterator[tuple[int, int]]:
         """The first row of each panel of the weights, and the row after its last."""

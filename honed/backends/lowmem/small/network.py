@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -36,20 +36,26 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Norm:
-    """A layer norm; its weights and biases are [hidden]."""
+    """A layer norm; its weights and biases are [hidden]. `shift` [hidden] is added before it: the
+    bias of the product that comes before, which takes no pass of its own here."""
 
     weights: Floats
     biases: Floats
     epsilon: float
+    shift: Floats | None = None
 
     def __call__(self, x: Floats, added: Floats | None = None) -> None:
-        """The norm of x + added, into x."""
-        add_and_norm(x, added, (self.weights, self.biases), self.epsilon)
+        """The norm of x + added + shift, into x."""
+        add_and_norm(x, (added, self.shift), (self.weights, self.biases), self.epsilon)
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Attention, then a feed-forward that widens each token and narrows it again."""
+    """Attention, then a feed-forward that widens each token and narrows it again.
+
+    The key has no bias: it would add the same number to all scores of a token, and a softmax gives
+    the same for that. The biases of `attended` and `narrow` are shifts of the norms.
+    """
 
     query: Product
     key: Product
@@ -169,13 +175,13 @@ class Builder:
     def _layer(self, of: layout.Layer) -> Layer:
         return Layer(
             self._product(of.query),
-            self._product(of.key),
+            self._product(replace(of.key, bias=None)),
             self._product(of.value),
-            self._product(of.attention_output),
-            self._norm(of.attention_norm),
+            self._product(replace(of.attention_output, bias=None)),
+            self._norm(of.attention_norm, of.attention_output.bias),
             self._product(of.intermediate),
-            self._product(of.output),
-            self._norm(of.output_norm),
+            self._product(replace(of.output, bias=None)),
+            self._norm(of.output_norm, of.output.bias),
         )
 
     def _product(self, of: layout.Linear) -> Product:
@@ -184,8 +190,9 @@ class Builder:
         scales = self.vector(name) if name in self._weights.stored else None
         return Product(self._weights.stored[of.weight], bias, scales)
 
-    def _norm(self, of: layout.Norm) -> Norm:
-        return Norm(self.vector(of.weight), self.vector(of.bias), of.epsilon)
+    def _norm(self, of: layout.Norm, shift: str | None = None) -> Norm:
+        added = None if shift is None else self.vector(shift)
+        return Norm(self.vector(of.weight), self.vector(of.bias), of.epsilon, added)
 
     def vector(self, name: str) -> Floats:
         """A tensor of any shape, read into memory."""

@@ -1,22 +1,22 @@
-"""Weights, read from the files into memory that is held, a panel of rows at a time.
+"""Weights, a panel of rows at a time: used where they lie in the map, or read from the files.
 
-Reading copies what a map would only show: a hundredth of a call. In exchange the process holds
-exactly the memory that it allocated, whatever the kernel would map around a page that is touched.
+Weights of 32 bits are used in the map while a lease protects it, since reading would copy them.
+Others are read into memory that is held, and widened. Rows of tables are always read, whatever the
+kernel would map around a page that is touched.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.backends.lowmem.mapped import DTYPES, MappedWeights, StoredTensor
+from honed.backends.lowmem.mapped import DTYPES, MappedWeights, StoredTensor, read_into
 from honed.backends.lowmem.small.arithmetic import Floats
-from honed.errors import ModelError, UnsupportedError
+from honed.errors import UnsupportedError
 
 Ids = NDArray[np.int64]
 
@@ -28,8 +28,7 @@ class Reader:
     """One thread's reader. It opens the files itself, because the kernel reads ahead for each
     descriptor, and another thread's reading would confuse that.
 
-    `numbers` is how many weights `rows` returns at most. With `mapped`, weights of 32 bits are
-    used where they lie in the map, as long as a lease keeps others from cutting the file short.
+    `numbers` is how many weights `rows` returns at most. Without `mapped`, all are read.
     """
 
     def __init__(
@@ -58,12 +57,18 @@ class Reader:
         """Rows first to last - 1 of a matrix [rows, columns], valid until the next call."""
         self.used_map = self._is_usable_in_map(matrix)
         if self.used_map and self._mapped is not None:
+            self._mapped.check()
             in_map: Floats = self._mapped.array(matrix.name)[first:last]
             return in_map
         shape = (last - first, matrix.shape[1])
         window = self._window[: shape[0] * shape[1]]
         self._fill(window, matrix, first)
         return window.reshape(shape)
+
+    def release(self, matrix: StoredTensor, first: int, last: int) -> None:
+        """Give the pages of these rows back, unless pages are kept."""
+        if self.used_map and self._mapped is not None:
+            self._mapped.release_rows(matrix.name, first, last)
 
     def _is_usable_in_map(self, matrix: StoredTensor) -> bool:
         if self._mapped is None or not self._mapped.is_leased:
@@ -83,7 +88,10 @@ class Reader:
         if not rows.size:
             return
         if not 0 <= int(rows.min()) <= int(rows.max()) < matrix.shape[0]:
-            raise IndexError(f"{matrix.name} has {matrix.shape[0]} rows, not {rows.max() + 1}")
+            raise IndexError(
+                f"{matrix.name} has {matrix.shape[0]} rows; asked for were {rows.min()} to "
+                f"{rows.max()}"
+            )
         breaks = np.flatnonzero(np.diff(rows) != 1) + 1
         for start, end in zip([0, *breaks], [*breaks, len(rows)], strict=True):
             self._fill(out[start:end].reshape(-1), matrix, int(rows[start]))
@@ -93,25 +101,14 @@ class Reader:
         width = _width(matrix.dtype)
         offset = matrix.offset + first * matrix.shape[1] * width
         if matrix.dtype == "F32":
-            self._read(matrix.file, offset, numbers)
+            read_into(numbers.data.cast("B"), self._files[matrix.file], offset, matrix.file)
             return
         step = self._raw.size // width
         for start in range(0, numbers.size, step):
             part = numbers[start : start + step]
             raw = self._raw[: part.size * width]
-            self._read(matrix.file, offset + start * width, raw)
+            read_into(raw.data, self._files[matrix.file], offset + start * width, matrix.file)
             _widen(raw.view(DTYPES[matrix.dtype]), matrix.dtype, part)
-
-    def _read(self, path: Path, offset: int, into: NDArray[Any]) -> None:
-        view = into.data.cast("B")
-        while len(view):
-            count = os.preadv(self._files[path], [view], offset)
-            if count == 0:
-                raise ModelError(
-                    f"{path} was cut short while the model was in use",
-                    "copy or download the file again",
-                )
-            view, offset = view[count:], offset + count
 
     def close(self) -> None:
         for file in self._files.values():

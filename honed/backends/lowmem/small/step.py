@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from honed.backends.base import Batch, LoadRequest, Outputs, Step
 from honed.backends.lowmem.convert import SCALES
-from honed.backends.lowmem.knobs import KEPT, PAGES
+from honed.backends.lowmem.knobs import KEPT, PAGES, RELEASED
 from honed.backends.lowmem.layout import encoder_layout
 from honed.backends.lowmem.mapped import MappedWeights, stored_tensors
 from honed.backends.lowmem.small import NAME
@@ -90,12 +90,10 @@ class SmallStep(Step):
         shape = Shape(case.batch_size, case.sequence_length)
         sizes = sizes or sizes_within(self._network, threads, shape, self._budget(case))
         needed = needed_bytes(self._network, threads, sizes, shape)
-        self._needed_bytes = self._vector_bytes + needed
+        self.needed_bytes = self._vector_bytes + needed
         # numpy's BLAS runs on the threads that call it: see team.py.
         self._limit = threadpoolctl.threadpool_limits(1, user_api="blas")
-        self._encoder = Encoder(
-            self._network, threads, sizes, self._weights if self._keeps_pages else None
-        )
+        self._encoder = Encoder(self._network, threads, sizes, self._weights)
         self.weights_bytes = self._vector_bytes + self._encoder.window_bytes
 
     def prepare(self, batch: Batch) -> Feed:
@@ -143,7 +141,7 @@ class SmallStep(Step):
             "threads": self._encoder.team.size if of_blas == {1} else None,
             "precision": self._precision,
             "products": "fp32",
-            "memory_needed_bytes": self._needed_bytes,
+            "memory_needed_bytes": self.needed_bytes,
             "device": "cpu",
             "skips_padding": True,
             "lowmem.engine": NAME,
@@ -151,11 +149,16 @@ class SmallStep(Step):
             PAGES.name: self._pages(),
         }
 
+    @property
+    def uses_map(self) -> bool:
+        """Whether the last call used the weights in the map."""
+        return self._encoder.used_map
+
     def _pages(self) -> str | None:
         """What became of mapped pages; None where weights were read although they should not."""
         if not self._keeps_pages:
-            return "released"
-        return KEPT if self._encoder.used_map else None
+            return RELEASED
+        return KEPT if self.uses_map else None
 
     def close(self) -> None:
         self._encoder.close()
