@@ -53,6 +53,14 @@ def measured(words: Sequence[str], store: str | None) -> list[Record]:
     return records
 
 
+def labels(records: Sequence[Record]) -> list[str]:
+    """A name for each record, with the keys that tell it from the others."""
+    from honed.show.columns import varying
+
+    keys = varying(records)
+    return [record.to_case().label(keys) for record in records]
+
+
 def print_views(
     records: Sequence[Record],
     view: Callable[[Record], RenderableType | None],
@@ -60,23 +68,25 @@ def print_views(
     *,
     as_json: bool,
 ) -> int:
-    """Print what the pass found of every record; returns the exit code.
+    """Print what the pass found of every record under its label; returns the exit code.
 
     `absence` says why a measured record may have no result of the pass, and what to type. If none
     has one, the exit code is 1.
     """
     from rich.console import Console
+    from rich.text import Text
 
     from honed.cli.run import exit_code
 
-    is_shown = []
-    for record in records:
+    is_shown: list[bool] = []
+    for record, label in zip(records, labels(records), strict=True):
         shown = view(record)
-        is_shown.append(shown is not None)
         if as_json:
             print(json.dumps(record.to_json(), allow_nan=False), flush=True)
         elif shown is not None:
-            Console().print(shown)
+            between = "\n" if any(is_shown) else ""
+            Console().print(Text(f"{between}{label}", "bold"), shown, sep="\n")
         if shown is None and record.error is None:
-            print(f"{record.to_case().label()}: {absence}", file=sys.stderr)
+            print(f"{label}: {absence}", file=sys.stderr)
+        is_shown.append(shown is not None)
     return exit_code(list(records), strict=False) or int(not any(is_shown))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from honed.cli._measured import AsJson, StoreUrl, Words, measured, print_views, with_pass
+from honed.cli._measured import AsJson, StoreUrl, Words, labels, measured, print_views, with_pass
 
 if TYPE_CHECKING:
     from honed.record import Record
@@ -60,11 +60,10 @@ def _compare(records: Sequence[Record], path: Path | None, *, planned: bool) -> 
     from honed.show.memory import memory_of, planned_line
 
     planners, drawn = Planners(), []
-    for record in records:
+    for record, label in zip(records, labels(records), strict=True):
         part = memory_of(record)
         if part is None:
             continue
-        label = record.to_case().label(("until", "checkpointing", "optimizer"))
         drawn.append(Titled("measured", label, read_timeline(part.timeline)))
         expected = planners.expect(record.to_case()) if planned else None
         if planned:

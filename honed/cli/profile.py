@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from honed.cli._measured import AsJson, StoreUrl, Words, measured, print_views, with_pass
+from honed.cli._measured import AsJson, StoreUrl, Words, labels, measured, print_views, with_pass
 
 if TYPE_CHECKING:
     from honed.record import Record
@@ -65,11 +65,12 @@ def _export(records: Sequence[Record], chrome: Path | None, speedscope: Path | N
     from honed.run.passes.profile import read_trace
     from honed.show.profile import profile_of
 
-    profiled = [(r, part) for r in records if (part := profile_of(r)) is not None]
+    named = zip(records, labels(records), strict=True)
+    profiled = [(label, part) for r, label in named if (part := profile_of(r)) is not None]
     if not profiled or (chrome is None and speedscope is None):
         return
-    record, part = profiled[-1]
-    events, label = read_trace(part.trace), record.to_case().label()
+    label, part = profiled[-1]
+    events = read_trace(part.trace)
     if chrome is not None:
         path = give(chrome, chrome_trace(events), "--chrome FILE")
         print(f"{path}: {label}", file=sys.stderr)

@@ -21,7 +21,7 @@ from honed.show.plan import settings_words
 from honed.timeline import Timeline
 
 _IN_A_ROW = 2
-_ROW_PX, _TOP_PX, _BOTTOM_PX, _BETWEEN_PX = 500, 60, 90, 110
+_ROW_PX, _TOP_PX, _BOTTOM_PX, _BETWEEN_PX = 500, 90, 60, 110
 _POINTS = 6000  # of all panels; more make the page slow
 _LEAST_POINTS = 400  # of one panel
 
@@ -82,7 +82,7 @@ def _figure(drawn: Sequence[Titled]) -> Any:
         _phases(figure, each.timeline, at)
     figure.update_layout(
         template=template(), height=plot_px + _TOP_PX + _BOTTOM_PX, showlegend=True,
-        legend={"orientation": "h", "y": (15 - _BOTTOM_PX) / plot_px, "yanchor": "bottom",
+        legend={"orientation": "h", "y": 1 + 45 / plot_px, "yanchor": "bottom",
                 "traceorder": "normal"},
         margin={"t": _TOP_PX, "b": _BOTTOM_PX}, hovermode="x unified",
     )  # fmt: skip

@@ -22,6 +22,11 @@ def memory_of(record: Record) -> Part | None:
     return None if data is None else from_plain(Part, data)
 
 
+def shape_words(shape: Sequence[int]) -> str:
+    """`4 x 128 x 768`, or `one number`."""
+    return " x ".join(map(str, shape)) or "one number"
+
+
 def planned_line(part: Part, expected: Expected | None) -> str:
     """The planned peak beside the measured one."""
     if expected is None:
@@ -40,7 +45,6 @@ def memory_view(record: Record) -> RenderableType | None:
         return None
     peak = part.peak
     sections: list[RenderableType] = [
-        Text(record.to_case().label(), "bold"),
         Text(
             f"peak {mib(peak.size_bytes)} MiB of tensors in {peak.phase}, when {peak.op} of "
             f"{peak.module or 'the step'} ran"
@@ -49,7 +53,7 @@ def memory_view(record: Record) -> RenderableType | None:
         *_titled("largest allocations alive at the peak", _largest(part)),
     ]
     if part.stream_bytes is not None:
-        shape = " x ".join(map(str, part.stream_shape))
+        shape = shape_words(part.stream_shape)
         sections += [Text(), Text(
             f"one tensor of the residual stream, {shape} {part.stream_dtype}: "
             f"{part.stream_bytes / 2**20:,.2f} MiB"
@@ -57,7 +61,8 @@ def memory_view(record: Record) -> RenderableType | None:
     if part.kept_bytes:
         sections += _titled("kept for the backward pass, MiB", _kept(part))
     if part.residuals:
-        sections += _titled("tensors that autograd saves, as the step is set", _residuals(part))
+        title = "tensors that autograd saves without checkpointing"
+        sections += _titled(title, _residuals(part))
     if part.snapshot is not None:
         sections += [Text(), Text(
             f"the history of the GPU's allocator: {part.snapshot} (honed plan --snapshot FILE "
@@ -111,7 +116,7 @@ def _kept(part: Part) -> Table:
 
 def _residuals(part: Part) -> Table:
     rows = (
-        (each.module or NONE, " x ".join(map(str, each.shape)), each.dtype, str(each.count),
+        (each.module or NONE, shape_words(each.shape), each.dtype, str(each.count),
          mib(each.size_bytes), mib(each.size_bytes * each.count))
         for each in part.residuals
     )  # fmt: skip

@@ -45,7 +45,7 @@ def precision_view(record: Record) -> RenderableType | None:
         f"gradients {observed.gradients} (off by {gradient:.2%})" if gradient is not None else "",
     ]
     return Group(
-        Text(record.to_case().label(), "bold"), table, Text(", ".join(filter(None, facts))),
+        table, Text(", ".join(filter(None, facts))),
         Text(), Text("1000 x 0.01, summed one after the other", "bold"), _sums(observed),
     )  # fmt: skip
 

@@ -48,8 +48,7 @@ def profile_view(record: Record, keys: Sequence[str], top: int) -> RenderableTyp
         f"one call under the profiler took {plain(part.profiled_s * 1e3, 4)} ms, "
         f"{part.overhead:+.0%} beside {plain(part.plain_s * 1e3, 4)} ms without it",
     ]
-    heading = Text(record.to_case().label(), "bold")
-    return Group(heading, table, *(Text(note, "dim", justify="left") for note in notes))
+    return Group(table, *(Text(note, "dim", justify="left") for note in notes))
 
 
 def _table(rows: Sequence[ProfileRow], keys: Sequence[str], bound: float | None) -> Table:

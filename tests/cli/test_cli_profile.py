@@ -58,16 +58,16 @@ def test_a_wrong_key_is_refused_before_anything_is_measured() -> None:
 def test_a_measurement_without_the_result_that_was_asked_for_says_why(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    one, other = make_record(), make_record({"model": "other"})
+    one, other = make_record({"batches": 1}), make_record({"batches": 2})
     why = "the engine has no profiler"
     assert print_views([one, other], lambda _: None, why, as_json=False) == 1
     printed = capsys.readouterr()
     assert printed.err.count(why) == 2
-    assert "other" in printed.err
+    assert "batches=2: the engine" in printed.err  # what tells the two apart
     shown = {one.id: "a table"}
     assert print_views([one, other], lambda record: shown.get(record.id), why, as_json=False) == 0
     printed = capsys.readouterr()
-    assert "a table" in printed.out
+    assert printed.out.splitlines() == ["bert-base-uncased torch fp32 1x128 batches=1", "a table"]
     assert printed.err.count(why) == 1
     failed = failed_record("oom", "no memory")  # its reason was printed as it came
     assert print_views([failed], lambda _: None, why, as_json=True) == 1

@@ -25,21 +25,22 @@ Call = Callable[[], Any]
 def timeline_of(
     module: Any, held: Mapping[MemoryKind, Iterable[Any]], call: Callable[[Any], Any]
 ) -> Timeline:
-    """The timeline of one call. `held` are tensors that were made before it, by kind; `call` gets
-    a function that makes the context of a phase."""
+    """The timeline of one call, from its first phase on. `held` are tensors that were made before
+    it, by kind; `call` gets a function that makes the context of a phase."""
     tracer = _tracing(module, held)
     with _without_collection(), tracer:
         call(lambda name: tracer.phase(StepPhase(name)))
         tracer.close()
     tracer.unwatch()
-    return tracer.timeline()
+    timeline = tracer.timeline()
+    return timeline.between(timeline.spans[0].begin, timeline.ticks)
 
 
 def with_residuals(
     timeline: Timeline, module: Any, held: Mapping[MemoryKind, Iterable[Any]], loss_of: Call
 ) -> MeasuredMemory:
-    """What a forward pass keeps, beside the timeline of a call: once as the module is, by hooks on
-    saved tensors, and once with each way of checkpointing, by the tracer."""
+    """What a forward pass keeps, beside the timeline of a call: without checkpointing by hooks on
+    saved tensors, and with each way of it by the tracer."""
     blocks = checkpointing.blocks_of(module)
     kept: dict[str, int] = {}
     of_block: dict[str, int] = {}

@@ -11,7 +11,7 @@ from honed.report.figures.base import Picture, titled
 from honed.report.panels.timeline import Alive, peak_bytes
 from honed.report.views.base import Grid, Shown, Subject
 from honed.run.passes.memory_timeline import Part, read_timeline
-from honed.show.memory import memory_of
+from honed.show.memory import memory_of, shape_words
 from honed.show.numbers import NONE, mib
 from honed.timeline import MemoryKind
 
@@ -88,13 +88,14 @@ def _residuals(named: Sequence[Named]) -> Grid | None:
     label, part = found
     rows = [
         (
-            each.module or NONE, " x ".join(map(str, each.shape)), each.dtype, str(each.count),
+            each.module or NONE, shape_words(each.shape), each.dtype, str(each.count),
             mib(each.size_bytes), mib(each.size_bytes * each.count),
         )
         for each in part.residuals
     ]  # fmt: skip
     headings = ("module", "shape", "type", "count", "MiB each", "together")
-    return Grid(f"{label}: tensors that autograd saves", headings, tuple(rows), left=3)
+    title = f"{label}: tensors that autograd saves without checkpointing"
+    return Grid(title, headings, tuple(rows), left=3)
 
 
 def _picture(subject: Subject, named: Named) -> Picture | None:
@@ -123,7 +124,7 @@ def _findings(subject: Subject, named: Sequence[Named]) -> Iterator[str]:
         yield _of_peak(label, part) + said
     for label, _, part in named:
         if part.stream_bytes is not None:
-            shape = " x ".join(map(str, part.stream_shape))
+            shape = shape_words(part.stream_shape)
             yield (
                 f"{label}: one tensor of the residual stream, {shape} {part.stream_dtype}, has "
                 f"{part.stream_bytes / _MIB:,.2f} MiB."
