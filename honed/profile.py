@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from honed.step import OPTIMIZER
+
 # Kinds of operators by parts of their names, in the words of every engine; the first that fits
 # counts.
 _KINDS = {
@@ -17,11 +19,11 @@ _KINDS = {
     "matrix products": ("mm", "matmul", "gemm", "linear", "fullyconnected", "mha", "attention",
                         "einsum", "conv"),
     "normalisation": ("norm",),
-    "optimizer": ("adam", "sgd", "foreach", "lerp", "addcmul", "addcdiv"),
+    OPTIMIZER: ("adam", "sgd", "foreach", "lerp", "addcmul", "addcdiv"),
     "between operators": ("between operators",),
 }  # fmt: skip
 OTHER = "other"
-KINDS = ("matrix products", "softmax", "normalisation", "optimizer", OTHER, "between operators")
+KINDS = ("matrix products", "softmax", "normalisation", OPTIMIZER, OTHER, "between operators")
 
 # What is left of a range after all operators in it: Python, and the engine's own bookkeeping.
 BETWEEN = "(between operators)"
@@ -69,10 +71,12 @@ class ProfileRow:
         return self.flops / self.self_s if self.flops and self.self_s else None
 
 
-def kind_of(op: str) -> str:
-    """One of KINDS. A fused attention is a matrix product, though it computes a softmax too."""
+def kind_of(op: str, phase: str) -> str:
+    """One of KINDS. A fused attention is a matrix product, though it computes a softmax too.
+    Square roots and the like are the optimizer's where they run in the phase of that name."""
     name = op.lower()
-    return next((k for k, parts in _KINDS.items() if any(p in name for p in parts)), OTHER)
+    kind = next((k for k, parts in _KINDS.items() if any(p in name for p in parts)), OTHER)
+    return OPTIMIZER if kind == OTHER and phase == OPTIMIZER else kind
 
 
 def by_kind(rows: Iterable[ProfileRow]) -> dict[str, ProfileRow]:
@@ -80,7 +84,7 @@ def by_kind(rows: Iterable[ProfileRow]) -> dict[str, ProfileRow]:
     do not occur."""
     groups: dict[str, list[ProfileRow]] = defaultdict(list)
     for row in rows:
-        groups[kind_of(row.op)].append(row)
+        groups[kind_of(row.op, row.phase)].append(row)
     return {kind: _added(groups[kind], op=kind) for kind in KINDS if kind in groups}
 
 

@@ -55,8 +55,14 @@ def test_rows_merge_by_any_key() -> None:
     ],
 )  # fmt: skip
 def test_operators_of_every_engine_have_a_kind(op: str, kind: str) -> None:
-    assert kind_of(op) == kind
+    assert kind_of(op, "forward") == kind
     assert kind in KINDS
+
+
+def test_what_an_optimizer_computes_is_its_own_kind() -> None:
+    assert kind_of("aten::sqrt", "optimizer") == "optimizer"
+    assert kind_of("aten::sqrt", "forward") == "other"
+    assert kind_of("(between operators)", "optimizer") == "between operators"
 
 
 def test_kinds_add_up_to_the_whole() -> None:

@@ -118,7 +118,7 @@ def flame(title: str, rows: Iterable[ProfileRow]) -> Flame:
     whole = _Part("call")
     for row in rows:
         path = [(name, "") for name in (row.phase, *_INNER.split(row.module)) if name]
-        path.append((row.op, kind_of(row.op)))
+        path.append((row.op, kind_of(row.op, row.phase)))
         part = whole
         _add(part, row)
         for name, kind in path:
