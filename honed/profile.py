@@ -18,7 +18,7 @@ _KINDS = {
     "softmax": ("softmax",),
     "matrix products": ("mm", "matmul", "gemm", "linear", "fullyconnected", "mha", "attention",
                         "einsum", "conv"),
-    "normalisation": ("norm",),
+    "normalisation": ("norm", "mvn"),  # OpenVINO: mean-variance normalisation
     OPTIMIZER: ("adam", "sgd", "foreach", "lerp", "addcmul", "addcdiv"),
     "between operators": ("between operators",),
 }  # fmt: skip

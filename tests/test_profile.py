@@ -50,7 +50,8 @@ def test_rows_merge_by_any_key() -> None:
         ("FullyConnected", "matrix products"),
         ("aten::_scaled_dot_product_flash_attention_for_cpu", "matrix products"),
         ("aten::_softmax", "softmax"), ("SoftMax", "softmax"),
-        ("LayerNormalization", "normalisation"), ("aten::_fused_adamw_", "optimizer"),
+        ("MVN", "normalisation"), ("LayerNormalization", "normalisation"),
+        ("aten::_fused_adamw_", "optimizer"),
         ("aten::silu", "other"), ("(between operators)", "between operators"),
     ],
 )  # fmt: skip
