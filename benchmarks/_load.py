@@ -134,9 +134,8 @@ class Load:
         return found
 
     def _send(self, place: int, intended_s: float) -> None:
-        if self._idle:
-            wire = self._idle.pop()
-        else:
+        wire = self._alive()
+        if wire is None:
             if len(self._busy) >= _MOST_WIRES:
                 sys.exit(f"{_MOST_WIRES} requests are on their way: the server is too slow")
             wire = _Wire(socket.create_connection(("127.0.0.1", self._port)))
@@ -145,6 +144,16 @@ class Load:
         wire.intended_s, wire.sent_s = intended_s, time.perf_counter()
         wire.socket.sendall(self._requests[wire.place])
         self._busy[wire.socket.fileno()] = wire
+
+    def _alive(self) -> _Wire | None:
+        """An idle connection. One that is readable was closed: servers close connections that have
+        been idle for a while."""
+        while self._idle:
+            wire = self._idle.pop()
+            if not select.select([wire.socket], (), (), 0)[0]:
+                return wire
+            wire.socket.close()
+        return None
 
     def _wait(self, seconds: float | None) -> list[Answer]:
         """The answers that are whole by then."""
