@@ -76,8 +76,7 @@ def deliver(request: LoadRequest, artifact: Path | None, folder: Path) -> Delive
 
 
 def _package(request: LoadRequest, artifact: Path, folder: Path) -> Delivery:
-    aoti.copy_anonymous(artifact / aoti.PACKAGE, folder / aoti.PACKAGE)
-    copy_files(artifact, folder, aoti.FACTS)
+    copy_files(artifact, folder, aoti.PACKAGE, aoti.FACTS)
     checkpoint = request.checkpoint
     facts = {
         "inputs": input_names(checkpoint),
