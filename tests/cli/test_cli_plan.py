@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from engine_steps import prepare_here
 from typer.testing import CliRunner
 
 from honed.cli import app
+from honed.compose import compose
 from honed.errors import HonedError, UsageError
+from honed.plan.deployment_records import engine_case
 
 pytestmark = pytest.mark.engine
 
@@ -129,10 +132,14 @@ def test_wrong_words_are_answered_with_what_to_type(words: list[str], says: str)
 
 
 def test_a_deployment_is_planned_and_verified() -> None:
-    """torch with int8 weights, which are packed into private memory."""
+    """torch with int8 weights, which are packed into private memory. This process makes inputs and
+    references, because it has imported torch already."""
     words = ("model=minilm", "backend=torch", "precision=int8", "threads=1", "batch_size=4",
-             "duration_s=0.1", "warmup_s=0", "min_samples=1", "--verify", "--json")  # fmt: skip
-    done = honed("plan", *words)
+             "duration_s=0.1", "warmup_s=0", "min_samples=1")  # fmt: skip
+    (case,) = compose(words).cases
+    for each in (case, engine_case(case)):
+        prepare_here(each)
+    done = honed("plan", *words, "--verify", "--json")
     assert done.returncode == 0, done.stderr
     found, verified = map(json.loads, done.stdout.splitlines())
     assert found["limit_bytes"] > found["least_bytes"] > found["allocated_peak_bytes"]
