@@ -112,6 +112,7 @@ def test_the_timeline_is_one_page_without_network(tmp_path: Path) -> None:
     ("words", "says"),
     [
         (["device=tpu"], "no device is called 'tpu'"),
+        (["device=cuda:0"], "cuda:16GiB, or cuda alone"),
         (["device=cuda:16 gallons"], "is no size of memory"),
         (["mode=trian"], "did you mean train"),
         (["optimiser=adamw"], "did you mean optimizer"),
@@ -123,6 +124,7 @@ def test_the_timeline_is_one_page_without_network(tmp_path: Path) -> None:
         (["attention=flash"], "precision=bf16"),
         (["accumulation=0"], "accumulation=4"),
         (["cache=true"], "keeps no cache"),
+        (["workload=train_step"], "mode=train"),
     ],
 )
 def test_wrong_words_are_answered_with_what_to_type(words: list[str], says: str) -> None:
