@@ -18,20 +18,9 @@ from honed.models.torch.meta import meta_module
 from honed.models.torch.module import import_transformers
 
 
-class _Fakes(FakeTensorMode):  # type: ignore[misc]  # torch is not type-checked here
-    """torch's mode, which remembers what operators gave for tensors of the same kind. An update of
-    all weights at once has hundreds of them, and describing each takes longer than the operator,
-    so that nothing is remembered of those. A torch without this method remembers all."""
-
-    def _cached_dispatch_impl(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if func.name().startswith("aten::_foreach_"):
-            return self._dispatch_impl(func, types, args, kwargs)
-        return super()._cached_dispatch_impl(func, types, args, kwargs)
-
-
 def fake_mode() -> Any:
     """A mode that makes every new tensor a fake one."""
-    return _Fakes(allow_non_fake_inputs=True)
+    return FakeTensorMode(allow_non_fake_inputs=True)
 
 
 def fake_module(

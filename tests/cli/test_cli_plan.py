@@ -90,6 +90,13 @@ def test_a_grid_names_the_largest_batch_of_each_length() -> None:
     assert all(len(row["reserved_bytes"]) == len(grid["batch_sizes"]) for row in grid["rows"])
 
 
+def test_what_does_not_fit_is_named_also_before_any_operator() -> None:
+    small = honed("plan", *TINY, "device=cuda:512MiB")
+    assert "for a weight, setup, with 0.0 MiB held" in small.stdout
+    grid = honed("plan", *TINY, "memory=10MiB", "mode=infer")
+    assert "the CUDA context takes all of it (context=0 leaves it out)" in grid.stdout
+
+
 def test_verify_shows_predicted_beside_measured() -> None:
     done = honed("plan", *TINY, "mode=train", "device=cpu", "--verify", "--json")
     assert done.returncode == 0, done.stderr
