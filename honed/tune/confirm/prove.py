@@ -63,8 +63,7 @@ def prove(work: Confirmation, winner: Setting) -> Proof:
     proving.measure_path(POLICY.first_blocks)
     proving.drop_knobs()
     proving.drop_roots()
-    proving.measure_path(POLICY.most_blocks)
-    proving.measure_knobs()
+    proving.measure_rest()
     return proving.result()
 
 
@@ -126,8 +125,12 @@ class _Proving:
             if self.setting == before or not self._knobs_in_doubt():
                 return
 
-    def measure_knobs(self) -> None:
-        """The knobs again, in what is left of the time: less than a block of the whole path."""
+    def measure_rest(self) -> None:
+        """The path that is left in all of the time that is left: again where processes turn out to
+        be shorter than was expected, and then the knobs in less than a block of the path."""
+        self.measure_path(POLICY.most_blocks)
+        if self._block_s([*self._stops(), *self._rivals()]) <= self.work.left_s:
+            self.measure_path(POLICY.most_blocks)
         if knobs := self._knobs():
             count = int(self.work.left_s / max(0.01, self._block_s(knobs)))
             self._measure(knobs, min(POLICY.most_blocks, count))
@@ -140,9 +143,13 @@ class _Proving:
         return knobs if len(knobs) > 1 else ()
 
     def _knobs_in_doubt(self) -> tuple[Setting, ...]:
-        """The settings before and after each knob that is not proven."""
+        """The settings before and after each knob that is not proven. All of them where one is
+        new, because a knob before it was dropped."""
+        known, knobs = self.work.known(), self._knobs()
+        if not all(known.in_turns(setting, self.work.default) for setting in knobs):
+            return knobs
         doubted = {s for g in self._unproven() for s in (g.before, g.leg.setting)}
-        return tuple(s for s in self._stops() if s in doubted)
+        return tuple(s for s in knobs if s in doubted)
 
     def drop_roots(self) -> None:
         """Measure the path in half of the time that is left, and drop an engine or a precision
