@@ -134,8 +134,8 @@ def settings_words(settings: Settings) -> Iterator[str]:
             yield "gradients=held"
         if optimizer.accumulation > 1:
             yield f"accumulation={optimizer.accumulation}"
-    if settings.checkpointing:
-        yield "checkpointing"
+    if settings.checkpointing != "off":
+        yield f"checkpointing={settings.checkpointing}"
     if settings.keeps_cache:
         yield "cache"
     if settings.operators != "today":

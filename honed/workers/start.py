@@ -152,14 +152,20 @@ def source_folder() -> Path:
     return folder
 
 
-def end(workers: Sequence[Worker]) -> None:
-    """Kill the workers that still run, with their children, and reap them."""
+def kill(workers: Sequence[Worker]) -> None:
+    """Kill the workers that still run, with their children. Another thread may follow them: it
+    hears of their end, and reaps them."""
     for worker in workers:
         with contextlib.suppress(ProcessLookupError):
             if worker.log is None:  # nested: the group is its parent's
                 worker.process.kill()
             else:
                 os.killpg(worker.process.pid, signal.SIGKILL)
+
+
+def end(workers: Sequence[Worker]) -> None:
+    """Kill the workers that still run, with their children, and reap them."""
+    kill(workers)
     for worker in workers:
         worker.exit_code = worker.process.wait()
         worker.events.close()

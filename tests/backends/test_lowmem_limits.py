@@ -183,8 +183,10 @@ def test_a_full_disk_is_said_when_int8_is_written(
     assert [p for p in (tmp_path / "cache").rglob("*") if p.name == "model.safetensors"] == []
 
 
-def test_a_read_only_checkpoint_runs_in_int8(tmp_path: Path) -> None:
-    """Converted weights go to the cache, not beside the checkpoint."""
+def test_a_read_only_checkpoint_runs_in_int8_and_says_what_it_needs(tmp_path: Path) -> None:
+    """Converted weights go to the cache, not beside the checkpoint. The smallest sizes run, and
+    the record says what they need. One run shows both, since starting it takes most of the time.
+    """
     folder = tmp_path / "model"
     saved(folder, "bert", "feature-extraction")
     files = sorted(path.name for path in folder.iterdir())
@@ -197,9 +199,12 @@ def test_a_read_only_checkpoint_runs_in_int8(tmp_path: Path) -> None:
                 model=str(folder),
                 backend="lowmem",
                 precision="int8",
-                sequence_length=8,
+                memory_budget="1KiB",
+                sequence_length=32,
+                batch_size=4,
                 duration_s=0.1,
                 warmup_s=0.1,
+                min_samples=2,
                 memory=False,
             )
         )
@@ -208,3 +213,9 @@ def test_a_read_only_checkpoint_runs_in_int8(tmp_path: Path) -> None:
     assert record.status == "ok", record.error
     assert record.effective[0]["precision"] == "int8"
     assert sorted(path.name for path in folder.iterdir()) == files
+    said = [doubt.message for doubt in record.doubts if doubt.kind == "memory_budget"]
+    assert len(said) == 1
+    assert "memory_budget=1KiB cannot be kept" in said[0]
+    needed = record.effective[0]["memory_needed_bytes"]
+    assert isinstance(needed, int)
+    assert needed > 1024

@@ -91,11 +91,28 @@ def test_kept_pages_are_multiplied_in_the_map(tmp_path: Path) -> None:
         assert step.read_back()["lowmem.pages"] == "kept"
 
 
+def test_a_small_model_keeps_its_pages_where_the_budget_allows_it(tmp_path: Path) -> None:
+    checkpoint = made(tmp_path / "fp32", "bert", hidden_size=256, intermediate_size=1024)
+    matrices = 2 * (4 * 256 * 256 + 2 * 256 * 1024) * 4
+    needed = {}
+    for budget, pages in ((None, "kept"), ("64MiB", "kept"), ("4MiB", "released")):
+        with opened(checkpoint, memory_budget=budget) as step:
+            outputs(step, batch_of(checkpoint))
+            assert step.read_back()["lowmem.pages"] == pages
+            needed[budget] = step.needed_bytes
+    with opened(checkpoint, knobs={"lowmem.pages": "released"}) as step:
+        assert needed["64MiB"] == step.needed_bytes + matrices
+    narrow = made(tmp_path / "bf16", "bert", dtype="bfloat16")
+    with opened(narrow) as step:
+        outputs(step, batch_of(narrow))
+        assert step.read_back()["lowmem.pages"] == "released"
+
+
 def test_pages_of_the_map_are_given_back_after_each_product(tmp_path: Path) -> None:
     """The layers have 54 MiB; at most two panels of 4 MiB are in use at once."""
     checkpoint = made(tmp_path, "bert", hidden_size=768, intermediate_size=3072)
     batch, before = batch_of(checkpoint), memory.status().file_bytes
-    with opened(checkpoint, 2) as step:
+    with opened(checkpoint, 2, knobs={"lowmem.pages": "released"}) as step:
         feed = step.prepare(batch)
         with memory.ResidentPeak() as peak:
             step.run(feed)
@@ -243,7 +260,7 @@ def test_a_budget_decides_the_sizes_and_the_need_is_what_is_held(tmp_path: Path)
     checkpoint = made(tmp_path, "bert", hidden_size=256, intermediate_size=1024)
     batch = batch_of(checkpoint, 40)
     batch["attention_mask"][:] = 1
-    shape = {"batch_size": 3, "sequence_length": 40}
+    shape = {"batch_size": 3, "sequence_length": 40, "knobs": {"lowmem.pages": "released"}}
     held = []
     for budget in ("1GiB", "2MiB", "1KiB"):
         with opened(checkpoint, 2, memory_budget=budget, **shape) as step:

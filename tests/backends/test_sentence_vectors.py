@@ -17,7 +17,6 @@ from honed.case import Case
 from honed.models.checkpoint import Checkpoint, ModelRequest
 from honed.models.inputs import tokenised_inputs
 from honed.models.obtain import locate
-from honed.run.parent import measure
 
 pytestmark = pytest.mark.engine
 
@@ -66,10 +65,10 @@ def at(folder: Path) -> Checkpoint:
     return found
 
 
-def vectors_of(folder: Path, **changes: Any) -> Any:
+def vectors_of(folder: Path, batch_size: int = 2, **changes: Any) -> Any:
     """The engine's vectors of the texts, in their order."""
     checkpoint = at(folder)
-    inputs = tokenised_inputs(checkpoint, TEXTS, 2, 32)
+    inputs = tokenised_inputs(checkpoint, TEXTS, batch_size, 32)
     step = engine_steps.opened(LoadRequest(Case(model=str(folder), **changes), checkpoint, 1))
     outputs = [engine_steps.outputs(step, batch)["embedding"] for batch in inputs.batches]
     step.close()
@@ -87,7 +86,8 @@ def test_every_engine_gives_the_librarys_vectors(
 
 @pytest.mark.parametrize("mode", ["compile", "aoti", "torchscript"])
 def test_so_does_every_mode_of_torch(folders: dict[str, Path], mode: str) -> None:
-    got = vectors_of(folders["layers"], knobs={"torch.mode": mode})
+    # One batch of all texts: torch.compile makes a graph for each shape.
+    got = vectors_of(folders["layers"], len(TEXTS), knobs={"torch.mode": mode})
     np.testing.assert_allclose(got, encoded(folders["layers"]), atol=1e-5)
 
 
@@ -108,7 +108,7 @@ def test_a_last_layer_of_odd_size_runs_in_every_precision(folders: dict[str, Pat
 
 def test_pairs_are_judged_by_the_vectors_behind_every_module(tmp_path: Path) -> None:
     """Scores that are cosines of the library's vectors are met exactly, through the whole of a
-    measurement: cached, exported, sent to a worker."""
+    measurement: cached, and sent to a worker."""
     import torch
 
     folder = saved(tmp_path, "mean", dense(HIDDEN, 8, torch.nn.Tanh()))
@@ -126,11 +126,13 @@ def test_pairs_are_judged_by_the_vectors_behind_every_module(tmp_path: Path) -> 
         model=str(folder), eval=str(file), sequence_length=16, memory=False,
         duration_s=0.05, min_samples=3, warmup_s=0.2,
     )  # fmt: skip
-    record = measure(case)
+    record = engine_steps.measure_here(case)
     assert record.error is None
     assert record.accuracy is not None
     assert record.accuracy.value == pytest.approx(1, abs=1e-6)
     change_json(folder / "2_Dense/config.json", activation_function="torch.nn.ReLU")
-    other = measure(case)  # nothing that was cached for the old activation is used again
+    other = engine_steps.measure_here(
+        case
+    )  # nothing that was cached for the old activation is used again
     assert other.accuracy is not None
     assert other.accuracy.value < 1

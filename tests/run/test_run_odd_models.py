@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engine_steps import measure_here
 
 from honed.case import Case
 from honed.record import Record
-from honed.run.parent import measure
 
 pytestmark = pytest.mark.engine
 
@@ -34,7 +34,7 @@ def save(folder: Path, architecture: str, **config: Any) -> Path:
 
 def run(folder: Path, **changes: Any) -> Record:
     quick = {"memory": False, "duration_s": 0.1, "min_samples": 3, "warmup_s": 0.2}
-    return measure(Case(model=str(folder), batch_size=2, **{**quick, **changes}))
+    return measure_here(Case(model=str(folder), batch_size=2, **{**quick, **changes}))
 
 
 def esm(folder: Path, kind: str = "absolute") -> Path:
@@ -78,9 +78,13 @@ def test_positions_behind_the_padding_id_run_to_their_end_and_not_beyond(
         assert "65 is longer than the 64 positions" in longer.error.message
 
 
-@pytest.mark.parametrize("engine", ["torch", "onnxruntime"])
-def test_two_models_of_one_vocabulary_do_not_share_inputs(tmp_path: Path, engine: str) -> None:
+@pytest.mark.parametrize(
+    ("engine", "turns"), [("torch", (1, 2)), ("onnxruntime", (1, 2, 1))], ids=str
+)
+def test_two_models_of_one_vocabulary_do_not_share_inputs(
+    tmp_path: Path, engine: str, turns: tuple[int, ...]
+) -> None:
     """The second takes token types, and the random ids of the first have none."""
-    for types in (1, 2, 1):
+    for types in turns:
         folder = save(tmp_path / str(types), "BertModel", **SMALL, type_vocab_size=types)
         assert run(folder, backend=engine, sequence_length=16).status == "ok"

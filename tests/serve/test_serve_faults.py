@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -67,10 +68,27 @@ def test_answers_survive_the_death_of_a_worker(start: Start) -> None:
 
 
 def test_a_worker_that_stops_is_replaced_and_its_texts_are_answered(start: Start) -> None:
+    """So are those that come meanwhile."""
     server = start("fake.latency_us=1000", "instances=1")
     os.kill(server.workers()[0], signal.SIGSTOP)
-    assert server.ask("/embed", {"inputs": "the cat"}).status == 200
+    long = "mat " * 510
+    answers = ask_many(server, ["the cat", *[long] * 31])
+    assert {answer.status for answer in answers} == {200}
     assert "gives no answer" in server.output()
+
+
+def test_a_worker_that_cannot_start_again_does_not_end_the_server(
+    start: Start, model: Path, tmp_path: Path
+) -> None:
+    """The model's folder is taken away while the server runs, and then a worker dies."""
+    folder = tmp_path / "model"
+    shutil.copytree(model, folder)
+    server = start(f"model={folder}")
+    shutil.rmtree(folder)
+    os.kill(server.workers()[0], signal.SIGKILL)
+    server.until(lambda: "could not start" in server.output() or len(server.workers()) == 2)
+    assert [answer.status for answer in ask_many(server, GOOD)] == [200] * 3
+    assert server.ask("/health").status == 200
 
 
 def test_overload_is_refused_with_the_time_to_come_back(start: Start) -> None:
@@ -121,6 +139,21 @@ def test_sigterm_answers_everything_that_was_accepted(start: Start) -> None:
         server.process.send_signal(signal.SIGTERM)
         server.until(lambda: server.ask("/health").status == 503)
         assert {each.result().status for each in waiting} == {200}
+    assert server.process.wait(20) == 0
+    assert server.workers() == []
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.socket() as again:  # as the next server binds it
+        again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        again.bind((host, int(port)))
+
+
+def test_sigterm_ends_a_server_whose_worker_is_being_started_again(start: Start) -> None:
+    server = start()
+    for _ in range(3):
+        before = server.workers()
+        os.kill(before[0], signal.SIGKILL)
+        server.until(lambda before=before: set(server.workers()) - set(before))
+    server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(20) == 0
     assert server.workers() == []
 

@@ -6,14 +6,15 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from rich.console import Console
+from screens import in_one_line, shown
 
-from honed.errors import UsageError
+from honed.errors import StoreError, UsageError
 from honed.plan.grid import Grid, Row
 from honed.plan.prediction import MaxBatch, PeakAt, Prediction
 from honed.plan.replay import Failure
 from honed.plan.settings import Optimizer, Settings
 from honed.plan.verify import PhasePeaks, Verification
+from honed.report import memory_timeline
 from honed.report.memory_timeline import predicted, write
 from honed.show.plan import grid_table, plan_details, plans_table, size, verification_table
 from honed.timeline import Block, MemoryKind, Span, StepPhase, Timeline
@@ -40,15 +41,8 @@ FOUND = Prediction(
 )  # fmt: skip
 
 
-def shown(renderable: object, width: int = 120) -> str:
-    console = Console(width=width)
-    with console.capture() as capture:
-        console.print(renderable)
-    return capture.get()
-
-
 def test_one_plan_says_what_fits_and_why_not_more() -> None:
-    text = " ".join(shown(plan_details(FOUND)).split())
+    text = in_one_line(plan_details(FOUND))
     assert "peak 11.0 GiB of 16.0 GiB (12.0 GiB reserved" in text
     assert "512 MiB for the CUDA context, an assumption): fits" in text
     assert "largest batch 9, which leaves 77 MiB; with one sequence more, 30 MiB" in text
@@ -62,7 +56,7 @@ def test_an_estimate_is_labelled_as_one() -> None:
     guessed = dataclasses.replace(
         FOUND, source="closed form", why="bert depends on its data", fits=False, max_batch=None
     )
-    text = " ".join(shown(plan_details(guessed)).split())
+    text = in_one_line(plan_details(guessed))
     assert "an estimate by formulas: bert depends on its data" in text
     assert "does not fit" in text
     table = shown(plans_table([FOUND, guessed]))
@@ -101,9 +95,13 @@ def test_a_page_has_the_names_of_modules_and_no_markup_of_theirs(tmp_path: Path)
     write(predicted([FOUND, FOUND]), path)
     page = path.read_text()
     assert "aten.mm in \\u0026lt;layer" in page or "aten.mm in &lt;layer" in page
-    for predictions, says in (([], "no timeline"), ([FOUND] * 5, "do not fit side by side")):
-        with pytest.raises(UsageError, match=says):
-            write(predicted(predictions), path)
+    layout = memory_timeline._figure(predicted([FOUND] * 5)).layout
+    rows = [layout[f"yaxis{n}"].domain for n in ("", 2, 3, 4, 5)]
+    assert [rows.index(row) for row in rows] == [0, 0, 2, 2, 4]
     without = dataclasses.replace(FOUND, timeline=None)
-    with pytest.raises(UsageError, match="no timeline"):
-        write(predicted([without]), path)
+    for predictions in ([], [without]):
+        with pytest.raises(UsageError, match="no timeline"):
+            write(predicted(predictions), path)
+    with pytest.raises(StoreError, match="cannot write") as unwritable:
+        write(predicted([FOUND]), tmp_path)  # a folder
+    assert "--timeline FILE" in unwritable.value.hint

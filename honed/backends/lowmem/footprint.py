@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from honed.backends._footprint import BYTES, ModelSizes, Portion, activations
+from honed.backends._footprint import BYTES, ModelSizes, Portion, activations, biases_and_norms
 from honed.backends.lowmem import small
 from honed.backends.lowmem.budget import WINDOW_BYTES
 from honed.backends.lowmem.knobs import ENGINE, KEPT, PAGES, STRATEGY, STREAM
@@ -29,7 +29,7 @@ def footprint(case: Case, model: ModelSizes) -> Sequence[Portion]:
         mapped = Portion("weights", layer, "one layer of the mapped file", is_mapped=True)
     return (
         mapped,
-        Portion("weights", 4 * model.others, "biases and norms"),
+        biases_and_norms(model),
         _of_call(case, model),
     )
 
@@ -38,8 +38,8 @@ def _keeps_pages(case: Case, matrices_bytes: int) -> bool:
     """Whether the layers stay mapped between calls."""
     if case.get(PAGES.name) is not None:
         return case.get(PAGES.name) == KEPT
-    is_torch = case.get(ENGINE.name) != small.NAME
-    return is_torch and case.memory_budget is None and matrices_bytes <= WINDOW_BYTES
+    reads = case.get(ENGINE.name) == small.NAME and case.precision != "fp32"
+    return not reads and case.memory_budget is None and matrices_bytes <= WINDOW_BYTES
 
 
 def _of_call(case: Case, model: ModelSizes) -> Portion:

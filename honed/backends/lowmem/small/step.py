@@ -13,6 +13,7 @@ import threadpoolctl
 from numpy.typing import NDArray
 
 from honed.backends.base import Batch, LoadRequest, Outputs, Step
+from honed.backends.lowmem.budget import WINDOW_BYTES
 from honed.backends.lowmem.convert import SCALES
 from honed.backends.lowmem.knobs import KEPT, PAGES, RELEASED
 from honed.backends.lowmem.layout import encoder_layout
@@ -76,10 +77,7 @@ class SmallStep(Step):
         self._names = output_names(checkpoint.task, checkpoint.pooling)
         self._padding = layout.embeddings.counts_from_padding
         names = {*layout.names, *(f"{name}{SCALES}" for name in layout.names)}
-        self._keeps_pages = case.get(PAGES.name) == KEPT
-        self._weights = MappedWeights(
-            {n: t for n, t in stored.items() if n in names}, keeps_pages=self._keeps_pages
-        )
+        self._weights = MappedWeights({n: t for n, t in stored.items() if n in names})
         builder = Builder(self._weights)
         self._network = builder.network(layout)
         self._vector_bytes = builder.held_bytes
@@ -88,9 +86,19 @@ class SmallStep(Step):
         self._precision = "fp32" if case.precision == "fp32" else _PRECISIONS.get(stored_as)
         threads = request.threads or limits.read().effective_count
         shape = Shape(case.batch_size, case.sequence_length)
-        sizes = sizes or sizes_within(self._network, threads, shape, self._budget(case))
+        budget = self._budget(case)
+        sizes = sizes or sizes_within(self._network, threads, shape, budget)
         needed = needed_bytes(self._network, threads, sizes, shape)
         self.needed_bytes = self._vector_bytes + needed
+        self._pages_asked = case.get(PAGES.name)
+        matrices = sum(product.weight.nbytes for product in self._network.products)
+        if self._pages_asked is None:  # narrow weights are read, whatever becomes of pages
+            room = WINDOW_BYTES if budget is None else budget - needed
+            self._weights.keeps_pages = matrices <= room and not self._network.narrow_bytes
+        else:
+            self._weights.keeps_pages = self._pages_asked == KEPT
+        if self._weights.keeps_pages:
+            self.needed_bytes += matrices
         # numpy's BLAS runs on the threads that call it: see team.py.
         self._limit = threadpoolctl.threadpool_limits(1, user_api="blas")
         self._encoder = Encoder(self._network, threads, sizes, self._weights)
@@ -155,10 +163,10 @@ class SmallStep(Step):
         return self._encoder.used_map
 
     def _pages(self) -> str | None:
-        """What became of mapped pages; None where weights were read although they should not."""
-        if not self._keeps_pages:
-            return RELEASED
-        return KEPT if self.uses_map else None
+        """What became of mapped pages; None where they should be kept, but weights were read."""
+        if self._weights.keeps_pages and self.uses_map:
+            return KEPT
+        return None if self._pages_asked == KEPT else RELEASED
 
     def close(self) -> None:
         self._encoder.close()
