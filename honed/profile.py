@@ -10,8 +10,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from honed.step import OPTIMIZER
-
 # Kinds of operators by parts of their names, in the words of every engine; the first that fits
 # counts.
 _KINDS = {
@@ -19,11 +17,11 @@ _KINDS = {
     "matrix products": ("mm", "matmul", "gemm", "linear", "fullyconnected", "mha", "attention",
                         "einsum", "conv"),
     "normalisation": ("norm", "mvn"),  # OpenVINO: mean-variance normalisation
-    OPTIMIZER: ("adam", "sgd", "foreach", "lerp", "addcmul", "addcdiv"),
+    "optimizer": ("adam", "sgd", "foreach", "lerp", "addcmul", "addcdiv"),
     "between operators": ("between operators",),
 }  # fmt: skip
 OTHER = "other"
-KINDS = ("matrix products", "softmax", "normalisation", OPTIMIZER, OTHER, "between operators")
+KINDS = ("matrix products", "softmax", "normalisation", "optimizer", OTHER, "between operators")
 
 # What is left of a range after all operators in it: Python, and the engine's own bookkeeping.
 BETWEEN = "(between operators)"
@@ -76,7 +74,7 @@ def kind_of(op: str, phase: str) -> str:
     Square roots and the like are the optimizer's where they run in the phase of that name."""
     name = op.lower()
     kind = next((k for k, parts in _KINDS.items() if any(p in name for p in parts)), OTHER)
-    return OPTIMIZER if kind == OTHER and phase == OPTIMIZER else kind
+    return phase if kind == OTHER and phase == "optimizer" else kind
 
 
 def by_kind(rows: Iterable[ProfileRow]) -> dict[str, ProfileRow]:
