@@ -128,7 +128,7 @@ class Bench:
             print(f"cold start, {name}: median {statistics.median(times):.2f} s of {times}")
 
     def four(self) -> None:
-        ways = (("torch", "released"), ("torch", "kept"), ("small", "released"), ("small", "kept"))
+        ways = (("small", "kept"), ("torch", "kept"), ("small", "released"), ("torch", "released"))
         for engine, pages in ways:
             way = (*STREAM, f"lowmem.engine={engine}", f"lowmem.pages={pages}",
                    "threads=1", "oversubscribe=true")  # fmt: skip
