@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import subprocess
+import sysconfig
 import venv
 from collections.abc import Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
@@ -13,6 +15,8 @@ from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from honed import artifacts
 
 # Loads a delivered folder, runs the batch of its check, and reads texts if there are any.
 _SCRIPT = """
@@ -74,7 +78,7 @@ def answer(folder: Path, python: Path, texts: Sequence[str] = ()) -> dict[str, A
     """What the delivered folder answers in that environment: the least cosine of its check, the
     vectors of texts, and the modules that were imported."""
     kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "TMPDIR", "LANG")}
-    command = [str(folder / "run"), str(python), "-I", "-c", _SCRIPT, str(folder)]
+    command = [str(folder / "run"), str(python), "-BI", "-c", _SCRIPT, str(folder)]
     done = subprocess.run(
         [*command, json.dumps(list(texts))], capture_output=True, text=True, env=kept
     )
@@ -82,6 +86,26 @@ def answer(folder: Path, python: Path, texts: Sequence[str] = ()) -> dict[str, A
         raise RuntimeError(f"the bare environment failed:\n{done.stderr}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+def folders_named(deployed: Path) -> list[str]:
+    """The files of a delivered folder that name a folder of this machine, and which one."""
+    places = {
+        f"{Path.home()}/",
+        f"{Path(__file__).resolve().parents[1]}",
+        sysconfig.get_path("purelib"),
+        f"{distribution('numpy').locate_file('')}",
+        f"{artifacts.root()}",
+        f"{deployed.parent.resolve()}",
+        f"torchinductor_{getpass.getuser()}",
+    }
+    contents = {path: path.read_bytes() for path in deployed.rglob("*") if path.is_file()}
+    return [
+        f"{path.relative_to(deployed)} names {place}"
+        for path, content in contents.items()
+        for place in sorted(places)
+        if place.encode() in content
+    ]
 
 
 def _link(package: Distribution, site: Path) -> None:

@@ -6,15 +6,11 @@ environment is made once, in ~/.cache/honed-benchmarks/infinity, and kept.
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import venv
 from contextlib import ExitStack
-from pathlib import Path
 
+from benchmarks._environments import made
 from benchmarks._servers import MODEL, OPENAI, Server, free_port, started
 
-_FOLDER = Path("~/.cache/honed-benchmarks/infinity").expanduser()
 _PACKAGES = (
     "infinity-emb[server,torch]==0.0.78",
     "transformers==4.49.0",
@@ -29,7 +25,7 @@ _DTYPES = {"inf-fp32": "float32", "inf-int8": "int8"}
 
 def servers(stack: ExitStack) -> list[Server]:
     """infinity-emb in fp32 and in int8, each with one process that uses all cores, its default."""
-    program = _program()
+    program = made("infinity", _PACKAGES).with_name("infinity_emb")
     found = []
     for name, dtype in _DTYPES.items():
         port = free_port()
@@ -41,15 +37,3 @@ def servers(stack: ExitStack) -> list[Server]:
         server.api = OPENAI
         found.append(server)
     return found
-
-
-def _program() -> Path:
-    program = _FOLDER / "bin" / "infinity_emb"
-    if not program.exists():
-        print(f"making {_FOLDER}: this takes minutes", flush=True)
-        venv.create(_FOLDER, with_pip=True, clear=True)
-        done = subprocess.run([str(_FOLDER / "bin" / "python"), "-m", "pip", "install", "-q",
-                               *_PACKAGES], check=False)  # fmt: skip
-        if done.returncode or not program.exists():
-            sys.exit(f"infinity-emb could not be installed into {_FOLDER}")
-    return program

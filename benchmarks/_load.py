@@ -6,12 +6,17 @@ library, no thread for each client, and only a count of the vectors of an answer
 
 from __future__ import annotations
 
+import random
 import select
 import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
+
+from honed.machine import priority
 
 _END = b"\r\n\r\n"
 _MOST_WIRES = 900  # select takes file numbers below 1024
@@ -90,6 +95,7 @@ class Load:
         self._idle: list[_Wire] = []
 
     def __enter__(self) -> Load:
+        priority.ask_for_slices(1e-4)  # to send in time on cores that the server keeps busy
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -98,6 +104,9 @@ class Load:
 
     def closed(self, clients: int, seconds: float) -> list[Answer]:
         """Each client sends the next request when it has its answer."""
+        for wire in self._idle:  # some servers close what has been idle for seconds
+            wire.socket.close()
+        self._idle.clear()
         end_s = time.perf_counter() + seconds
         place = 0
         for place in range(clients):
@@ -125,9 +134,8 @@ class Load:
         return found
 
     def _send(self, place: int, intended_s: float) -> None:
-        if self._idle:
-            wire = self._idle.pop()
-        else:
+        wire = self._alive()
+        if wire is None:
             if len(self._busy) >= _MOST_WIRES:
                 sys.exit(f"{_MOST_WIRES} requests are on their way: the server is too slow")
             wire = _Wire(socket.create_connection(("127.0.0.1", self._port)))
@@ -136,6 +144,16 @@ class Load:
         wire.intended_s, wire.sent_s = intended_s, time.perf_counter()
         wire.socket.sendall(self._requests[wire.place])
         self._busy[wire.socket.fileno()] = wire
+
+    def _alive(self) -> _Wire | None:
+        """An idle connection. One that is readable was closed: servers close connections that have
+        been idle for a while."""
+        while self._idle:
+            wire = self._idle.pop()
+            if not select.select([wire.socket], (), (), 0)[0]:
+                return wire
+            wire.socket.close()
+        return None
 
     def _wait(self, seconds: float | None) -> list[Answer]:
         """The answers that are whole by then."""
@@ -149,6 +167,22 @@ class Load:
                 found.append(wire.answer(time.perf_counter(), self._before_vector))
                 self._idle.append(self._busy.pop(number))
         return found
+
+
+def at_random(rate: float, seconds: float, seed: int, count: int) -> tuple[list[float], list[int]]:
+    """When each request of an open loop is sent, as a Poisson process of so many a second, and
+    which of `count` requests it is."""
+    draw = random.Random(seed)
+    offsets_s, at_s = [], draw.expovariate(rate)
+    while at_s < seconds:
+        offsets_s.append(at_s)
+        at_s += draw.expovariate(rate)
+    return offsets_s, [draw.randrange(count) for _ in offsets_s]
+
+
+def late_ms(answers: Sequence[Answer]) -> float:
+    """How late the sender itself was, at the 99th percentile."""
+    return 1e3 * float(np.quantile([a.sent_s - a.intended_s for a in answers], 0.99))
 
 
 def checked(answers: Sequence[Answer], vectors: Callable[[int], int], *, refusals: bool) -> None:

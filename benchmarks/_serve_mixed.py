@@ -9,13 +9,12 @@ from the moment for which each request was drawn.
 from __future__ import annotations
 
 import argparse
-import random
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks._load import Answer, checked
+from benchmarks._load import Answer, late_ms
 from benchmarks._servers import Server, honed_server, long_model, mixed_texts
 
 _LIMIT_S = 0.25  # of the goodput
@@ -23,13 +22,14 @@ _LIMIT_S = 0.25  # of the goodput
 
 def measure(setting: list[str], folder: Path, asked: argparse.Namespace) -> None:
     flat, short = mixed_texts(1000, 1)
+    corpus = [[text] for text in flat]
     (folder / "texts.txt").write_text("\n".join(flat[:200]))
     served = [f"model={long_model(folder)}", *setting, "sequence_length=512"]
     with ExitStack() as stack:
         servers = [honed_server("fifo", [*served, "policy=fifo"], stack),
                    honed_server("honed", served, stack),
                    honed_server("express", [*served, "express=1"], stack)]  # fmt: skip
-        with servers[0].load([[text] for text in flat]) as load:
+        with servers[0].load(corpus) as load:
             load.closed(asked.clients, min(2.0, asked.round))
             answers = load.closed(asked.clients, asked.round)
         fifo_per_s = len(answers) / (max(a.ended_s for a in answers) - answers[0].sent_s)
@@ -38,7 +38,8 @@ def measure(setting: list[str], folder: Path, asked: argparse.Namespace) -> None
               f"{asked.clients}; sent: {rate:.1f} requests/s")  # fmt: skip
         for number in range(asked.rounds):
             for server in servers[:: 1 if number % 2 else -1]:
-                _round(server, flat, rate, asked.round, number)
+                answers = server.open_loop(corpus, rate, asked.round, number)
+                server.rounds.append(answers)
         for server in servers:
             front, workers = server.memory_mib()
             print(f"{server.name:8} memory: front {front:.0f} MiB, workers {workers:.0f} MiB")
@@ -49,26 +50,11 @@ def measure(setting: list[str], folder: Path, asked: argparse.Namespace) -> None
         _print(server, [a for answers in server.rounds for a in answers], short, seconds)
 
 
-def _round(server: Server, flat: list[str], rate: float, seconds: float, seed: int) -> None:
-    """An open loop. Every server gets the same schedule in the same round."""
-    draw = random.Random(seed)
-    offsets_s, at_s = [], draw.expovariate(rate)
-    while at_s < seconds:
-        offsets_s.append(at_s)
-        at_s += draw.expovariate(rate)
-    places = [draw.randrange(len(flat)) for _ in offsets_s]
-    with server.load([[text] for text in flat]) as load:
-        answers = load.open(offsets_s, places)
-    checked(answers, lambda _: 1, refusals=False)
-    server.rounds.append(answers)
-
-
 def _print(server: Server, answers: list[Answer], short: list[bool], seconds: float) -> None:
     took_ms = np.array([a.took_s for a in answers]) * 1e3
     is_short = np.array([short[a.place] for a in answers])
-    late_ms = np.array([a.sent_s - a.intended_s for a in answers]) * 1e3
     numbers = [*np.quantile(took_ms[is_short], (0.5, 0.99)), np.quantile(took_ms[~is_short], 0.99),
                *np.quantile(took_ms, (0.5, 0.99))]  # fmt: skip
     good = int((took_ms <= 1e3 * _LIMIT_S).sum()) / seconds
     print(f"{server.name:8} " + " ".join(f"{number:9.1f}" for number in numbers)
-          + f"  {good:16.1f} {np.quantile(late_ms, 0.99):12.2f}")  # fmt: skip
+          + f"  {good:16.1f} {late_ms(answers):12.2f}")  # fmt: skip

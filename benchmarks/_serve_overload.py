@@ -10,14 +10,14 @@ An answer other than 200 and 429, or a lost one, ends the benchmark.
 from __future__ import annotations
 
 import argparse
-import random
+import itertools
 import sys
 from contextlib import ExitStack
 
 import numpy as np
 
-from benchmarks._load import Answer, checked
-from benchmarks._servers import Server, honed_server
+from benchmarks._load import Answer, late_ms
+from benchmarks._servers import honed_server
 
 _LIMIT_S = 0.5
 _MAX_WAIT_S = 0.3  # of the server: the answers of what it admits then come within the limit
@@ -37,7 +37,7 @@ def measure(served: list[str], flat: list[str], asked: argparse.Namespace) -> No
         knee = knee_good = 0.0
         rate = _BEGIN * closed_per_s
         while True:
-            found = _open(server, corpus, rate, asked.round, seed=1)
+            found = server.open_loop(corpus, rate, asked.round, 1, refusals=True)
             good = _good(found) / asked.round
             took_ms = 1e3 * float(np.quantile([a.took_s for a in found], 0.99))
             refused = sum(a.status == 429 for a in found)
@@ -49,27 +49,11 @@ def measure(served: list[str], flat: list[str], asked: argparse.Namespace) -> No
             rate *= _STEP
         if not knee:
             sys.exit("even the first rate was too much: nothing can be said")
-        found = _open(server, corpus, 2 * knee, asked.overload, seed=2)
+        found = server.open_loop(corpus, 2 * knee, asked.overload, 2, refusals=True)
         _print(found, knee, knee_good, asked.overload)
+        _print_shares(found, flat)
         if server.process.poll() is not None:
             sys.exit("the server has ended")
-
-
-def _open(
-    server: Server, corpus: list[list[str]], rate: float, seconds: float, seed: int
-) -> list[Answer]:
-    draw = random.Random(seed)
-    offsets_s, at_s = [], draw.expovariate(rate)
-    while at_s < seconds:
-        offsets_s.append(at_s)
-        at_s += draw.expovariate(rate)
-    places = [draw.randrange(len(corpus)) for _ in offsets_s]
-    with server.load(corpus) as load:
-        found = load.open(offsets_s, places)
-    checked(found, lambda _: 1, refusals=True)
-    if len(found) != len(offsets_s):
-        sys.exit(f"{len(offsets_s) - len(found)} answers were lost")
-    return found
 
 
 def _good(answers: list[Answer]) -> int:
@@ -92,5 +76,14 @@ def _print(answers: list[Answer], knee: float, knee_good: float, seconds: float)
     apart = np.abs(waits[:, 1] / waits[:, 0] - 1)
     print(f"  predicted wait: {np.median(apart):.0%} from the real one at the median, "
           f"{np.quantile(apart, 0.9):.0%} at the 90th percentile (n={len(apart)})")  # fmt: skip
-    late_ms = np.array([a.sent_s - a.intended_s for a in answers]) * 1e3
-    print(f"  the sender was late by {np.quantile(late_ms, 0.99):.2f} ms at p99")
+    print(f"  the sender was late by {late_ms(answers):.2f} ms at p99")
+
+
+def _print_shares(answers: list[Answer], flat: list[str]) -> None:
+    """What share of the short, medium and long texts was refused: a third of the texts each."""
+    words = np.array([flat[a.place].count(" ") + 1 for a in answers])
+    refused = np.array([a.status == 429 for a in answers])
+    edges = [0, *np.quantile(words, (1 / 3, 2 / 3)).astype(int), words.max()]
+    for over, up_to in itertools.pairwise(edges):
+        those = refused[(words > over) & (words <= up_to)]
+        print(f"  {over + 1} to {up_to} words: {those.mean():.0%} of {len(those)} refused")

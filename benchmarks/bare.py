@@ -5,8 +5,9 @@
 Each setting of a real MiniLM is exported as `honed export --artifact` does. The folder is loaded
 in a new virtual environment that has the engine, numpy and tokenizers with their requirements, and
 neither honed nor other engines. The outputs there are compared with those of the export: the least
-cosine has to be 0.999999. `honed run model=FOLDER` has to give an "ok" record. It takes about
-15 minutes; --quick takes a small random model, and two settings.
+cosine has to be 0.999999. `honed run model=FOLDER` has to give an "ok" record. Files that name a
+folder of this machine are listed. It takes about 15 minutes; --quick takes a small random model,
+and two settings.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from unittest.mock import patch
 
-from benchmarks._bare_environment import answer, make
+from benchmarks._bare_environment import answer, folders_named, make
 from benchmarks._common import honed_run
 from honed.compose import compose
 from honed.deliver import write
@@ -59,6 +60,7 @@ def check(name: str, words: Sequence[str], place: Path) -> str:
         exported = write.export(case, None, folder, lambda _: None)
     packages = exported.delivered.packages
     python = make(place / f"{folder.name}-environment", [*packages, "tokenizers"])
+    named = "; ".join(folders_named(folder))
     has_texts = exported.delivered.reading is not None
     found = answer(folder, python, _TEXTS if has_texts else ())
     if "honed" in found["modules"]:
@@ -68,6 +70,7 @@ def check(name: str, words: Sequence[str], place: Path) -> str:
         f"{exported.size_bytes / 2**20:6.0f} MiB  least cosine {found['cosine_min']:.8f}  "
         f"{', '.join(packages)}  honed run: {record['status']}, "
         f"cosine {record['fidelity']['cosine_min']:.5f} to {record['fidelity']['reference']}"
+        f"{f'  {named}' if named else ''}"
         f"{'' if found['cosine_min'] >= verify.LEAST_COSINE else '  WRONG'}"
     )
 

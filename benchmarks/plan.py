@@ -1,12 +1,12 @@
 """Do models take the memory that `honed plan` predicts, and how long does planning take?
 
-    python -m benchmarks.plan [--quick] [--memory]
+    python -m benchmarks.plan [--quick] [--times] [--memory] [--model MODEL] [--shape 4x64]
 
 The time and the memory that planning takes. Then five architectures, three shapes, fp32 and bf16,
 inference and training, on this CPU: the peak of tensors as torch's dispatcher sees them, and what
 torch's own CPU allocator gives out. The four cells of one model and shape share a process, because
-tensors are counted and not the process. `--memory` leaves the times out, so that no quiet machine
-is needed.
+tensors are counted and not the process. `--times` and `--memory` do one half alone; the second
+needs no quiet machine.
 """
 
 from __future__ import annotations
@@ -47,13 +47,21 @@ _PLANNING = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small models: does it run?")
+    parser.add_argument("--times", action="store_true", help="only how long planning takes")
     parser.add_argument("--memory", action="store_true", help="only predicted beside measured")
+    parser.add_argument("--model", action="append", choices=_MODELS, help="only these models")
+    parser.add_argument("--shape", action="append", choices=[*map(_name, _SHAPES)],
+                        help="only these shapes")  # fmt: skip
     asked = parser.parse_args()
-    models = {"tiny-bert": "masked-lm"} if asked.quick else _MODELS
-    shapes = _SHAPES[:1] if asked.quick else _SHAPES
+    named = {model: _MODELS[model] for model in asked.model or _MODELS}
+    models = {"tiny-bert": "masked-lm"} if asked.quick else named
+    wanted = [shape for shape in _SHAPES if not asked.shape or _name(shape) in asked.shape]
+    shapes = wanted[:1] if asked.quick else wanted
     planning = dict(itertools.islice(_PLANNING.items(), 1 if asked.quick else None))
     for title, words in ({} if asked.memory else planning).items():
         _timed(title, words)  # first, while no process has been large
+    if asked.times:
+        return
     began = time.perf_counter()
     worst = max(
         _verified(model, task, shape) for shape in shapes for (model, task) in models.items()
@@ -61,6 +69,10 @@ def main() -> None:
     cells = 4 * len(models) * len(shapes)
     print(f"largest difference in the dispatcher's view, of {cells} cells: {worst:.3%}")
     print(f"took {time.perf_counter() - began:.0f} s")
+
+
+def _name(shape: tuple[int, int]) -> str:
+    return f"{shape[0]}x{shape[1]}"
 
 
 def _verified(model: str, task: str, shape: tuple[int, int]) -> float:

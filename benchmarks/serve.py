@@ -2,7 +2,7 @@
 
     python -m benchmarks.serve [--backend openvino] [--precision int8] [--clients 32]
                                [--round 20] [--rounds 3] [--texts 1] [--exact] [--infinity]
-                               [--quick]
+                               [--quick] [--words gives_way=5]
     python -m benchmarks.serve --mixed 0.7
     python -m benchmarks.serve --overload 60
 
@@ -163,6 +163,7 @@ def main() -> None:
     parser.add_argument("--overload", type=float, help="seconds at twice the knee: 60")
     parser.add_argument("--exact", action="store_true", help="batches of every width, too")
     parser.add_argument("--infinity", action="store_true", help="infinity-emb as a rival, too")
+    parser.add_argument("--words", nargs="*", default=[], help="more words for honed serve")
     parser.add_argument("--quick", action="store_true", help="one round of 2 s each")
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end, too
@@ -179,7 +180,7 @@ def main() -> None:
         if asked.mixed:
             _serve_mixed.measure(setting, folder, asked)
         elif asked.overload:
-            _serve_overload.measure(served, flat, asked)
+            _serve_overload.measure([*served, *asked.words], flat, asked)
         else:
             corpus = [flat[at : at + asked.texts] for at in range(0, len(flat), asked.texts)]
             closed(asked, served, corpus)

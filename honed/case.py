@@ -11,7 +11,7 @@ from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any, cast
 
-from honed import length_spec
+from honed import length_spec, sizes
 from honed.errors import UsageError, nearest
 from honed.knob import Value
 from honed.units import size, size_bytes
@@ -67,6 +67,9 @@ class Case:
     )
     threads: int | None = _key("cores per instance", None, at_least=1)
     instances: int = _key("processes measured together, each on its own cores", 1, at_least=1)
+    sizes: str | None = _key(
+        "cores of each instance where they differ, as 8+16+24 or 2x8+16; sets instances", None
+    )
     oversubscribe: bool = _key("allow more threads than effective cores", False)
     workload: str = _key("which traffic", "closed_loop")
     duration_s: float = _key("measure for at least this long", 5.0, above=0)
@@ -104,6 +107,8 @@ class Case:
         if self.eval_metric != "auto" and self.eval is None:
             message = f"eval_metric={self.eval_metric} needs examples"
             raise UsageError(message, "add eval=FILE.jsonl")
+        if self.sizes is not None:
+            self._set_sizes(self.sizes)
         if self.total_batch is not None:
             object.__setattr__(self, "batch_size", self._share(self.total_batch))
         if self.memory_budget is not None:
@@ -112,6 +117,21 @@ class Case:
             object.__setattr__(self, "memory_limit", size(size_bytes(self.memory_limit)))
         if self.lengths is not None:
             object.__setattr__(self, "lengths", self._distribution(self.lengths))
+
+    def _set_sizes(self, text: str) -> None:
+        """`sizes` in its canonical spelling, and as many instances as it names."""
+        cores = sizes.parse(text)
+        for key, value, fits in (
+            ("instances", self.instances, (1, len(cores))), ("threads", self.threads, (None,))
+        ):  # fmt: skip
+            if value not in fits:
+                raise UsageError(
+                    f"{key}={value} contradicts sizes={text}, which says how many cores each of "
+                    f"{len(cores)} instances has",
+                    "give only one of the two",
+                )
+        object.__setattr__(self, "sizes", sizes.spelled(cores))
+        object.__setattr__(self, "instances", len(cores))
 
     def _distribution(self, text: str) -> str:
         """`text` in its canonical spelling, so that equal distributions give equal Cases."""

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from honed.errors import StoreError
+
 _POLL_S = 0.5
 
 
@@ -96,6 +98,25 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """Write the file; if this fails, for example on a full disk, an older one stays as it is."""
     with whole(path) as staging:
         staging.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def give(path: Path, content: str | bytes, where: str) -> Path:
+    """Write a file that the user asked for, with its folders, and return its path.
+
+    StoreError if it cannot be written; `where` says where the user named it, such as "--out FILE".
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():  # /dev/stdout and the like cannot be replaced
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        else:
+            write_whole(path.resolve(), content)  # a link stays a link
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {path}: {error.strerror}",
+            f"name a place that you may write, with room: {where}",
+        ) from error
+    return path
 
 
 def copy_files(source: Path, target: Path, *names: str) -> None:

@@ -5,6 +5,7 @@ A test that changes a step (hooks in its module, a patched exporter) opens a ste
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,13 +17,17 @@ import numpy as np
 from honed import artifacts
 from honed.backends.base import Calibration, LoadRequest, Step, load_backend, traits
 from honed.case import Case
+from honed.errors import HonedError
 from honed.models.checkpoint import Checkpoint, ModelRequest
 from honed.models.inputs import random_inputs
 from honed.models.obtain import materialise
 from honed.phase import ignore_phase
-from honed.run import prepare
+from honed.record import Record
+from honed.run import build, prepare
 from honed.run.job import Job
+from honed.run.parent import measure
 from honed.workers.process import Desk
+from honed.workers.seat import seats
 
 _MOST_AT_ONCE = 128  # steps; the oldest is closed first. The whole suite loads about 90.
 
@@ -93,6 +98,18 @@ def prepare_here(case: Case) -> None:
     A measurement then finds them, and needs no process of its own that imports torch for them.
     """
     prepare.work(Job("prepare", case), Desk(ignore_phase))
+
+
+def measure_here(case: Case) -> Record:
+    """The Record of a Case, for which this process prepared and exported what it could.
+
+    What cannot be prepared is refused again, as a Record, by the measurement.
+    """
+    with contextlib.suppress(HonedError):
+        prepare_here(case)
+        if (prepared := prepare.ready(case)) is not None:
+            build.work(Job("build", case, seats(case)[0], prepared), Desk(ignore_phase))
+    return measure(case)
 
 
 def outputs(step: Any, batch: Mapping[str, Any]) -> dict[str, Any]:

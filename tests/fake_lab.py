@@ -48,6 +48,10 @@ class FakeLab:
         self._rng = random.Random(7)
         self._ids = itertools.count()
 
+    def seed(self, number: int) -> None:
+        """Draw other noise."""
+        self._rng.seed(number)
+
     def clock_s(self) -> float:
         self.now_s += self.tick_s
         return self.now_s

@@ -7,10 +7,12 @@ import stat
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
-from honed.files import held, locked, whole, write_whole
+from honed.errors import StoreError
+from honed.files import give, held, locked, whole, write_whole
 
 
 @pytest.fixture
@@ -90,6 +92,25 @@ def test_a_failed_write_leaves_the_older_file(tmp_path):
         _begin_and_fail(path, KeyboardInterrupt())
     assert path.read_text() == "first"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_file_for_the_user_is_written_with_its_folders_and_through_a_link(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    assert give(path, "first", "--out FILE") == path
+    link = tmp_path / "link.txt"
+    link.symlink_to(path)
+    give(link, "second", "--out FILE")
+    assert link.is_symlink()
+    assert path.read_text() == "second"
+
+
+def test_a_place_that_cannot_be_written_names_the_option(tmp_path):
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file" / "a.txt", tmp_path, "/proc/a/b.txt"):
+        with pytest.raises(StoreError, match="cannot write") as refused:
+            give(Path(place), "text", "--out FILE")
+        assert "--out FILE" in refused.value.hint
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_folder_appears_whole(tmp_path):

@@ -99,6 +99,17 @@ def activations(model: ModelSizes, factor: float, scores: float = 0.0) -> Portio
     return Portion("activations", size, why, "calling")
 
 
+def biases_and_norms(model: ModelSizes) -> Portion:
+    """In private memory, for engines that keep them in fp32 in every precision."""
+    return Portion("weights", 4 * model.others, "biases and norms")
+
+
+def read_once(size_bytes: int, what: str) -> Portion:
+    """Pages of a mapped file that the engine copies while it loads, and leaves alone later."""
+    why = f"{what} in the mapped file, read once"
+    return Portion("weights", size_bytes, why, is_mapped=True, is_read=False)
+
+
 def mapped_tables(model: ModelSizes, element_bytes: float) -> tuple[Portion, ...]:
     """Embeddings that stay in a mapped file. In time most rows are touched, with the pages around
     them; a call reads one page or so for each token."""

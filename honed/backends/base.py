@@ -189,9 +189,13 @@ class Traits:
 
 
 class Backend(Protocol):
-    """The names that a backend file must define. It may also define `TRAITS`;
+    """The names that a backend file must define. It may also define:
+
+    `TRAITS`;
     `deliver(request, artifact, folder) -> Delivery`, which writes the model files into `folder`
-    for machines without honed (`load(request, folder)` has to read the same files); and
+    for machines without honed (`load(request, folder)` has to read the same files);
+    `check_delivery(case)`, which raises UnsupportedError for a setting that it does not deliver,
+    and imports no framework;
     `footprint(case, model) -> Sequence[Portion]`, which tells `honed plan` how a process holds a
     model (`_footprint.py`)."""
 
@@ -236,13 +240,17 @@ def traits(name: str) -> Traits:
 
 
 def deliverer(case: Case) -> Deliver:
-    """The function that writes the Case's model files; UnsupportedError if its engine has none."""
-    function: Deliver | None = getattr(load_backend(case.backend), "deliver", None)
+    """The function that writes the Case's model files; UnsupportedError if its engine has none, or
+    none for this setting. Loads nothing."""
+    backend = load_backend(case.backend)
+    function: Deliver | None = getattr(backend, "deliver", None)
     if function is None:
         able = [n for n, b in survey_backends().listed.items() if hasattr(b, "deliver")]
         raise UnsupportedError(
             f"honed does not write the files of {case.backend} yet", f"backend={', '.join(able)}"
         )
+    if (check := getattr(backend, "check_delivery", None)) is not None:
+        check(case)
     return function
 
 

@@ -20,7 +20,7 @@ from honed.backends.base import (
     refuse,
 )
 from honed.case import Case
-from honed.errors import OutOfMemoryError
+from honed.errors import OutOfMemoryError, UnsupportedError
 from honed.files import copy_files
 from honed.knob import AVAILABLE, Availability, Knob, Span, Value
 from honed.profile import OperatorEvent
@@ -83,6 +83,14 @@ def build(request: LoadRequest, folder: Path) -> None:
     if how == "kill":
         os.kill(os.getpid(), 9)
     (folder / "whole").write_text(request.calibration_key)
+
+
+def check_delivery(case: Case) -> None:
+    """The delivered file computes the vectors alone, and neither spoils nor delays them."""
+    for knob in (FAIL, NOISE, DRIFT, POISON):
+        if (value := case.get(knob.name)) is not None:
+            message = f"{knob.name}={value} is not delivered"
+            raise UnsupportedError(message, f"leave {knob.name} out")
 
 
 def deliver(request: LoadRequest, artifact: Path | None, folder: Path) -> Delivery:

@@ -25,6 +25,8 @@ from honed.measures import MEASURES
 from honed.record import Interval
 from honed.run.lab import Lab
 
+_OPEN = "half of the budget did not tell the two ends apart; a larger --budget may"
+_LARGEST_SHARE = 0.99  # that a comparison asks for: slower by 99 %
 _LEAST_S = 1.0  # of a comparison whose share of the budget is spent: it still measures two blocks
 
 
@@ -97,8 +99,7 @@ class _Search:
         whole = self._look("ends", versions[low], versions[high])
         if whole.verdict != "slower":
             is_open = whole.verdict == "undecided"
-            reason = "the time was up before the two ends were told apart" if is_open else ""
-            return self.ended("undecided" if is_open else "not slower", reason=reason)
+            return self.ended("undecided", reason=_OPEN) if is_open else self.ended("not slower")
         limit = self._half(whole.ratio)
         while (middle := self._middle(low, high)) is not None:
             try:
@@ -136,7 +137,7 @@ class _Search:
         pair = versions[low], versions[high]
         look = self._look("confirming", *pair)
         if look.verdict != "slower":
-            reason = f"processes of their own say {look.verdict} of {pair[1]} and {pair[0]}"
+            reason = f"when these two were measured afresh, the verdict was {look.verdict!r}"
             return self.ended("undecided", pair, look.ratio, reason)
         if high - low > 1:
             skipped = ", ".join(versions[low + 1 : high])
@@ -163,18 +164,23 @@ class _Search:
         return look
 
     def _share_s(self) -> float:
-        """The time left, divided by the comparisons that are probably left."""
+        """Half of the budget for the two ends, without which there is no search: they must be told
+        apart by the whole slowdown. Then the time left, divided by the comparisons that are
+        probably left."""
+        if not self.looks:
+            return self.options.budget_s / 2
         halvings = math.ceil(math.log2(max(1, len(self.releases.versions) - 1)))
         left = max(1, 2 + halvings - len(self.looks))
         spent_s = self.lab.clock_s() - self.began_s
         return max(_LEAST_S, (self.options.budget_s - spent_s) / left)
 
     def _half(self, whole: Interval) -> float:
-        """Half of the slowdown on a logarithmic scale, as a share of the metric."""
+        """Half of the slowdown on a logarithmic scale, as a share of the metric. Of a slowdown by
+        more than a factor of four it is less than half, but still far from both ends."""
         assert whole.value is not None
         is_time = MEASURES[self.options.metric].better == "less"
         root = math.exp(abs(math.log(whole.value)) / 2)
-        return root - 1 if is_time else 1 - 1 / root
+        return min(root - 1, _LARGEST_SHARE) if is_time else 1 - 1 / root
 
 
 def _look_of(role: Role, older: str, newer: str, found: Comparison) -> Look:
@@ -192,6 +198,6 @@ def _look_of(role: Role, older: str, newer: str, found: Comparison) -> Look:
 
 def _several(look: Look) -> str:
     return (
-        f"{look.newer} lies between the two: the time was up, or more than one release made it "
+        f"{look.newer} lies between the two: the budget ended, or more than one release made it "
         "slower"
     )

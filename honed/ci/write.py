@@ -12,6 +12,7 @@ from honed.backends.base import load_backend
 from honed.ci.systems.base import Job, load_system
 from honed.compose import compose
 from honed.errors import UsageError
+from honed.files import give
 from honed.values import in_bash
 
 SCRIPT = "ci/honed-gate.sh"
@@ -89,17 +90,13 @@ def script(gate: Gate) -> str:
 
 def write(texts: dict[str, str], folder: Path, *, replace: bool) -> list[Path]:
     """Write the files; one that is there already is replaced only where `replace` says so."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder", "--folder: the root of your repository")
     there = [folder / name for name in texts if (folder / name).exists()]
     if there and not replace:
         raise UsageError(f"{', '.join(map(str, there))}: there already", "--force replaces it")
-    written = []
-    for name, text in texts.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf-8")
-        if name == SCRIPT:
-            path.chmod(0o755)
-        written.append(path)
+    written = [give(folder / name, text, "--folder FOLDER") for name, text in texts.items()]
+    (folder / SCRIPT).chmod(0o755)
     return written
 
 

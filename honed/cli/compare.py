@@ -98,7 +98,10 @@ def compare(
         _print(comparison)
         _print_costs(comparison, costs, store)
     if markdown is not None:
-        _write_markdown(comparison, markdown)
+        from honed.files import give
+        from honed.show.comparison import comparison_markdown
+
+        give(markdown, comparison_markdown(comparison), "--markdown FILE")
     raise typer.Exit(_exit_code(comparison, fails_if_slower=exit_code))
 
 
@@ -158,18 +161,6 @@ def _costs(comparison: Comparison, costs: Costs, store: str | None) -> list[Cost
                     records.append(opened.get(id))
             costs_of_sides.append(median_cost(records, costs.known))
     return costs_of_sides
-
-
-def _write_markdown(comparison: Comparison, path: Path) -> None:
-    from honed.errors import StoreError
-    from honed.show.comparison import comparison_markdown
-
-    try:
-        path.write_text(comparison_markdown(comparison), "utf-8")
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {path}: {error.strerror}", "--markdown FILE: one that you may write"
-        ) from error
 
 
 def _exit_code(comparison: Comparison, *, fails_if_slower: bool = False) -> int:

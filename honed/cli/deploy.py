@@ -36,6 +36,7 @@ def deploy(
     The memory limit comes from the record that --from names; other words leave it out.
     """
     from honed.cli.serve import case_of
+    from honed.files import give
     from honed.serve.deploy.base import deployment, load_kind
     from honed.serve.settings import split
 
@@ -47,8 +48,7 @@ def deploy(
     if out is None:
         print(text, end="")
     else:
-        out.write_text(text)
-        print(f"{out}", file=sys.stderr)
+        print(give(out, text, "--out FILE"), file=sys.stderr)
 
 
 def _record(origin: str | None, store: str | None) -> Record | None:

@@ -56,7 +56,7 @@ def _export(records: Sequence[Record], chrome: Path | None, speedscope: Path | N
     """Write the trace of the last record that has one."""
     from honed.export.trace import chrome_trace
     from honed.export.trace import speedscope as speedscope_trace
-    from honed.files import write_whole
+    from honed.files import give
     from honed.run.passes.profile import read_trace
     from honed.show.profile import profile_of
 
@@ -66,8 +66,7 @@ def _export(records: Sequence[Record], chrome: Path | None, speedscope: Path | N
     record, part = profiled[-1]
     events = read_trace(part.trace)
     if chrome is not None:
-        write_whole(chrome, chrome_trace(events))
-        print(chrome)
+        print(give(chrome, chrome_trace(events), "--chrome FILE"))
     if speedscope is not None:
-        write_whole(speedscope, speedscope_trace(events, record.to_case().label()))
-        print(speedscope)
+        text = speedscope_trace(events, record.to_case().label())
+        print(give(speedscope, text, "--speedscope FILE"))

@@ -24,6 +24,7 @@ def skill(
     from honed.agents.skill import NAME
     from honed.agents.skill import skill as text_of
     from honed.cli import app
+    from honed.files import give
 
     commands = typer.main.get_group(app).commands
     text = text_of({name: commands[name].get_short_help_str(200) for name in commands})
@@ -31,6 +32,4 @@ def skill(
         sys.stdout.write(text)
         return
     path = out.expanduser() / NAME / "SKILL.md"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, "utf-8")
-    print(path)
+    print(give(path, text, "--out FOLDER"))

@@ -6,8 +6,8 @@ import json
 import shlex
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 from typing import Any
 
 import honed
@@ -18,14 +18,17 @@ from honed.errors import HonedError, UsageError
 from honed.files import whole
 from honed.knobs import applicable_knobs
 from honed.machine.spawn import Spawn, fold
+from honed.models.delivered import CHECKSUMS_FILE, SETTINGS_FILE
 from honed.phase import OnPhase
 from honed.plain import to_plain
 from honed.record import Record
 from honed.run.deliver import Delivered
 from honed.run.parent import deliver
+from honed.typed_paths import PATH_KEYS
 
+_PATHS = (*PATH_KEYS, "lengths")  # keys of a Case that may name a file or folder
 _STANDALONE = Path(__file__).parent / "standalone"
-_SETTINGS, _ENVIRONMENT, _CHECKSUMS = "settings.json", "settings.env", "checksums.sha256"
+_ENVIRONMENT = "settings.env"
 _SCRIPT = """#!/bin/sh
 # {what}
 here=$(cd "$(dirname "$0")" && pwd)
@@ -73,10 +76,11 @@ def export(
     if folder.exists():
         raise UsageError(f"{folder} exists already", "name another folder, or remove it")
     with whole(folder) as staging:
-        staging.mkdir()
+        _make(staging, folder)
         delivered = deliver(case, staging, on_phase)
         write_scripts(staging)
-        settings = _settings(case, delivered)
+        paths = _without_folders(case, delivered)
+        settings = _settings(case.replace(**paths), delivered)
         _write_settings(staging, settings)
         on_speed()
         settings |= _promises(staging, settings)
@@ -85,10 +89,29 @@ def export(
         (staging / _ENVIRONMENT).write_text(_environment_file(case, settings))
         (staging / "README.md").write_text(_readme(case, delivered, settings))
         if record is not None:
-            (staging / "record.json").write_text(json.dumps(record.to_json(), indent=1))
+            kept = replace(record, case={**record.case, **paths})
+            (staging / "record.json").write_text(json.dumps(kept.to_json(), indent=1))
         write_checksums(staging)
         size_bytes = sum(f.stat().st_size for f in staging.rglob("*") if f.is_file())
     return Export(folder, delivered, verify.Gain(**gain) if gain else None, size_bytes)
+
+
+def _make(staging: Path, folder: Path) -> None:
+    try:
+        staging.mkdir()
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be made: {error.strerror}",
+            "name a folder inside one that exists and that you may write",
+        ) from error
+
+
+def _without_folders(case: Case, delivered: Delivered) -> dict[str, str]:
+    """The names of the model and the files of the Case, by key, without their folders. Folders of
+    this machine mean nothing where the files arrive, and may name people."""
+    paths = {key: value for key in _PATHS if isinstance(value := case.get(key), str)}
+    names = {key: PurePath(value).name for key, value in paths.items()}
+    return names | {"model": delivered.model}
 
 
 def _settings(case: Case, delivered: Delivered) -> dict[str, Any]:
@@ -163,7 +186,7 @@ def write_scripts(staging: Path) -> None:
 
 
 def _write_settings(staging: Path, settings: dict[str, Any]) -> None:
-    (staging / _SETTINGS).write_text(json.dumps(settings, indent=1) + "\n")
+    (staging / SETTINGS_FILE).write_text(json.dumps(settings, indent=1) + "\n")
 
 
 def _environment_file(case: Case, settings: dict[str, Any]) -> str:
@@ -213,11 +236,11 @@ def _readme(case: Case, delivered: Delivered, settings: dict[str, Any]) -> str:
 def write_checksums(staging: Path) -> None:
     """Of every file that is there: `sha256sum -c checksums.sha256` reads them."""
     lines = [f"{verify.sha256(staging / name)}  {name}" for name in _names(staging)]
-    (staging / _CHECKSUMS).write_text("\n".join(lines) + "\n")
+    (staging / CHECKSUMS_FILE).write_text("\n".join(lines) + "\n")
 
 
 def _names(staging: Path) -> Iterator[str]:
     for path in sorted(staging.rglob("*")):
-        is_made_later = "__pycache__" in path.parts or path.name == _CHECKSUMS
+        is_made_later = "__pycache__" in path.parts or path.name == CHECKSUMS_FILE
         if path.is_file() and not is_made_later:
             yield str(path.relative_to(staging))

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from honed.case import CORE_FIELDS
-from honed.errors import StoreError, UnsupportedError, UsageError, nearest
+from honed.errors import UnsupportedError, UsageError, nearest
 from honed.export import pyperf
-from honed.files import write_whole
+from honed.files import give
 from honed.record import Record
 from honed.values import as_typed
 
@@ -32,7 +32,7 @@ def export(records: Sequence[Record], format: str, target: str | Path | IO[Any])
     content = writers[format](records)
     text = isinstance(typing.cast(object, target), io.TextIOBase)
     if isinstance(target, str | Path):
-        _write(Path(target), content)
+        give(Path(target), content, "--out FILE")
     elif not text:
         target.write(content)
     elif format == "parquet":
@@ -149,16 +149,3 @@ def _parquet(records: Sequence[Record]) -> bytes:
 
 def _as(kind: type, value: Any) -> Any:
     return None if value is None else str(_typed(value)) if kind is str else kind(value)
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_file():  # /dev/stdout and the like cannot be replaced
-            path.write_bytes(content)
-        else:
-            write_whole(path, content)
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {path}: {error.strerror}", "name a file that you may write, with room"
-        ) from error

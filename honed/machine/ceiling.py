@@ -13,7 +13,7 @@ import os
 import resource
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from honed.units import size
 
 _PREFIX = "honed-"
 _EMPTY_S = 5.0  # for the kernel to take the last process out of a group
+_JOIN = 'echo $$ > "$0"; exec "$@"'  # $0 is the file of a group that holds its processes
 GROUP, DATA = "a memory control group", "RLIMIT_DATA"
 
 
@@ -36,9 +37,16 @@ class Ceiling:
     processes: int
     group: Path | None = None
 
+    def words(self, command: Sequence[str]) -> list[str]:
+        """The command as a process that is in the group before its program begins: a group does
+        not count what a process allocated before it joined."""
+        if self.group is None:
+            return [*command]
+        return ["/bin/sh", "-c", _JOIN, str(self.group / "cgroup.procs"), *command]
+
     def admit(self, pid: int) -> None:
-        """Put a process under the ceiling. What it has allocated until then is not counted in a
-        group. UnsupportedError where the system has no such limit."""
+        """Put a process under the ceiling, if it is not there yet. UnsupportedError where the
+        system has no such limit."""
         if self.group is not None:
             with contextlib.suppress(OSError):
                 (self.group / "cgroup.procs").write_text(str(pid))

@@ -59,6 +59,34 @@ def place(topology: Topology, limits: Limits, request: PlacementRequest) -> tupl
     return tuple(_placement(topology, cpus, request) for cpus in placed)
 
 
+def place_sizes(
+    topology: Topology, limits: Limits, request: PlacementRequest, sizes: Sequence[int]
+) -> tuple[Placement, ...]:
+    """One Placement of so many cores for each of `sizes`, in their order; of `request` everything
+    but the number of instances and threads counts.
+
+    The largest are placed first, so that they find whole nodes. Sizes that do not fit raise a
+    UsageError, or overlap where this is allowed: each size then has the machine to itself.
+    """
+    free = _free(topology, limits, request)
+    capacity = _capacity(topology, limits, request, sum(len(core) for core in free))
+    overlap = sum(sizes) > capacity
+    if overlap and not request.oversubscribe:
+        raise UsageError(
+            f"instances of {' + '.join(map(str, sizes))} cores need {sum(sizes)} cores; "
+            f"{capacity} {'is' if capacity == 1 else 'are'} effective here",
+            "smaller sizes or oversubscribe=true",
+        )
+    taken = request.reserved
+    places: dict[int, list[Placement]] = {}
+    for size, count in sorted(Counter(sizes).items(), reverse=True):
+        group = replace(request, instances=count, threads=size, reserved=taken)
+        places[size] = list(place(topology, limits, group))
+        if not overlap:
+            taken = (*taken, *(cpu for each in places[size] for cpu in each.cpus))
+    return tuple(places[size].pop(0) for size in sizes)
+
+
 def _free(topology: Topology, limits: Limits, request: PlacementRequest) -> list[Core]:
     """The usable cores in order of preference; with SMT off, only the first CPU of each."""
     allowed = set(limits.cpus)

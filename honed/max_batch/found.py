@@ -36,7 +36,8 @@ class LargestBatch:
     limited_by: how the kernel held the limit; empty where no try came so far as to read it back.
     predicted: the batch size that was expected; None without a prediction.
     predicted_from: "traced" or "closed form": how plan knew what another sequence adds.
-    alone: one sequence, measured under 80 % of the free memory, which the prediction starts from.
+    alone: one sequence (in each part, where gradients are accumulated), measured under 80 % of the
+        free memory, which the prediction starts from.
     """
 
     batch_size: int

@@ -8,7 +8,7 @@ steps are traced whole, because torch alone runs them.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from honed.backends.base import load_backend
@@ -20,13 +20,11 @@ from honed.plan.deployment_answer import portions_of
 from honed.plan.deployment_sizes import Sizer
 from honed.plan.device import Device
 from honed.plan.max_batch import most
+from honed.plan.of_case import settings_of
 from honed.plan.predict import Planner
-from honed.plan.replay import replay
-from honed.plan.settings import Loop, Optimizer, Settings
-from honed.workloads.max_batch import MODE
+from honed.plan.settings import Settings
+from honed.workloads.max_batch import MODE, parts_of_batch, workload_of_try
 
-_DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
-_LOOPS: Mapping[str, Loop] = {"loop": "for_loop", "foreach": "foreach", "fused": "fused"}
 _FIT = (2, 8)  # batch sizes whose memory is traced
 _TRACED = "torch"  # plan traces the code of models in torch
 
@@ -55,7 +53,7 @@ def growth(case: Case) -> Growth | None:
     try:
         planner = Planner(answer.subject(ModelRequest.from_case(case)), Device("cpu"))
         if case.get(MODE.name) == "train":
-            return _of_training(planner, training_settings(case))
+            return _of_training(planner, case)
         return _of_engine(planner, case)
     except HonedError:
         return None
@@ -78,33 +76,23 @@ def _of_engine(planner: Planner, case: Case) -> Growth:
     return Growth(source, lambda n: one if n == 1 else int(few + each * (n - _FIT[0])))
 
 
-def _of_training(planner: Planner, settings: Settings) -> Growth:
+def _of_training(planner: Planner, case: Case) -> Growth | None:
+    """The tensors of training steps. Compiled steps are taken for eager ones, which hold no less;
+    of a batch that gradients are accumulated over, one part is in memory at a time."""
+    parts, dropped = parts_of_batch(case), dict.fromkeys((MODE.name, "torch.mode"))
+    step = case.replace(workload=workload_of_try(case), batch_size=parts, total_batch=None)
+    settings = settings_of(step.replace(knobs=dropped))
+    if settings is None:
+        return None
     cells = planner.cells(settings)
 
     def traced(batch_size: int) -> int:
         allocator = planner.device.allocator(limited=False)
-        return replay(cells.timeline(batch_size), allocator).allocated_peak_bytes
+        return cells.replay(max(1, batch_size // parts), allocator).allocated_peak_bytes
 
     def estimated(batch_size: int) -> int:
-        asked = dataclasses.replace(settings, batch_size=batch_size)
+        asked = dataclasses.replace(settings, batch_size=max(1, batch_size // parts))
         return planner.predict(asked).allocated_peak_bytes
 
     source = planner.predict(settings).source
     return Growth(source, traced if source == "traced" else estimated)
-
-
-def training_settings(case: Case) -> Settings:
-    """A Case of training steps in plan's words. Weights are fp32; 16 bits are autocast."""
-    update = Optimizer(
-        "sgd" if case.get("optimizer") == "sgd" else "adamw",
-        _LOOPS[str(case.get("optimizer_kernel") or "foreach")],
-        accumulation=int(case.get("accumulation_steps") or 1),
-    )
-    return Settings(
-        mode="train",
-        sequence_length=case.sequence_length,
-        autocast=_DTYPES.get(case.precision),
-        device="cpu",
-        checkpointing=case.get("checkpointing") == "blocks",
-        optimizer=update,
-    )

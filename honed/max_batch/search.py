@@ -19,7 +19,7 @@ from honed.plain import to_plain
 from honed.record import Error, Record
 from honed.run.lab import Lab
 from honed.units import size, size_bytes
-from honed.workloads.max_batch import workload_of_try
+from honed.workloads.max_batch import parts_of_batch, workload_of_try
 
 # Sizes that differ by less are not told apart: one in fifty, and always one sequence.
 _RESOLUTION = 1 / 50
@@ -39,7 +39,9 @@ _RAN = ("ok", "unproven", "diverged")  # it fitted; whether its outputs are righ
 class Search:
     """One search. Tries are stored under `sweep`; `on_try` is told each as it ends.
 
-    It starts with the batch size of the Case, or, where this is 1, with the predicted one.
+    It starts with the batch size of the Case, or, where this is 1, with the predicted one. Where
+    gradients are accumulated, all sizes are multiples of the number of parts, and `alone` has one
+    sequence in each.
     """
 
     case: Case
@@ -57,8 +59,9 @@ class Search:
         began_s = self.lab.clock_s()
         free_bytes = int((limits.free_bytes() or 2**30) * _FREE_SHARE) // 2**20 * 2**20
         limit_bytes = self._limit_bytes(free_bytes)
-        record = self._measured(1, size(free_bytes))
-        alone = _try(record, 1, None)
+        parts = parts_of_batch(self.case)
+        record = self._measured(parts, size(free_bytes))
+        alone = _try(record, parts, None)
         if not alone.fits:
             return self._answer(record, None, began_s)
         found = self._found(alone, limit_bytes)
@@ -76,13 +79,14 @@ class Search:
         predicted = None
         if growth is not None and alone.peak_bytes is not None:
             predicted = growth.most(alone.peak_bytes, limit_bytes, self.case.instances)
-        start = self.case.batch_size if self.case.batch_size > 1 else max(1, predicted or 1)
-        following: int | None = min(start, _MOST)
+        parts = alone.batch_size
+        start = self.case.batch_size if self.case.batch_size > 1 else predicted or 1
+        following: int | None = max(1, min(start, _MOST) // parts) * parts
         while following is not None:
             record = self._records[following] = self._measured(following, size(limit_bytes))
             self._tries.append(_try(record, following, expected(following)))
             self.on_try(self._tries[-1])
-            following = next_size([alone], self._tries, limit_bytes)
+            following = next_size([alone], self._tries, limit_bytes, parts)
         low, high = _bracket(self._tries)
         effective = [r.effective[0] for r in self._records.values() if r.effective]
         limited_by = str(effective[0].get("memory_limited_by") or "") if effective else ""
@@ -136,12 +140,24 @@ def case_of_try(case: Case, batch_size: int, limit: str | None) -> Case:
     )  # fmt: skip
 
 
-def next_size(alone: Sequence[Try], tries: Sequence[Try], limit_bytes: int) -> int | None:
-    """The batch size to try next; None where the answer is bracketed.
+def next_size(
+    alone: Sequence[Try], tries: Sequence[Try], limit_bytes: int, parts: int = 1
+) -> int | None:
+    """The batch size to try next, a multiple of `parts`; None where the answer is bracketed.
 
     While nothing has failed, sizes grow by doubling steps. The memory that fitting sizes took says
     where the limit may be, and the first tries follow it; then the bracket is halved.
     """
+    alone, tries = ([_of_part(one, parts) for one in each] for each in (alone, tries))
+    found = _next_of_part(alone, tries, limit_bytes)
+    return None if found is None else found * parts
+
+
+def _of_part(one: Try, parts: int) -> Try:
+    return replace(one, batch_size=one.batch_size // parts)
+
+
+def _next_of_part(alone: Sequence[Try], tries: Sequence[Try], limit_bytes: int) -> int | None:
     low, high = _bracket(tries)
     if low >= _MOST or (high is not None and high - low <= max(1, int(low * _RESOLUTION))):
         return None

@@ -25,6 +25,7 @@ SETTINGS_FILE, CHECKPOINT_FILE, TOKENIZER_FILE = (
     "settings.json", "checkpoint.json", "tokenizer.json",
 )  # fmt: skip
 MODEL_FOLDER, CHECKPOINT_FOLDER = "model", "checkpoint"
+CHECKSUMS_FILE = "checksums.sha256"
 # What a Case takes from the folder unless the user types it.
 _KEYS = (
     "task", "pooling", "backend", "precision", "batch_size", "sequence_length", "threads",
@@ -71,6 +72,7 @@ def open_folder(folder: Path, request: ModelRequest) -> Checkpoint:
                 f"the files in {folder} compute {key}={has}, not {key}={asked}",
                 f"leave {key} out, or give the checkpoint that was exported: model=CHECKPOINT",
             )
+    _check_there(folder)
     return replace(
         stored,
         folder=folder / stored.folder,
@@ -80,6 +82,15 @@ def open_folder(folder: Path, request: ModelRequest) -> Checkpoint:
         ),
         engine_files=EngineFiles(folder, folder / MODEL_FOLDER, case.backend, case.precision),
     )
+
+
+def _check_there(folder: Path) -> None:
+    """ModelError if a file of the engine is missing: its message would not name the folder."""
+    sums = folder / CHECKSUMS_FILE
+    for line in sums.read_text().splitlines() if sums.is_file() else ():
+        name = line.partition("  ")[2]
+        if name.startswith(f"{MODEL_FOLDER}/") and not (folder / name).is_file():
+            raise ModelError(f"{folder / name} is missing", "copy the delivered folder again")
 
 
 def padding_id(files: EngineFiles) -> int | None:

@@ -67,4 +67,5 @@ def _source(case: Case) -> str:
     longest_length = longest(case.lengths)
     cut = longest_length is None or longest_length > case.sequence_length
     end = f", cut at {case.sequence_length}" if cut else ""
-    return f"random ids, lengths {length_spec.parse(case.lengths)}{end}"
+    spec = length_spec.parse(case.lengths)
+    return f"random ids, lengths {Path(spec.path).name or spec}{end}"

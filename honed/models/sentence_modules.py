@@ -1,7 +1,7 @@
 """The modules that sentence-transformers runs behind a transformer, as data.
 
 They are read from a checkpoint folder without any framework. What honed does not compute is
-refused by its name. `vectors.py` computes them in numpy, and `torch/vectors.py` in torch.
+refused by its name. `vectors.py` computes them in numpy, and `torch/pooling.py` in torch.
 """
 
 from __future__ import annotations

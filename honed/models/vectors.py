@@ -1,35 +1,24 @@
 """From the vectors of tokens to the vector of a text, in numpy: pooling, and the layers behind it.
 
 `shares` is written for any library with numpy's function names (numpy itself, keras.ops). This
-file imports no honed: it is copied into delivered folders whose engine does not pool.
+file is copied into delivered folders whose engine does not pool, so it imports honed for type
+checkers alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from honed.models.sentence_modules import VectorLayer
+
 Floats = NDArray[np.float32]
 
 _LEAST_LENGTH = 1e-12  # torch.nn.functional.normalize's epsilon
-
-
-class Layer(Protocol):
-    """A computation on the vector of a text, as `sentence_modules.VectorLayer` describes it."""
-
-    @property
-    def kind(self) -> str: ...
-    @property
-    def activation(self) -> str: ...
-    @property
-    def bias(self) -> bool: ...
-    @property
-    def residual(self) -> bool: ...
-    @property
-    def projects_residual(self) -> bool: ...
 
 
 def shares(mask: Any, pooling: str, left_out: int = 0, library: Any = np) -> dict[str, Any]:
@@ -73,7 +62,9 @@ def pooled(tokens: Floats, shares_by_mode: Mapping[str, Floats]) -> Floats:
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
-def transformed(vectors: Floats, layers: Sequence[Layer], tensors: Mapping[str, Floats]) -> Floats:
+def transformed(
+    vectors: Floats, layers: Sequence[VectorLayer], tensors: Mapping[str, Floats]
+) -> Floats:
     """The vectors [batch, width] behind all layers. `tensors` are named by the place of the layer
     and the name in its file: "0.linear.weight"."""
     for place, layer in enumerate(layers):

@@ -77,9 +77,13 @@ class Piece:
     after: Piece | None = None
 
     @property
-    def key(self) -> tuple[int, int]:
-        """Free pieces are searched in this order."""
-        return self.size_bytes, self.address
+    def entry(self) -> tuple[int, int, Piece]:
+        """The piece in a list of free ones, which is sorted by size and then address. No two
+        pieces have the same address, so that pieces themselves are never compared."""
+        return self.size_bytes, self.address, self
+
+
+_Pool = list[tuple[int, int, Piece]]
 
 
 class CachingAllocator:
@@ -92,7 +96,7 @@ class CachingAllocator:
         self._capacity_bytes = capacity_bytes
         self._expandable = expandable
         # Free pieces of the large pool [0] and of the small pool [1], by size and then address.
-        self._free: tuple[list[Piece], list[Piece]] = ([], [])
+        self._free: tuple[_Pool, _Pool] = ([], [])
         self._used: dict[int, Piece] = {}
         self._next_handle = 0
         self._next_address = 0
@@ -131,25 +135,25 @@ class CachingAllocator:
     def empty_cache(self) -> None:
         """Return the segments that are wholly free to the device."""
         for pool in self._free:
-            whole = [piece for piece in pool if piece.before is None and piece.after is None]
+            whole = [each for *_, each in pool if each.before is None and each.after is None]
             for piece in whole:
-                pool.remove(piece)
+                self._take(piece)
                 self.reserved_bytes -= piece.size_bytes
 
     def pieces(self) -> Iterator[Piece]:
         """Every piece of every segment, in no fixed order."""
         yield from self._used.values()
         for pool in self._free:
-            yield from pool
+            yield from (piece for *_, piece in pool)
 
     def _best_fit(self, size: int, is_small: bool) -> Piece | None:
         pool = self._free[is_small]
-        place = bisect.bisect_left(pool, (size, -1), key=lambda piece: piece.key)
+        place = bisect.bisect_left(pool, (size,))
         if place == len(pool):
             return None
-        if self._expandable and pool[place] is self._ends[is_small] and place + 1 < len(pool):
+        if self._expandable and pool[place][2] is self._ends[is_small] and place + 1 < len(pool):
             place += 1  # the piece at the end can grow, so it counts as larger than all others
-        return pool.pop(place)
+        return pool.pop(place)[2]
 
     def _from_device(self, size: int, is_small: bool) -> Piece:
         if self._expandable:
@@ -229,12 +233,12 @@ class CachingAllocator:
             self._ends[piece.is_small] = piece
 
     def _put(self, piece: Piece) -> None:
-        bisect.insort(self._free[piece.is_small], piece, key=lambda p: p.key)
+        bisect.insort(self._free[piece.is_small], piece.entry)
 
     def _take(self, piece: Piece) -> None:
         pool = self._free[piece.is_small]
-        place = bisect.bisect_left(pool, piece.key, key=lambda p: p.key)
-        assert pool[place] is piece
+        place = bisect.bisect_left(pool, piece.entry)
+        assert pool[place][2] is piece
         del pool[place]
 
 

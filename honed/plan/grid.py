@@ -11,7 +11,6 @@ from honed.plan.device import Device
 from honed.plan.max_batch import Cells, largest_batch
 from honed.plan.predict import Planner
 from honed.plan.prediction import MaxBatch
-from honed.plan.replay import replay
 from honed.plan.settings import Settings
 
 LENGTHS = (32, 64, 128, 256, 512)
@@ -49,20 +48,17 @@ def grid(planner: Planner, settings: Settings, lengths: tuple[int, ...]) -> Grid
     usable = planner.device.usable_bytes
     assert usable is not None, "a grid needs a device with a size"
     rows: list[Row] = []
-    is_fitted = False
+    like = None
     for length in lengths:
-        cells = planner.cells(
-            dataclasses.replace(settings, sequence_length=length), trusts_fit=is_fitted
-        )
+        asked = dataclasses.replace(settings, sequence_length=length)
+        cells = planner.cells(asked, like=like)
         rows.append(_row(cells, length, planner.device))
-        is_fitted = cells.is_fitted
+        like = cells.family
     subject = planner.subject
     return Grid(settings, subject.name, subject.task, usable, BATCH_SIZES, tuple(rows))
 
 
 def _row(cells: Cells, length: int, device: Device) -> Row:
-    peaks = []
-    for batch_size in BATCH_SIZES:
-        timeline = device.with_workspaces(cells.timeline(batch_size))
-        peaks.append(replay(timeline, device.allocator(limited=False)).reserved_peak_bytes)
-    return Row(length, tuple(peaks), largest_batch(cells, device))
+    usages = [cells.replay(n, device.allocator(limited=False)) for n in BATCH_SIZES]
+    peaks = tuple(usage.reserved_peak_bytes for usage in usages)
+    return Row(length, peaks, largest_batch(cells, device))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
+from honed.plan.allocator import Allocator
 from honed.plan.device import Device
 from honed.plan.prediction import MaxBatch
 from honed.plan.replay import DifferentShapeError, Family, Usage, family, replay
@@ -13,54 +15,73 @@ from honed.timeline import Timeline
 # tensors of a batch of one that it copies for more.
 _FIT = (2, 3)
 _CHECK = 5
+_GUESS = (4, 32)  # batch sizes whose peaks tell about where the largest one is
 MOST = 1 << 20  # far beyond what any device computes at once
 
 
 class Cells:
     """Timelines at every batch size; `trace` makes one, and few are made. `known` is a batch size
-    whose timeline exists already. With `trusts_fit` no third trace checks the fit, because the
-    same model agreed with it at another length."""
+    whose timeline exists already. `like` is the family of the same model at another length, whose
+    fit a third trace has confirmed: one trace then gives all batch sizes but that of one."""
 
     def __init__(
-        self, trace: Callable[[int], Timeline], known: int = _CHECK, *, trusts_fit: bool = False
+        self, trace: Callable[[int], Timeline], known: int = _CHECK, *, like: Family | None = None
     ) -> None:
         self._trace = trace
-        self._trusts_fit = trusts_fit
         self._check = known if known > max(_FIT) else _CHECK
+        self._like = like
         self._family: Family | None = None
         self._was_tried = False
 
     @property
-    def is_fitted(self) -> bool:
-        """Whether sizes were found to be affine in the batch size."""
-        return self._family is not None
+    def family(self) -> Family | None:
+        """All timelines but that of one sequence, if their sizes are affine in the batch size."""
+        if not self._was_tried:
+            self._was_tried = True
+            self._family = self._fitted()
+        return self._family
 
     def timeline(self, batch_size: int) -> Timeline:
-        if batch_size == 1:
-            return self._trace(1)
-        if not self._was_tried:
-            self._fit()
-        return self._family.at(batch_size) if self._family else self._trace(batch_size)
+        found = None if batch_size == 1 else self.family
+        return self._trace(batch_size) if found is None else found.at(batch_size)
 
-    def _fit(self) -> None:
-        """The family, if a third trace agrees with it; else every batch size is traced."""
-        self._was_tried = True
+    def replay(self, batch_size: int, allocator: Allocator) -> Usage:
+        """What the timeline of a batch size takes of the allocator."""
+        found = None if batch_size == 1 else self.family
+        if found is None:
+            return replay(self._trace(batch_size), allocator)
+        return found.replay(batch_size, allocator)
+
+    def _fitted(self) -> Family | None:
+        """None where every batch size has to be traced."""
+        few = self._trace(_FIT[0])
+        if self._like is not None:
+            with contextlib.suppress(DifferentShapeError):
+                return self._like.at_length_of(few)
         try:
-            fitted = family(self._trace(_FIT[0]), self._trace(_FIT[1]), _FIT)
+            fitted = family(few, self._trace(_FIT[1]), _FIT)
         except DifferentShapeError:
-            return
-        if self._trusts_fit or fitted.at(self._check) == self._trace(self._check):
-            self._family = fitted
+            return None
+        is_right = fitted.at(self._check) == self._trace(self._check)
+        return fitted if is_right else None
 
 
-def most(fits: Callable[[int], bool]) -> tuple[int, int | None]:
+def most(fits: Callable[[int], bool], guess: int = 1) -> tuple[int, int | None]:
     """The largest number that `fits`, 0 if there is none, and the least that does not; None where
-    all up to MOST do. Doubling, then bisection."""
-    low, high = 0, 1
-    while fits(high):
-        low, high = high, high * 2
-        if high > MOST:
-            return low, None
+    all up to MOST do. Steps that double lead away from the guess, then the rest is bisected."""
+    step = 1
+    if fits(guess):
+        low, high = guess, guess + step
+        while fits(high):
+            low, step = high, 2 * step
+            high = low + step
+            if high > MOST:
+                return low, None
+    else:
+        low, high = max(0, guess - step), guess
+        while low and not fits(low):
+            high, step = low, 2 * step
+            low = max(0, high - step)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
@@ -74,11 +95,21 @@ def largest_batch(cells: Cells, device: Device) -> MaxBatch:
     found: dict[int, Usage] = {}
 
     def fits(batch_size: int) -> bool:
-        timeline = device.with_workspaces(cells.timeline(batch_size))
-        found[batch_size] = replay(timeline, device.allocator(limited=True))
+        found[batch_size] = cells.replay(batch_size, device.allocator(limited=True))
         return found[batch_size].failure is None
 
-    low, high = most(fits)
+    low, high = most(fits, _guess(cells, device, usable))
     held = found[low].reserved_peak_bytes if low else 0
     failure = None if high is None else found[high].failure
     return MaxBatch(low, usable - held, failure, is_bound=high is None)
+
+
+def _guess(cells: Cells, device: Device, usable_bytes: int) -> int:
+    """Where the line through the peaks of two batch sizes meets the device's size."""
+    if cells.family is None:  # each batch size would be traced
+        return 1
+    few, many = (
+        cells.replay(n, device.allocator(limited=False)).reserved_peak_bytes for n in _GUESS
+    )
+    each = max(1.0, (many - few) / (_GUESS[1] - _GUESS[0]))
+    return min(MOST, max(1, int(_GUESS[0] + (usable_bytes - few) / each)))

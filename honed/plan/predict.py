@@ -10,7 +10,7 @@ from honed.plan import closed_form, tracing
 from honed.plan.device import Device
 from honed.plan.max_batch import Cells, largest_batch, most
 from honed.plan.prediction import MaxBatch, PeakAt, Prediction
-from honed.plan.replay import replay
+from honed.plan.replay import Family, replay
 from honed.plan.settings import Settings
 from honed.plan.tracing import Modules, Subject, Trace, UntraceableError
 from honed.timeline import MemoryKind, StepPhase, Timeline
@@ -41,13 +41,15 @@ class Planner:
         """The largest batch size that fits the device."""
         return largest_batch(self.cells(settings), self.device)
 
-    def cells(self, settings: Settings, *, trusts_fit: bool = False) -> Cells:
-        """The timelines of these settings at every batch size."""
+    def cells(self, settings: Settings, *, like: Family | None = None) -> Cells:
+        """The timelines of these settings at every batch size, with workspaces. `like` is the
+        family of another length."""
 
         def timeline(batch_size: int) -> Timeline:
-            return self.trace(dataclasses.replace(settings, batch_size=batch_size)).timeline
+            trace = self.trace(dataclasses.replace(settings, batch_size=batch_size))
+            return self.device.with_workspaces(trace.timeline)
 
-        return Cells(timeline, settings.batch_size, trusts_fit=trusts_fit)
+        return Cells(timeline, settings.batch_size, like=like)
 
     def trace(self, settings: Settings) -> Trace:
         if settings not in self.traces:

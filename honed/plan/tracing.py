@@ -136,9 +136,10 @@ def _explained(subject: Subject) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_collection() -> Iterator[None]:
-    """Garbage in circles stays alive, so that equal plans give equal timelines."""
+    """Garbage in circles stays alive, so that equal plans give equal timelines. What an earlier
+    trace left is young: a full collection would search all of torch, which takes half a second."""
     enabled = gc.isenabled()
-    gc.collect()
+    gc.collect(1)
     gc.disable()
     try:
         yield

@@ -51,37 +51,37 @@ def make(
 
     `study`: the tuning study to draw. `extra`: more columns and sentences.
     """
+    from honed.files import give
     from honed.report.evidence import Evidence
     from honed.report.figures.base import all_pictures
     from honed.report.page import page
     from honed.report.png import write_all
-    from honed.report.write import write_text
 
     evidence = Evidence(tuple(records), study)
-    yield write_text(out, page(evidence, extra), "--out")
+    yield give(out, page(evidence, extra), "--out FILE")
     if png is not None:
         yield from write_all(list(all_pictures(evidence)), png)
 
 
 def write_markdown(records: Sequence[Record], out: Path, extra: Extra | None = None) -> Path:
     """Write the page's table for documents."""
-    from honed.report.write import write_text
+    from honed.files import give
     from honed.show.markdown import markdown
 
-    return write_text(out, markdown(records, extra), "--markdown")
+    return give(out, markdown(records, extra), "--markdown FILE")
 
 
 def write_latex(records: Sequence[Record], out: Path, extra: Extra | None = None) -> Path:
     """Write the page's table for papers."""
-    from honed.report.write import write_text
+    from honed.files import give
     from honed.show.latex import latex
 
-    return write_text(out, latex(records, extra), "--latex")
+    return give(out, latex(records, extra), "--latex FILE")
 
 
 def write_typst(records: Sequence[Record], out: Path, extra: Extra | None = None) -> Path:
     """Write the page's table for papers that are set with Typst."""
-    from honed.report.write import write_text
+    from honed.files import give
     from honed.show.typst import typst
 
-    return write_text(out, typst(records, extra), "--typst")
+    return give(out, typst(records, extra), "--typst FILE")

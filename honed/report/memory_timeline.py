@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from honed.errors import UsageError
+from honed.files import give
 from honed.plan.prediction import Prediction
 from honed.report.browser import escaped, objects, template
 from honed.report.panels.timeline import X_TITLE, peak_bytes, phases, top_mib, traces
@@ -52,11 +53,10 @@ def write(drawn: Sequence[Titled], path: Path) -> None:
             f"ask for {MOST_PANELS} settings or fewer",
         )
     figure = _figure(drawn)
-    path.parent.mkdir(parents=True, exist_ok=True)
     page = figure.to_html(
         include_plotlyjs=True, full_html=True, config={"displayModeBar": False, "responsive": True}
     )
-    path.write_text(page, "utf-8")
+    give(path, page, "--timeline FILE")
 
 
 def _figure(drawn: Sequence[Titled]) -> Any:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from honed.files import give
 from honed.report.evidence import Evidence
 from honed.report.figures.base import Picture
 from honed.report.mistakes import answers
 from honed.report.page import contents, parts_of, templates
 from honed.report.views.base import Grid, Subject, load_view
-from honed.report.write import write_text
 from honed.show.rows import rows
 from honed.suite.measure import Result
 
@@ -33,7 +33,7 @@ class Chapter:
 
 def write(name: str, results: Sequence[Result], out: Path) -> Path:
     """Write the page, which needs no network."""
-    return write_text(out, page(name, results), "--out")
+    return give(out, page(name, results), "--out FILE")
 
 
 def page(name: str, results: Sequence[Result]) -> str:

@@ -57,7 +57,6 @@ class Delivered:
     settings: Mapping[str, Any]
     packages: tuple[str, ...]
     versions: Mapping[str, str]
-    read_back: Mapping[str, Any]
     fidelity: Fidelity
     model: str
     task: str
@@ -78,22 +77,19 @@ def work(job: Job, desk: Desk) -> Delivered:
     request = build.request_of(job)
     artifact, _ = build.artifact_for(job, request, desk.on_phase)
     desk.on_phase(Phase.LOADING)
-    step = backend.load(request, artifact)
-    try:
-        compared, read_back = _write_check(step, job, job.out)
-    finally:
-        step.close()
     model = job.out / MODEL_FOLDER
     model.mkdir()
     delivery = deliver(request, artifact, model)
-    return _write_files(delivery, request, job.out, (compared, read_back))
+    step = backend.load(request, artifact)
+    try:
+        compared = _write_check(step, job, job.out)
+    finally:
+        step.close()
+    return _write_files(delivery, request, job.out, compared)
 
 
 def _write_files(
-    delivery: Delivery,
-    request: LoadRequest,
-    out: Path,
-    checked: tuple[Fidelity, Mapping[str, Any]],
+    delivery: Delivery, request: LoadRequest, out: Path, compared: Fidelity
 ) -> Delivered:
     shutil.copyfile(delivery.engine, out / ENGINE_FILE)
     for name, helper in delivery.helpers.items():
@@ -107,7 +103,7 @@ def _write_files(
     engine = tuple(name for name in delivery.packages if name != "numpy")
     return Delivered(
         delivery.settings, delivery.packages,
-        package_versions(engine), checked[1], checked[0],
+        package_versions(engine), compared,
         _name(request.case.model), checkpoint.task,
         output_names(checkpoint.task, checkpoint.pooling),
         _write_tokenizer(checkpoint, request, out), _copy_licences(checkpoint, out),
@@ -120,7 +116,7 @@ def _name(model: str) -> str:
     return Path(model).resolve().name if Path(model).is_dir() else model
 
 
-def _write_check(step: Step, job: Job, out: Path) -> tuple[Fidelity, Mapping[str, Any]]:
+def _write_check(step: Step, job: Job, out: Path) -> Fidelity:
     """The first batches with this step's outputs, and the fp32 reference's outputs of them."""
     inputs = load_inputs(job.prepared)
     batch = inputs.batches[0]
@@ -131,7 +127,7 @@ def _write_check(step: Step, job: Job, out: Path) -> tuple[Fidelity, Mapping[str
     arrays |= {f"output/{name}": array for name, array in outputs.items()}
     np.savez(out / CHECK_FILE, allow_pickle=False, **arrays)
     save_reference(inputs, job.prepared, out)
-    return compared, dict(step.read_back())
+    return compared
 
 
 def _compared(step: Step, inputs: InputSet, job: Job) -> Fidelity:

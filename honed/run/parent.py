@@ -12,7 +12,7 @@ from pathlib import Path
 
 from honed.backends.base import deliverer, load_backend, refuse_budget, traits
 from honed.case import Case
-from honed.errors import HonedError, NotInstalledError, UsageError
+from honed.errors import HonedError, NotInstalledError, UnsupportedError, UsageError
 from honed.instruments.barrier import Barrier
 from honed.knobs import applicable_knobs
 from honed.machine import ceiling, limits, thread_variables
@@ -26,12 +26,14 @@ from honed.run import build, merge, prepare
 from honed.run.deliver import Delivered
 from honed.run.job import Job, Prepared
 from honed.run.passes.base import Measured, passes_of
+from honed.step import StepKind
 from honed.units import size_bytes
 from honed.workers import failure, interpreter
 from honed.workers.channel import Failed, Result
 from honed.workers.follow import follow
 from honed.workers.seat import Seat, seats
 from honed.workers.start import Launch, Worker, end, running
+from honed.workloads.base import load_workload
 
 _MODULE = "honed.run.worker"
 
@@ -62,8 +64,13 @@ def measure(case: Case, on_phase: OnPhase = ignore_phase) -> Record:
 def deliver(case: Case, out: Path, on_phase: OnPhase = ignore_phase) -> Delivered:
     """Fill the folder `out` with the Case's model files, and with outputs to check them by.
 
-    Raises what stopped it: UnsupportedError for an engine without files, HonedError otherwise.
+    Raises what stopped it: UnsupportedError for what no files can hold, HonedError otherwise.
     """
+    if not passes_of(case) or load_workload(case.workload).STEP is not StepKind.FORWARD:
+        raise UnsupportedError(
+            f"workload={case.workload} leaves no files: the forward pass is what is delivered",
+            "a record or study of workload=closed_loop, clients or poisson",
+        )
     deliverer(case)
     seat = seats(case)[0]
     backend = load_backend(case.backend)
@@ -170,7 +177,7 @@ def _run(
     memory_kills = limits.memory_kills()
     with (
         tempfile.TemporaryDirectory(prefix="honed-") as folder,
-        running(launches(case, places)) as workers,
+        running([replace(each, roof=roof) for each in launches(case, places)]) as workers,
     ):
         for barrier in {name for each in passes_of(case).values() for name in each.BARRIERS}:
             Barrier.create(Path(folder) / barrier, len(places)).close()

@@ -90,7 +90,7 @@ class ServedLab(LocalLab):
         knobs: dict[str, Value | None] = dict.fromkeys(foreign)
         return case.replace(
             backend="http", workload=_WORKLOAD, passes=None, batch_size=1, total_batch=None,
-            instances=1, threads=None, memory=False, python=None, batches=None,
+            instances=1, threads=None, sizes=None, memory=False, python=None, batches=None,
             duration_s=max(case.duration_s, _LEAST_S),
             knobs=knobs | {"http.url": url} | self._load,
         )  # fmt: skip

@@ -40,6 +40,11 @@ class Backlog:
         # Sums of floats drift; an empty queue is exactly empty.
         self._rows_s = self._rows_s - self._model.row_s(length) if self._texts else 0.0
 
+    @property
+    def texts(self) -> int:
+        """How many wait."""
+        return self._texts
+
     def seconds(self) -> float:
         """One worker's time for all of them."""
         return self._calls * self._model.fixed_s + max(0.0, self._rows_s)

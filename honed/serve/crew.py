@@ -27,12 +27,13 @@ from honed.run.job import Job
 from honed.run.parent import launches
 from honed.serve.asks import Ask, Closed, Equipped, Ready, find_tokenizer
 from honed.serve.settings import ServeSettings
+from honed.serve.start_times import StartTimes
 from honed.step import StepKind
 from honed.workers import failure, interpreter
 from honed.workers.channel import Result
 from honed.workers.follow import follow
 from honed.workers.seat import Seat, seats
-from honed.workers.start import Launch, Worker, end, start
+from honed.workers.start import Launch, Worker, end, kill, start
 
 _MODULE = "honed.serve.worker"
 # Levels of nice: an express worker then gets three quarters of a core that it shares.
@@ -68,12 +69,19 @@ class Crew:
         self.case = case
         self.reserved = _last_cores(settings.front_cores)
         self.places = seats(case, self.reserved)
+        if case.sizes is not None and settings.express:
+            raise UsageError(
+                "express workers and sizes= both keep short texts from waiting for long ones",
+                "give only one of the two",
+            )
         self.express = _express(self.places, settings.express)
         usual = _GIVES_WAY if self.express else 0
         self._gives_way = usual if settings.gives_way is None else settings.gives_way
         self.equipped: Equipped | None = None
+        self.times = StartTimes()
         self.longest = 0
         self._present: list[Worker] = []
+        self._stopped = False
         self._descriptors: dict[Worker, int] = {}  # of the workers' ends of the sockets
         self._watch = Watch([cpu for seat in self.places for cpu in seat.cpus] or None)
         backend = load_backend(case.backend)
@@ -92,6 +100,7 @@ class Crew:
 
         Texts have `max_length` tokens at most, or fewer where the model has a limit of its own.
         """
+        self.times.begin("preparing")
         prepared = prepare.ready(self.case)
         tokenizer = None
         if prepared is not None and prepared.checkpoint.has_tokenizer:
@@ -117,9 +126,12 @@ class Crew:
         They load at the same time. If one fails, all of them end, and its error is raised.
         """
         kills = limits.memory_kills()
+        self.times.begin("starting workers")
         begun = [self._begin(seat) for seat in places]
         workers = [worker for worker, _ in begun]
         try:
+            if self._stopped:
+                raise HonedError("the server is stopping", "start it again")
             for worker, seat in zip(workers, places, strict=True):
                 assert self.equipped is not None
                 job = Job("measure", self.case, seat, self.equipped.prepared)
@@ -150,6 +162,7 @@ class Crew:
         Raises HonedError where the outputs diverge from the fp32 reference.
         """
         assert self.equipped is not None
+        self.times.begin("proving")
         results = [each.ready.measured for each in started]
         places = [each.seat for each in started]
         record = merge.record(self.case, places, results, self.equipped.prepared, self._watch)
@@ -178,6 +191,12 @@ class Crew:
 
     def end_all(self) -> None:
         self.end(list(self._present))
+
+    def stop(self) -> None:
+        """From any thread: kill the workers, also those that are being loaded, and start no other.
+        Reaping them is left to the thread that started them."""
+        self._stopped = True
+        kill(list(self._present))
 
     def why_gone(self, worker: Worker) -> str:
         """Why a worker has died, after reaping it."""
@@ -230,6 +249,8 @@ class Crew:
         deadline_s = time.monotonic() + self.case.timeout_s
         try:
             for worker, phase in follow(workers, deadline_s, lambda: None):
+                if phase is not None and worker is workers[0]:
+                    self.times.begin(phase.value)
                 if phase is None and not isinstance(worker.outcome, Result):
                     return
         except TimeoutError:

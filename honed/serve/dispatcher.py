@@ -8,47 +8,41 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import random
 from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
 
-from honed.serve.backlog import Backlog
 from honed.serve.cost import CostModel
-from honed.serve.dispatch.base import Queue, Rules
+from honed.serve.dispatch.base import Rules
 from honed.serve.frames import Answer, Floats
+from honed.serve.groups import Group, Surplus, most_s
 from honed.serve.link import Link
 from honed.serve.metrics import Metrics
 from honed.serve.refusals import Kind, Refusal, late, overloaded
 from honed.serve.tickets import Batch, Item, Ticket, Tokens
-from honed.serve.waits import Waits
 from honed.workers.seat import Seat
 
 _AHEAD_S = 0.005  # a worker gets its next batch early where its present one is this short
 _LONG = 4.0  # a text is long beside one that takes so much less time
-_SMOOTHING = 0.05  # of the ratio of actual to predicted times
-_RATIOS = (0.5, 4.0)
 _KILLS = 2  # a text that kills a worker alone, after its batch did, is refused from then on
 _POISON_REMEMBERED = 1000
 
 
 class Dispatcher:
-    """Lives on the event loop; nothing here blocks or is called from another thread."""
+    """Lives on the event loop; nothing here blocks or is called from another thread.
 
-    def __init__(
-        self, queue: Queue, rules: Rules, metrics: Metrics, max_wait_s: float, workers: int = 1
-    ) -> None:
+    `groups` are in the order of their texts' lengths.
+    """
+
+    def __init__(self, groups: Sequence[Group], metrics: Metrics, max_wait_s: float) -> None:
         self.links: list[Link] = []
         self.seats: Sequence[Seat] = ()
-        self.rules = rules
+        self.groups = tuple(groups)
         self.queued = 0
-        self.ratio = 1.0  # of actual to predicted seconds of batches, smoothed
-        self._planned = workers  # that take every text
-        self._queue = queue
         self._again: deque[list[Item]] = deque()  # batches that failed, in smaller parts
-        self._backlog = Backlog(rules)
-        self._waits = Waits(rules)
         self._max_wait_s = max_wait_s
         self._metrics = metrics
         self._numbers = 0
@@ -57,8 +51,22 @@ class Dispatcher:
         self._random = random.Random()
 
     @property
+    def rules(self) -> Rules:
+        """Those of the workers that take the longest texts."""
+        return self.groups[-1].rules
+
+    @property
     def model(self) -> CostModel:
         return self.rules.model
+
+    @property
+    def ratio(self) -> float:
+        """Actual over predicted seconds of batches, of the group where it is largest."""
+        return max(group.ratio for group in self.groups)
+
+    def group_of(self, length: int) -> Group:
+        """The group whose texts have this length."""
+        return next(g for g in self.groups if g.up_to is None or length <= g.up_to)
 
     @property
     def clock_s(self) -> float:
@@ -69,36 +77,60 @@ class Dispatcher:
         return bool(self._open)
 
     def wait_s(self) -> float:
-        """How long the workers are predicted to need for everything that they have now."""
-        now_s, ratio = self.clock_s, self.ratio
-        running_s = sum(link.remaining_s(now_s, ratio) for link in self.links)
-        return (self._backlog.seconds() * ratio + running_s) / self._workers
+        """How long the workers are predicted to need for everything that they have now; with
+        several groups, those that need longest."""
+        return max(map(self._wait_of, self.groups))
 
-    @property
-    def _workers(self) -> int:
+    def _wait_of(self, group: Group) -> float:
+        now_s, ratio = self.clock_s, group.ratio
+        links = (link for link in self.links if link.group is group)
+        running_s = sum(link.remaining_s(now_s, ratio) for link in links)
+        return (group.backlog.seconds() * ratio + running_s) / self._workers(group)
+
+    def _workers(self, group: Group) -> int:
         """The workers that can answer; where all are being started again, those that will.
 
         Express workers do not count, because they take their time from the others.
         """
-        return sum(link.ready and link.up_to is None for link in self.links) or self._planned
+        able = (link.ready and link.up_to is None and link.group is group for link in self.links)
+        return sum(able) or group.workers
 
     def admit(self, lengths: Sequence[int], timeout_s: float) -> None:
-        """Raise Refusal unless the whole request is predicted to be answered in time."""
-        texts, workers = len(lengths), self._workers
+        """Raise Refusal unless the whole request is predicted to be answered in time.
+
+        All requests that come at a moment meet the same condition, whatever their lengths: that
+        the texts which wait longest would be answered in time.
+        """
+        texts, now_s = len(lengths), self.clock_s
         limit_s = min(self._max_wait_s, timeout_s)
-        alone_s = self._backlog.seconds_of(lengths) * self.ratio
-        own_s = alone_s / min(workers, texts)
-        if own_s > limit_s and texts > 1:
-            raise Refusal(
-                Kind.TOO_LARGE,
-                f"the {texts} texts of this request take about {own_s:.1f} s, more than "
-                f"max_wait_s={limit_s:g}: send fewer texts in one request",
-                "too_large",
-            )
-        if self.queued:
-            waited_s = self._waits.longest_of(lengths, self.wait_s()) + own_s
-            if waited_s > limit_s:
-                raise overloaded(waited_s - limit_s, self._random.random())
+        excess_s = 0.0
+        for group, part in self._by_group(lengths):
+            alone_s = group.backlog.seconds_of(part) * group.ratio
+            takes_s = alone_s / min(self._workers(group), len(part))
+            if takes_s > limit_s and texts > 1:
+                raise Refusal(
+                    Kind.TOO_LARGE,
+                    f"the {texts} texts of this request take about {takes_s:.1f} s, more than "
+                    f"max_wait_s={limit_s:g}: send fewer texts in one request",
+                    "too_large",
+                )
+            waits = group.waits
+            waits.came(part, takes_s, now_s)
+            if self.queued:
+                waited_s = waits.to_answer(part, self._wait_of(group), now_s)
+                answered_s = waited_s + waits.takes(takes_s, limit_s, now_s)
+                excess_s = max(excess_s, answered_s - limit_s)
+        if excess_s > 0:
+            raise overloaded(excess_s, self._random.random())
+
+    def _by_group(self, lengths: Sequence[int]) -> list[tuple[Group, Sequence[int]]]:
+        """The lengths of each group that has any of them."""
+        if len(self.groups) == 1:
+            return [(self.groups[0], lengths)]
+        parts: dict[Group, list[int]] = {}
+        for length in lengths:
+            parts.setdefault(self.group_of(length), []).append(length)
+        return [(group, parts[group]) for group in parts]
 
     def submit(self, texts: Sequence[Tokens], timeout_s: float, *, per_token: bool) -> Ticket:
         """Queue all texts of one request. Raises Refusal for a text that has killed a worker."""
@@ -113,17 +145,21 @@ class Dispatcher:
         ticket = Ticket(loop.create_future(), per_token, now_s, now_s + timeout_s)
         ticket.rows = [None] * len(texts)
         ticket.left = len(texts)
-        ticket.backlog_s = self.wait_s()
-        ticket.predicted_s = self._waits.of(len(texts[0].ids), ticket.backlog_s)
-        turn_s, workers = now_s, self._workers
+        first = self.group_of(len(texts[0].ids))
+        ticket.backlog_s = self._wait_of(first)
+        ticket.predicted_s = first.waits.of(len(texts[0].ids), ticket.backlog_s)
+        turns_s = dict.fromkeys(self.groups, now_s)
+        workers = {group: self._workers(group) for group in self.groups}
         for place, text in enumerate(texts):
             length = len(text.ids)
-            cost_s = self._backlog.share_s(length)
-            item = Item(ticket, place, text, length, cost_s, now_s, turn_s)
-            turn_s += cost_s / workers
+            group = self.group_of(length)
+            cost_s = group.backlog.share_s(length)
+            item = Item(ticket, place, text, length, cost_s, now_s, turns_s[group])
+            turns_s[group] += cost_s / workers[group]
             ticket.items.append(item)
-            self._backlog.add(length)
-            self._queue.add(item)
+            group.came_s = now_s
+            group.backlog.add(length)
+            group.queue.add(item)
         self.queued += len(texts)
         self._open[ticket] = None
         ticket.future.add_done_callback(lambda _: self._closed(ticket))
@@ -133,20 +169,23 @@ class Dispatcher:
 
     def pump(self) -> None:
         """Give batches to idle workers, the longest idle first; then to those that are soon, and
-        to express workers where short texts are held up."""
+        to express workers where short texts are held up. Workers that are still idle help those
+        of other groups."""
         if not self.queued:
             return
         every = [link for link in self.links if link.up_to is None]
         idle = [link for link in every if link.takes_more(0.0)]
-        for link in sorted(idle, key=lambda link: link.heard_s):
-            if not self._give(link):
-                return
-        for link in every:
-            if link.takes_more(_AHEAD_S) and not self._give(link):
-                return
+        without: set[Group] = set()  # groups of which no text waits
+        for link in [*sorted(idle, key=lambda link: link.heard_s), *every]:
+            able = link.group not in without and link.takes_more(_AHEAD_S)
+            if able and not self._give(link):
+                without.add(link.group)
         for link in self.links:
             if link.up_to and link.takes_more(0.0) and self._held_up(every, link.up_to):
                 self._give(link)
+        if len(self.groups) > 1:
+            for link in (each for each in idle if each.takes_more(0.0)):
+                self._help(link)
 
     def _held_up(self, links: Sequence[Link], up_to: int) -> bool:
         """Whether every worker that takes all texts is at one that is long beside `up_to`.
@@ -161,9 +200,28 @@ class Dispatcher:
             if link.ready
         )
 
+    def _help(self, link: Link) -> None:
+        """Let an idle worker take texts of a group whose workers are all busy, if it would answer
+        them sooner; of the group that needs longest first."""
+        now_s, by = self.clock_s, link.group
+        for of in sorted(self.groups, key=self._wait_of, reverse=True):
+            limit_s = most_s(by, now_s)
+            if of is by or not of.backlog.texts or by.alone_s(of.over + 1) > limit_s:
+                continue
+            others = [each for each in self.links if each.group is of and each.ready]
+            if any(each.takes_more(0.0) for each in others):
+                continue
+            # Where all of them are being started again, nobody knows for how long.
+            free_s = min((each.remaining_s(now_s, of.ratio) for each in others), default=math.inf)
+            share = Surplus(of, by, self._workers(of), free_s, limit_s)
+            if items := self._out(of.queue.take(share)):
+                self._send(link, items)
+                return
+
     def _give(self, link: Link) -> bool:
         """Send one batch, if anything waits that this worker takes."""
-        items = self._next() if link.up_to is None else self._next_short(link.up_to)
+        items = self._failed_before() if link.up_to is None else []
+        items = items or self._out(link.group.queue.take(link.share))
         if items:
             self._send(link, items)
         return bool(items)
@@ -184,7 +242,8 @@ class Dispatcher:
             self._failed(batch.items, answer.failure)
             self.pump()
             return
-        self._learn(batch, answer.seconds)
+        if batch.items:
+            link.group.learn(batch.predicted_s, answer.seconds)
         self._deliver(link, batch, answer.rows, answer.seconds)
         self.pump()
 
@@ -208,15 +267,13 @@ class Dispatcher:
         self._try_again(items)
         self.pump()
 
-    def _next(self) -> list[Item]:
+    def _failed_before(self) -> list[Item]:
+        """A part of a batch that failed, or that a worker left; empty if there is none."""
         while self._again:
             items = [item for item in self._again.popleft() if not item.gone]
             if items:
                 return self._out(items)
-        return self._out(self._queue.take(self.clock_s))
-
-    def _next_short(self, up_to: int) -> list[Item]:
-        return self._out(self._queue.take(self.clock_s, up_to))
+        return []
 
     def _out(self, items: list[Item]) -> list[Item]:
         for item in items:
@@ -227,25 +284,27 @@ class Dispatcher:
         if item.queued:
             item.queued = False
             self.queued -= 1
-            self._backlog.remove(item.length)
+            self.group_of(item.length).backlog.remove(item.length)
 
     def _send(self, link: Link, items: list[Item]) -> None:
         now_s = self.clock_s
         lengths = [item.length for item in items]
         longest = max(lengths)
-        width = self.rules.width(longest)
+        rules = link.group.rules
+        width = rules.width(longest)
         self._numbers = (self._numbers + 1) & 0xFFFFFFFF
-        predicted_s = self.model.batch_s(lengths, width)
+        predicted_s = rules.model.batch_s(lengths, width)
         per_token = items[0].ticket.per_token
         batch = Batch(self._numbers, items, predicted_s, width, longest, per_token)
         for item in items:
             waited_s = now_s - item.arrived_s
             item.ticket.queue_s += waited_s
             if item.place == 0 and not item.tries:
-                self._waits.learn(item.length, item.ticket.backlog_s, waited_s)
+                waits = self.group_of(item.length).waits
+                waits.learn(item.length, item.ticket.backlog_s, waited_s)
             item.tries += 1
         self._metrics.batch(lengths, width)
-        link.send(batch, self.ratio)
+        link.send(batch, link.group.ratio)
 
     def _deliver(self, link: Link, batch: Batch, rows: Floats, seconds: float) -> None:
         finite = np.asarray(np.isfinite(rows).all(axis=1))
@@ -277,7 +336,7 @@ class Dispatcher:
         for item in items:
             item.queued = True
             self.queued += 1
-            self._backlog.add(item.length)
+            self.group_of(item.length).backlog.add(item.length)
         if items:
             self._again.append(items)
 
@@ -287,11 +346,6 @@ class Dispatcher:
             for item in ticket.items:
                 self._unqueue(item)
             self._metrics.queue_size(self.queued)
-
-    def _learn(self, batch: Batch, seconds: float) -> None:
-        if batch.predicted_s > 0 and batch.items:
-            actual = min(max(seconds / batch.predicted_s, _RATIOS[0]), _RATIOS[1])
-            self.ratio += _SMOOTHING * (actual - self.ratio)
 
     def _remember(self, text: Tokens) -> None:
         self._poison[_fingerprint(text)] = None

@@ -5,32 +5,34 @@ The workers are started, proven and timed as for serving, and ended again; nothi
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from honed.case import Case
 from honed.instruments import memory
 from honed.plan import least
 from honed.record import Record
-from honed.serve.crew import Crew, drift_notice, served
+from honed.serve.crew import Crew, Started, drift_notice, served
+from honed.serve.groups import Group, groups_of
 from honed.serve.settings import ServeSettings
-from honed.serve.supervisor import model_of, rules_of
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerPlace:
-    """One worker: its cores (empty: unpinned), its threads, its proportional memory, and the most
-    tokens of a text that it takes (None: any)."""
+    """One worker: its cores (empty: unpinned), its threads, its proportional memory, and the
+    tokens of its texts: more than `over`, and `up_to` at most (None: any)."""
 
     cpus: tuple[int, ...]
     threads: int | None
     pss_bytes: int | None
     up_to: int | None = None
+    over: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class LengthClass:
     """Texts up to `tokens`: the seconds of one alone, the texts of a full batch and its seconds,
-    and how many such texts all workers compute in a second.
+    and how many such texts the workers whose texts they are compute in a second.
 
     `batch_bytes` are the tensors of a full batch beside the weights, by the formulas of `honed
     plan`; None where the model's configuration leaves sizes out.
@@ -73,31 +75,43 @@ def explain(case: Case, settings: ServeSettings) -> Explanation:
         crew.equip(settings.max_length)
         longest = crew.longest
         started = crew.start(crew.places)
-        model = model_of(started)
+        groups = groups_of(crew.case, settings, started, longest)
         started += crew.start(crew.express)
         record = crew.record(started)
-        rules = rules_of(settings, model, longest, crew.case)
-        classes = []
-        for edge in model.edges(longest):
-            rows, width = rules.full_rows(edge), rules.width(edge)
-            batch_s = model.padded_s(rows, width)
-            rate = len(crew.places) * rows / batch_s
-            alone_s, batch_bytes = model.padded_s(1, width), _batch_bytes(crew, rows, width)
-            classes.append(LengthClass(edge, alone_s, rows, batch_s, rate, batch_bytes))
-        workers = tuple(
-            WorkerPlace(each.seat.cpus, each.seat.threads,
-                        memory.pss_bytes(each.worker.process.pid),
-                        model.short_edge(longest) if each.seat in crew.express else None)
-            for each in started
-        )  # fmt: skip
+        model, rules = groups[-1].model, groups[-1].rules
+        classes = [each for group in groups for each in _classes(crew, group)]
+        workers = tuple(_place(crew, groups, each) for each in started)
         weights = started[0].ready.measured.load.weights_bytes
         notice = drift_notice(crew.case, crew.neighbour_cosine(started))
         return Explanation(
             record, crew.reserved, workers, weights, longest, rules.batch_tokens, tuple(classes),
-            model.error, notice, model.short_edge(longest),
+            max(group.model.error for group in groups), notice, model.short_edge(longest),
         )  # fmt: skip
     finally:
         crew.end_all()
+
+
+def _classes(crew: Crew, group: Group) -> Iterator[LengthClass]:
+    """The length classes of a group's texts."""
+    model, rules, longest = group.model, group.rules, crew.longest
+    last = group.up_to or longest
+    for edge in sorted({*model.edges(longest), last}):
+        if not group.over < edge <= last:
+            continue
+        rows, width = rules.full_rows(edge), rules.width(edge)
+        batch_s = model.padded_s(rows, width)
+        rate = group.workers * rows / batch_s
+        alone_s, batch_bytes = model.padded_s(1, width), _batch_bytes(crew, rows, width)
+        yield LengthClass(edge, alone_s, rows, batch_s, rate, batch_bytes)
+
+
+def _place(crew: Crew, groups: Sequence[Group], of: Started) -> WorkerPlace:
+    seat, pss_bytes = of.seat, memory.pss_bytes(of.worker.process.pid)
+    if seat in crew.express:
+        up_to = groups[-1].model.short_edge(crew.longest)
+        return WorkerPlace(seat.cpus, seat.threads, pss_bytes, up_to)
+    group = next(each for each in groups if each.cores == seat.threads)
+    return WorkerPlace(seat.cpus, seat.threads, pss_bytes, group.up_to, group.over)
 
 
 def _batch_bytes(crew: Crew, rows: int, width: int) -> int | None:

@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from honed.case import Case
 from honed.errors import HonedError, NotInstalledError, UsageError
+from honed.machine import priority
 from honed.machine.knobs import system
 from honed.serve import notify
 from honed.serve.settings import ServeSettings
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _KEEP_ALIVE_S = 75  # longer than the pools of the usual proxies, which would race a shorter one
 _BACKLOG = 2048
 _TICK_S = 0.1
+_SLICE_S = 1e-4  # of the event loop, which works for less than that at a time
 
 Say = Callable[[str], None]
 
@@ -81,7 +83,6 @@ class Front:
         self.settings = settings
         self.listener = listener
         self.say = say
-        self.began_s = time.monotonic()
         self._stopping = asyncio.Event()
         self._signals = 0
         self._server: uvicorn.Server | None = None
@@ -93,6 +94,7 @@ class Front:
         from honed.serve.service import Service
         from honed.serve.supervisor import Supervisor
 
+        priority.ask_for_slices(_SLICE_S)  # it shares its cores with workers that never pause
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
@@ -121,7 +123,7 @@ class Front:
             with contextlib.suppress(asyncio.CancelledError):
                 await serving
             supervisor.close()
-            crew.end_all()  # at once, also while the thread still waits for them to load
+            crew.stop()  # at once, also while the thread still waits for them to load
             thread.submit(crew.end_all)
             thread.shutdown(wait=True)
 
@@ -146,12 +148,13 @@ class Front:
 
     def _announce(self, supervisor: Supervisor) -> None:
         host, port = self.listener.getsockname()[:2]
-        took_s = time.monotonic() - self.began_s
+        times = supervisor.crew.times
+        times.end()
         served = supervisor.service.need()
         for notice in served.notices:
             self.say(notice)
         where = f"http://{'[' + host + ']' if ':' in host else host}:{port}"
-        self.say(f"serving {served.name} at {where} (ready after {took_s:.1f} s)")
+        self.say(f"serving {served.name} at {where} ({times})")
         notify.tell("READY=1")
 
 

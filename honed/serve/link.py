@@ -6,12 +6,15 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
+from honed.serve.dispatch.base import Lengths
 from honed.serve.frames import Answer, AnswerReader, Call, call_frame
+from honed.serve.groups import Group
 from honed.serve.tickets import Batch
-from honed.workers.seat import Seat
-from honed.workers.start import Worker
+
+if TYPE_CHECKING:
+    from honed.serve.crew import Started
 
 # A worker that takes this many times longer than predicted, and at least so long, hangs.
 _HANG_RATIO, _HANG_LEAST_S = 10.0, 5.0
@@ -28,15 +31,18 @@ class Listener:
 class Link(asyncio.Protocol):
     """One worker as the event loop sees it; `ready` from its first canary until its end.
 
-    An express worker takes only texts of `up_to` tokens at most; for others it is None.
+    An express worker takes only texts of `up_to` tokens at most; for others it is None, and they
+    take every text of their group.
     """
 
     def __init__(
-        self, seat: Seat, worker: Worker, listener: Listener, up_to: int | None = None
+        self, started: Started, group: Group, listener: Listener, up_to: int | None = None
     ) -> None:
+        self.group = group
         self.up_to = up_to
-        self.seat = seat
-        self.worker = worker
+        self.share = Lengths(group.rules, up_to)
+        self.seat = started.seat
+        self.worker = started.worker
         self.ready = False
         self.answered_rows = 0
         self.heard_s = 0.0  # when it last answered, by the loop's clock

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
 
-from honed.case import Case
 from honed.errors import HonedError
 from honed.instruments.fidelity import TOLERANCES
 from honed.machine.affinity import pin
-from honed.models.knobs.padding import PADDING, Padding
-from honed.serve import cost, notify
+from honed.serve import notify
 from honed.serve.crew import Crew, Started, drift_notice
-from honed.serve.dispatch.base import Rules, load_policy
 from honed.serve.dispatcher import Dispatcher
 from honed.serve.frames import Floats, Ids
+from honed.serve.groups import Group, groups_of
 from honed.serve.link import Link, Listener
 from honed.serve.service import Served, Service
-from honed.serve.settings import ServeSettings
 from honed.serve.texts import Texts
 from honed.serve.tickets import Batch
 
@@ -59,7 +56,8 @@ class Supervisor:
         folder = self.crew.equipped.tokenizer
         texts = Texts(checkpoint, folder, longest, auto_truncate=settings.auto_truncate)
         started = await self._apart(lambda: self.crew.start(self.crew.places))
-        dispatcher = self._dispatcher(started, longest)
+        groups = groups_of(self.crew.case, settings, started, longest)
+        dispatcher = Dispatcher(groups, self.service.metrics, settings.max_wait_s)
         if self.crew.express:  # only now: the others have timed their calls undisturbed
             started += await self._apart(lambda: self.crew.start(self.crew.express))
         record = await self._apart(lambda: self.crew.record(started))
@@ -78,18 +76,12 @@ class Supervisor:
         self.service.dispatcher = dispatcher
         self.service.metrics.watch_wait(dispatcher.wait_s)
         self.service.metrics.watch_ratio(lambda: dispatcher.ratio)
+        self.crew.times.begin("first answers")
         for each in started:
             await self._link(each)
         await self._first_canaries()
         if self.crew.reserved:  # only now: what is prepared apart may use every core
             pin(self.crew.reserved)
-
-    def _dispatcher(self, started: list[Started], longest: int) -> Dispatcher:
-        settings = self.service.settings
-        rules = rules_of(settings, model_of(started), longest, self.crew.case)
-        queue = load_policy(settings.policy).make(rules)
-        workers = len(self.crew.places)
-        return Dispatcher(queue, rules, self.service.metrics, settings.max_wait_s, workers)
 
     async def watch(self, tick_s: float) -> None:
         """Deadlines, clients that left, workers that hang, canaries. Ends when cancelled."""
@@ -129,18 +121,24 @@ class Supervisor:
         """Connect a loaded worker. It is not ready before its canary has answered."""
         dispatcher = self.service.dispatcher
         assert dispatcher is not None
-        up_to = None
+        group, up_to = self._group_of(started), None
         if started.seat in self.crew.express:
             up_to = dispatcher.model.short_edge(self.crew.longest) or 0
-        shapes = [] if up_to == 0 else dispatcher.rules.shapes(up_to)
+        shapes = [] if up_to == 0 else group.rules.shapes(up_to or group.up_to)
         await self._apart(lambda: self.crew.open(started, shapes))
         listener = Listener(dispatcher.answered, self._gone)
-        link = Link(started.seat, started.worker, listener, up_to)
+        link = Link(started, group, listener, up_to)
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: link, sock=started.line)
         dispatcher.links.append(link)
         self._send_canary(link)
         return link
+
+    def _group_of(self, started: Started) -> Group:
+        """The group of a worker's size."""
+        assert self.service.dispatcher is not None
+        groups = self.service.dispatcher.groups
+        return next((g for g in groups if g.cores == started.seat.threads), groups[0])
 
     async def _first_canaries(self) -> None:
         """Wait until every worker has answered its canary."""
@@ -155,10 +153,8 @@ class Supervisor:
             await asyncio.sleep(0.005)
 
     def _send_canary(self, link: Link) -> None:
-        dispatcher = self.service.dispatcher
-        assert dispatcher is not None
-        width = dispatcher.rules.width(_CANARY_TOKENS)
-        batch = Batch(0, [], dispatcher.model.padded_s(1, width), width)
+        width = link.group.rules.width(_CANARY_TOKENS)
+        batch = Batch(0, [], link.group.model.padded_s(1, width), width)
         batch.canary_ids = [self._canary_ids()]
         batch.per_token = self.crew.checkpoint.pooling == "none"
         batch.canary = lambda rows: self._heard(link, rows)
@@ -233,31 +229,6 @@ class Supervisor:
     async def _apart(self, call: Callable[[], T]) -> T:
         """Run a blocking call in the thread that starts all workers."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
-
-
-def model_of(started: Sequence[Started]) -> cost.CostModel:
-    """The cost model of the calls that these workers timed."""
-    skips = all(each.ready.skips_padding for each in started)
-    return cost.fit(cost.pooled([each.ready.points for each in started]), skips_padding=skips)
-
-
-def rules_of(settings: ServeSettings, model: cost.CostModel, longest: int, case: Case) -> Rules:
-    """What bounds batches: by the settings, and where they say nothing by the cost model."""
-    padding = Padding.of(case.knobs, longest)
-
-    def width(tokens: int) -> int:
-        if PADDING.name in case.knobs:
-            return padding.width(tokens)
-        return max(tokens, min(model.width(tokens), longest))
-
-    return Rules(
-        model=model,
-        longest=longest,
-        width=width,
-        batch_tokens=settings.batch_tokens or model.batch_tokens,
-        batch_rows=settings.batch_rows,
-        quantum_s=settings.quantum_ms / 1e3,
-    )
 
 
 def checkpoint_name(model: str) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from rich import box
 from rich.table import Table
 
-from honed.blame.outcome import Blame, Look
+from honed.blame.outcome import Blame
 from honed.blame.say import headline
 from honed.show.markdown import markdown_table, safe
-from honed.show.numbers import NONE
+from honed.show.numbers import ratio
 
 HEADINGS = ("question", "older", "newer", "ratio (95 % interval)", "verdict", "trials")
 LEFT = (True, True, True, False, True, False)
@@ -22,7 +22,7 @@ _QUESTIONS = {
 def blame_lines(of: Blame) -> list[tuple[str, ...]]:
     """The cells of each comparison, under HEADINGS."""
     return [
-        (_QUESTIONS[look.role], look.older, look.newer, _ratio(look), look.verdict,
+        (_QUESTIONS[look.role], look.older, look.newer, ratio(look.ratio), look.verdict,
          str(look.trials))
         for look in of.looks
     ]  # fmt: skip
@@ -44,10 +44,3 @@ def blame_markdown(of: Blame) -> str:
     table = markdown_table(HEADINGS, LEFT, lines) if lines else ""
     parts = [f"**{safe(headline(of))}**", table, "\n".join(skipped)]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _ratio(look: Look) -> str:
-    if look.ratio.value is None:
-        return NONE
-    ends = look.ratio.ci95
-    return f"{look.ratio.value:.3f}" + (f" ({ends[0]:.3f} to {ends[1]:.3f})" if ends else "")

@@ -8,8 +8,9 @@ from rich.table import Table
 from honed.compare.outcome import ComparedSide, Comparison
 from honed.compare.say import sentence, settings_words
 from honed.measures import MEASURES, UNITS
+from honed.record import Interval
 from honed.show.markdown import markdown_table, safe
-from honed.show.numbers import NONE
+from honed.show.numbers import NONE, ratio
 from honed.show.say import cosine
 
 
@@ -53,8 +54,8 @@ def _cells(comparison: Comparison, side: ComparedSide) -> list[str]:
     unit = UNITS[MEASURES[comparison.metric].unit]
     median = NONE if side.median is None else f"{side.median * unit.factor:,.4g}"
     settings = [settings_words(side.differs)] if _has_settings(comparison) else []
-    ratio, trials = _ratio(comparison, side), str(side.trials)
-    return [side.label, *settings, median, ratio, trials, cosine(side.cosine_min)]
+    against, trials = _ratio(comparison, side), str(side.trials)
+    return [side.label, *settings, median, against, trials, cosine(side.cosine_min)]
 
 
 def _has_settings(comparison: Comparison) -> bool:
@@ -62,8 +63,5 @@ def _has_settings(comparison: Comparison) -> bool:
 
 
 def _ratio(comparison: Comparison, side: ComparedSide) -> str:
-    for contrast in comparison.contrasts:
-        value, limits = contrast.ratio.value, contrast.ratio.ci95
-        if contrast.side == side.label and value is not None:
-            return f"{value:.3f}" + (f" ({limits[0]:.3f} to {limits[1]:.3f})" if limits else "")
-    return NONE
+    of_side = (c.ratio for c in comparison.contrasts if c.side == side.label)
+    return ratio(next(of_side, Interval(None)))

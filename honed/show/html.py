@@ -21,7 +21,7 @@ from honed.show.blame import HEADINGS, LEFT, blame_lines
 from honed.show.columns import measure_columns
 from honed.show.details import sections
 from honed.show.group_messages import folded
-from honed.show.numbers import NONE
+from honed.show.numbers import NONE, ratio
 from honed.show.rows import rows
 from honed.show.say import cosine, word
 from honed.stored import Records
@@ -114,7 +114,8 @@ def _(of: Comparison) -> str:
         median = NONE if side.median is None else f"{side.median * unit.factor:,.4g}"
         lines.append([
             escape(side.label), escape(settings_words(side.differs)), median,
-            _ratio(contrast), _strip(contrast, half), str(side.trials), cosine(side.cosine_min),
+            NONE if contrast is None else ratio(contrast.ratio), _strip(contrast, half),
+            str(side.trials), cosine(side.cosine_min),
         ])  # fmt: skip
     head = ("side", "settings", f"median {unit.shown}", "ratio (95 % interval)", "", "trials",
             "cosine")  # fmt: skip
@@ -211,26 +212,19 @@ def _ends(contrast: Contrast) -> tuple[float, ...]:
     return contrast.ratio.ci95 or ()
 
 
-def _ratio(contrast: Contrast | None) -> str:
-    if contrast is None or contrast.ratio.value is None:
-        return NONE
-    ends = contrast.ratio.ci95
-    limits = f" ({ends[0]:.3f} to {ends[1]:.3f})" if ends else ""
-    return f"{contrast.ratio.value:.3f}{limits}"
-
-
 def _strip(contrast: Contrast | None, half: float) -> str:
     """The interval as a line beside the mark of 1; `half` is what half of the width stands for."""
     if contrast is None or contrast.ratio.value is None or not _ends(contrast) or half <= 0:
         return ""
 
-    def x(ratio: float) -> float:
-        return _STRIP_PX / 2 * (1 + (ratio - 1) / half)
+    def x(value: float) -> float:
+        return _STRIP_PX / 2 * (1 + (value - 1) / half)
 
     low, high = map(x, _ends(contrast))
     at = x(contrast.ratio.value)
     return (
-        f'<svg width="{_STRIP_PX}" height="14" role="img" aria-label="{escape(_ratio(contrast))}">'
+        f'<svg width="{_STRIP_PX}" height="14" role="img" '
+        f'aria-label="{escape(ratio(contrast.ratio))}">'
         f'<line x1="{_STRIP_PX / 2}" x2="{_STRIP_PX / 2}" y1="0" y2="14" stroke="currentColor" '
         f'stroke-opacity="0.5" stroke-dasharray="2 2"/>'
         f'<line x1="{low:.1f}" x2="{high:.1f}" y1="7" y2="7" stroke="currentColor" '

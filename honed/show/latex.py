@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from honed.record import Record
-from honed.show.markdown import MEASURES
-from honed.show.phases import HEADINGS, LEFT, phase_lines
-from honed.show.rows import Extra, rows
+from honed.show.documents import Lines, Markup, tables
+from honed.show.rows import Extra
 
 _ESCAPES = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
@@ -18,28 +17,15 @@ _ESCAPES = {
 
 def latex(records: Sequence[Record], extra: Extra | None = None) -> str:
     """The columns of the Markdown table, and the best values in bold."""
-    extra = extra or Extra()
-    table = rows(records, MEASURES, extra.columns)
-    headings = [*(column.heading for column in table.columns), "status"]
-    left = [*(column.left for column in table.columns), True]
-    lines = [
-        [*(_bold(cell.text) if cell.best else _safe(cell.text) for cell in row.cells),
-         _safe(row.record.status)]
-        for row in table.rows
-    ]  # fmt: skip
-    parts = [_tabular(headings, left, lines)]
-    if phases := phase_lines(records):
-        parts.append(_tabular(HEADINGS, LEFT, [list(map(_safe, line)) for line in phases]))
-    return "\n".join(parts)
+    return "\n".join(tables(records, extra or Extra(), Markup(_safe, _bold, _tabular)))
 
 
-def _tabular(headings: Sequence[str], left: Sequence[bool], lines: Sequence[Sequence[str]]) -> str:
-    """`lines` hold cells that are escaped already."""
+def _tabular(headings: Sequence[str], left: Sequence[bool], lines: Lines) -> str:
     return "\n".join(
         [
             rf"\begin{{tabular}}{{{''.join('l' if each else 'r' for each in left)}}}",
             r"\toprule",
-            _line([_safe(heading) for heading in headings]),
+            _line(headings),
             r"\midrule",
             *map(_line, lines),
             r"\bottomrule",
@@ -54,7 +40,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _bold(text: str) -> str:
-    return rf"\textbf{{{_safe(text)}}}"
+    return rf"\textbf{{{text}}}"
 
 
 def _safe(text: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from honed.record import Interval
+
 NONE = "\N{EN DASH}"
 _MIB = 2**20
 
@@ -54,6 +56,13 @@ def seconds(value: float | None) -> str:
         if value >= size:
             return f"{plain(value / size)} {unit}"
     return f"{plain(value / 1e-6)} µs"
+
+
+def ratio(of: Interval) -> str:
+    """`1.030 (1.012 to 1.048)`: a ratio with its 95 % interval."""
+    if of.value is None:
+        return NONE
+    return f"{of.value:.3f}" + (f" ({of.ci95[0]:.3f} to {of.ci95[1]:.3f})" if of.ci95 else "")
 
 
 def overlap(one: tuple[float, float], other: tuple[float, float]) -> bool:

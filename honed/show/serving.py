@@ -8,6 +8,7 @@ from rich.text import Text
 
 from honed.machine.topology import format_cpus
 from honed.serve.explain import Explanation
+from honed.serve.groups import range_words
 from honed.show.numbers import NONE, mib, plain
 from honed.show.say import status
 
@@ -35,7 +36,10 @@ def explanation(found: Explanation) -> RenderableType:
             "(95 % of them)"
         ),
     ]
-    if found.short_edge is not None and all(each.up_to is None for each in found.workers):
+    if (
+        found.short_edge is not None
+        and len({(each.over, each.up_to) for each in found.workers}) == 1
+    ):
         longest_ms = plain(found.classes[-1].alone_s * 1e3)
         parts.append(
             Text(
@@ -67,7 +71,7 @@ def _workers(found: Explanation) -> Table:
     for index, worker in enumerate(found.workers):
         cores = format_cpus(worker.cpus) if worker.cpus else "not pinned"
         threads = NONE if worker.threads is None else str(worker.threads)
-        texts = "all" if worker.up_to is None else f"up to {worker.up_to} tokens"
+        texts = range_words(worker.over, worker.up_to) or "all"
         table.add_row(str(index), cores, threads, mib(worker.pss_bytes), texts)
     return table
 

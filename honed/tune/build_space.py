@@ -2,7 +2,8 @@
 
 These fields of a Case are searched: `backend` and `precision` (together a branch, which has knobs
 of its own), `threads`, and, where throughput counts, `instances` and `batch_size`; for the latency
-of one call these two would answer another question. All other fields say what is run, and stay.
+of one call these two would answer another question; for a server also `sizes`. All other fields
+say what is run, and stay.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from honed.measures import LIMITS
 from honed.models.checkpoint import ModelRequest
 from honed.models.obtain import locate
 from honed.plan.least import Least, least
+from honed.sizes import usual
 from honed.tune.policy import POLICY
 from honed.tune.question import Question
 from honed.tune.space import Branch, Dimension, Pruned, Space, When, case_with
@@ -143,9 +145,12 @@ def _structure(question: Question) -> Iterator[tuple[Dimension, str]]:
     (all_cores,) = placement.place(topology.read(), limits.read(), placement.PlacementRequest())
     cores = len(all_cores.cpus)
     counts = sorted({1 << i for i in range(cores.bit_length()) if 1 << i <= cores} | {cores})
-    yield Dimension("threads", (*counts, None), True, "search"), ""
+    given = "" if question.base.sizes is None else "sizes is given"
+    yield Dimension("threads", (*counts, None), True, "search"), given
     if question.counts_throughput:
-        yield Dimension("instances", tuple(counts), True, "search"), ""
+        yield Dimension("instances", tuple(counts), True, "search"), given
+        if question.clients is not None:
+            yield _sizes(question, cores)
         batches = tuple(1 << i for i in range(POLICY.largest_batch.bit_length()))
         why_not = "" if question.base.total_batch is None else "total_batch is given"
         yield Dimension("batch_size", batches, True, "search"), why_not
@@ -156,6 +161,18 @@ def _structure(question: Question) -> Iterator[tuple[Dimension, str]]:
         elif key not in question.allowed:
             why_not = "one call at a time is what latency asks about"
             yield Dimension(key, (1,), True, "search"), why_not
+
+
+def _sizes(question: Question, cores: int) -> tuple[Dimension, str]:
+    """Instances of different sizes, for a server, which gives each the lengths that it is for."""
+    divisions, why_not = usual(cores), ""
+    if question.base.sizes is not None:
+        why_not = "sizes is given"
+    elif _is_one_length(question.base):
+        why_not = "all texts are equally long"
+    elif not divisions:
+        why_not = f"{cores} cores divide into equal instances only"
+    return Dimension("sizes", (None, *divisions), False, "search"), why_not
 
 
 def _knobs(question: Question, backends: set[str]) -> Iterator[tuple[Dimension, str]]:

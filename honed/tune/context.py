@@ -111,7 +111,7 @@ class StudyContext:
     def _outputs_of(self, setting: Setting) -> Setting:
         """What of a setting may change outputs: cores and the machine's knobs do not."""
         polish = (d.key for d in self.space.dimensions if d.when == "polish")
-        return setting.without("threads", "instances", *polish)
+        return setting.without("threads", "instances", "sizes", *polish)
 
     def process_s(self, setting: Setting, *, with_export: bool = False) -> float:
         """The time that the next process of the setting is expected to take. Where it has not been

@@ -15,7 +15,7 @@ from honed.workers.seat import seats
 
 # Engine and precision, then the cores and how they are shared, then the batch. The other knobs
 # follow by whose they are.
-_FIRST = (*ROOT, "smt", "numa", "instances", "threads", "batch_size")
+_FIRST = (*ROOT, "smt", "numa", "instances", "threads", "sizes", "batch_size")
 _THEN = ("inputs", "engine", "machine")
 
 

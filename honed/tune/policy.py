@@ -138,16 +138,20 @@ class Policy:
 
     # A block is planned 5 % longer than its processes took so far.
     round_margin: float = 1.05
-    # Two blocks, in mirrored order, give every step of the path a value before anything else.
-    first_blocks: int = 2
+    # One block gives every step of the path a value before anything else.
+    first_blocks: int = 1
     # Twenty blocks give an interval of one or two hundredths.
     most_blocks: int = 20
-    # Knobs gain little, and their processes are short: they have half of the time that is then
-    # left, if it is enough for two blocks. A knob in the middle that is dropped makes new
-    # settings of those after it, which are measured in another part; three parts at most.
+    # Knobs gain little, and their processes are short. All of them have half of the time that is
+    # then left; those in doubt have three quarters of the rest. A knob in the middle that is
+    # dropped makes new settings of those after it, which are measured in another part; four parts
+    # at most.
     knob_share: float = 0.5
-    least_knob_blocks: int = 2
-    knob_rounds: int = 3
+    doubt_share: float = 0.75
+    knob_rounds: int = 4
+    # After the first part, a knob goes on whose gain is larger than about one standard error. A
+    # knob that does nothing is then mostly gone; one of two standard errors seldom.
+    open_level: float = 0.3
     # An engine or a precision that gains nothing is dropped at half time, so that the path without
     # it can be measured; this happens twice at most.
     root_share: float = 0.5

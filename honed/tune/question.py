@@ -22,7 +22,7 @@ from honed.values import as_typed
 
 SAMPLERS = ("gp", "tpe", "random")
 # The fields of a Case that are settings of the machine; all others say what is run.
-STRUCTURE = ("backend", "precision", "instances", "threads", "batch_size")
+STRUCTURE = ("backend", "precision", "instances", "threads", "sizes", "batch_size")
 _TUNE_WORDS = ("objective", "limit", "budget", "trials", "price", "sampler", "study", "search",
                "serve", "clients")  # fmt: skip
 _DEFAULT_CLIENTS = 32

@@ -54,6 +54,8 @@ def _changed(case: Case) -> dict[str, Value]:
     changed = {k: v for k, v in case.to_json().items() if v is not None and defaults.get(k) != v}
     if case.total_batch is not None:
         changed.pop("batch_size", None)  # it follows from total_batch and instances
+    if case.sizes is not None:
+        changed.pop("instances", None)  # it follows from sizes
     return changed
 
 

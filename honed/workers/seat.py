@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from honed import sizes
 from honed.case import Case
+from honed.errors import UsageError
 from honed.machine import limits, placement, topology
 
 
@@ -40,8 +42,25 @@ def seats(case: Case, reserved: tuple[int, ...] = ()) -> list[Seat]:
         oversubscribe=case.oversubscribe,
         reserved=reserved,
     )
+    if case.sizes is not None:
+        return _of_sizes(case, wanted)
     places = placement.place(topology.read(), limits.read(), wanted)
     return [
         Seat(index, case.instances, case.threads or len(place.cpus), place.cpus, place.nodes)
         for index, place in enumerate(places)
+    ]
+
+
+def _of_sizes(case: Case, wanted: placement.PlacementRequest) -> list[Seat]:
+    """A seat for each of the Case's sizes, the smallest first."""
+    if wanted.smt == "on":
+        raise UsageError(
+            f"sizes={case.sizes} gives each instance whole cores, and smt=on adds second siblings",
+            "leave smt=on out",
+        )
+    cores = sizes.parse(str(case.sizes))
+    places = placement.place_sizes(topology.read(), limits.read(), wanted, cores)
+    return [
+        Seat(index, case.instances, size, place.cpus, place.nodes)
+        for index, (size, place) in enumerate(zip(cores, places, strict=True))
     ]

@@ -17,6 +17,7 @@ from honed import artifacts, environments
 from honed.errors import UnsupportedError
 from honed.knob import Value
 from honed.machine.affinity import starting_on
+from honed.machine.ceiling import Ceiling
 from honed.phase import Phase
 from honed.workers.channel import Birth, Failed, Result, line_of
 from honed.workers.seat import Seat
@@ -31,6 +32,7 @@ class Launch:
 
     A `nested` worker is started by a worker: it stays in that worker's process group and prints
     into its log, so that it ends with it. The worker inherits `descriptors` under their numbers.
+    `roof` limits its memory from its first instruction on, where a control group does.
     """
 
     module: str
@@ -40,6 +42,7 @@ class Launch:
     python: str | None = None
     nested: bool = False
     descriptors: tuple[int, ...] = ()
+    roof: Ceiling | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -114,10 +117,12 @@ def start(launch: Launch, index: int = 0) -> Worker:
             python = environments.interpreter(launch.python)
             # It finds honed's source, and nothing else of this process's environment.
             environment["PYTHONPATH"] = str(source_folder())
+        command = [python, "-P", "-m", launch.module]
+        if launch.roof is not None:
+            command = launch.roof.words(command)
         with starting_on(launch.seat.cpus) if launch.seat.cpus else contextlib.nullcontext():
             process = subprocess.Popen(
-                [python, "-P", "-m", launch.module],
-                stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment,
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment,
                 pass_fds=(writer, *launch.descriptors),
                 # Ctrl-C then reaches the parent only, and the parent ends the group.
                 start_new_session=not launch.nested,
@@ -147,14 +152,20 @@ def source_folder() -> Path:
     return folder
 
 
-def end(workers: Sequence[Worker]) -> None:
-    """Kill the workers that still run, with their children, and reap them."""
+def kill(workers: Sequence[Worker]) -> None:
+    """Kill the workers that still run, with their children. Another thread may follow them: it
+    hears of their end, and reaps them."""
     for worker in workers:
         with contextlib.suppress(ProcessLookupError):
             if worker.log is None:  # nested: the group is its parent's
                 worker.process.kill()
             else:
                 os.killpg(worker.process.pid, signal.SIGKILL)
+
+
+def end(workers: Sequence[Worker]) -> None:
+    """Kill the workers that still run, with their children, and reap them."""
+    kill(workers)
     for worker in workers:
         worker.exit_code = worker.process.wait()
         worker.events.close()

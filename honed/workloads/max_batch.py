@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from honed.case import Case
 from honed.knob import Knob
-from honed.workloads import closed_loop
+from honed.workloads import closed_loop, train_step
 
 HELP = "the largest batch size that fits in memory=2GiB: tries, each in a process of its own"
 MODE = Knob("mode", "what a batch has to fit for; unset: infer", ("infer", "train"),
@@ -24,3 +24,10 @@ work_per_call = closed_loop.work_per_call
 def workload_of_try(case: Case) -> str:
     """The workload of the Cases that are tried."""
     return "train_step" if case.get(MODE.name) == "train" else "closed_loop"
+
+
+def parts_of_batch(case: Case) -> int:
+    """How many equal parts a batch of a training step is split into: sizes are multiples of it."""
+    if case.get(MODE.name) != "train":
+        return 1
+    return int(case.get(train_step.ACCUMULATION.name) or 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import typer
 import yaml
 from typer.testing import CliRunner
 
@@ -24,6 +25,15 @@ def test_it_has_a_head_of_yaml_and_every_verb_and_setting() -> None:
     assert "- `honed compare`: Compare settings." in body
     assert all(f"- `{key}`: " in body for key in known_keys())
     assert not re.search(r"@[A-Z]+@", text)
+
+
+def test_each_command_that_it_shows_has_the_options_that_it_shows() -> None:
+    shown = re.findall(r"`honed ((?!VERB)[a-z]+)( [^`]*)`", skill(VERBS))
+    assert len(shown) > 8
+    commands = typer.main.get_group(app).commands
+    for verb, words in shown:
+        known = {name for option in commands[verb].params for name in option.opts}
+        assert set(re.findall(r"--[a-z-]+", words)) <= known, verb
 
 
 def test_the_command_writes_it_with_all_verbs(tmp_path: Path) -> None:

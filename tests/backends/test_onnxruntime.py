@@ -270,3 +270,4 @@ def test_what_the_tracing_exporter_cannot_do_the_newer_one_does(
     for batch_size, length in ((1, 5), (3, 9)):
         batch = random_inputs(ask.checkpoint, batch_size, length, seed=1).batches[0]
         assert len(step.outputs(step.run(step.prepare(batch)))["embedding"]) == batch_size
+    assert b".py" not in (tmp_path / graph.GRAPH_FILE).read_bytes()  # no stack trace

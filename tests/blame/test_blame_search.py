@@ -16,6 +16,7 @@ from honed.blame.search import BlameOptions, Interrupted, blame
 from honed.case import Case
 from honed.environments.installer import InstallError
 from honed.errors import HonedError
+from honed.experiment.draw import Metric
 from honed.show.blame import blame_markdown
 
 CASE = Case("tiny", backend="fake")
@@ -57,6 +58,13 @@ def test_the_release_is_found_with_an_interval_of_processes_of_its_own(guilty: s
     assert said.startswith(f"engine {guilty} is slower than {before} by ")
     assert "95 % interval" in said
     assert json.loads(json.dumps(found.to_json(), allow_nan=False))["guilty"] == guilty
+
+
+@pytest.mark.parametrize("metric", ["latency", "throughput"])
+def test_a_release_that_is_many_times_slower_is_found(metric: Metric) -> None:
+    options = BlameOptions(metric, seed=1, budget_s=7200, read_sentinel=lambda _: 0.05)
+    found = searched(lab_of({"1.5": 9.0}), options)
+    assert (found.ended, found.guilty, found.skipped) == ("found", "1.5", ())
 
 
 def test_of_two_slow_releases_the_larger_is_found() -> None:

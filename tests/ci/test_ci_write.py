@@ -61,6 +61,9 @@ def test_files_that_are_there_stay_unless_forced(tmp_path: Path) -> None:
         write(texts, tmp_path, replace=False)
     assert (tmp_path / SCRIPT).read_text() == "mine"
     assert write(texts, tmp_path, replace=True) == written
+    with pytest.raises(UsageError, match="is no folder"):
+        write(texts, tmp_path / "nowhere", replace=False)
+    assert not (tmp_path / "nowhere").exists()
 
 
 @pytest.mark.parametrize(

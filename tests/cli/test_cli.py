@@ -338,8 +338,12 @@ def test_the_schema_of_config_files_is_printed(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_delivered_or_verified_is_said(tmp_path: Path) -> None:
-    honed(tmp_path, "run", *FAKE)
-    (record,) = records(honed(tmp_path, "list", "--json"))
+    (record,) = records(honed(tmp_path, "run", *FAKE, "fake.noise_percent=1", "--json"))
+    refused = honed(tmp_path, "export", "--artifact", record["id"], "deployed")
+    assert refused.returncode == 1
+    assert "fake.noise_percent=1 is not delivered" in refused.stderr
+    assert "leave fake.noise_percent out" in refused.stderr
+    assert not (tmp_path / "deployed").exists()
     nameless = honed(tmp_path, "export", "--artifact", record["id"])
     assert nameless.returncode == 2
     assert "--artifact needs one folder" in nameless.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 
 HONED = str(Path(sys.executable).with_name("honed"))
 EACH_MIB = 40
+COUNTERS_MIB = 1  # the kernel counts resident pages by batches, on each cpu
 WORDS = ("model=tiny", "backend=fake", "sequence_length=8", f"fake.sequence_kib={EACH_MIB * 1024}")
 
 
@@ -32,8 +33,8 @@ def test_the_largest_batch_is_found_and_every_try_is_told(tmp_path: Path) -> Non
         assert one["fits"] is (one["batch_size"] <= found["batch_size"])
         assert one["fits"] or one["status"] == "oom"
         if one["fits"]:
-            # The peak also counts pages of files, which the group need not be charged for.
-            assert EACH_MIB * one["batch_size"] < one["peak_bytes"] / 2**20
+            peak_mib = one["peak_bytes"] / 2**20
+            assert EACH_MIB * one["batch_size"] < peak_mib < 300 + COUNTERS_MIB
     assert "does not fit" in done.stderr
     tried = honed(tmp_path, "list", f"batch_size={found['batch_size']}", "--format", "jsonl")
     assert json.loads(tried.stdout.splitlines()[-1])["case"]["workload"] == "closed_loop"

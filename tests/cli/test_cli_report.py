@@ -5,13 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from landscape import Landscape, find, latency_s, question, stored
 from records import failed_record, make_record
 
 from honed.store import open_store
 
 HONED = str(Path(sys.executable).with_name("honed"))
-MACHINE = ("allocator", "openmp", "thp", "omp_wait", "omp_affinity", "blocktime_ms",
-           "malloc_arenas", "numa", "smt")  # fmt: skip
 
 
 def honed(folder, *words):
@@ -92,21 +91,27 @@ def test_a_limit_asks_for_a_price(folder):
     assert "add --price" in done.stderr
 
 
-def test_a_study_is_drawn_by_its_name(folder):
-    words = ["model=tiny", "backend=fake", "sequence_length=8", "duration_s=0.05", "warmup_s=0.05",
-             "min_samples=3", "study=s", "precision=fp32", "threads=1", "budget=20s",
-             "fake.latency_us=4000,500", "fake.fail=null", "fake.build=null", "trials=2",
-             *(f"{k}=null" for k in MACHINE)]  # fmt: skip
-    tuned = subprocess.run([HONED, "tune", *words], capture_output=True, text=True, cwd=folder)
-    assert tuned.returncode == 0, tuned.stderr
-    done = honed(folder, "--study", "s")
+@pytest.fixture
+def study(folder):
+    """A study in the store of the folder, with its records, measured by a fake lab."""
+    lab = Landscape(latency_s)
+    with stored(folder / ".honed", question("budget=5m")) as (searched, url):
+        find(searched, lab)
+    with open_store(str(url.database)) as store:
+        for id, record in lab.records.items():
+            store.append(record, lab.sweeps[id])
+    return searched.name
+
+
+def test_a_study_is_drawn_by_its_name(folder, study):
+    done = honed(folder, "--study", study)
     assert done.returncode == 0, done.stderr
     page = (folder / "report.html").read_text("utf-8")
     for name in ("study_gain", "study_history"):
         assert f'id="{name}"' in page
     for words, said in (
         (["--study", "t"], "no study is called 't'"),
-        (["--study", "s", "--sweep", "last"], "--study or --sweep"),
+        (["--study", study, "--sweep", "last"], "--study or --sweep"),
     ):
         done = honed(folder, *words)
         assert done.returncode == 2

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import _bare_environment
 from honed.case import Case
 from honed.compose import compose
 from honed.deliver import write
@@ -16,6 +17,7 @@ from honed.deliver.standalone import verify
 from honed.errors import ModelError, UsageError
 from honed.models.checkpoint import ModelRequest
 from honed.models.obtain import locate
+from honed.models.tiny import write_tiny
 from honed.phase import ignore_phase
 from honed.record import Record
 from honed.run.parent import measure
@@ -34,6 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(verify, "ROUNDS", 0)
+        patch.setattr(verify, "CALLS_S", 0.1)
         write.export(case, None, folder, ignore_phase)
     return folder
 
@@ -134,5 +137,27 @@ def test_the_environment_file_says_which_setting_each_variable_serves(folder: Pa
     assert lines[place - 1] == "# threads=1: cores of the process"
 
 
-def test_the_facts_of_the_checkpoint_name_no_folder_of_the_exporting_machine(folder: Path) -> None:
-    assert json.loads((folder / "checkpoint.json").read_text())["folder"] == "checkpoint"
+def test_no_file_names_a_folder_of_the_exporting_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "ROUNDS", 0)
+    monkeypatch.setattr(verify, "CALLS_S", 0.1)
+    (tmp_path / "lengths.json").write_text('{"4": 1, "8": 2}')
+    write_tiny(tmp_path / "model", 0)
+    case = Case(
+        model=str(tmp_path / "model"), backend="fake", lengths=str(tmp_path / "lengths.json"),
+        sequence_length=8, threads=1, duration_s=0.1, warmup_s=0.1,
+    )  # fmt: skip
+    record = measure(case)
+    write.export(case, record, tmp_path / "deployed", ignore_phase)
+    assert not _bare_environment.folders_named(tmp_path / "deployed")
+    kept = json.loads((tmp_path / "deployed" / "record.json").read_text())
+    assert (kept["id"], kept["case"]["lengths"]) == (record.id, "lengths.json")
+    assert kept["case"]["model"] == "model"
+
+
+def test_a_missing_file_of_the_engine_is_named(folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / "model" / "width").unlink()
+    with pytest.raises(ModelError, match="model/width is missing"):
+        locate(ModelRequest(str(copy)))

@@ -232,3 +232,18 @@ def test_huge_pages_that_a_process_sets_for_itself_are_read_from_the_kernel(
     assert promises(folder)["engine settings"].verdict == verify.HOLDS
     folder = delivered_folder(tmp_path / "broken", in_process={}, in_force=in_force)
     assert broken(folder) == {"engine settings": "thp_disabled=None (promised 1)"}
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"engine": {}}'])
+def test_settings_that_cannot_be_read_are_a_broken_promise(tmp_path: Path, content: str) -> None:
+    folder = delivered_folder(tmp_path / "deployed")
+    (folder / "settings.json").write_text(content)
+    found = broken(folder)
+    assert found["files"] == "changed or missing: settings.json"
+    assert "cannot be read" in found["settings"]
+
+
+def test_missing_checksums_are_a_broken_promise(tmp_path: Path) -> None:
+    folder = delivered_folder(tmp_path / "deployed")
+    (folder / "checksums.sha256").unlink()
+    assert broken(folder) == {"files": "checksums.sha256 is missing"}

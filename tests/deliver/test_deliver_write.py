@@ -32,6 +32,7 @@ def deployed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(verify, "ROUNDS", 1)
+        patch.setattr(verify, "CALLS_S", 0.2)
         exported = write.export(case, None, folder, ignore_phase)
     assert exported.gain is not None
     assert exported.size_bytes > 1e6
@@ -52,6 +53,11 @@ def test_a_bare_environment_reads_texts_and_gives_the_outputs_of_the_export(
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     alike = unit @ unit.T
     assert alike[0, 1] > 0.7 > 0.4 > alike[0, 2]
+
+
+@pytest.mark.engine
+def test_no_file_names_a_folder_of_the_exporting_machine(deployed: Path) -> None:
+    assert not _bare_environment.folders_named(deployed)
 
 
 @pytest.mark.engine
@@ -107,3 +113,10 @@ def test_an_engine_without_files_is_refused_with_those_that_have_them(tmp_path: 
 def test_a_folder_that_exists_is_never_overwritten(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exists already"):
         write.export(Case(model="tiny-bert"), None, tmp_path, ignore_phase)
+
+
+@pytest.mark.parametrize("folder", ["none/deployed", "file/deployed"])
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot be made"):
+        write.export(Case(model="tiny"), None, tmp_path / folder, ignore_phase)

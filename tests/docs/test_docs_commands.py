@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import typer
+import yaml
 from pages import PAGES, Command, blocks, commands
 
 from honed import record_filter
@@ -21,6 +23,7 @@ from honed.cli import app
 from honed.compare import settings
 from honed.compose import compose
 from honed.plan import question as plan_question
+from honed.schema import config_schema
 from honed.serve.settings import split
 from honed.tune import question as tune_question
 
@@ -122,3 +125,18 @@ def test_python_on_a_page_compiles(page: Path) -> None:
     for language, text in blocks(page):
         if language == "python":
             compile(text, page.name, "exec")
+
+
+def test_files_of_settings_on_a_page_compose_and_meet_the_schema(tmp_path: Path) -> None:
+    texts = [
+        text
+        for page in PAGES
+        for language, text in blocks(page)
+        if language == "yaml" and text.startswith("# yaml-language-server")
+    ]
+    assert texts
+    for text in texts:
+        path = tmp_path / "settings.yaml"
+        path.write_text(text)
+        jsonschema.validate(yaml.safe_load(text), config_schema())
+        assert compose([], path).cases

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from browsers import CHROMIUM, in_browser
 from pages import ROOT
 
 from honed import discovery
@@ -67,23 +65,7 @@ def test_the_configuration_asks_no_font_of_another_server() -> None:
     assert "offline" in config["plugins"]
 
 
-def browsed(work: Callable[[Any], None]) -> None:
-    """Give `work` a browser, in a thread of its own: Playwright refuses one with an event loop."""
-    from playwright.sync_api import sync_playwright
-
-    def run() -> None:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-            )
-            work(browser)
-            browser.close()
-
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(run).result()
-
-
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium")
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
 def test_a_page_opened_as_a_file_searches_and_fits_a_phone(site: Path) -> None:
     """The page is read from the disk, and every request that leaves the disk is an error."""
 
@@ -104,4 +86,4 @@ def test_a_page_opened_as_a_file_searches_and_fits_a_phone(site: Path) -> None:
             width = phone.evaluate("document.documentElement.scrollWidth")
             assert width <= 390, name
 
-    browsed(work)
+    in_browser(work)

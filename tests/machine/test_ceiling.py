@@ -60,6 +60,16 @@ def test_a_group_ends_a_process_that_takes_more_and_is_gone_afterwards() -> None
     assert not roof.group.exists()
 
 
+def test_a_group_counts_what_a_program_takes_from_its_start() -> None:
+    program = [sys.executable, "-c", "print(len(bytearray(400 << 20)))"]
+    with ceiling.ceiling(128 * MIB, 1) as roof:
+        if roof.group is None:
+            pytest.skip("needs the right to make a control group")
+        done = subprocess.run(roof.words(program), capture_output=True, text=True)
+        assert (done.returncode, done.stdout, roof.kills) == (-9, "", 1)
+    assert ceiling.Ceiling(128 * MIB, 1).words(program) == program
+
+
 def test_a_group_that_was_taken_away_leaves_the_data_limit(tmp_path: Path) -> None:
     roof = ceiling.Ceiling(256 * MIB, 1, tmp_path / "gone")
     _, refused = eat(roof, 300 * MIB)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from honed.errors import UsageError
 from honed.machine.knobs.smt import KNOBS
 from honed.machine.limits import Limits
-from honed.machine.placement import Placement, PlacementRequest, place
+from honed.machine.placement import Placement, PlacementRequest, place, place_sizes
 from honed.machine.topology import Cpu, Topology, format_cpus, parse_cpus, read
 
 GOLDENS = """{
@@ -283,3 +283,22 @@ def check_order(request, placed, usable, of):
         assert used == {c.core for c in in_node}
     if any(c.kind == "efficiency" for c in chosen):
         assert {c.core for c in in_node if c.kind == "performance"} <= used
+
+
+def test_instances_of_different_sizes_find_whole_nodes(machine):
+    placed = place_sizes(*machine("c5_metal"), PlacementRequest(), (8, 16, 24))
+    assert cpus_of(placed) == ["40-47", "24-39", "0-23"]
+    assert [p.nodes for p in placed] == [(1,), (1,), (0,)]
+    placed = place_sizes(*machine("c5_metal"), PlacementRequest(reserved=(47,)), (4, 4, 30))
+    assert sorted(len(p.cpus) for p in placed) == [4, 4, 30]
+    every = [cpu for p in placed for cpu in p.cpus]
+    assert len(every) == len(set(every))
+    assert 47 not in every
+
+
+def test_sizes_that_do_not_fit_are_refused_or_overlap(machine):
+    topology, limits = machine("c5_metal")
+    with pytest.raises(UsageError, match=r"8 \+ 16 \+ 25 cores need 49 cores; 48 are effective"):
+        place_sizes(topology, limits, PlacementRequest(), (8, 16, 25))
+    placed = place_sizes(topology, limits, PlacementRequest(oversubscribe=True), (24, 24, 48))
+    assert cpus_of(placed) == ["0-23", "24-47", "0-47"]

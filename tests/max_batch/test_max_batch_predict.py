@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from honed.case import Case
-from honed.max_batch.predict import Growth, growth, training_settings
+from honed.max_batch.predict import Growth, growth
 
 MIB = 2**20
 
@@ -16,29 +16,6 @@ def test_a_prediction_adds_what_plan_says_to_what_was_measured() -> None:
     assert each.peak_bytes(600 * MIB, 5, instances=2) == 680 * MIB
     assert each.most(300 * MIB, 500 * MIB, instances=1) == 21
     assert each.most(300 * MIB, 200 * MIB, instances=1) == 0
-
-
-@pytest.mark.parametrize(
-    ("precision", "checkpointing", "words"),
-    [
-        ("fp32", None, ("train", "float32", None, False)),
-        ("bf16", None, ("train", "float32", "bfloat16", False)),
-        ("fp32", "blocks", ("train", "float32", None, True)),
-    ],
-)
-def test_training_steps_in_the_words_of_plan(
-    precision: str, checkpointing: str | None, words: tuple[object, ...]
-) -> None:
-    knobs = {"mode": "train", **({"checkpointing": checkpointing} if checkpointing else {})}
-    found = training_settings(Case(model="x", precision=precision, knobs=knobs))
-    assert (found.mode, found.dtype, found.autocast, found.checkpointing) == words
-
-
-def test_an_update_in_the_words_of_plan() -> None:
-    knobs = {"mode": "train", "optimizer": "sgd", "optimizer_kernel": "loop",
-             "accumulation_steps": 4}  # fmt: skip
-    found = training_settings(Case(model="x", knobs=knobs)).optimizer
-    assert (found.name, found.loop, found.accumulation) == ("sgd", "for_loop", 4)
 
 
 def test_engines_without_torchs_truth_have_no_prediction() -> None:
@@ -64,3 +41,23 @@ def test_what_another_sequence_adds_depends_on_the_engine_and_on_the_mode() -> N
         each[name] = (at[400] - at[100]) / 300
     assert each["onnxruntime"] != each["torch"]
     assert each["training"] > 2 * each["torch"]
+
+
+def training_growth(**knobs: str | int) -> Growth:
+    case = Case(model="tiny-bert", sequence_length=64, workload="max_batch",
+                knobs={"mode": "train", **knobs})  # fmt: skip
+    found = growth(case)
+    assert found is not None
+    return found
+
+
+@pytest.mark.engine
+def test_training_steps_are_traced_as_they_are_measured() -> None:
+    plain, parts = training_growth(), training_growth(accumulation_steps=4)
+    assert training_growth(**{"torch.mode": "compile"}).instance_bytes(8) == plain.instance_bytes(
+        8
+    )
+    assert training_growth(checkpointing="blocks").instance_bytes(8) < plain.instance_bytes(8)
+    assert training_growth(optimizer="sgd").instance_bytes(1) < plain.instance_bytes(1)
+    # One part of a batch is in memory at a time.
+    assert parts.instance_bytes(400) == parts.instance_bytes(401) < plain.instance_bytes(200)

@@ -100,6 +100,16 @@ def test_large_batches_are_told_apart_to_two_percent() -> None:
     assert found.too_large - found.batch_size <= 0.02 * found.batch_size
 
 
+def test_a_batch_is_a_multiple_of_the_parts_that_gradients_are_accumulated_over() -> None:
+    case = BASE.replace(knobs={"mode": "train", "accumulation_steps": 5})
+    for start in (None, linear(10), linear(2)):
+        lab = Process()
+        _, found = searched(lab, start, case)
+        assert found.alone.batch_size == 5
+        assert all(one.batch_size % 5 == 0 for one in lab.measured)
+        assert (found.batch_size, found.too_large) == (70, 75)
+
+
 def test_the_record_is_of_the_question_and_says_no_speed() -> None:
     record, found = searched(Process(), linear(10), BASE.replace(knobs={"mode": "train"}))
     assert record.to_case() == BASE.replace(knobs={"mode": "train"})

@@ -160,7 +160,7 @@ class TestDrawn:
         (tmp_path / "h.json").write_text('{"3": 1, "60": 1}')
         case = Case(model="m", lengths=str(tmp_path / "h.json"), sequence_length=20)
         made = make_inputs.random_ids(case, at(folder), 4)
-        assert made.source == f"random ids, lengths {tmp_path}/h.json, cut at 20"
+        assert made.source == "random ids, lengths h.json, cut at 20"
         assert made.facts().length_histogram == {"3": 32, "20": 32}
 
     def test_without_lengths_nothing_has_changed(self, hand_made):

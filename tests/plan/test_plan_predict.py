@@ -14,9 +14,9 @@ from honed.models.presets import PRESETS
 from honed.plan import tracing
 from honed.plan.answer import subject
 from honed.plan.device import Device, parse_device
-from honed.plan.max_batch import Cells
+from honed.plan.max_batch import MOST, Cells, most
 from honed.plan.predict import Planner
-from honed.plan.replay import replay
+from honed.plan.replay import Family, replay
 from honed.plan.settings import Optimizer, Settings
 from honed.plan.tracing import Subject, UntraceableError, subject_of
 from honed.plan.verify import measure, verify
@@ -48,9 +48,61 @@ def test_one_sequence_more_than_the_largest_batch_does_not_fit(tiny: Subject) ->
 def test_timelines_of_other_batch_sizes_follow_from_three_traces(tiny: Subject) -> None:
     planner = Planner(tiny, Device())
     cells = planner.cells(TRAIN)
-    assert cells.timeline(7) == planner.trace(dataclasses.replace(TRAIN, batch_size=7)).timeline
-    traced = {settings.batch_size for settings in planner.traces}
-    assert traced == {2, 3, 5, 7}  # 7 was traced by this test alone
+    found = cells.timeline(7)
+    assert {settings.batch_size for settings in planner.traces} == {2, 3, 5}
+    alone = planner.trace(dataclasses.replace(TRAIN, batch_size=7)).timeline
+    assert found == planner.device.with_workspaces(alone)
+    replayed = cells.replay(7, planner.device.allocator(limited=False))
+    assert replayed == replay(found, planner.device.allocator(limited=False))
+
+
+def test_at_another_length_one_trace_gives_all_batch_sizes_but_one(tiny: Subject) -> None:
+    planner, fresh = Planner(tiny, Device()), Planner(tiny, Device())
+    longer = dataclasses.replace(TRAIN, sequence_length=96)
+    like = planner.cells(TRAIN).family
+    planner.traces.clear()
+    cells = planner.cells(longer, like=like)
+    for batch_size in (7, 1):
+        alone = fresh.trace(dataclasses.replace(longer, batch_size=batch_size)).timeline
+        assert cells.timeline(batch_size) == fresh.device.with_workspaces(alone)
+    assert {settings.batch_size for settings in planner.traces} == {1, 2}
+
+
+def test_a_length_with_other_tensors_is_traced_for_itself() -> None:
+    def cells(length: int, like: Family | None = None) -> Cells:
+        def trace(batch_size: int) -> Timeline:
+            traced.append(batch_size)
+            size = batch_size * length + (5 if has_more else 0)
+            return Timeline((Block(size, MemoryKind.TEMPORARIES, 0, op=op),), 1)
+
+        return Cells(trace, like=like)
+
+    for has_more, ops in ((True, ("aten.mm", "aten.mm")), (False, ("aten.mm", "aten.bmm"))):
+        traced: list[int] = []
+        op = ops[0]
+        like = cells(10).family
+        op = ops[1]
+        traced.clear()
+        assert cells(20, like).timeline(9).blocks[0].size_bytes == 9 * 20 + (5 if has_more else 0)
+        assert traced == [2, 3, 5]
+
+
+@pytest.mark.parametrize("largest", [0, 1, 2, 37, 1000])
+@pytest.mark.parametrize("away", [-30, -1, 0, 1, 2, 5000])
+def test_the_search_for_the_largest_number_starts_anywhere(largest: int, away: int) -> None:
+    asked: list[int] = []
+
+    def fits(number: int) -> bool:
+        asked.append(number)
+        return number <= largest
+
+    assert most(fits, max(1, largest + away)) == (largest, largest + 1)
+    assert len(asked) == len(set(asked))
+    assert abs(away) > 1 or len(asked) <= 4
+
+
+def test_a_search_without_an_end_stops() -> None:
+    assert most(lambda _: True, MOST)[1] is None
 
 
 def test_where_sizes_are_not_affine_every_batch_size_is_traced() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
+from screens import in_one_line
 
 from honed.errors import UsageError
 from honed.plan.snapshot import Sizes, replay_snapshot
@@ -57,10 +57,8 @@ def test_the_simulator_reserves_what_was_recorded(tmp_path: Path) -> None:
     assert found.reserved_peak == found.reserved_end == Sizes(52 * MIB, 52 * MIB)
     assert found.allocated_end == Sizes(51 * MIB // 2 + 512, 51 * MIB // 2 + 512)
     assert found.requested_peak_bytes == 63 * MIB // 2 - 100
-    console = Console(width=100)
-    with console.capture() as capture:
-        console.print(snapshot_table(found))
-    assert "reserved, at the peak 52 MiB 52 MiB +0.00%" in " ".join(capture.get().split())
+    said = in_one_line(snapshot_table(found), width=100)
+    assert "reserved, at the peak 52 MiB 52 MiB +0.00%" in said
 
 
 def test_streams_share_no_memory_and_an_emptied_cache_is_empty(tmp_path: Path) -> None:

@@ -2,11 +2,10 @@
 
 import json
 import re
-import shutil
 import sys
-import threading
 
 import pytest
+from browsers import in_browser
 from records import failed_record, make_record
 from reports import cores, engines, everything, record, study
 
@@ -18,7 +17,6 @@ from honed.report.page import page, templates
 from honed.show.numbers import NONE
 from honed.store import open_store
 
-CHROMIUM = shutil.which("chromium")  # Debian's; Playwright's own is a download
 SCREENS = {
     "laptop": {"viewport": {"width": 1366, "height": 768}},
     "phone": {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True},
@@ -138,33 +136,6 @@ def test_select_makes_no_store(tmp_path):
     with pytest.raises(StoreError, match="no records in"):
         select(str(tmp_path / "none.db"))
     assert list(tmp_path.iterdir()) == []
-
-
-def in_browser(work):
-    """Run Playwright in a thread: another plugin may have left an event loop in this one."""
-    from playwright.sync_api import sync_playwright
-
-    found = []
-
-    def run():
-        try:
-            with sync_playwright() as playwright:
-                # Containers lack the user namespaces that Chromium's sandbox is made of; forms
-                # in space are drawn by the processor.
-                browser = playwright.chromium.launch(
-                    executable_path=CHROMIUM, args=["--no-sandbox", "--enable-unsafe-swiftshader"]
-                )
-                found.append(work(browser))
-                browser.close()
-        except BaseException as error:  # noqa: BLE001 raised again below, in the test's thread
-            found.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if isinstance(found[0], BaseException):
-        raise found[0]
-    return found[0]
 
 
 def opened(browser, path, form):

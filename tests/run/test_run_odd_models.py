@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engine_steps import measure_here
 
 from honed.case import Case
 from honed.record import Record
-from honed.run.parent import measure
 
 pytestmark = pytest.mark.engine
 
@@ -34,7 +34,7 @@ def save(folder: Path, architecture: str, **config: Any) -> Path:
 
 def run(folder: Path, **changes: Any) -> Record:
     quick = {"memory": False, "duration_s": 0.1, "min_samples": 3, "warmup_s": 0.2}
-    return measure(Case(model=str(folder), batch_size=2, **{**quick, **changes}))
+    return measure_here(Case(model=str(folder), batch_size=2, **{**quick, **changes}))
 
 
 def esm(folder: Path, kind: str = "absolute") -> Path:

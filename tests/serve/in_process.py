@@ -18,9 +18,10 @@ from honed.case import Case
 from honed.serve.app import App
 from honed.serve.cost import CostModel
 from honed.serve.crew import Crew, served
-from honed.serve.dispatch.base import Rules, load_policy
+from honed.serve.dispatch.base import Lengths, Rules, load_policy
 from honed.serve.dispatcher import Dispatcher
 from honed.serve.frames import Answer
+from honed.serve.groups import Group
 from honed.serve.link import Link
 from honed.serve.metrics import Metrics
 from honed.serve.service import Served, Service
@@ -34,7 +35,8 @@ _COLUMNS = 16
 class InstantLink:
     """A worker that answers in the next turn of the event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, group: Group) -> None:
+        self.group, self.share = group, Lengths(group.rules)
         self.ready, self.up_to, self.heard_s, self.answered_rows = True, None, 0.0, 0
         self.seat = SimpleNamespace(index=0, cpus=())
         self.running: deque[Batch] = deque()
@@ -73,9 +75,9 @@ class InProcess:
         cost = CostModel(1e-4, 1e-6, 0.0)
         bounds = Rules(cost, crew.longest, lambda tokens: tokens, cost.batch_tokens, 64, 0.05)
         self.service = Service(self.settings, Metrics())
-        queue = load_policy("by_length").make(bounds)
-        dispatcher = Dispatcher(queue, bounds, self.service.metrics, self.settings.max_wait_s)
-        link = InstantLink()
+        group = Group(bounds, load_policy("by_length"))
+        dispatcher = Dispatcher([group], self.service.metrics, self.settings.max_wait_s)
+        link = InstantLink(group)
         link.dispatcher = dispatcher
         dispatcher.links = [cast(Link, link)]
         self.service.dispatcher = dispatcher

@@ -45,6 +45,13 @@ def test_the_plan_holds_the_setting_and_its_needs(planned: Deployment, model: Pa
     assert planned.stop_s == 30
 
 
+def test_instances_of_different_sizes_need_all_their_cores(model: Path) -> None:
+    case = Case(model=str(model), sizes="8+16+24")
+    found = deployment(case, ServeSettings(front_cores=1), [], None)
+    assert found.cores == 49
+    assert "sizes=8+16+24" in found.words
+
+
 def test_a_name_cannot_be_mounted() -> None:
     with pytest.raises(UsageError, match="is a name"):
         deployment(Case(model="bert-base-uncased"), ServeSettings(), [], None)

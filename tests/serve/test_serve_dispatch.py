@@ -12,7 +12,7 @@ import pytest
 
 from honed.models.knobs.padding import Padding
 from honed.serve.cost import CostModel
-from honed.serve.dispatch.base import Rules, load_policy, policy_names
+from honed.serve.dispatch.base import Lengths, Rules, load_policy, policy_names
 from honed.serve.dispatch.by_length import best_batches
 from honed.serve.tickets import Item, Ticket, Tokens
 
@@ -50,12 +50,13 @@ def item(
 
 @pytest.mark.parametrize("policy", policy_names())
 def test_every_text_is_taken_once(policy: str, loop: asyncio.AbstractEventLoop) -> None:
-    queue = load_policy(policy).make(rules())
+    every = Lengths(rules())
+    queue = load_policy(policy).make(every.rules)
     items = [item(loop, length) for length in LENGTHS]
     for each in items:
         queue.add(each)
     taken = []
-    while batch := queue.take(0.0):
+    while batch := queue.take(every):
         taken += batch
     assert sorted(map(id, taken)) == sorted(map(id, items))
 
@@ -63,10 +64,11 @@ def test_every_text_is_taken_once(policy: str, loop: asyncio.AbstractEventLoop) 
 @pytest.mark.parametrize("policy", sorted(set(policy_names()) - {"fixed_batch"}))
 def test_a_batch_keeps_the_limits(policy: str, loop: asyncio.AbstractEventLoop) -> None:
     bounds = rules()
-    queue = load_policy(policy).make(bounds)
+    every = Lengths(bounds)
+    queue = load_policy(policy).make(every.rules)
     for length in LENGTHS:
         queue.add(item(loop, length))
-    while batch := queue.take(0.0):
+    while batch := queue.take(every):
         width = max(each.length for each in batch)
         assert len(batch) == 1 or len(batch) * width <= bounds.batch_tokens
         assert len(batch) <= bounds.batch_rows
@@ -76,82 +78,90 @@ def test_a_batch_keeps_the_limits(policy: str, loop: asyncio.AbstractEventLoop) 
 @pytest.mark.parametrize("policy", policy_names())
 def test_a_text_over_every_limit_goes_alone(policy: str, loop: asyncio.AbstractEventLoop) -> None:
     """Nothing may wait for a batch that can never be made."""
-    queue = load_policy(policy).make(rules(batch_tokens=64, quantum_s=1e-6))
+    every = Lengths(rules(batch_tokens=64, quantum_s=1e-6))
+    queue = load_policy(policy).make(every.rules)
     queue.add(item(loop, 512))
-    assert len(queue.take(0.0)) == 1
+    assert len(queue.take(every)) == 1
 
 
 @pytest.mark.parametrize("policy", policy_names())
 def test_texts_that_nobody_waits_for_are_dropped(
     policy: str, loop: asyncio.AbstractEventLoop
 ) -> None:
-    queue = load_policy(policy).make(rules())
+    every = Lengths(rules())
+    queue = load_policy(policy).make(every.rules)
     items = [item(loop, 10) for _ in range(6)]
     for each in items:
         queue.add(each)
     for each in items[::2]:
         each.ticket.future.cancel()
-    assert queue.take(0.0) == items[1::2]
+    assert queue.take(every) == items[1::2]
 
 
 @pytest.mark.parametrize("policy", policy_names())
 def test_outputs_for_tokens_and_for_texts_do_not_share_a_batch(
     policy: str, loop: asyncio.AbstractEventLoop
 ) -> None:
-    queue = load_policy(policy).make(rules())
+    every = Lengths(rules())
+    queue = load_policy(policy).make(every.rules)
     for number in range(6):
         queue.add(item(loop, 10, per_token=number % 2 == 0))
-    while batch := queue.take(0.0):
+    while batch := queue.take(every):
         assert len({each.ticket.per_token for each in batch}) == 1
 
 
 def test_by_length_takes_short_texts_before_long_ones(loop: asyncio.AbstractEventLoop) -> None:
-    queue = load_policy("by_length").make(rules())
+    every = Lengths(rules())
+    queue = load_policy("by_length").make(every.rules)
     for length in (500, 500, 8, 9, 500, 7):
         queue.add(item(loop, length))
-    assert sorted(each.length for each in queue.take(0.0)) == [7, 8, 9]
+    assert sorted(each.length for each in queue.take(every)) == [7, 8, 9]
 
 
 def test_by_length_does_not_let_a_long_text_starve(loop: asyncio.AbstractEventLoop) -> None:
     """Short texts that come soon after it go first; those that come when it is due do not."""
-    queue = load_policy("by_length").make(rules())
+    every = Lengths(rules())
+    queue = load_policy("by_length").make(every.rules)
     old = item(loop, 500, arrived_s=0.0)
     due_s = 4 * MODEL.padded_s(1, 500)
     queue.add(old)
     for arrived_s in (0.3 * due_s, *[due_s] * 50):
         queue.add(item(loop, 8, arrived_s=arrived_s))
-    queue.take(due_s)
-    assert old in queue.take(due_s)
+    queue.take(every)
+    assert old in queue.take(every)
 
 
 def test_a_worker_for_short_texts_gets_short_ones_only(loop: asyncio.AbstractEventLoop) -> None:
     edge = MODEL.short_edge(512)
     assert edge is not None
     for policy in policy_names():
-        queue = load_policy(policy).make(rules())
+        every = Lengths(rules())
+        queue = load_policy(policy).make(every.rules)
         for length in (500, 8, edge, 9, edge + 1, 500):
             queue.add(item(loop, length))
-        batch = queue.take(100.0, up_to=edge)
+        short = Lengths(every.rules, edge)
+        batch = queue.take(short)
         assert all(each.length <= edge for each in batch), policy
         if policy == "by_length":
             assert sorted(each.length for each in batch) == [8, 9]
-            assert [each.length for each in queue.take(100.0, up_to=edge)] == [edge]
-            assert queue.take(100.0, up_to=edge) == []
+            assert [each.length for each in queue.take(short)] == [edge]
+            assert queue.take(short) == []
 
 
 def test_by_length_serves_a_single_text_before_the_rest_of_a_large_request(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
-    queue = load_policy("by_length").make(rules(batch_rows=4))
+    every = Lengths(rules(batch_rows=4))
+    queue = load_policy("by_length").make(every.rules)
     large = [item(loop, 8) for _ in range(12)]
     for place, each in enumerate(large):
         each.turn_s = 0.01 * place
         queue.add(each)
-    assert queue.take(0.0) == large[:4]
+    assert queue.take(every) == large[:4]
     single = item(loop, 9, arrived_s=0.05)
     queue.add(single)
-    assert queue.take(0.05) == large[4:8]
-    assert single in queue.take(0.05)
+    assert queue.take(every) == large[4:8]
+    assert single in queue.take(every)
 
 
 def test_the_batches_of_a_plan_take_the_least_time_together() -> None:
@@ -195,15 +205,17 @@ def test_an_engine_that_skips_padding_gets_batches_as_large_as_may_be() -> None:
 
 
 def test_by_length_fills_a_batch_only_where_padding_pays(loop: asyncio.AbstractEventLoop) -> None:
-    queue = load_policy("by_length").make(rules(batch_tokens=2048))
+    every = Lengths(rules(batch_tokens=2048))
+    queue = load_policy("by_length").make(every.rules)
     for length in (400, 390, 8):
         queue.add(item(loop, length))
-    assert sorted(each.length for each in queue.take(1.0)) == [8]
-    assert sorted(each.length for each in queue.take(1.0)) == [390, 400]
+    assert sorted(each.length for each in queue.take(every)) == [8]
+    assert sorted(each.length for each in queue.take(every)) == [390, 400]
 
 
 def test_fifo_keeps_the_order(loop: asyncio.AbstractEventLoop) -> None:
-    queue = load_policy("fifo").make(rules(batch_tokens=100))
+    every = Lengths(rules(batch_tokens=100))
+    queue = load_policy("fifo").make(every.rules)
     for length in (50, 8, 60, 8):
         queue.add(item(loop, length))
-    assert [[each.length for each in queue.take(0.0)] for _ in range(2)] == [[50, 8], [60]]
+    assert [[each.length for each in queue.take(every)] for _ in range(2)] == [[50, 8], [60]]

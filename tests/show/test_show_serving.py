@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from records import make_record
-from rich.console import Console
+from screens import in_one_line
 
 from honed.serve.explain import Explanation, LengthClass, WorkerPlace
 from honed.show.serving import explanation
@@ -20,10 +20,7 @@ FOUND = Explanation(
 
 
 def shown(found: Explanation) -> str:
-    console = Console(width=140)
-    with console.capture() as capture:
-        console.print(explanation(found))
-    return " ".join(capture.get().split())
+    return in_one_line(explanation(found), width=140)
 
 
 def test_an_express_worker_is_shown_or_proposed() -> None:

@@ -4,19 +4,13 @@ from dataclasses import replace
 import pytest
 from records import failed_record, make_record, sweep_records
 from rich.console import Console
+from screens import shown
 
 from honed.record import Accuracy, Doubt, Error, Fidelity
 from honed.show.columns import COLUMNS, varying
 from honed.show.details import record_details
 from honed.show.numbers import NONE
 from honed.show.table import RecordsTable
-
-
-def drawn(renderable, width=100):
-    console = Console(width=width, color_system=None, record=True, file=io.StringIO())
-    console.print(renderable)
-    return console.export_text()
-
 
 P50, THROUGHPUT, COSINE = COLUMNS["latency"], COLUMNS["throughput"], COLUMNS["cosine_min"]
 
@@ -27,7 +21,7 @@ def best(column, records):
 
 @pytest.mark.parametrize("width", [60, 80, 100, 140, 200])
 def test_nothing_is_cut_off_at_any_width(width):
-    text = drawn(RecordsTable(sweep_records()), width)
+    text = shown(RecordsTable(sweep_records()), width)
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= width
     for record in sweep_records():
@@ -39,7 +33,7 @@ def test_nothing_is_cut_off_at_any_width(width):
 
 @pytest.mark.parametrize("width", [20, 30, 40, 50])
 def test_a_very_narrow_terminal_gets_fewer_columns_and_whole_numbers(width):
-    text = drawn(RecordsTable(sweep_records()), width)
+    text = shown(RecordsTable(sweep_records()), width)
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= width
     for words in ("119.11 ±0.80", "849 ±91", sweep_records()[0].id[:8], "unproven"):
@@ -48,14 +42,14 @@ def test_a_very_narrow_terminal_gets_fewer_columns_and_whole_numbers(width):
 
 @pytest.mark.parametrize("width", [80, 100])
 def test_narrow_terminals_keep_what_matters(width):
-    text = drawn(RecordsTable(sweep_records()), width)
+    text = shown(RecordsTable(sweep_records()), width)
     for words in ("p50", "p99", "seq/s", "peak", "cosine", "onnxruntime int8", "batch_size=8"):
         assert words in text
     assert "too narrow for p90 ms: honed show ID" in text
 
 
 def test_wide_terminals_show_all_in_a_line_each():
-    text = drawn(RecordsTable(sweep_records()), 200)
+    text = shown(RecordsTable(sweep_records()), 200)
     id = next(r.id[:8] for r in sweep_records() if r.case["precision"] == "bf16")
     line = next(row for row in text.splitlines() if row.startswith(id))
     assert line.split() == [
@@ -68,7 +62,7 @@ def test_wide_terminals_show_all_in_a_line_each():
 
 def test_what_all_rows_share_moves_to_the_heading():
     records = [make_record({"threads": n}, p50_s=0.05 / n, seed=n) for n in (1, 2)]
-    assert drawn(RecordsTable(records), 100).splitlines()[0].split() == [
+    assert shown(RecordsTable(records), 100).splitlines()[0].split() == [
         "bert-base-uncased",
         "torch",
         "fp32",
@@ -83,13 +77,13 @@ def test_only_keys_that_vary_have_a_column():
 
 
 def test_missing_values_are_dashes():
-    text = drawn(RecordsTable([failed_record("oom", "killed"), make_record()]), 200)
+    text = shown(RecordsTable([failed_record("oom", "killed"), make_record()]), 200)
     row = next(line for line in text.splitlines() if "oom" in line)
     assert row.split()[-10:] == [NONE] * 9 + ["oom"]
 
 
 def test_failures_are_explained_below_with_what_to_do():
-    text = drawn(RecordsTable([failed_record("oom", "killed at 16 GiB", "batch_size=8")]), 100)
+    text = shown(RecordsTable([failed_record("oom", "killed at 16 GiB", "batch_size=8")]), 100)
     assert "oom: killed at 16 GiB → batch_size=8" in text
 
 
@@ -100,7 +94,7 @@ def test_doubts_are_footnotes_said_once():
         make_record(seed=2, doubts=(other, doubt)),
         make_record(seed=3),
     ]
-    text = drawn(RecordsTable(records), 140)
+    text = shown(RecordsTable(records), 140)
     assert text.count("others were busy") == 1
     assert "¹ others were busy" in text
     assert "ok¹" in text
@@ -108,7 +102,7 @@ def test_doubts_are_footnotes_said_once():
 
 
 def test_markup_in_messages_is_text():
-    text = drawn(RecordsTable([failed_record("crashed", "[bold]no[/bold] [/x]", "[red]")]), 100)
+    text = shown(RecordsTable([failed_record("crashed", "[bold]no[/bold] [/x]", "[red]")]), 100)
     assert "[bold]no[/bold] [/x] → [red]" in text
 
 
@@ -141,27 +135,27 @@ def test_only_ok_rows_can_be_the_best():
 
 def test_ids_grow_until_they_differ():
     records = [make_record(id="aaaabbbbcc"), make_record(id="aaaabbbbcd", seed=1)]
-    text = drawn(RecordsTable(records), 140)
+    text = shown(RecordsTable(records), 140)
     assert "aaaabbbbcc" in text
     assert "aaaabbbbcd" in text
 
 
 def test_models_are_called_by_their_own_names():
     records = [make_record({"model": m}) for m in ("/data/my-encoder/", "org/other")]
-    text = drawn(RecordsTable(records), 200)
+    text = shown(RecordsTable(records), 200)
     assert "my-encoder" in text
     assert "/data" not in text
 
 
 def test_no_records():
-    assert drawn(RecordsTable([])).strip() == "no records"
+    assert shown(RecordsTable([])).strip() == "no records"
 
 
 def test_details_have_every_section():
     record = make_record(
         {"torch.mode": "compile", "batch_size": 4}, doubts=(Doubt("load", "busy"),)
     )
-    text = drawn(record_details(record))
+    text = shown(record_details(record))
     for words in (
         record.id, "settings", "speed", "latency", "memory", "fidelity", "machine", "doubts",
         "torch.mode", "compile", "95 % in", "rss anon peak", "█", "0.99999 (at least 0.9999)",
@@ -173,21 +167,21 @@ def test_details_have_every_section():
 def test_details_mark_what_did_not_take_effect():
     effective = ({"threads": 8, "allocator": "glibc"}, {"threads": 4, "allocator": "glibc"})
     record = make_record({"threads": 4, "allocator": "glibc"}, effective=effective)
-    lines = {line.split()[0]: line for line in drawn(record_details(record)).splitlines() if line}
+    lines = {line.split()[0]: line for line in shown(record_details(record)).splitlines() if line}
     assert "8 | 4 ≠" in lines["threads"]
     assert "≠" not in lines["allocator"]
 
 
 def test_details_show_cpus_as_ranges_and_leave_out_defaults():
     record = make_record(effective=({"cpus": [0, 1, 2, 3, 6], "nodes": None},))
-    text = drawn(record_details(record))
+    text = shown(record_details(record))
     assert "0-3,6" in text
     assert "nodes" not in text
     assert "trust_remote_code" not in text
 
 
 def test_details_of_a_failure():
-    text = drawn(record_details(failed_record("timeout", "no answer in 900 s", "raise timeout_s")))
+    text = shown(record_details(failed_record("timeout", "no answer in 900 s", "raise timeout_s")))
     assert "timeout: no answer in 900 s" in text
     assert "raise timeout_s" in text
     assert "latency" not in text
@@ -199,11 +193,11 @@ def test_details_of_outputs_that_are_not_finite():
         error=Error("Diverged", "not finite"),
         fidelity=Fidelity("torch fp32", None, 0.0, None, 0.97),
     )
-    assert "outputs are not finite" in drawn(record_details(record))
+    assert "outputs are not finite" in shown(record_details(record))
 
 
 def test_details_of_few_calls_say_so():
-    assert "too few calls to tell" in drawn(record_details(make_record(calls=5)))
+    assert "too few calls to tell" in shown(record_details(make_record(calls=5)))
 
 
 JUDGED = Accuracy("spearman", 0.9300, 0.9123, 0.0177, (0.004, 0.031), 0.01, 60, "pairs.jsonl")
@@ -212,15 +206,15 @@ JUDGED = Accuracy("spearman", 0.9300, 0.9123, 0.0177, (0.004, 0.031), 0.01, 60, 
 @pytest.mark.parametrize("width", [80, 140])
 def test_accuracy_has_a_column_where_something_was_evaluated(width):
     judged = replace(make_record(), accuracy=JUDGED)
-    text = drawn(RecordsTable([judged, make_record({"precision": "int8"})]), width)
+    text = shown(RecordsTable([judged, make_record({"precision": "int8"})]), width)
     assert "0.912 (-1.8%)" in text
-    assert "accuracy" not in drawn(RecordsTable([make_record()]), width)
+    assert "accuracy" not in shown(RecordsTable([make_record()]), width)
 
 
 def test_details_tell_the_accuracy_and_what_was_allowed():
-    text = drawn(record_details(replace(make_record(), accuracy=JUDGED)))
+    text = shown(record_details(replace(make_record(), accuracy=JUDGED)))
     assert "0.9123 (fp32 0.9300)" in text
     assert "60 examples: pairs.jsonl" in text
     assert "1.77% (at most 1.00%), 95 % in 0.40% … 3.10%" in text
     lost = replace(JUDGED, value=None, drop=None, drop_ci95=None)
-    assert "not finite" in drawn(record_details(replace(make_record(), accuracy=lost)))
+    assert "not finite" in shown(record_details(replace(make_record(), accuracy=lost)))

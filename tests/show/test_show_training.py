@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from records import failed_record, make_record
-from rich.console import Console
+from screens import shown
 
 from honed.backends.base import Residual
 from honed.errors import UsageError
@@ -47,12 +46,6 @@ def training(optimizer: str = "adamw", **passes: Any) -> Record:
     metrics = replace(record.metrics, phases=phases)
     stored = to_plain(passes) or None
     return replace(record, metrics=metrics, memory=memory, passes=stored)
-
-
-def shown(view: Any, width: int = 120) -> str:
-    file = io.StringIO()
-    Console(file=file, width=width).print(view)
-    return file.getvalue()
 
 
 def test_each_phase_is_a_line_with_mean_deviation_and_median() -> None:

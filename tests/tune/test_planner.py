@@ -139,6 +139,17 @@ class TestStructures:
         first = structures.propose(view(done, of=wide))
         assert proposed(first) == OPENVINO.changed(instances=2, threads=1)
 
+    def test_unequal_shares_are_tried_where_they_are_searched(self) -> None:
+        sizes = Dimension("sizes", (None, "2+4", "1+2+3"), False, "search")
+        base = SPACE.base.replace(oversubscribe=True)
+        wide = replace(SPACE, base=base, dimensions=(sizes,))
+        done = trials((DEFAULT, 3.0), (OPENVINO, 1.0))
+        found = []
+        while (proposal := structures.propose(view(done, of=wide))) is not None:
+            found.append(proposal.setting)
+            done += trials((proposal.setting, 2.0))
+        assert found[:2] == [OPENVINO.changed(sizes="2+4"), OPENVINO.changed(sizes="1+2+3")]
+
     def test_they_come_before_the_machines_knobs_however_late_it_is(self) -> None:
         instances = Dimension("instances", (1, 2), True, "search")
         wide = replace(SPACE, dimensions=(instances, *DIMENSIONS))

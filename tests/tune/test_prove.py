@@ -31,6 +31,7 @@ def product(proof: Proof) -> float:
 def test_every_step_is_measured_in_turns_and_the_product_is_the_gain(tmp_path: Path) -> None:
     lab = Landscape(latency_s)
     lab.noise = 0.02
+    lab.seed(1)  # of some seeds the interval does not hold the truth, as is right for 95 %
     with confirming(tmp_path, lab, LATENCY, [BEST], left_s=900.0) as work:
         proof = prove(work, BEST)
         assert lab.now_s <= work.until_s
@@ -88,13 +89,26 @@ def test_behind_a_dropped_knob_the_path_is_measured_without_it(tmp_path: Path) -
 
 def test_little_time_proves_the_engine_but_no_knob(tmp_path: Path) -> None:
     lab = Landscape(latency_s)
-    lab.noise = 0.02
+    lab.noise = 0.05
     with confirming(tmp_path, lab, LATENCY, [BEST], left_s=90.0) as work:
         proof = prove(work, BEST)  # eight seconds a process: two blocks of five settings
         assert lab.now_s <= work.until_s
     assert proof.chosen == BARE
     assert keys(proof) == ["backend", "precision"]
     assert [s.leg.key for s in proof.dropped] == ["openvino.streams", "allocator"]
+
+
+def test_a_knob_without_a_gain_does_not_take_a_proven_one_with_it(tmp_path: Path) -> None:
+    """A path ends before the first knob that is not proven, so the hint must go before the end."""
+    lab = Landscape(latency_s)
+    lab.noise = 0.02
+    winner = BARE.changed(**{"openvino.hint": "latency", "openvino.streams": 2})
+    with confirming(tmp_path, lab, LATENCY, [winner], left_s=150.0) as work:
+        proof = prove(work, winner)
+        assert lab.now_s <= work.until_s
+    assert proof.chosen == BARE.changed(**{"openvino.streams": 2})
+    assert keys(proof) == ["backend", "precision", "openvino.streams"]
+    assert [s.leg.key for s in proof.dropped] == ["openvino.hint"]
 
 
 def test_where_time_is_short_trials_fill_in(tmp_path: Path) -> None:

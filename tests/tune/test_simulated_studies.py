@@ -67,7 +67,7 @@ class Drifting(Landscape):
         super().__init__(lambda case: truth.latency_s(case, self.now_s))
         self.truth, self.noise = truth, NOISE
         self.export_s = {"openvino": 8.0, "onnxruntime": 5.0}
-        self._rng.seed(truth.seed)
+        self.seed(truth.seed)
 
     def measure(
         self, case: Case, sweep: str | None = None, on_phase: OnPhase = ignore_phase

@@ -11,7 +11,8 @@ from landscape import question
 from honed.errors import UsageError
 from honed.knob import Span
 from honed.knobs import all_knobs
-from honed.machine import topology
+from honed.machine import placement, topology
+from honed.machine.placement import Placement
 from honed.machine.spawn import machine_knobs
 from honed.machine.topology import Cpu, Topology
 from honed.measures import MEASURES, parse_limit
@@ -45,6 +46,38 @@ def test_a_server_is_tuned_for_the_answers_that_come_in_time() -> None:
     assert question("serve=true", "objective=latency").clients == 32
     assert question("serve=false").clients is None
     assert from_plain(Question, json.loads(json.dumps(to_plain(asked)))) == asked
+
+
+@pytest.mark.parametrize(
+    ("more", "why_not"),
+    [
+        (("lengths=8..512",), ""),
+        ((), "all texts are equally long"),
+        (("lengths=8..512", "sizes=2+4"), "sizes is given"),
+    ],
+)
+def test_instances_of_a_server_may_have_different_sizes(
+    monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...], why_not: str
+) -> None:
+    six = (Placement(tuple(range(6)), (0,)),)
+    monkeypatch.setattr(placement, "place", lambda *_: six)
+    server = ("serve=true", "objective=goodput", "limit=latency_p99_ms<=100")
+    asked = question(*server, "sequence_length=512", *more)
+    space = build_space(asked)
+    found = {d.key: d.values for d in space.dimensions}
+    left_out = {p.what: p.why for p in space.pruned}
+    if why_not:
+        assert "sizes" not in found
+        assert left_out["sizes"] == why_not
+    else:
+        assert found["sizes"] == (None, "2+4", "1+2+3")
+        assert space.case(space.default.changed(sizes="1+2+3")).instances == 3
+        assert space.refusal(space.default.changed(sizes="1+2+3", threads=2)) is not None
+
+
+def test_only_servers_have_instances_of_different_sizes() -> None:
+    space = build_space(question("objective=throughput", "lengths=8..64"))
+    assert "sizes" not in {*(d.key for d in space.dimensions), *(p.what for p in space.pruned)}
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,14 @@ def build(request: LoadRequest, folder: Path) -> None:
     carry(request.checkpoint, request.case.precision, folder)
 
 
+def check_delivery(case: Case) -> None:
+    if case.get(MODE.name) in (None, "eager"):
+        raise UnsupportedError(
+            "TensorFlow's files hold a graph, and this setting runs operators one by one",
+            "keras.mode=graph, xla or jax",
+        )
+
+
 def deliver(request: LoadRequest, artifact: Path | None, folder: Path) -> Delivery:
     """It loads the model once more: the delivered files hold its traced program."""
     from honed.backends.keras import delivering, step

@@ -10,7 +10,6 @@ import numpy as np
 
 from honed.backends.base import Delivery, LoadRequest
 from honed.backends.keras.step import INPUTS, KerasStep
-from honed.errors import UnsupportedError
 
 FACTS_FILE = "engine.json"
 JAX_PROGRAM, JAX_WEIGHTS = "model.jax", "weights.npz"
@@ -26,12 +25,7 @@ print(program.in_avals)   # the weights of weights.npz in their order, then the 
 
 def deliver(request: LoadRequest, step: KerasStep, folder: Path) -> Delivery:
     """`step` is the loaded model of the request."""
-    mode = str(request.case.get("keras.mode") or "eager")
-    if mode == "eager":
-        raise UnsupportedError(
-            "TensorFlow's files hold a graph, and this setting runs operators one by one",
-            "keras.mode=graph, xla or jax",
-        )
+    mode = str(request.case.get("keras.mode"))
     is_jax = mode == "jax"
     facts: dict[str, Any] = {
         "inputs": {name: INPUTS[name] for name in step.input_names},
@@ -82,6 +76,8 @@ def _write_program(request: LoadRequest, step: KerasStep, folder: Path) -> list[
         )
         return outputs.astype("float32")
 
+    # The program holds the places of the code that it came from: keep the names of files alone.
+    jax.config.update("jax_hlo_source_file_canonicalization_regex", ".*/")
     longest = request.checkpoint.max_positions
     limits = () if longest is None else (f"length <= {longest}",)
     shape = jax.export.symbolic_shape("batch, length", constraints=limits)

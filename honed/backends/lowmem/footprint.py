@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from honed.backends._footprint import BYTES, ModelSizes, Portion, activations
+from honed.backends._footprint import BYTES, ModelSizes, Portion, activations, biases_and_norms
 from honed.backends.lowmem import small
 from honed.backends.lowmem.budget import WINDOW_BYTES
 from honed.backends.lowmem.knobs import ENGINE, KEPT, PAGES, STRATEGY, STREAM
@@ -29,7 +29,7 @@ def footprint(case: Case, model: ModelSizes) -> Sequence[Portion]:
         mapped = Portion("weights", layer, "one layer of the mapped file", is_mapped=True)
     return (
         mapped,
-        Portion("weights", 4 * model.others, "biases and norms"),
+        biases_and_norms(model),
         _of_call(case, model),
     )
 

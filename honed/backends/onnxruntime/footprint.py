@@ -9,6 +9,7 @@ from honed.backends._footprint import (
     ModelSizes,
     Portion,
     activations,
+    biases_and_norms,
     mapped_tables,
     unknown,
 )
@@ -32,7 +33,7 @@ def footprint(case: Case, model: ModelSizes) -> Sequence[Portion]:
     why = "matrices in the mapped file" if keeps else f"matrices, packed in {case.precision}"
     portions = [
         Portion("weights", matrices, why, is_mapped=keeps),
-        Portion("weights", 4 * model.others, "biases and norms"),
+        biases_and_norms(model),
         *mapped_tables(model, 1 if narrow else 4),
         activations(model, _INT8_FACTOR)
         if is_int8

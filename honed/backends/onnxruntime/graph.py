@@ -69,6 +69,9 @@ def save(graph: Path, folder: Path, more_facts: Mapping[str, Any]) -> None:
 
     model = onnx.load(str(graph))
     (folder / FACTS_FILE).write_text(json.dumps({**read(model), **more_facts}))
+    for part in (model.graph, *model.functions):
+        for node in part.node:  # torch's newer exporter notes stack traces, which name folders
+            del node.metadata_props[:]
     onnx.save(
         model, str(folder / GRAPH_FILE), save_as_external_data=True, all_tensors_to_one_file=True,
         location=WEIGHTS_FILE, size_threshold=_SMALL_BYTES,

@@ -9,7 +9,9 @@ from honed.backends._footprint import (
     ModelSizes,
     Portion,
     activations,
+    biases_and_norms,
     mapped_tables,
+    read_once,
     unknown,
 )
 from honed.case import Case
@@ -29,10 +31,9 @@ def footprint(case: Case, model: ModelSizes) -> Sequence[Portion]:
     stored = int((1.0 if is_int8 else 4.0) * model.matrices)
     common = (
         Portion("weights", matrices, f"matrices, packed in {case.precision}"),
-        Portion("weights", 4 * model.others, "biases and norms"),
-        Portion("weights", stored, "matrices in the mapped file, read once",
-                is_mapped=True, is_read=False),
-    )  # fmt: skip
+        biases_and_norms(model),
+        read_once(stored, "matrices"),
+    )
     if not is_int8:
         seen = (
             () if case.precision == "fp32" else (unknown(f"packed matrices in {case.precision}"),)
@@ -42,8 +43,7 @@ def footprint(case: Case, model: ModelSizes) -> Sequence[Portion]:
     return (
         *common,
         Portion("weights", widened, "embeddings, widened to fp32"),
-        Portion("weights", model.tables, "embeddings in the mapped file, read once",
-                is_mapped=True, is_read=False),
+        read_once(model.tables, "embeddings"),
         Portion("loading", max(0, widened - matrices), "embeddings, between int8 and fp32",
                 "loading"),
         activations(model, _INT8_FACTOR),

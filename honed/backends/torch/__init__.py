@@ -85,6 +85,12 @@ def build(request: LoadRequest, folder: Path) -> None:
     variants.build(request, folder)
 
 
+def check_delivery(case: Case) -> None:
+    from honed.backends.torch import delivering
+
+    delivering.check(case)
+
+
 def deliver(request: LoadRequest, artifact: Path | None, folder: Path) -> Delivery:
     from honed.backends.torch import delivering
 

@@ -40,8 +40,36 @@ _PRECISIONS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+def check(case: Case) -> None:
+    """UnsupportedError for a setting that the checkpoint's loader does not do. A compiled package
+    holds every setting."""
+    if _is_package(case):
+        return
+    precision = variants.precision_name(case)
+    if precision not in _PRECISIONS:
+        raise _refusal(f"torch's {precision.replace('_', ' ')} without a compiled package")
+    if case.get(variants.MODE.name) == "torchscript":
+        raise _refusal("torch.mode=torchscript, which torch has retired,")
+    for name in ("torch.packed", "torch.buckets"):
+        if case.get(name) not in (None, "off"):
+            raise _refusal(f"{name}={case.get(name)}")
+    if case.device != "cpu":
+        raise _refusal(f"device={case.device}")
+
+
+def _refusal(what: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"{what} is not delivered: the loader of a delivered folder has no honed",
+        "torch.mode=aoti, or another setting",
+    )
+
+
+def _is_package(case: Case) -> bool:
+    return case.get(variants.MODE.name) == "aoti"
+
+
 def deliver(request: LoadRequest, artifact: Path | None, folder: Path) -> Delivery:
-    if request.case.get(variants.MODE.name) == "aoti":
+    if _is_package(request.case):
         assert artifact is not None, "this mode always builds"
         return _package(request, artifact, folder)
     return _checkpoint(request, folder)
@@ -61,11 +89,12 @@ def _package(request: LoadRequest, artifact: Path, folder: Path) -> Delivery:
 
 def _checkpoint(request: LoadRequest, folder: Path) -> Delivery:
     """The checkpoint's own files: what torch.compile makes stays in its process."""
-    settings = _settings(request)
     from honed.models.torch import pooling
     from honed.models.torch.module import auto_class, import_transformers
 
-    model = request.checkpoint
+    model, settings = request.checkpoint, _settings(request)
+    if model.own_code:
+        raise _refusal("Python code of a checkpoint")
     copied = delivered.copy_checkpoint(model, folder, with_weights=True)
     half = is_encoder_half(model.config)
     name = auto_class(import_transformers(), model.task, encoder_half=half).__name__
@@ -83,33 +112,12 @@ def _checkpoint(request: LoadRequest, folder: Path) -> Delivery:
 
 
 def _settings(request: LoadRequest) -> dict[str, Any]:
-    """What the checkpoint's loader reads; UnsupportedError for what it does not do."""
+    """What the checkpoint's loader reads."""
     case = request.case
-    precision = variants.precision_name(case)
-    refused = {
-        f"torch's {precision.replace('_', ' ')} without a compiled package": (
-            precision not in _PRECISIONS
-        ),
-        "torch.mode=torchscript, which torch has retired,": _is(case, "torch.mode", "torchscript"),
-        "torch.packed": _is(case, "torch.packed", "on"),
-        "torch.buckets": case.get("torch.buckets") is not None,
-        "Python code of a checkpoint": request.checkpoint.own_code,
-        f"device={case.device}": case.device != "cpu",
-    }
-    for what, is_asked in refused.items():
-        if is_asked:
-            raise UnsupportedError(
-                f"{what} is not delivered: the loader of a delivered folder has no honed",
-                "torch.mode=aoti, or another setting",
-            )
     settings = {"threads": request.threads, "attention": case.get("torch.attention")}
-    is_compiled = _is(case, "torch.mode", "compile")
+    is_compiled = case.get(variants.MODE.name) == "compile"
     compiled = {"compile": inductor.settings(case)} if is_compiled else {}
-    return {**settings, **_PRECISIONS[precision], **compiled}
-
-
-def _is(case: Case, key: str, value: str) -> bool:
-    return case.get(key) == value
+    return {**settings, **_PRECISIONS[variants.precision_name(case)], **compiled}
 
 
 def _facts(model: Checkpoint) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from honed.backends._footprint import (
     Portion,
     activations,
     mapped_tables,
+    read_once,
     unknown,
 )
 from honed.case import Case
@@ -32,10 +33,9 @@ def footprint(case: Case, model: ModelSizes) -> Sequence[Portion]:
             activations(model, _FLOAT_FACTOR),
             *notes,
         )
-    read_once = Portion("weights", matrices, "matrices in the mapped checkpoint, read once",
-                        is_mapped=True, is_read=False)  # fmt: skip
     if case.precision in ("int8", "int4"):
-        return read_once, *mapped_tables(model, 4), *_quantised(case, model), *notes
+        stored = read_once(matrices, "matrices")
+        return stored, *mapped_tables(model, 4), *_quantised(case, model), *notes
     size = int(BYTES[case.precision] * (model.parameters + model.unused))
     return (
         Portion("weights", size, f"a copy of each weight in {case.precision}"),

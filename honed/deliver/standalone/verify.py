@@ -30,6 +30,10 @@ _KEPT_SHARE = 0.9  # of the promised gain: the rest is another machine's or the 
 _BUSY_SHARE = 0.05  # a thread that computes less than this share of the time only waits
 # Student's t for a two-sided 95 % interval, by degrees of freedom.
 _T95 = {1: 12.71, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
+_KEYS = (
+    "engine", "packages", "threads", "environment", "preload", "in_process", "calls_s",
+    "in_force", "busy_threads", "gain",
+)  # fmt: skip
 HOLDS, BROKEN, UNDECIDED = "holds", "broken", "undecided"
 
 
@@ -49,8 +53,12 @@ class Gain(NamedTuple):
 
 def verify(folder: Path, rounds: int = ROUNDS) -> Iterator[Promise]:
     """Each promise as soon as it is decided."""
-    settings = json.loads((folder / "settings.json").read_text())
     yield check_files(folder)
+    try:
+        settings = _read_settings(folder)
+    except (OSError, ValueError) as error:
+        yield Promise("settings", BROKEN, f"settings.json cannot be read: {error}")
+        return
     yield check_packages(settings)
     answer = ask(folder, settings, "tuned")
     if "error" in answer:
@@ -66,10 +74,21 @@ def verify(folder: Path, rounds: int = ROUNDS) -> Iterator[Promise]:
     yield check_speed(folder, settings, rounds)
 
 
+def _read_settings(folder: Path) -> dict[str, Any]:
+    settings: Any = json.loads((folder / "settings.json").read_text())
+    if not isinstance(settings, dict):
+        raise ValueError("it holds no settings")
+    if missing := [key for key in _KEYS if key not in settings]:
+        raise ValueError(f"{', '.join(missing)} missing")
+    return settings
+
+
 def check_files(folder: Path) -> Promise:
     """Every file against its checksum."""
-    changed = []
-    for line in (folder / "checksums.sha256").read_text().splitlines():
+    sums, changed = folder / "checksums.sha256", []
+    if not sums.is_file():
+        return Promise("files", BROKEN, f"{sums.name} is missing")
+    for line in sums.read_text().splitlines():
         digest, _, name = line.partition("  ")
         if sha256(folder / name) != digest:
             changed.append(name)
@@ -117,7 +136,7 @@ def check_settings(settings: Mapping[str, Any], answer: Mapping[str, Any]) -> It
     threads, promised = settings["threads"], settings["busy_threads"]
     if threads is not None:
         busy, cpus = answer["busy_threads"], answer["cpus"]
-        shown = f"{busy} threads computed on {cpus} CPUs, promised {promised}"
+        shown = f"{busy} computed, promised {promised}; the process may use {cpus} CPUs"
         verdict = HOLDS if busy == promised and cpus >= threads else BROKEN
         yield Promise("threads", verdict, shown)
     missing = [name for name in settings["preload"] if name not in answer["preloaded"]]
@@ -178,7 +197,8 @@ def ask(folder: Path, settings: Mapping[str, Any], role: str) -> dict[str, Any]:
     environment = {k: v for k, v in os.environ.items() if k not in settings["environment"]}
     if role == "tuned":
         environment |= settings["environment"]
-    command = [sys.executable, __file__, "--role", role, str(folder)]
+    # -B: compiled files would name the folder in which they were made.
+    command = [sys.executable, "-B", __file__, "--role", role, str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     try:
         answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -1,31 +1,17 @@
 """From the vectors of tokens to the vector of a text, in torch: pooling, and the layers behind it.
 
-This file imports torch, so other files import it inside functions. It imports no honed: it is
-copied into delivered folders that run the checkpoint.
+This file imports torch, so other files import it inside functions. It is copied into delivered
+folders that run the checkpoint, so it imports honed for type checkers alone.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-
-class Layer(Protocol):
-    """A dense layer, as `sentence_modules.VectorLayer` describes it."""
-
-    @property
-    def inputs(self) -> int: ...
-    @property
-    def outputs(self) -> int: ...
-    @property
-    def activation(self) -> str: ...
-    @property
-    def bias(self) -> bool: ...
-    @property
-    def residual(self) -> bool: ...
-    @property
-    def projects_residual(self) -> bool: ...
+if TYPE_CHECKING:
+    from honed.models.sentence_modules import VectorLayer
 
 
 class Pooling(torch.nn.Module):  # type: ignore[misc]  # torch is not type-checked here
@@ -70,7 +56,7 @@ class Pooling(torch.nn.Module):  # type: ignore[misc]  # torch is not type-check
 class Dense(torch.nn.Module):  # type: ignore[misc]
     """activation(W x + b), and x added to it where the layer has a residual connection."""
 
-    def __init__(self, layer: Layer, dtype: Any = torch.float32) -> None:
+    def __init__(self, layer: VectorLayer, dtype: Any = torch.float32) -> None:
         super().__init__()
         sizes = layer.inputs, layer.outputs
         self.linear = torch.nn.Linear(*sizes, bias=layer.bias, dtype=dtype)

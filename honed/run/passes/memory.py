@@ -46,11 +46,7 @@ def work(loaded: Loaded) -> Part:
 
 
 def _peaks(loaded: Loaded) -> dict[str, Any]:
-    def elements(feed: Any) -> int:
-        arrays = feed.values() if isinstance(feed, dict) else feed
-        return max(int(np.prod(array.shape)) for array in arrays)
-
-    step, largest = loaded.step, max(loaded.feeds, key=elements)
+    step, largest = loaded.step, max(loaded.feeds, key=_elements)
     gc.collect()
     with memory.ResidentPeak() as peak:
         for _ in range(_CALLS):
@@ -63,6 +59,15 @@ def _peaks(loaded: Loaded) -> dict[str, Any]:
         **step.device_memory(largest),
         "after_phase_bytes": step.after_phase_bytes(largest) or None,
     }
+
+
+def _elements(feed: Any) -> int:
+    """Of the largest array. A feed is one, or several in tuples and dicts, as its engine takes
+    them."""
+    if hasattr(feed, "shape"):
+        return int(np.prod(feed.shape))
+    parts = feed.values() if isinstance(feed, Mapping) else feed
+    return max((_elements(part) for part in parts), default=0)
 
 
 def merge(gathered: Gathered[Part]) -> Merged:

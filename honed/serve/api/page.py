@@ -8,6 +8,8 @@ from typing import Any
 
 from honed.serve.api.base import Request, Response, Route, encode, said
 from honed.serve.api.health import health
+from honed.serve.groups import range_words
+from honed.serve.link import Link
 from honed.serve.service import Service
 
 _FILE = Path(__file__).with_name("page.html")
@@ -43,13 +45,18 @@ async def state(service: Service, _: Request) -> Response:
             "wait_s": dispatcher.wait_s(), "batch_tokens": dispatcher.rules.batch_tokens,
             "workers": [
                 {"index": seat.index, "cpus": list(seat.cpus), "ready": bool(link and link.ready),
-                 "texts": link.answered_rows if link else 0, "up_to": link and link.up_to}
+                 "texts": link.answered_rows if link else 0, "takes": _takes(link)}
                 for seat in dispatcher.seats
                 for link in [links.get(seat.index)]
             ],
             "classes": service.recent.summary(),
         }  # fmt: skip
     return Response(encode(answer))
+
+
+def _takes(link: Link | None) -> str:
+    """Which texts a worker takes, where it does not take all."""
+    return "" if link is None else range_words(link.group.over, link.up_to or link.group.up_to)
 
 
 @cache

@@ -10,6 +10,7 @@ from typing import Protocol, cast
 
 import honed
 import honed.discovery
+from honed import sizes
 from honed.backends.base import load_backend
 from honed.case import CORE_FIELDS, Case
 from honed.errors import UsageError
@@ -99,7 +100,11 @@ def deployment(
             f"deployment files mount a checkpoint folder, and model={case.model} is a name",
             "save the checkpoint into a folder, and give model=./FOLDER",
         )
-    cores = case.threads or max(1, limits.read().effective_count // case.instances)
+    if case.sizes is not None:
+        cores = sum(sizes.parse(case.sizes))
+    else:
+        each = case.threads or max(1, limits.read().effective_count // case.instances)
+        cores = each * case.instances
     memory = record.memory if record is not None else None
     measured = None
     if memory is not None and memory.pss_total_bytes is not None:
@@ -110,7 +115,7 @@ def deployment(
         words=(*words, *others),
         model=str(folder.resolve()),
         extra=load_backend(case.backend).EXTRA,
-        cores=cores * case.instances + settings.front_cores,
+        cores=cores + settings.front_cores,
         port=settings.port or 8080,
         drain_s=math.ceil(settings.drain_s),
         delay_s=math.ceil(settings.drain_delay_s),

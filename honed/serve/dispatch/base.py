@@ -74,16 +74,37 @@ class Rules:
         return max(1, int(min(self.batch_rows, self.batch_tokens // width, in_time)))
 
 
+class Share(Protocol):
+    """What one worker takes of the queue, and what bounds its batches."""
+
+    @property
+    def rules(self) -> Rules:
+        """The rules of a batch that this worker computes."""
+
+    def takes(self, item: Item) -> bool:
+        """Whether the worker takes this text. Asked in the order of the queue."""
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """The share of texts with `up_to` tokens at most; None: all."""
+
+    rules: Rules
+    up_to: int | None = None
+
+    def takes(self, item: Item) -> bool:
+        return self.up_to is None or item.length <= self.up_to
+
+
 class Queue(Protocol):
     """Waiting items, in the order that a policy gives them."""
 
     def add(self, item: Item) -> None:
         """One more item. A text that was queued before may come again."""
 
-    def take(self, now_s: float, up_to: int | None = None) -> list[Item]:
-        """The next batch; empty if nothing waits. Items that nobody waits for are dropped.
-
-        With `up_to`, no text of the batch has more tokens than that.
+    def take(self, share: Share) -> list[Item]:
+        """The next batch of a worker with this share; empty if nothing waits that it takes. Items
+        that nobody waits for are dropped.
         """
 
 
@@ -104,8 +125,27 @@ def policy_names() -> tuple[str, ...]:
     return honed.discovery.names(_ROOM)
 
 
-def drop_gone(queue: deque[Item]) -> Item | None:
-    """The first item that somebody waits for; those before it are removed. None if none is."""
-    while queue and queue[0].gone:
-        queue.popleft()
-    return queue[0] if queue else None
+def take_in_order(
+    queue: deque[Item], share: Share, fits: Callable[[int, int], bool]
+) -> list[Item]:
+    """The first items of this share that share a batch: as many as `fits`, which is asked with
+    their number and the longest length, and with one kind of outputs. The others stay."""
+    taken: list[Item] = []
+    passed: list[Item] = []
+    longest = 0
+    while queue:
+        item = queue.popleft()
+        if item.gone:
+            continue
+        if not share.takes(item):
+            passed.append(item)
+            continue
+        longest = max(longest, item.length)
+        if taken and (
+            not fits(len(taken) + 1, longest) or item.ticket.per_token != taken[0].ticket.per_token
+        ):
+            passed.append(item)
+            break
+        taken.append(item)
+    queue.extendleft(reversed(passed))
+    return taken

@@ -20,7 +20,7 @@ import math
 from bisect import insort
 from collections.abc import Sequence
 
-from honed.serve.dispatch.base import Rules
+from honed.serve.dispatch.base import Rules, Share
 from honed.serve.tickets import Item
 
 HELP = "texts of similar length together, short ones first, long ones not left waiting"
@@ -48,13 +48,13 @@ class ByLengthQueue:
         alone_s = self._rules.model.padded_s(1, self._rules.width(item.length))
         insort(self._waiting, (item.turn_s + _PATIENCE * alone_s, self._added, item))
 
-    def take(self, now_s: float, up_to: int | None = None) -> list[Item]:  # noqa: ARG002 - what is due first is so at any time
-        planned = self._next(up_to)
+    def take(self, share: Share) -> list[Item]:
+        planned = self._next(share)
         if not planned:
             return []
         first = planned[0]
         planned.sort(key=lambda entry: (entry[2].length, entry[0]))
-        sizes = best_batches([entry[2].length for entry in planned], self._rules)
+        sizes = best_batches([entry[2].length for entry in planned], share.rules)
         ends = itertools.accumulate(sizes)
         batches = (planned[end - size : end] for end, size in zip(ends, sizes, strict=True))
         batch = next(each for each in batches if first in each)
@@ -62,16 +62,16 @@ class ByLengthQueue:
             self._waiting.remove(entry)
         return [item for _, _, item in batch]
 
-    def _next(self, up_to: int | None) -> list[_Entry]:
-        """The texts that are due next, of one kind of outputs; those that nobody waits for are
-        removed."""
+    def _next(self, share: Share) -> list[_Entry]:
+        """The texts of this share that are due next, of one kind of outputs; those that nobody
+        waits for are removed."""
         found: list[_Entry] = []
         gone = []
         for entry in self._waiting:
             item = entry[2]
             if item.gone:
                 gone.append(entry)
-            elif (up_to is None or item.length <= up_to) and (
+            elif share.takes(item) and (
                 not found or item.ticket.per_token == found[0][2].ticket.per_token
             ):
                 found.append(entry)

@@ -7,37 +7,27 @@ from __future__ import annotations
 
 from collections import deque
 
-from honed.serve.dispatch.base import Rules, drop_gone
+from honed.serve.dispatch.base import Rules, Share, take_in_order
 from honed.serve.tickets import Item
 
 HELP = "in the order of arrival, until the batch is full"
 
 
-def make(rules: Rules) -> FifoQueue:
-    return FifoQueue(rules)
+def make(rules: Rules) -> FifoQueue:  # noqa: ARG001 - a share has the rules of a worker
+    return FifoQueue()
 
 
 class FifoQueue:
     """One queue for all lengths."""
 
-    def __init__(self, rules: Rules) -> None:
-        self._rules = rules
+    def __init__(self) -> None:
         self._waiting: deque[Item] = deque()
 
     def add(self, item: Item) -> None:
         self._waiting.append(item)
 
-    def take(self, now_s: float, up_to: int | None = None) -> list[Item]:  # noqa: ARG002 - the order is the arrival's
-        taken: list[Item] = []
-        longest = 0
-        while (item := drop_gone(self._waiting)) is not None:
-            longest = max(longest, item.length)
-            if up_to is not None and longest > up_to:
-                break
-            if taken and (
-                not self._rules.fits(len(taken) + 1, self._rules.width(longest))
-                or item.ticket.per_token != taken[0].ticket.per_token
-            ):
-                break
-            taken.append(self._waiting.popleft())
-        return taken
+    def take(self, share: Share) -> list[Item]:
+        rules = share.rules
+        return take_in_order(
+            self._waiting, share, lambda rows, longest: rules.fits(rows, rules.width(longest))
+        )

@@ -1,13 +1,16 @@
 """The proof: the path from the default to the winner in turns, and how much of it is proven.
 
-1. The whole path, in two blocks. From now on every step has a value.
-2. Only the knobs, which have short processes and small gains. Knobs without a proven gain are
-   dropped, and the path without them is measured.
+1. The whole path, in one block. From now on every step has a value.
+2. Only the knobs, which have short processes and small gains. First all of them: those without a
+   sign of a gain are dropped. Then those in doubt: those without a proven gain are dropped, and
+   the path without them is measured.
 3. The whole path that is left, in as many blocks as there is time for. Half of the time is before
    an engine or a precision may be dropped for gaining nothing, because knobs may follow that do.
 
 The number of blocks of each part depends on the time alone, so that the intervals hold. All blocks
-are used together: the product of the steps is exactly the gain.
+are used together: the product of the steps is exactly the gain. The steps share one level of
+certainty by the method of Holm 1979 ("A simple sequentially rejective multiple test procedure"):
+what is proven leaves its part of the level to the others.
 """
 
 from __future__ import annotations
@@ -61,6 +64,7 @@ def prove(work: Confirmation, winner: Setting) -> Proof:
     proving.drop_knobs()
     proving.drop_roots()
     proving.measure_path(POLICY.most_blocks)
+    proving.measure_knobs()
     return proving.result()
 
 
@@ -68,22 +72,27 @@ def prove(work: Confirmation, winner: Setting) -> Proof:
 class _Proving:
     """A proof while it is measured.
 
-    `setting` is what is left of the winner. `alpha` is the level at which a step is believed: at
-    it, noise alone makes one of all steps look like a gain in one study of a hundred. `over` are
-    settings that no step leads to.
+    `setting` is what is left of the winner. `tests` are the steps that share the level at which a
+    step is believed: at it, noise alone makes one of all steps look like a gain in one study of a
+    hundred. `over` are settings that no step leads to.
     """
 
     work: Confirmation
     winner: Setting
     setting: Setting = field(init=False)
-    alpha: float = field(init=False)
+    tests: int = field(init=False)
     over: set[Setting] = field(default_factory=set)
     dropped: list[Gained] = field(default_factory=list)
     knobs_were_judged: bool = False
 
     def __post_init__(self) -> None:
         self.setting = self.winner
-        self.alpha = 2 * POLICY.false_step / max(1, len(self._legs()))
+        self.tests = max(1, len(self._legs()))
+
+    @property
+    def alpha(self) -> float:
+        """The level of one step, while nothing is known of the others (two-sided)."""
+        return 2 * POLICY.false_step / self.tests
 
     # --- Measuring --------------------------------------------------------------------------
 
@@ -96,19 +105,44 @@ class _Proving:
 
     def drop_knobs(self) -> None:
         """Measure the knobs of the path in turns, and leave those out that are not proven. Where
-        one in the middle goes, the settings after it are new ones, and are measured again."""
-        for _ in range(POLICY.knob_rounds if self._may_drop else 0):
-            roots = len(list(takewhile(lambda leg: leg.is_root, self._legs())))
-            knobs = self._stops()[roots:]
+        one in the middle goes, the settings after it are new ones, and are measured again.
+
+        After the first part only those go that show no sign of a gain: few blocks prove little,
+        and the time is then for those in doubt."""
+        for number in range(POLICY.knob_rounds if self._may_drop else 0):
+            knobs = self._knobs_in_doubt() if number else self._knobs()
             left_s = self.work.left_s - self._block_s(self._stops())  # for the path that is left
-            count = int(POLICY.knob_share * left_s / max(0.01, self._block_s(knobs)))
-            if len(knobs) < 2 or count < POLICY.least_knob_blocks:
+            share = POLICY.doubt_share if number else POLICY.knob_share
+            count = int(share * left_s / max(0.01, self._block_s(knobs)))
+            if left_s < 0 or (number and knobs and count < 1):
                 return
             self._measure(knobs, min(count, POLICY.most_blocks))
+            before = self.setting
+            if number == 0:
+                self.setting = self._without_knobs(self._hopeless())
+                continue
             self.knobs_were_judged = True
-            before, self.setting = self.setting, self._with_proven_knobs()
-            if self.setting == before or self.setting in knobs:
+            self.setting = self._without_knobs(self._unproven())
+            if self.setting == before or not self._knobs_in_doubt():
                 return
+
+    def measure_knobs(self) -> None:
+        """The knobs again, in what is left of the time: less than a block of the whole path."""
+        if knobs := self._knobs():
+            count = int(self.work.left_s / max(0.01, self._block_s(knobs)))
+            self._measure(knobs, min(POLICY.most_blocks, count))
+
+    def _knobs(self) -> tuple[Setting, ...]:
+        """The settings of the path from the one that changes only the engine and the precision;
+        none where it has no knobs."""
+        roots = len(list(takewhile(lambda leg: leg.is_root, self._legs())))
+        knobs = self._stops()[roots:]
+        return knobs if len(knobs) > 1 else ()
+
+    def _knobs_in_doubt(self) -> tuple[Setting, ...]:
+        """The settings before and after each knob that is not proven."""
+        doubted = {s for g in self._unproven() for s in (g.before, g.leg.setting)}
+        return tuple(s for s in self._stops() if s in doubted)
 
     def drop_roots(self) -> None:
         """Measure the path in half of the time that is left, and drop an engine or a precision
@@ -191,27 +225,48 @@ class _Proving:
             steps = self._gained(known)
             return Proof(self.setting, whole_gain(work.default, steps, known), steps)
         steps = self._with_engine_judged(known)
-        kept = list(takewhile(lambda s: s.is_proven(known, self._level(s)), steps))
+        proven = self._proven(steps, known)
+        kept = list(takewhile(lambda s: s in proven or self._is_still_proven(s, known), steps))
         while len(kept) < len(steps) and not self._keep_limits(kept):
             kept.append(steps[len(kept)])
         if not self._keep_limits(kept):
             self.setting, self.dropped = self.winner, []
             steps = self._gained(known)
             kept = list(steps)
-        dropped = (*self.dropped, *steps[len(kept) :])
+        dropped = self._in_order(*self.dropped, *steps[len(kept) :])
         if not kept:
             return Proof(work.default, Interval(1.0), (), dropped)
         gain = whole_gain(work.default, kept, known)
         return Proof(kept[-1].leg.setting, gain, tuple(kept), dropped)
 
-    def _with_proven_knobs(self) -> Setting:
-        """The setting without the knobs whose steps are not proven. Where it cannot run or breaks
-        a limit, the last setting of the path before the first of these knobs."""
+    def _hopeless(self) -> list[Gained]:
+        """The knobs measured in turns whose gains are smaller than their noise."""
         known = self.work.known()
-        unproven = [
+        return [
             s for s in self._gained(known)
-            if not s.leg.is_root and not s.is_proven(known, self.alpha)
+            if not s.leg.is_root and not s.is_proven(known, POLICY.open_level)
         ]  # fmt: skip
+
+    def _unproven(self) -> list[Gained]:
+        """The knobs whose gains are not certain."""
+        known = self.work.known()
+        steps = self._gained(known)
+        proven = self._proven(steps, known)
+        return [s for s in steps if not s.leg.is_root and s not in proven]
+
+    def _proven(self, steps: Sequence[Gained], known: Known) -> list[Gained]:
+        """The steps whose gains are certain, when all steps of the winner share the level."""
+        proven = list[Gained]()
+        while True:
+            level = 2 * POLICY.false_step / max(1, self.tests - len(proven))
+            more = [s for s in steps if s not in proven and s.is_proven(known, level)]
+            if not more:
+                return proven
+            proven += more
+
+    def _without_knobs(self, unproven: Sequence[Gained]) -> Setting:
+        """The setting without some of its knobs. Where it cannot run or breaks a limit, the last
+        setting of the path before the first of these knobs."""
         if not unproven:
             return self.setting
         fewer = self.work.without(self.setting, *(k for s in unproven for k in s.leg.keys))
@@ -281,10 +336,16 @@ class _Proving:
         space = self.work.context.space
         return space.refusal(self._rival) is None and self._rival not in self.work.failed
 
-    def _level(self, step: Gained) -> float:
+    def _is_still_proven(self, step: Gained, known: Known) -> bool:
         """Knobs that were judged strictly only have to be certain in the end."""
         judged = self.knobs_were_judged and not step.leg.is_root
-        return ALPHA if judged else self.alpha
+        return judged and step.is_proven(known, ALPHA)
+
+    def _in_order(self, *steps: Gained) -> tuple[Gained, ...]:
+        """Steps in the order of the winner's path."""
+        legs = path(self.work.context.space, self.winner)
+        places = {key: place for place, leg in enumerate(legs) for key in leg.keys}
+        return tuple(sorted(steps, key=lambda s: places.get(s.leg.keys[0], 0)))
 
     def _keep_limits(self, kept: Sequence[Gained]) -> bool:
         setting = kept[-1].leg.setting if kept else self.work.default

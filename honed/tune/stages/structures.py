@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from honed.compose import Choice
 from honed.tune.planner import Proposal, View
 from honed.tune.policy import POLICY
 from honed.tune.space import Space
@@ -22,8 +23,9 @@ def propose(view: View) -> Proposal | None:
     return None
 
 
-def _shares(space: Space) -> Iterator[dict[str, int]]:
-    """1 core x N, 4 x N/4, and all cores for one, as far as these keys are searched."""
+def _shares(space: Space) -> Iterator[dict[str, Choice]]:
+    """1 core x N, 4 x N/4, all cores for one, and unequal shares, as far as these keys are
+    searched."""
     searched = {d.key: d for d in space.dimensions if d.ordered}
     counts = [v for v in searched["threads"].values if v] if "threads" in searched else []
     cores = max((int(c) for c in counts), default=0)
@@ -32,3 +34,8 @@ def _shares(space: Space) -> Iterator[dict[str, int]]:
             yield {"instances": cores // threads, "threads": threads}
     if cores:
         yield {"threads": cores}
+    for dimension in space.dimensions:
+        if dimension.key == "sizes":
+            for value in dimension.values:
+                if value is not None:
+                    yield {"sizes": value}
