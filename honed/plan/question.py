@@ -31,6 +31,7 @@ _TRACED = Case(model="any").backend  # the backend whose modules are traced
 _TRUTHS = {"true": True, "false": False}
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 _OF_DEPLOYMENTS = {"device", "baseline"}
+_WORD_OF_WORKLOAD = {"train_step": "mode=train", "max_batch": "max_batch=true"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,12 @@ def parse(words: Sequence[str], config: Path | None = None) -> Question:
     """The question of `honed plan WORDS`; UsageError with the nearest word if one is unknown."""
     options, rest = _split(words)
     cases = compose(rest, config).cases
+    for case in cases:
+        if case.workload in _WORD_OF_WORKLOAD:
+            raise UsageError(
+                f"workload={case.workload} is for honed run; a plan has a word of its own for it",
+                _WORD_OF_WORKLOAD[case.workload],
+            )
     if _asks_for_deployments(options, rest, cases):
         return _deployments(options, cases)
     device = _device(options)
