@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 from honed.instruments import memory
 from honed.machine.affinity import pin
@@ -33,13 +34,22 @@ def main() -> None:
     words = random_inputs(job.prepared.checkpoint, *shape, seed=1, batches=calls)
     feeds = [loaded.step.prepare(batch) for batch in words.batches]
     with memory.ResidentPeak() as peak:
-        for feed in feeds:
+        for feed in feeds[:-1]:
             loaded.step.run(feed)
+        before = _read_bytes()
+        loaded.step.run(feeds[-1])
     print(json.dumps({
+        "read": _read_bytes() - before,
         "load_anon": facts.load_anon_peak_bytes, "load_total": facts.load_peak_bytes,
         "anon": peak.anon_bytes, "file": peak.file_bytes, "total": peak.total_bytes,
     }), flush=True)  # fmt: skip
     sys.stdin.readline()  # until every process has been measured
+
+
+def _read_bytes() -> int:
+    """What this process has had read from the disk, also for pages of mapped files."""
+    counters = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return int(counters["read_bytes"])
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
 """Are the numbers of training steps right: their times, their phases, their profile, their memory?
 
-    python -m benchmarks.training [PART,...] [--models lm-small,...] [--blocks 4] [--quick]
+    python -m benchmarks.training [PART,...] [--models lm-small,...] [--precision fp32,bf16]
+                                  [--blocks 4] [--warmups 5] [--steps 10] [--quick]
 
-Parts, in the order in which they run; each prints how long it took:
+Parts, in the order in which they run; each prints how long it took, and so does each model and
+precision of those that need a quiet machine:
 
 times     the step of `honed run workload=train_step` beside benchmarks/plain/train.py, which
           does not use honed: fresh processes in turns, in blocks of mirrored order, the ratio
-          of each phase with its 95 % interval. Needs a quiet machine.
+          of each phase with its 95 % interval; and whether the phases of a step add up to it.
+          Needs a quiet machine.
 phases    `until=forward`, `until=backward` and the whole step in turns: do the phases add up to
           the step, and do those of one command agree with those of another? Needs a quiet machine.
 profile   the sum of all operators beside the time of the step, under the profiler and without it.
@@ -15,7 +18,8 @@ memory    the planned and the measured peak of a whole step. The machine may be 
           planned must be free: else a line says so.
 large     one forward pass of the sizes whose training does not fit, or the reason why not.
 
-Steps are of 4 x 128; 10 are measured after 5.
+Steps are of 4 x 128. A process whose steps take seconds needs fewer of them: for lm-medium,
+`--warmups 2 --steps 4` keeps a part below ten minutes for each precision.
 """
 
 from __future__ import annotations
@@ -30,7 +34,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,10 +42,11 @@ from honed.case import Case
 from honed.experiment.turns import mirrored
 from honed.models.checkpoint import ModelRequest
 from honed.models.obtain import materialise
+from honed.plan.of_case import Expected
 from honed.record import Record
 from honed.run.lab import LocalLab
 from honed.run.parent import measure
-from honed.show.memory import memory_of
+from honed.show.memory import memory_of, planned_line
 from honed.show.profile import profile_of
 from honed.statistics.paired import sequence
 from honed.store import open_store
@@ -49,7 +54,6 @@ from honed.suite.planned import PlannedLab
 
 PHASES = ("forward", "backward", "optimizer", "step")
 _BATCH, _LENGTH = 4, 128
-_FULL, _QUICK = (5, 10), (1, 2)  # steps before the measured ones, and measured ones
 # What --quick measures in the place of the model's own sizes.
 _SMALL = {"model.d_model": 128, "model.d_ff": 256, "model.num_layers": 2, "model.num_heads": 2}
 _PLAIN = Path(__file__).with_name("plain") / "train.py"
@@ -62,21 +66,23 @@ class Asked:
     models: tuple[str, ...]
     precisions: tuple[str, ...]
     blocks: int
-    quick: bool
+    warmups: int
+    steps: int
+    is_tiny: bool
 
-    @property
-    def calls(self) -> tuple[int, int]:
-        return _QUICK if self.quick else _FULL
-
-    def cells(self) -> list[tuple[str, str]]:
-        return list(itertools.product(self.models, self.precisions))
+    def cells(self) -> Iterator[tuple[str, str]]:
+        """The models and precisions in turn; says after each how long it took."""
+        for model, precision in itertools.product(self.models, self.precisions):
+            began = time.monotonic()
+            yield model, precision
+            print(f"{model} {precision}: {(time.monotonic() - began) / 60:.1f} min", flush=True)
 
     def case(self, model: str, precision: str, passes: str | None = None, **knobs: str) -> Case:
-        sizes = _SMALL if self.quick else {}
+        sizes = _SMALL if self.is_tiny else {}
         return Case(
             model=model, workload="train_step", batch_size=_BATCH, sequence_length=_LENGTH,
             precision=precision, memory=False, passes=passes, timeout_s=1800.0,
-            knobs={"warmup_steps": self.calls[0], "steps": self.calls[1], **sizes, **knobs},
+            knobs={"warmup_steps": self.warmups, "steps": self.steps, **sizes, **knobs},
         )  # fmt: skip
 
 
@@ -111,7 +117,8 @@ def times(asked: Asked) -> None:
     for model, precision in asked.cells():
         case = asked.case(model, precision)
         folder = materialise(ModelRequest.from_case(case)).folder
-        cpus = list(measured(case).effective[0]["cpus"])
+        one_step = case.replace(knobs={"warmup_steps": 0, "steps": 1})
+        cpus = list(measured(one_step).effective[0]["cpus"])
         found: dict[str, list[dict[str, float]]] = {"honed": [], "plain": []}
         rng = random.Random(0)
         for _ in range(max(1, asked.blocks // 2)):
@@ -123,6 +130,12 @@ def times(asked: Asked) -> None:
                     )
         for phase in PHASES:
             _print_ratio(f"{model:10} {precision:5} {phase:10}", phase, found)
+        print(f"phases add up to the step within {_most_off(found['honed']):.2%}")
+
+
+def _most_off(steps: Sequence[Mapping[str, float]]) -> float:
+    """The largest difference between a step and its phases, as a share of the step."""
+    return max(abs(sum(times[p] for p in PHASES[:-1]) / times["step"] - 1) for times in steps)
 
 
 def _print_ratio(label: str, phase: str, found: dict[str, list[dict[str, float]]]) -> None:
@@ -142,7 +155,6 @@ def phases(asked: Asked) -> None:
             for until in PHASES[:-1]:
                 found[until].append(means(measured(asked.case(model, precision, until=until))))
         whole = found["optimizer"]
-        sums = [sum(m[p] for p in PHASES[:-1]) / m["step"] - 1 for m in whole]
         # Forward alone, backward as another command timed it, optimizer as a third one did.
         apart = sum(statistics.median(m[until] for m in found[until]) for until in PHASES[:-1])
         step = statistics.median(m["step"] for m in whole)
@@ -152,7 +164,7 @@ def phases(asked: Asked) -> None:
         )
         print(
             f"{model:10} {precision:5} steps until {steps}; the phases of one step add up to it "
-            f"within {max(map(abs, sums)):.2%}; phases of three commands: {apart / step - 1:+.2%}",
+            f"within {_most_off(whole):.2%}; phases of three commands: {apart / step - 1:+.2%}",
             flush=True,
         )
 
@@ -174,30 +186,29 @@ def profile(asked: Asked) -> None:
 
 def memory(asked: Asked) -> None:
     lab = PlannedLab(LocalLab(open_store("sqlite://")))
-    worst = 0.0
+    differences = [0.0]
     for model, precision in asked.cells():
-        knobs = {"warmup_steps": 1, "steps": 1}
         case = asked.case(model, precision, passes="memory_timeline").replace(
-            memory=True, knobs=knobs
+            memory=True, knobs={"warmup_steps": 1, "steps": 1}
         )
-        expected = lab.planners.expect(case)
-        assert expected is not None
-        record = lab.measure(case)
+        planned, record = lab.planners.expect(case), lab.measure(case)
         part = memory_of(record)
+        assert planned is not None
         if part is None:
-            reason = record.error.message if record.error else record.status
-            print(f"{model:10} {precision:5} {reason}", flush=True)
-            continue
-        peak, allocator = part.peak.size_bytes, record.memory and record.memory.tensor_peak_bytes
-        off = expected.peak_bytes / peak - 1
-        worst = max(worst, abs(off))
-        beside = f"{expected.peak_bytes / allocator - 1:+.2%}" if allocator else "not known"
-        print(
-            f"{model:10} {precision:5} planned {expected.peak_bytes / 2**20:9,.1f} MiB, measured "
-            f"{peak / 2**20:9,.1f} MiB: {off:+.3%}; beside torch's allocator {beside}",
-            flush=True,
-        )
-    print(f"largest difference between plan and measurement: {worst:.3%}")
+            found = record.error.message if record.error else record.status
+        else:
+            differences.append(planned.peak_bytes / part.peak.size_bytes - 1)
+            found = f"{planned_line(part, planned)}; {_beside_allocator(planned, record)}"
+        print(f"{model:10} {precision:5} {found}", flush=True)
+    print(f"largest difference between plan and measurement: {max(map(abs, differences)):.3%}")
+
+
+def _beside_allocator(planned: Expected, record: Record) -> str:
+    allocated = record.memory.tensor_peak_bytes if record.memory else None
+    if allocated is None:
+        return "torch's allocator does not tell"
+    off = planned.peak_bytes / allocated - 1
+    return f"torch's allocator gave out {allocated / 2**20:,.1f} MiB at most ({off:+.3%})"
 
 
 def large(asked: Asked) -> None:
@@ -229,17 +240,19 @@ def main() -> None:
     parser.add_argument("--models")
     parser.add_argument("--precision", default="fp32,bf16")
     parser.add_argument("--blocks", type=int, default=4)
+    parser.add_argument("--warmups", type=int, default=5, help="steps before the measured ones")
+    parser.add_argument("--steps", type=int, default=10, help="measured steps of a process")
     parser.add_argument(
         "--quick", action="store_true", help="two steps of a tiny model in each process"
     )
     words = parser.parse_args()
     for part in words.parts.split(","):
         models = words.models or _MODELS.get(part, "lm-small,lm-medium")
+        effort = (2, 1, 2) if words.quick else (words.blocks, words.warmups, words.steps)
         asked = Asked(
-            tuple(models.split(",")), tuple(words.precision.split(",")),
-            2 if words.quick else words.blocks, words.quick,
-        )  # fmt: skip
-        print(f"== {part}: steps of {_BATCH} x {_LENGTH}, {asked.calls[1]} after {asked.calls[0]}")
+            tuple(models.split(",")), tuple(words.precision.split(",")), *effort, words.quick
+        )
+        print(f"== {part}: steps of {_BATCH} x {_LENGTH}, {asked.steps} after {asked.warmups}")
         began = time.monotonic()
         PARTS[part](asked)
         print(f"== {part} took {(time.monotonic() - began) / 60:.1f} min", flush=True)

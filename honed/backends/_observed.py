@@ -49,7 +49,8 @@ class MeasuredMemory:
 
     `stream_bytes` is one tensor of the residual stream: what a block hands to the next one.
     `kept_bytes` are all activations after the forward pass, and `block_kept_bytes` those of one
-    block, by the value of `checkpointing`. Without a backward pass the last three are empty.
+    block, by the value of `checkpointing`. Without a backward pass these three are empty.
+    `snapshot` is the history of a GPU's allocator, pickled as torch does; empty without a GPU.
     """
 
     timeline: Timeline
@@ -59,6 +60,7 @@ class MeasuredMemory:
     residuals: tuple[Residual, ...] = ()
     kept_bytes: Mapping[str, int] = field(default_factory=dict)
     block_kept_bytes: Mapping[str, int] = field(default_factory=dict)
+    snapshot: bytes = b""
 
 
 class Observed(Protocol):

@@ -54,13 +54,29 @@ def measured(words: Sequence[str], store: str | None) -> list[Record]:
 
 
 def print_views(
-    records: Sequence[Record], view: Callable[[Record], RenderableType | None], *, as_json: bool
-) -> None:
-    """Print what the pass found of every record; nothing for one that has no result of it."""
+    records: Sequence[Record],
+    view: Callable[[Record], RenderableType | None],
+    absence: str,
+    *,
+    as_json: bool,
+) -> int:
+    """Print what the pass found of every record; returns the exit code.
+
+    `absence` says why a measured record may have no result of the pass, and what to type. If none
+    has one, the exit code is 1.
+    """
     from rich.console import Console
 
+    from honed.cli.run import exit_code
+
+    is_shown = []
     for record in records:
+        shown = view(record)
+        is_shown.append(shown is not None)
         if as_json:
             print(json.dumps(record.to_json(), allow_nan=False), flush=True)
-        elif (shown := view(record)) is not None:
+        elif shown is not None:
             Console().print(shown)
+        if shown is None and record.error is None:
+            print(f"{record.to_case().label()}: {absence}", file=sys.stderr)
+    return exit_code(list(records), strict=False) or int(not any(is_shown))

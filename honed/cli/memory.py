@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from honed.record import Record
 
 ORDER = 4
+_ABSENCE = "the engine does not tell which tensors are alive → backend=torch torch.mode=eager"
 
 
 def memory(
@@ -22,7 +23,8 @@ def memory(
     timeline: Annotated[
         Path | None,
         typer.Option(
-            help="Draw memory over the step, as honed plan draws it, into this HTML file."
+            help="Draw memory over the step, as honed plan draws it, into this HTML file.",
+            dir_okay=False,
         ),
     ] = None,
     planned: Annotated[
@@ -39,14 +41,13 @@ def memory(
     tensor of one step. `honed plan` predicts the same without running anything; with --planned,
     the prediction is printed below, and drawn beside the measurement.
     """
-    from honed.cli.run import exit_code
     from honed.show.memory import memory_view
 
     records = measured(with_pass(["workload=train_step", *(words or [])], "memory_timeline"),
                        store)  # fmt: skip
-    print_views(records, memory_view, as_json=as_json)
+    code = print_views(records, memory_view, _ABSENCE, as_json=as_json)
     _compare(records, timeline, planned=planned)
-    raise typer.Exit(exit_code(records, strict=False))
+    raise typer.Exit(code)
 
 
 def _compare(records: Sequence[Record], path: Path | None, *, planned: bool) -> None:
@@ -70,6 +71,6 @@ def _compare(records: Sequence[Record], path: Path | None, *, planned: bool) -> 
             print(f"{label}: {planned_line(part, expected)}", file=sys.stderr)
         if expected is not None:
             drawn.append(Titled("planned", label, expected.timeline))
-    if path is not None:
+    if path is not None and drawn:
         write(drawn, path)
         print(path, file=sys.stderr)

@@ -26,7 +26,8 @@ def plan(
     config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One object a line on stdout.")] = False,
     timeline: Annotated[
-        Path | None, typer.Option(help="Write memory over time, by kind, to this HTML file.")
+        Path | None,
+        typer.Option(help="Write memory over time, by kind, to this HTML file.", dir_okay=False),
     ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Also run it on this CPU, and compare.")

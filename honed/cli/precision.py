@@ -9,6 +9,7 @@ from honed.cli._measured import AsJson, StoreUrl, Words, measured, print_views, 
 ORDER = 4
 
 _AUTOCAST = "autocast="
+_ABSENCE = "the step does not mix precisions → autocast=bf16,fp16, and no torch.bf16=weights"
 
 
 def precision(
@@ -23,7 +24,6 @@ def precision(
     It measures a training step as `honed run workload=train_step precision=bf16` does, and then
     compares one small call with the same call in fp32.
     """
-    from honed.cli.run import exit_code
     from honed.show.precision import precision_view
 
     typed = [
@@ -32,5 +32,4 @@ def precision(
     ]
     records = measured(with_pass(["workload=train_step", "precision=bf16", *typed], "precision"),
                        store)  # fmt: skip
-    print_views(records, precision_view, as_json=as_json)
-    raise typer.Exit(exit_code(records, strict=False))
+    raise typer.Exit(print_views(records, precision_view, _ABSENCE, as_json=as_json))

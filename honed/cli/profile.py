@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from honed.record import Record
 
 ORDER = 4
+_ABSENCE = "the engine has no profiler → backend=torch has one"
 
 
 def profile(
@@ -23,10 +25,12 @@ def profile(
     ] = "op,module,phase",
     top: Annotated[int, typer.Option(help="How many lines to show.", min=1)] = 20,
     chrome: Annotated[
-        Path | None, typer.Option(help="Write the call as a trace for chrome://tracing.")
+        Path | None,
+        typer.Option(help="Write the call as a trace for chrome://tracing.", dir_okay=False),
     ] = None,
     speedscope: Annotated[
-        Path | None, typer.Option(help="Write the call for https://www.speedscope.app.")
+        Path | None,
+        typer.Option(help="Write the call for https://www.speedscope.app.", dir_okay=False),
     ] = None,
     as_json: AsJson = False,
     store: StoreUrl = None,
@@ -38,22 +42,23 @@ def profile(
     The times come from one call under the engine's profiler, which is slower than the calls that
     are measured; the output says by how much.
     """
-    from honed.cli.run import exit_code
     from honed.show.profile import check_keys, kinds_view, profile_view
 
     keys = check_keys(by.split(","))
     records = measured(with_pass(words or [], "profile"), store)
-    print_views(records, lambda record: profile_view(record, keys, top), as_json=as_json)
+    code = print_views(
+        records, lambda record: profile_view(record, keys, top), _ABSENCE, as_json=as_json
+    )
     if not as_json and (compared := kinds_view(records)) is not None:
         from rich.console import Console
 
         Console().print(compared)
     _export(records, chrome, speedscope)
-    raise typer.Exit(exit_code(records, strict=False))
+    raise typer.Exit(code)
 
 
 def _export(records: Sequence[Record], chrome: Path | None, speedscope: Path | None) -> None:
-    """Write the trace of the last record that has one."""
+    """Write the trace of the last record that has one, and say whose it is on stderr."""
     from honed.export.trace import chrome_trace
     from honed.export.trace import speedscope as speedscope_trace
     from honed.files import give
@@ -64,9 +69,10 @@ def _export(records: Sequence[Record], chrome: Path | None, speedscope: Path | N
     if not profiled or (chrome is None and speedscope is None):
         return
     record, part = profiled[-1]
-    events = read_trace(part.trace)
+    events, label = read_trace(part.trace), record.to_case().label()
     if chrome is not None:
-        print(give(chrome, chrome_trace(events), "--chrome FILE"))
+        path = give(chrome, chrome_trace(events), "--chrome FILE")
+        print(f"{path}: {label}", file=sys.stderr)
     if speedscope is not None:
-        text = speedscope_trace(events, record.to_case().label())
-        print(give(speedscope, text, "--speedscope FILE"))
+        path = give(speedscope, speedscope_trace(events, label), "--speedscope FILE")
+        print(f"{path}: {label}", file=sys.stderr)

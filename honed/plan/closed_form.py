@@ -9,6 +9,7 @@ not in these formulas.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,8 +60,7 @@ def estimate(
     if settings.has_gradients:
         is_training = settings.mode == "train"
         of_layer = 8 * unit + 2 * forward + (2 if is_training else 1) * scores
-        kept = unit if settings.checkpointing else of_layer
-        by_kind["activations"] = layers * kept + 2 * unit
+        by_kind["activations"] = _kept_by_layers(settings, layers, unit, of_layer) + 2 * unit
         by_kind["temporaries"] = 2 * forward + 2 * scores if is_training else scores
     else:
         by_kind["activations"] = 3 * unit
@@ -72,6 +72,16 @@ def estimate(
         by_kind["gradients"] = weights
         by_kind["optimizer"] = 2 * weights if settings.optimizer.name == "adamw" else 0
     return Estimate(parameters, weights, by_kind)
+
+
+def _kept_by_layers(settings: Settings, layers: int, unit: int, of_layer: int) -> int:
+    """Bytes that all layers keep for their backward pass; `unit` is the input of one of them."""
+    if settings.checkpointing == "off":
+        return layers * of_layer
+    if settings.checkpointing == "blocks":
+        return layers * unit
+    group = math.ceil(math.sqrt(layers))
+    return (math.ceil(layers / group) + group) * unit  # inputs of groups, and of one's blocks
 
 
 def least_of_sequence(config: Mapping[str, Any], sequence_length: int) -> int:

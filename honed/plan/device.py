@@ -75,6 +75,11 @@ def parse_device(text: str) -> Device:
         raise UsageError(
             f"no device is called {kind!r}", nearest(kind, ("cpu", "cuda")) + "; cuda:16GiB"
         )
+    if size.isdigit():
+        raise UsageError(
+            f"device={text}: after the colon stands how much memory the device has, with a unit",
+            f"{kind}:16GiB, or {kind} alone",
+        )
     context = CONTEXT_BYTES if kind == "cuda" else 0
     capacity = size_bytes(size) if size else None
     return Device("cuda" if kind == "cuda" else "cpu", capacity, context_bytes=context)

@@ -73,11 +73,12 @@ def settings_of(case: Case) -> Settings | None:
         attention = "eager"  # compiled code keeps at most as many tensors
     parts = int(case.get("accumulation_steps") or 1) if trains else 1
     device: Any = case.device
+    checkpointing: Any = case.get("checkpointing") or "off"
     return Settings(
         mode="train" if trains else "infer", batch_size=case.batch_size // parts,
         sequence_length=case.sequence_length, dtype=dtype, autocast=autocast,
         attention=attention, device=device,
-        checkpointing=case.get("checkpointing") not in (None, "off"),
+        checkpointing=checkpointing,
         optimizer=_optimizer(case, parts) if trains else Optimizer(),
     )  # fmt: skip
 

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from honed.case import FEATURES
-from honed.errors import UnsupportedError
 from honed.models.sentence_modules import VectorLayer
+from honed.models.torch import checkpointing
 from honed.models.torch.head import Head
 from honed.models.torch.tracer import Tracer
 from honed.models.torch.vectors import module_of
@@ -64,7 +64,7 @@ class Program:
         """Run it under the tracer. Every tensor made here lives on torch's default device."""
         settings = self.settings
         self.module.train(settings.mode == "train")
-        if settings.checkpointing:
+        if settings.checkpointing != checkpointing.OFF:
             _checkpoint(self.module, settings)
         if settings.weights == "resident":
             tracer.watch(self.module)
@@ -169,20 +169,15 @@ class Program:
 
 
 def _checkpoint(module: Any, settings: Settings) -> None:
-    """Recompute each layer in the backward pass, on a GPU with its kernels. Autocast is then on
+    """Recompute layers in the backward pass, on a GPU with its kernels. Autocast is then on
     for one layer at a time, so that no weight stays cast; torch restores a CPU's by itself."""
-    options: dict[str, Any] = {"use_reentrant": False}
-    if settings.device == "cuda":
-        options["context_fn"] = lambda: (
-            contextlib.nullcontext(),
-            CudaKernels(settings.attention, settings.autocast, caches_weights=False),
-        )
-    try:
-        module.activation_checkpointing_enable(options)
-    except AttributeError:  # before transformers 5.20
-        module.gradient_checkpointing_enable(options)
-    except ValueError as error:
-        raise UnsupportedError(str(error), "checkpointing=false") from None
+
+    def contexts() -> tuple[Any, Any]:
+        kernels = CudaKernels(settings.attention, settings.autocast, caches_weights=False)
+        return contextlib.nullcontext(), kernels
+
+    is_gpu = settings.device == "cuda"
+    checkpointing.set_how(module, settings.checkpointing, contexts if is_gpu else None)
 
 
 def _optimizer(module: Any, settings: Settings) -> Any:

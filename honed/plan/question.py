@@ -8,20 +8,30 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from honed.case import CORE_KEYS, Case
 from honed.compose import compose
 from honed.errors import UnsupportedError, UsageError, did_you_mean, nearest
 from honed.knobs import all_knobs
 from honed.plan.device import ARCHITECTURES, Device, parse_device
-from honed.plan.settings import Attention, Loop, Mode, Operators, Optimizer, Settings, Weights
+from honed.plan.settings import (
+    Attention,
+    Checkpointing,
+    Loop,
+    Mode,
+    Operators,
+    Optimizer,
+    Settings,
+    Weights,
+)
 from honed.units import size_bytes
 
 _TRACED = Case(model="any").backend  # the backend whose modules are traced
 _TRUTHS = {"true": True, "false": False}
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 _OF_DEPLOYMENTS = {"device", "baseline"}
+_WORD_OF_WORKLOAD = {"train_step": "mode=train", "max_batch": "max_batch=true"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +49,9 @@ WORDS: Mapping[str, Word] = {
     "device": Word("cpu, cuda, or either with its size: cuda:16GiB", "cuda"),
     "attention": Word("the kernels of attention; auto is the model's own choice", "auto",
                       get_args(Attention)),
-    "checkpointing": Word("recompute activations in the backward pass", "false",
-                          tuple(_TRUTHS)),
+    "checkpointing": Word("with mode=train: recompute activations in the backward pass, of each "
+                          "block or of groups of blocks (nested); true is blocks", "off",
+                          (*get_args(Checkpointing), *_TRUTHS)),
     "optimizer": Word("with mode=train", "adamw", ("adamw", "sgd")),
     "optimizer_loop": Word("how torch updates many tensors", "foreach", get_args(Loop)),
     "gradients": Word("between steps: released, or held and zeroed", "released",
@@ -86,6 +97,12 @@ def parse(words: Sequence[str], config: Path | None = None) -> Question:
     """The question of `honed plan WORDS`; UsageError with the nearest word if one is unknown."""
     options, rest = _split(words)
     cases = compose(rest, config).cases
+    for case in cases:
+        if case.workload in _WORD_OF_WORKLOAD:
+            raise UsageError(
+                f"workload={case.workload} is for honed run; a plan has a word of its own for it",
+                _WORD_OF_WORKLOAD[case.workload],
+            )
     if _asks_for_deployments(options, rest, cases):
         return _deployments(options, cases)
     device = _device(options)
@@ -208,11 +225,17 @@ def _settings(case: Case, row: Mapping[str, str], device: Device) -> Settings:
         dtype=dtype,
         autocast=autocast,
         device=device.kind,
-        checkpointing=trains and _TRUTHS[row["checkpointing"]],
+        checkpointing=_checkpointing(row["checkpointing"]) if trains else "off",
         keeps_cache=_TRUTHS[row["cache"]],
         optimizer=_optimizer(row) if trains else Optimizer(),
         **values,
     )
+
+
+def _checkpointing(word: str) -> Checkpointing:
+    if word in _TRUTHS:
+        return "blocks" if _TRUTHS[word] else "off"
+    return cast(Checkpointing, word)
 
 
 def _optimizer(row: Mapping[str, str]) -> Optimizer:

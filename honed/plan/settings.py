@@ -7,6 +7,7 @@ from typing import Literal
 
 Mode = Literal["infer", "forward_grad", "train"]
 Attention = Literal["auto", "eager", "sdpa", "flash"]
+Checkpointing = Literal["off", "blocks", "nested"]
 Loop = Literal["foreach", "fused", "for_loop"]
 Operators = Literal["today", "2019"]
 Weights = Literal["resident", "lazy", "keep_embedding", "chunked_embedding"]
@@ -45,7 +46,7 @@ class Settings:
     autocast: str | None = None
     attention: Attention = "auto"
     device: Literal["cpu", "cuda"] = "cuda"
-    checkpointing: bool = False
+    checkpointing: Checkpointing = "off"
     keeps_cache: bool = False
     optimizer: Optimizer = Optimizer()
     operators: Operators = "today"

@@ -93,7 +93,7 @@ def _run(subject: Subject, settings: Settings, tracer: Any) -> None:
     from honed.plan.program import Program
 
     module, head = _real(subject, settings)
-    gc.collect()
+    gc.collect(1)  # what an earlier run left; a full collection would search all of torch
     gc.disable()  # as in a trace: garbage in circles stays alive
     try:
         Program(module, head, subject.task, subject.input_names, settings).run(tracer)

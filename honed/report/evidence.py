@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from honed import sizes
 from honed.case import CORE_FIELDS, CORE_KEYS
 from honed.measures import MEASURES, UNITS, Measure
 from honed.record import Interval, Record
@@ -27,6 +28,7 @@ _IN_WORDS: Mapping[str, Callable[[str], str]] = {
     "threads": lambda v: f"{v} core{'s' * (v != '1')}",
     "cores": lambda v: f"{v} core{'s' * (v != '1')} in all",
     "instances": lambda v: f"{v} instance{'s' * (v != '1')}",
+    "sizes": lambda v: f"instances of {v} cores",
     "total_batch": lambda v: f"{v} sequences in all",
     "inputs": lambda v: v.rpartition("/")[2],
     "pooling": lambda v: f"{v} pooling",
@@ -196,4 +198,6 @@ def _keys(record: Record) -> dict[str, str]:
     keys = {k: word(v) for k, v in case.items() if v is not None and k not in left_out}
     if case.get("threads"):
         keys["cores"] = str(case["threads"] * (case.get("instances") or 1))
+    elif case.get("sizes"):
+        keys["cores"] = str(sum(sizes.parse(case["sizes"])))
     return keys | {"machine": machine_name(record)}

@@ -82,6 +82,7 @@ class Crew:
         self.longest = 0
         self._present: list[Worker] = []
         self._stopped = False
+        self._begun: dict[Seat, tuple[Worker, socket.socket]] = {}  # processes without a model yet
         self._descriptors: dict[Worker, int] = {}  # of the workers' ends of the sockets
         self._watch = Watch([cpu for seat in self.places for cpu in seat.cpus] or None)
         backend = load_backend(case.backend)
@@ -94,6 +95,11 @@ class Crew:
     def checkpoint(self) -> Checkpoint:
         assert self.equipped is not None, "a crew is equipped first"
         return self.equipped.prepared.checkpoint
+
+    def begin(self) -> None:
+        """Start the processes of the workers. They import what they need while the front looks for
+        what they will be given."""
+        self._begun = {seat: self._begin(seat) for seat in self.places}
 
     def equip(self, max_length: int | None = None) -> Equipped:
         """What the workers need; what is missing is made in a process of its own.
@@ -127,7 +133,9 @@ class Crew:
         """
         kills = limits.memory_kills()
         self.times.begin("starting workers")
-        begun = [self._begin(seat) for seat in places]
+        begun = [
+            self._begun.pop(seat) if seat in self._begun else self._begin(seat) for seat in places
+        ]
         workers = [worker for worker, _ in begun]
         try:
             if self._stopped:
@@ -191,6 +199,9 @@ class Crew:
 
     def end_all(self) -> None:
         self.end(list(self._present))
+        for _, line in self._begun.values():
+            line.close()
+        self._begun.clear()
 
     def stop(self) -> None:
         """From any thread: kill the workers, also those that are being loaded, and start no other.

@@ -50,12 +50,16 @@ class Supervisor:
     async def start(self) -> None:
         """Load the model everywhere; afterwards the service is ready. Raises HonedError."""
         settings = self.service.settings
+        await self._apart(self.crew.begin)
         await self._apart(lambda: self.crew.equip(settings.max_length))
         checkpoint, longest = self.crew.checkpoint, self.crew.longest
         assert self.crew.equipped is not None
         folder = self.crew.equipped.tokenizer
-        texts = Texts(checkpoint, folder, longest, auto_truncate=settings.auto_truncate)
-        started = await self._apart(lambda: self.crew.start(self.crew.places))
+        cuts = settings.auto_truncate
+        texts, started = await asyncio.gather(
+            asyncio.to_thread(lambda: Texts(checkpoint, folder, longest, auto_truncate=cuts)),
+            self._apart(lambda: self.crew.start(self.crew.places)),
+        )
         groups = groups_of(self.crew.case, settings, started, longest)
         dispatcher = Dispatcher(groups, self.service.metrics, settings.max_wait_s)
         if self.crew.express:  # only now: the others have timed their calls undisturbed

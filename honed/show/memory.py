@@ -58,6 +58,11 @@ def memory_view(record: Record) -> RenderableType | None:
         sections += _titled("kept for the backward pass, MiB", _kept(part))
     if part.residuals:
         sections += _titled("tensors that autograd saves, as the step is set", _residuals(part))
+    if part.snapshot is not None:
+        sections += [Text(), Text(
+            f"the history of the GPU's allocator: {part.snapshot} (honed plan --snapshot FILE "
+            "replays it, and https://docs.pytorch.org/memory_viz draws it)"
+        )]  # fmt: skip
     return Group(*sections)
 
 

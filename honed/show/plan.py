@@ -38,8 +38,7 @@ def plan_details(found: Prediction) -> RenderableType:
     if (failure := found.failure) is not None:
         parts.append(
             Text(
-                f"the first allocation that fails: {size(failure.size_bytes)} for {failure.op} in "
-                f"{failure.module or 'the step itself'}, {failure.phase}, with "
+                f"the first allocation that fails: {_asked(failure)}, {failure.phase}, with "
                 f"{size(failure.held_bytes)} held"
             )
         )
@@ -89,6 +88,8 @@ def grid_table(found: Grid) -> RenderableType:
         table.add_row(str(row.sequence_length), *cells, _count(row.max_batch))
     heading = "  ".join([found.model, found.task, *settings_words(found.settings)])
     note = f"GiB reserved at the peak, by batch size; {_gib(found.usable_bytes)} GiB are usable"
+    if not found.usable_bytes:
+        note += ": the CUDA context takes all of it (context=0 leaves it out)"
     return Group(Text(heading, "bold"), Text(note, "dim"), table)
 
 
@@ -133,8 +134,8 @@ def settings_words(settings: Settings) -> Iterator[str]:
             yield "gradients=held"
         if optimizer.accumulation > 1:
             yield f"accumulation={optimizer.accumulation}"
-    if settings.checkpointing:
-        yield "checkpointing"
+    if settings.checkpointing != "off":
+        yield f"checkpointing={settings.checkpointing}"
     if settings.keeps_cache:
         yield "cache"
     if settings.operators != "today":
@@ -180,11 +181,14 @@ def _largest(found: MaxBatch, told: Failure | None) -> Text:
     if found.batch_size:
         text.append(f", which leaves {size(found.headroom_bytes)}")
     if (failure := found.failure) is not None and failure != told:
-        text.append(
-            f"; with one sequence more, {size(failure.size_bytes)} for {failure.op} in "
-            f"{failure.module or 'the step itself'} ({failure.phase}) find no room"
-        )
+        text.append(f"; with one sequence more, {_asked(failure)} ({failure.phase}) find no room")
     return text
+
+
+def _asked(failure: Failure) -> str:
+    """What had no room: weights are there before any operator runs."""
+    what = f"{failure.op} in {failure.module or 'the step itself'}" if failure.op else "a weight"
+    return f"{size(failure.size_bytes)} for {what}"
 
 
 def _count(found: MaxBatch) -> str:

@@ -28,7 +28,7 @@ class Experiment:
     title: str
     question: str
     view: str
-    sweeps: tuple[str, ...]
+    sweeps: tuple[str, ...] = ()
     compares: bool = False
     plans: bool = False
 

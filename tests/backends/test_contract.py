@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from engine_steps import outputs
 
-from honed.backends.base import load_backend, survey_backends, traits
+from honed.backends.base import LoadRequest, load_backend, survey_backends, traits
 from honed.case import PRECISIONS, Case
 from honed.errors import UnsupportedError, UsageError
 from honed.instruments.fidelity import compare, complaint
@@ -26,6 +26,7 @@ from honed.knob import AVAILABLE, Span, SpawnEffect
 from honed.machine.spawn import fold
 from honed.models.inputs import random_inputs
 from honed.run.parent import measure
+from honed.workloads.base import load_workload
 
 # Engines with an environment of their own are tested by test_plugins.py, as far as they can be.
 HERE = [n for n in survey_backends().working if not (traits(n).environment or traits(n).remote)]
@@ -40,7 +41,10 @@ def batch_of(name: str, rows: int = BATCH, length: int = LENGTH, seed: int = 3) 
 
 
 def knob_settings(name: str) -> list[dict[str, Any]]:
-    """Every knob value that is possible here, one at a time, with what it needs beside it."""
+    """Every knob value that is possible here, one at a time, with what it needs beside it.
+
+    Knobs of some workloads belong to other steps: settings_of_workloads has them.
+    """
     found = [
         allowed(name, {knob.name: value})
         for knob in load_backend(name).KNOBS
@@ -133,6 +137,21 @@ def settings() -> list[Any]:
     return found
 
 
+def settings_of_workloads() -> list[Any]:
+    """Every value of the knobs that belong to some workloads, with each of these workloads."""
+    return [
+        pytest.param(
+            name, workload, {knob.name: value}, id=f"{name}-{workload}-{knob.name}={value}"
+        )
+        for name in ENGINES
+        for knob in load_backend(name).KNOBS
+        if not isinstance(knob.values, Span)
+        for workload in knob.workloads
+        for value in knob.values
+        if (knob.available_value or (lambda _: AVAILABLE))(value).ok
+    ]
+
+
 each_setting = pytest.mark.parametrize(("name", "changes"), settings())
 each_backend = pytest.mark.parametrize("name", HERE)
 each_engine = pytest.mark.parametrize("name", ENGINES)
@@ -160,6 +179,23 @@ def test_settings_are_read_back(name: str, changes: dict[str, Any]) -> None:
     assert found["threads"] == 1
     for knob, value in changes.get("knobs", {}).items():
         assert found[knob] == value
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(("name", "workload", "knobs"), settings_of_workloads())
+def test_settings_of_a_workload_hold_in_its_step(
+    name: str, workload: str, knobs: dict[str, Any]
+) -> None:
+    """The step computes what the reference does, and the settings are read back from it."""
+    model = engine_steps.checkpoint(name)
+    case = Case(model="tiny", backend=name, workload=workload, knobs=knobs)
+    step = engine_steps.opened(LoadRequest(case, model, 1, step=load_workload(workload).STEP))
+    step.run(step.prepare(batch_of(name, seed=0)))
+    found = step.read_back()
+    assert {knob: found[knob] for knob in knobs} == knobs
+    result = step.self_check()
+    assert not complaint(compare(result.reference, result.outputs, case.precision))
+    step.close()
 
 
 @each_setting

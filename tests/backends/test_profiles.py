@@ -74,7 +74,7 @@ def test_engines_for_inference_have_the_same_table(engine: str) -> None:
     assert len(ops) > 3
     assert {event.phase for event in events} == {"forward"}
     assert all(event.self_s >= 0 for event in events)
-    if engine == "onnxruntime":  # a product with weights, counted by hand
+    if engine != "torch":  # a product with weights, counted by hand
         products = {event.flops for event in events if event.flops}
         assert 2 * (2 * 12) * 32 * 32 in products
     call_s = max(event.total_s for event in events)

@@ -17,7 +17,6 @@ from honed.case import Case
 from honed.models.checkpoint import Checkpoint, ModelRequest
 from honed.models.inputs import tokenised_inputs
 from honed.models.obtain import locate
-from honed.run.parent import measure
 
 pytestmark = pytest.mark.engine
 
@@ -124,14 +123,16 @@ def test_pairs_are_judged_by_the_vectors_behind_every_module(tmp_path: Path) -> 
     file = tmp_path / "pairs.jsonl"
     file.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     case = Case(
-        model=str(folder), eval=str(file), sequence_length=16, memory=False,
-        duration_s=0.05, min_samples=3, warmup_s=0.2,
+        model=str(folder), backend="onnxruntime", eval=str(file), sequence_length=16,
+        memory=False, duration_s=0.05, min_samples=3, warmup_s=0.2,
     )  # fmt: skip
-    record = measure(case)
+    record = engine_steps.measure_here(case)
     assert record.error is None
     assert record.accuracy is not None
     assert record.accuracy.value == pytest.approx(1, abs=1e-6)
     change_json(folder / "2_Dense/config.json", activation_function="torch.nn.ReLU")
-    other = measure(case)  # nothing that was cached for the old activation is used again
+    other = engine_steps.measure_here(
+        case
+    )  # nothing that was cached for the old activation is used again
     assert other.accuracy is not None
     assert other.accuracy.value < 1

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from test_torch_training import SIZES, feed_of, step_of
 
+from honed.backends.base import MeasuredMemory
+from honed.backends.torch import memory
+from honed.phase import ignore_phase
+from honed.plan.snapshot import replay_snapshot
+from honed.run.passes import memory_timeline
 from honed.run.passes.memory_timeline import largest_of
-from honed.timeline import MemoryKind, StepPhase
+from honed.timeline import Block, MemoryKind, StepPhase, Timeline
 
 pytestmark = pytest.mark.engine
 TOKENS, WIDTH, WIDE = 4 * 8, SIZES["model.d_model"], SIZES["model.d_ff"]
@@ -95,3 +102,53 @@ def test_a_forward_pass_alone_keeps_nothing() -> None:
 def test_compiled_code_has_no_timeline() -> None:
     step = step_of(knobs={"torch.mode": "compile", "model.num_layers": 1})
     assert step.memory_timeline(feed_of(step)) is None
+
+
+def test_the_history_of_a_gpus_allocator_is_kept_for_a_replay(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without a GPU here, torch's recording functions are replaced."""
+    import torch
+
+    heard: list[Any] = []
+    event = {"size": 2048, "addr": 64, "stream": 0}
+    segment = {"device": 0, "total_size": 2**21, "allocated_size": 2048}
+    actions = ("segment_alloc", 2**21), ("alloc", 2048)
+    history = {
+        "device_traces": [[{**event, "action": name, "size": size} for name, size in actions]],
+        "segments": [segment],
+    }
+    monkeypatch.setattr(
+        torch.cuda.memory, "_record_memory_history", lambda **said: heard.append(said)
+    )
+    monkeypatch.setattr(torch.cuda.memory, "_snapshot", lambda: history)
+    snapshot = memory.cuda_history(lambda: heard.append("the call"))
+    assert heard == [{"max_entries": 1_000_000}, "the call", {"enabled": None}]
+
+    monkeypatch.setenv("HONED_CACHE", str(tmp_path))
+    timeline = Timeline((Block(8, MemoryKind.WEIGHTS, 0),), 1)
+    step = SimpleNamespace(memory_timeline=lambda _: MeasuredMemory(timeline, snapshot=snapshot))
+    job = SimpleNamespace(seat=SimpleNamespace(index=0))
+    loaded: Any = SimpleNamespace(job=job, step=step, feeds=[None], on_phase=ignore_phase)
+    part = memory_timeline.work(loaded)
+    assert part is not None
+    assert part.snapshot is not None
+    (replayed,) = replay_snapshot(part.snapshot)
+    assert replayed.requested_peak_bytes == 2048
+    assert replayed.reserved_peak.error == 0
+
+
+def test_recording_ends_when_the_call_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    heard: list[Any] = []
+    monkeypatch.setattr(
+        torch.cuda.memory, "_record_memory_history", lambda **said: heard.append(said)
+    )
+
+    def fails() -> None:
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        memory.cuda_history(fails)
+    assert heard[-1] == {"enabled": None}

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import command
 import pytest
+from command import Done
 
-HONED = str(Path(sys.executable).with_name("honed"))
 FAKE = ["model=tiny", "backend=fake", "duration_s=0.1", "warmup_s=0.1", "sequence_length=8"]
 
 
-def honed(cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    wide = os.environ | {"COLUMNS": "200"}
-    return subprocess.run([HONED, *words], capture_output=True, text=True, cwd=cwd, env=wide)
+def honed(cwd: Path, *words: str) -> Done:
+    return command.honed(cwd, *words, COLUMNS="200")
 
 
 def test_run_and_list_tell_costs_and_name_the_cheapest(tmp_path: Path) -> None:

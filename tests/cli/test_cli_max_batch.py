@@ -7,6 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner, Result
+
+from honed.cli import app
+
 HONED = str(Path(sys.executable).with_name("honed"))
 EACH_MIB = 40
 COUNTERS_MIB = 1  # the kernel counts resident pages by batches, on each cpu
@@ -17,7 +22,14 @@ def honed(cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([HONED, *words], capture_output=True, text=True, cwd=cwd, timeout=120)
 
 
-def test_the_largest_batch_is_found_and_every_try_is_told(tmp_path: Path) -> None:
+def honed_here(*words: str) -> Result:
+    """The command in this process, which has imported honed already."""
+    return CliRunner().invoke(app, [*words], env={"COLUMNS": "160"})
+
+
+def test_the_largest_batch_is_found_and_every_try_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     search = ("run", "workload=max_batch", *WORDS, "batch_size=5", "memory=300MiB")
     done = honed(tmp_path, *search, "--json")
     assert done.returncode == 0, done.stderr
@@ -36,11 +48,12 @@ def test_the_largest_batch_is_found_and_every_try_is_told(tmp_path: Path) -> Non
             peak_mib = one["peak_bytes"] / 2**20
             assert EACH_MIB * one["batch_size"] < peak_mib < 300 + COUNTERS_MIB
     assert "does not fit" in done.stderr
-    tried = honed(tmp_path, "list", f"batch_size={found['batch_size']}", "--format", "jsonl")
+    monkeypatch.chdir(tmp_path)
+    tried = honed_here("list", f"batch_size={found['batch_size']}", "--format", "jsonl")
     assert json.loads(tried.stdout.splitlines()[-1])["case"]["workload"] == "closed_loop"
-    shown = honed(tmp_path, "show", record["id"])
+    shown = honed_here("show", record["id"])
     assert f"largest batch {found['batch_size']} in 300 MiB, held by" in shown.stdout
-    resumed = honed(tmp_path, *search, "--resume")
+    resumed = honed_here(*search, "--resume")
     assert "1 already done" in resumed.stderr
 
 

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from engine_steps import prepare_here
 from typer.testing import CliRunner
 
 from honed.cli import app
+from honed.compose import compose
 from honed.errors import HonedError, UsageError
+from honed.plan.deployment_records import engine_case
 
 pytestmark = pytest.mark.engine
 
@@ -87,6 +90,13 @@ def test_a_grid_names_the_largest_batch_of_each_length() -> None:
     assert all(len(row["reserved_bytes"]) == len(grid["batch_sizes"]) for row in grid["rows"])
 
 
+def test_what_does_not_fit_is_named_also_before_any_operator() -> None:
+    small = honed("plan", *TINY, "device=cuda:512MiB")
+    assert "for a weight, setup, with 0.0 MiB held" in small.stdout
+    grid = honed("plan", *TINY, "memory=10MiB", "mode=infer")
+    assert "the CUDA context takes all of it (context=0 leaves it out)" in grid.stdout
+
+
 def test_verify_shows_predicted_beside_measured() -> None:
     done = honed("plan", *TINY, "mode=train", "device=cpu", "--verify", "--json")
     assert done.returncode == 0, done.stderr
@@ -109,6 +119,7 @@ def test_the_timeline_is_one_page_without_network(tmp_path: Path) -> None:
     ("words", "says"),
     [
         (["device=tpu"], "no device is called 'tpu'"),
+        (["device=cuda:0"], "cuda:16GiB, or cuda alone"),
         (["device=cuda:16 gallons"], "is no size of memory"),
         (["mode=trian"], "did you mean train"),
         (["optimiser=adamw"], "did you mean optimizer"),
@@ -120,6 +131,7 @@ def test_the_timeline_is_one_page_without_network(tmp_path: Path) -> None:
         (["attention=flash"], "precision=bf16"),
         (["accumulation=0"], "accumulation=4"),
         (["cache=true"], "keeps no cache"),
+        (["workload=train_step"], "mode=train"),
     ],
 )
 def test_wrong_words_are_answered_with_what_to_type(words: list[str], says: str) -> None:
@@ -129,10 +141,14 @@ def test_wrong_words_are_answered_with_what_to_type(words: list[str], says: str)
 
 
 def test_a_deployment_is_planned_and_verified() -> None:
-    """torch with int8 weights, which are packed into private memory."""
+    """torch with int8 weights, which are packed into private memory. This process makes inputs and
+    references, because it has imported torch already."""
     words = ("model=minilm", "backend=torch", "precision=int8", "threads=1", "batch_size=4",
-             "duration_s=0.1", "warmup_s=0", "min_samples=1", "--verify", "--json")  # fmt: skip
-    done = honed("plan", *words)
+             "duration_s=0.1", "warmup_s=0", "min_samples=1")  # fmt: skip
+    (case,) = compose(words).cases
+    for each in (case, engine_case(case)):
+        prepare_here(each)
+    done = honed("plan", *words, "--verify", "--json")
     assert done.returncode == 0, done.stderr
     found, verified = map(json.loads, done.stdout.splitlines())
     assert found["limit_bytes"] > found["least_bytes"] > found["allocated_peak_bytes"]

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from records import failed_record, make_record
 from typer.testing import CliRunner
 
 from honed.cli import app
-from honed.cli._measured import with_pass
+from honed.cli._measured import print_views, with_pass
 
 WORDS = ["profile", "model=tiny", "backend=fake", "duration_s=0.1", "warmup_s=0.1",
          "sequence_length=8", "fake.latency_us=2000"]  # fmt: skip
@@ -34,14 +35,16 @@ def test_a_table_is_printed_and_traces_are_written(tmp_path: Path) -> None:
     assert "hash" in done.output
     assert "50.0%" in done.output
     assert "one call under the profiler took 2.000 ms" in done.output
+    for path in files:
+        assert f"{path}: tiny" in done.stderr  # whose trace it is
     assert len(json.loads(files[0].read_text())["traceEvents"]) == 2
     assert json.loads(files[1].read_text())["profiles"][0]["unit"] == "seconds"
 
 
-def test_json_has_the_table_under_passes() -> None:
-    done = CliRunner().invoke(app, [*WORDS, "--json"])
+def test_json_has_the_table_under_passes(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, [*WORDS, "--json", "--chrome", str(tmp_path / "trace.json")])
     assert done.exit_code == 0, done.output
-    (line,) = [text for text in done.stdout.splitlines() if text.startswith("{")]
+    (line,) = done.stdout.splitlines()
     rows = json.loads(line)["passes"]["profile"]["rows"]
     assert {row["op"]: row["module"] for row in rows} == {"hash": "layers.*", "mean": "pool"}
 
@@ -50,3 +53,23 @@ def test_a_wrong_key_is_refused_before_anything_is_measured() -> None:
     done = CliRunner().invoke(app, [*WORDS, "--by", "kernel"])
     assert done.exit_code != 0
     assert "has no 'kernel'" in str(done.exception)
+
+
+def test_a_measurement_without_the_result_that_was_asked_for_says_why(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    one, other = make_record(), make_record({"model": "other"})
+    why = "the engine has no profiler"
+    assert print_views([one, other], lambda _: None, why, as_json=False) == 1
+    printed = capsys.readouterr()
+    assert printed.err.count(why) == 2
+    assert "other" in printed.err
+    shown = {one.id: "a table"}
+    assert print_views([one, other], lambda record: shown.get(record.id), why, as_json=False) == 0
+    printed = capsys.readouterr()
+    assert "a table" in printed.out
+    assert printed.err.count(why) == 1
+    failed = failed_record("oom", "no memory")  # its reason was printed as it came
+    assert print_views([failed], lambda _: None, why, as_json=True) == 1
+    printed = capsys.readouterr()
+    assert (json.loads(printed.out)["status"], printed.err) == ("oom", "")

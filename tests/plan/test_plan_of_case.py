@@ -33,6 +33,8 @@ def training(**knobs: Any) -> Case:
     [
         {}, {"precision": "bf16"}, {"until": "forward"},
         {"until": "backward", "checkpointing": "blocks"},
+        {"until": "backward", "checkpointing": "nested", "model.num_layers": 9},
+        {"checkpointing": "nested", "precision": "bf16", "model.num_layers": 5},
         {"optimizer": "sgd", "optimizer_kernel": "foreach", "accumulation_steps": 2},
     ],
     ids=str,

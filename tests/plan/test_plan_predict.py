@@ -299,7 +299,7 @@ def test_a_decoder_that_keeps_its_cache_holds_keys_and_values_at_the_end() -> No
 def test_torchs_own_allocator_agrees(name: str) -> None:
     """In fp32. Kernels of 16-bit types also take memory for themselves."""
     settings = Settings(
-        mode="train", batch_size=4, sequence_length=64, checkpointing=True,
+        mode="train", batch_size=4, sequence_length=64, checkpointing="blocks",
         optimizer=Optimizer("sgd", "for_loop", holds_gradients=True, accumulation=2),
     )  # fmt: skip
     found = verify(small(name), settings)

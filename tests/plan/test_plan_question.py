@@ -18,8 +18,14 @@ def settings(*words: str):
 def test_settings_of_training_make_no_second_row_for_inference() -> None:
     found = settings("mode=infer,train", "checkpointing=true,false", "optimizer=sgd,adamw")
     assert [cell.mode for cell in found] == ["infer", "train", "train", "train", "train"]
-    assert not found[0].checkpointing
+    assert found[0].checkpointing == "off"
     assert found[0].optimizer == Optimizer()
+
+
+def test_checkpointing_is_said_as_for_a_measured_step() -> None:
+    for words in ("off,blocks,nested", "false,true,nested"):
+        found = settings("mode=train", f"checkpointing={words}")
+        assert [cell.checkpointing for cell in found] == ["off", "blocks", "nested"]
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def test_checkpointing_and_fused_attention_keep_less(tiny: Subject) -> None:
     long = dataclasses.replace(TRAIN, sequence_length=128)
     eager = kept(tiny, dataclasses.replace(long, attention="eager"))
     fused = kept(tiny, dataclasses.replace(long, attention="sdpa"))
-    checkpointed = kept(tiny, dataclasses.replace(long, checkpointing=True))
+    checkpointed = kept(tiny, dataclasses.replace(long, checkpointing="blocks"))
     assert checkpointed < fused < eager
 
 

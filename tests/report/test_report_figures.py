@@ -180,7 +180,7 @@ def test_unproven_instances_are_no_finding():
 def test_lengths_and_doubts():
     picture = pictures(lengths())["sequence_length"]
     assert "From 32 to 512 tokens, a call takes 16 times as long." in picture.sentence
-    assert "1 of its 2 records have doubts: below." in picture.all_notes()
+    assert "Records with doubts, which stand below: 1 of 2." in picture.all_notes()
 
 
 def test_memory_has_a_bar_for_every_kind_that_is_known():
@@ -241,7 +241,9 @@ def test_settings_that_need_alike_have_no_front_of_memory():
 
 def test_a_profile_is_a_flame_graph_whose_frames_add_up():
     drawn = pictures(PROFILED)
-    assert "matrix products take 70%, softmax 15%" in drawn["profile"].sentence  # side by side
+    assert (
+        "70% of the time goes to matrix products, 15% to softmax" in drawn["profile"].sentence
+    )  # side by side
     flame = drawn["profile-2"].panels[0]
     whole, *inner = flame.frames
     assert whole.seconds == pytest.approx(0.2)

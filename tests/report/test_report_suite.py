@@ -114,7 +114,7 @@ def test_phases_add_up_and_are_compared() -> None:
     assert second.startswith("lm-medium: a step takes 1.02 s")
     both = [training(), training({"precision": "bf16"}, 0.5), training({"model": "lm-xl"}, 9.0)]
     (said,) = shown("phases", *both, compares=True).findings
-    assert "lm-small bf16: is 2.00 times as fast (forward is 2.00 times as fast" in said
+    assert "lm-small bf16 is 2.00 times as fast (forward is 2.00 times as fast" in said
     assert said.endswith("as lm-small fp32.")
 
 
@@ -122,15 +122,15 @@ def test_a_warm_up_shows_what_the_first_call_does() -> None:
     cold = training({"warmup_steps": 0}, 1.6, spread=1.3)
     (said,) = shown("warmup", training({"warmup_steps": 5}), cold).findings
     assert said == (
-        "After 0 warm-up steps the mean is 544 ms, with a standard deviation of 130% of it: 1.60 "
-        "times the mean after 5; the slowest step took 1.10 times the median."
+        "After 0 warm-up steps the mean is 1.60 times as long as after 5: it is 544 ms, and the "
+        "standard deviation is 130% of it. The slowest step took 1.10 times the median."
     )
 
 
 def test_profiles_show_products_against_softmax_and_the_phases() -> None:
     found = shown("profile", training(passes=profiled()))
     text = " ".join(found.findings)
-    assert "matrix products take 70%, softmax 15%, optimizer 10%" in text
+    assert "70% of the time goes to matrix products, 15% to softmax, 10% to the optimizer" in text
     assert "matrix products take 4.67 times as long as softmax, for 18.0 GFLOP" in text
     assert "matrix products take 60% of forward, 100% of backward and 0% of optimizer" in text
     assert "The profiler made calls longer by up to 25%" in text

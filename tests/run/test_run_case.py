@@ -55,6 +55,15 @@ def test_a_record_holds_the_whole_contract() -> None:
     assert record.elapsed_s
 
 
+def test_instances_of_different_sizes_have_threads_of_their_own() -> None:
+    record = run_fake({"fake.latency_us": 2000}, sizes="1+2", oversubscribe=True)
+    assert record.status == "ok", record.error
+    assert [each["threads"] for each in record.effective] == [1, 2]
+    assert (record.case["sizes"], record.case["instances"]) == ("1+2", 2)
+    assert record.samples is not None
+    assert len(record.samples.latency_s) == 2
+
+
 def test_memory_grows_by_what_a_call_allocates() -> None:
     quiet = run_fake().memory
     loud = run_fake({"fake.allocate_kib": 64 * 1024}).memory

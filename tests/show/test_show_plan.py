@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from screens import in_one_line, shown
 
-from honed.errors import UsageError
+from honed.errors import StoreError, UsageError
 from honed.plan.grid import Grid, Row
 from honed.plan.prediction import MaxBatch, PeakAt, Prediction
 from honed.plan.replay import Failure
 from honed.plan.settings import Optimizer, Settings
 from honed.plan.verify import PhasePeaks, Verification
+from honed.report import memory_timeline
 from honed.report.memory_timeline import predicted, write
 from honed.show.plan import grid_table, plan_details, plans_table, size, verification_table
 from honed.timeline import Block, MemoryKind, Span, StepPhase, Timeline
@@ -94,9 +95,13 @@ def test_a_page_has_the_names_of_modules_and_no_markup_of_theirs(tmp_path: Path)
     write(predicted([FOUND, FOUND]), path)
     page = path.read_text()
     assert "aten.mm in \\u0026lt;layer" in page or "aten.mm in &lt;layer" in page
-    for predictions, says in (([], "no timeline"), ([FOUND] * 5, "do not fit side by side")):
-        with pytest.raises(UsageError, match=says):
-            write(predicted(predictions), path)
+    layout = memory_timeline._figure(predicted([FOUND] * 5)).layout
+    rows = [layout[f"yaxis{n}"].domain for n in ("", 2, 3, 4, 5)]
+    assert [rows.index(row) for row in rows] == [0, 0, 2, 2, 4]
     without = dataclasses.replace(FOUND, timeline=None)
-    with pytest.raises(UsageError, match="no timeline"):
-        write(predicted([without]), path)
+    for predictions in ([], [without]):
+        with pytest.raises(UsageError, match="no timeline"):
+            write(predicted(predictions), path)
+    with pytest.raises(StoreError, match="cannot write") as unwritable:
+        write(predicted([FOUND]), tmp_path)  # a folder
+    assert "--timeline FILE" in unwritable.value.hint

@@ -72,8 +72,8 @@ def test_a_run_measures_skips_reports_and_knows_that_it_is_done(
         replace(by_name[name], sweeps=(mixed, too_large) if name == "sizes" else (mixed,))
         for name in ("sizes", "profile", "precision", "memory")
     )
-    monkeypatch.setattr(discovery.load("honed.suite.sets", "lm_systems"), "_quick",
-                        lambda: experiments)  # fmt: skip
+    monkeypatch.setattr(discovery.load("honed.suite.sets", "lm_systems"), "experiments",
+                        lambda **_: experiments)  # fmt: skip
     prepare_here(experiments[2].cases()[0])
     done = CliRunner().invoke(app, ["suite", "lm-systems", "--quick"])
     assert done.exit_code == 0, done.output
@@ -81,7 +81,7 @@ def test_a_run_measures_skips_reports_and_knows_that_it_is_done(
     markup = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
     assert "No numbers" not in markup
     assert "it was not tried" in markup
-    for said in ("add up to the step within", "matrix products take", "gradients are float32",
+    for said in ("add up to the step within", "of the time goes to", "gradients are float32",
                  "one tensor of the residual stream, 2 x 32 x 64"):  # fmt: skip
         assert said in markup, said
     (off,) = set(re.findall(r"The plan said .*? \(([+-].*?)%\)", markup))

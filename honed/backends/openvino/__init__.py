@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from honed.backends.base import Batch, Delivery, LoadRequest, Outputs, Step, Tra
 from honed.backends.openvino._footprint import footprint as footprint
 from honed.backends.openvino._package import PRELOAD_ENVIRONMENT as _PRELOAD_ENVIRONMENT
 from honed.backends.openvino._package import import_openvino
+from honed.backends.openvino._profiling import flops_by_node, profile_call
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.files import copy_files
@@ -20,8 +20,7 @@ from honed.knob import AVAILABLE, Availability, Knob, Span, Value
 from honed.machine import topology
 from honed.machine.facts import package_versions
 from honed.models.heads import output_names
-from honed.profile import BETWEEN, OperatorEvent
-from honed.step import FORWARD
+from honed.profile import OperatorEvent
 
 HELP = "OpenVINO: traced once, quantised by NNCF on request, cached"
 EXTRA = "openvino"
@@ -63,7 +62,6 @@ _TYPES = {
     "f32": "fp32", "bf16": "bf16", "f16": "fp16", "u8": "int8", "i8": "int8", "u4": "int4",
     "i4": "int4",
 }  # fmt: skip
-_PROFILED_CALLS = 20
 _PRODUCTS = ("FullyConnected", "MatMul")
 
 
@@ -153,14 +151,11 @@ class OpenvinoStep(Step):
 
     def profile(self, feed: Any) -> Sequence[OperatorEvent]:
         """By a second compiled model: counting is a property of the compilation."""
+        model = self._core.read_model(str(self._graph))
         properties = {**_properties(self._request), "PERF_COUNT": True}
-        counting = self._core.compile_model(str(self._graph), "CPU", properties)
-        request = counting.create_infer_request()
-        began = time.perf_counter()
-        for _ in range(_PROFILED_CALLS):  # the plugin gives the mean of all calls, the first too
-            request.infer(feed, share_inputs=True, share_outputs=False)
-        call_s = (time.perf_counter() - began) / _PROFILED_CALLS
-        return _events(request.profiling_info, call_s)
+        counting = self._core.compile_model(model, "CPU", properties)
+        shapes = dict(zip(self.input_names, (tensor.shape for tensor in feed), strict=True))
+        return profile_call(counting.create_infer_request(), feed, flops_by_node(model, shapes))
 
     def outputs(self, raw: Any) -> Outputs:
         return {name: raw[index] for index, name in enumerate(self.output_names)}
@@ -211,22 +206,6 @@ def _properties(request: LoadRequest) -> dict[str, Any]:
     if (siblings := case.get(HYPER_THREADING.name)) is not None:
         properties["ENABLE_HYPER_THREADING"] = siblings == "on"
     return properties
-
-
-def _events(nodes: Any, call_s: float) -> list[OperatorEvent]:
-    """The nodes that ran, one after the other as the plugin lists them, and what is left of the
-    call. The plugin tells how long each node took, but not when it began."""
-    events, began_s = [], 0.0
-    for node in nodes:
-        taken_s = node.real_time.total_seconds()
-        if taken_s > 0:
-            module = node.node_name.strip("/").rpartition("/")[0].replace("/", ".")
-            events.append(
-                OperatorEvent(node.node_type, module, FORWARD, began_s, taken_s, taken_s, 1)
-            )
-            began_s += taken_s
-    left_s = max(0.0, call_s - began_s)
-    return [OperatorEvent(BETWEEN, "", FORWARD, 0.0, call_s, left_s), *events]
 
 
 def _on_off(value: Any) -> str:

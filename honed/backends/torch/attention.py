@@ -6,7 +6,6 @@ import contextlib
 import importlib
 import math
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -149,16 +148,14 @@ class AttentionStep(Step):
         scores = (rows, heads, length, length)
         has_scores = self._name == "naive"
         written = query.new_empty(scores if has_scores else query.shape)
-        best_s = math.inf
-        synchronise = phases.synchroniser(self._device)
+        best_ns = math.inf
         for _ in range(_WRITES):
-            began = time.perf_counter()
+            stop = phases.start_clock(self._device)
             written.fill_(1.0)
-            synchronise()
-            best_s = min(best_s, time.perf_counter() - began)
+            best_ns = min(best_ns, stop())
         size = f"{written.nbytes / _MIB:,.1f} MiB"
         what = "tensor of scores" if has_scores else "output"
-        return LeastTime(best_s, f"writing one {what} of {size}")
+        return LeastTime(best_ns / 1e9, f"writing one {what} of {size}")
 
     def tensor_peak_bytes(self, feed: Feed) -> int | None:
         if self._device == "cuda":

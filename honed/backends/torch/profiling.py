@@ -3,14 +3,17 @@
 An operator belongs to the innermost module whose forward method it runs in. In the backward pass
 it belongs to the module of the forward operator that it is the derivative of: both have the same
 sequence number of autograd.
+
+On a GPU an operator only starts kernels, and its time is theirs.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from honed.backends.torch.phases import MARK
@@ -56,15 +59,14 @@ _FLOPS: Mapping[str, Callable[[Shapes], int]] = {
 
 @dataclass(slots=True)
 class _Node:
-    """An event of the profiler on the calling thread, and what it encloses."""
+    """An event of the profiler on a CPU, and what it encloses. `own_ns` leaves that out."""
 
     event: Any
     parent: _Node | None
     module: str = ""
     phase: str = ""
     depth: int = 0
-    inside_ns: int = 0
-    children: list[_Node] = field(default_factory=list)
+    own_ns: int = 0
 
     @property
     def name(self) -> str:
@@ -72,7 +74,12 @@ class _Node:
 
     @property
     def taken_ns(self) -> int:
-        return int(self.event.end_ns() - self.event.start_ns())
+        return _taken_ns(self.event)
+
+    @property
+    def is_phase(self) -> bool:
+        """Whether it is the whole call or one of its phases."""
+        return self.name.startswith(MARK) and not self.name.startswith(_MODULE)
 
 
 def profile_call(call: Callable[[], Any], module: Any | None) -> list[OperatorEvent]:
@@ -122,19 +129,50 @@ def _marked(module: Any | None) -> Iterator[None]:
 
 
 def _events(raw: Sequence[Any]) -> list[OperatorEvent]:
-    roots = [e for e in raw if e.name() == MARK]
+    roots = [e for e in raw if e.name() == MARK and _is_on_cpu(e)]
     if not roots:
         return []
-    root = max(roots, key=lambda e: e.end_ns() - e.start_ns())
-    thread = root.start_thread_id()
-    nodes = _tree([e for e in raw if e.start_thread_id() == thread and _is_on_cpu(e)], root)
+    root = max(roots, key=_taken_ns)
+    thread, kernels_ns = root.start_thread_id(), _kernels(raw)
+    # On a GPU the backward pass runs in another thread, for which the calling one waits.
+    on_cpu = (e for e in raw if _is_on_cpu(e) and (kernels_ns or e.start_thread_id() == thread))
+    nodes = _tree(list(on_cpu), root)
     _name(nodes)
+    if kernels_ns:
+        nodes = _with_kernels(nodes, kernels_ns)
     origin = root.start_ns()
     return [_event(node, origin) for node in nodes]
 
 
+def _taken_ns(event: Any) -> int:
+    return int(event.end_ns() - event.start_ns())
+
+
 def _is_on_cpu(event: Any) -> bool:
     return "CPU" in str(event.device_type()) and event.name() != "[memory]"
+
+
+def _kernels(raw: Sequence[Any]) -> Counter[int]:
+    """The nanoseconds of kernels on a GPU, by the number of the operator that started them. The
+    ranges of a program are listed on the GPU too, and are no kernels."""
+    taken_ns: Counter[int] = Counter()
+    for event in raw:
+        if "CUDA" in str(event.device_type()) and not event.is_user_annotation():
+            taken_ns[event.linked_correlation_id()] += _taken_ns(event)
+    return taken_ns
+
+
+def _with_kernels(nodes: Sequence[_Node], kernels_ns: Mapping[int, int]) -> list[_Node]:
+    """The operators that started kernels, and the phases, whose own time is when no kernel ran."""
+    for node in nodes:
+        is_phase = node.is_phase
+        node.own_ns = node.taken_ns if is_phase else kernels_ns.get(node.event.correlation_id(), 0)
+        above = node.parent
+        while above is not None and not above.is_phase:
+            above = above.parent
+        if above is not None:
+            above.own_ns -= node.own_ns
+    return [node for node in nodes if node.own_ns > 0]
 
 
 def _tree(events: Sequence[Any], root: Any) -> list[_Node]:
@@ -150,10 +188,9 @@ def _tree(events: Sequence[Any], root: Any) -> list[_Node]:
         parent = open_nodes[-1] if open_nodes else None
         if parent is not None and _is_same(parent.event, event):
             continue
-        node = _Node(event, parent, depth=len(open_nodes))
+        node = _Node(event, parent, depth=len(open_nodes), own_ns=_taken_ns(event))
         if parent is not None:
-            parent.children.append(node)
-            parent.inside_ns += node.taken_ns
+            parent.own_ns -= node.taken_ns
         nodes.append(node)
         open_nodes.append(node)
     return nodes
@@ -185,13 +222,13 @@ def _name(nodes: Sequence[_Node]) -> None:
 
 
 def _event(node: _Node, origin_ns: int) -> OperatorEvent:
-    name, own = node.name, node.taken_ns - node.inside_ns
+    name = node.name
     is_range = name.startswith(MARK)
     shapes = [list(shape) for shape in node.event.shapes()] if not is_range else []
     return OperatorEvent(
         op=BETWEEN if is_range else name.removeprefix(_BACKWARD_NODE),
         module=node.module, phase=node.phase, began_s=(node.event.start_ns() - origin_ns) / 1e9,
-        total_s=node.taken_ns / 1e9, self_s=own / 1e9, depth=node.depth,
+        total_s=node.taken_ns / 1e9, self_s=node.own_ns / 1e9, depth=node.depth,
         flops=_FLOPS[name](shapes) if name in _FLOPS else None,
         bytes=None if is_range else _bytes(shapes, list(node.event.dtypes())),
     )  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from honed.backends.base import MeasuredMemory, Residual
-from honed.backends.torch import checkpointing
+from honed.models.torch import checkpointing
 from honed.models.torch.tracer import Tracer
 from honed.profile import like
 from honed.timeline import MemoryKind, StepPhase, Timeline

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from honed.backends.base import (
@@ -15,7 +16,14 @@ from honed.backends.base import (
     Step,
     precision_of_most,
 )
-from honed.backends.torch import compiled_attention, optimizers, phases, products, training_setup
+from honed.backends.torch import (
+    compiled_attention,
+    memory,
+    optimizers,
+    phases,
+    products,
+    training_setup,
+)
 from honed.backends.torch.labels import loss_of
 from honed.backends.torch.phases import Around
 from honed.backends.torch.training_setup import Feed, joined
@@ -129,10 +137,15 @@ class TrainingStep(Step):
             MemoryKind.OPTIMIZER: optimizers.state_tensors(self.optimizer),
         }
         timeline = timeline_of(self.module, held, lambda around: self.run(feed, around))
-        if self._until == FORWARD:
-            return MeasuredMemory(timeline)
-        inputs, labels = feed.parts[0]
-        return with_residuals(timeline, self.module, held, lambda: self._loss(inputs, labels))
+        measured = MeasuredMemory(timeline)
+        if self._until != FORWARD:
+            inputs, labels = feed.parts[0]
+            measured = with_residuals(
+                timeline, self.module, held, lambda: self._loss(inputs, labels)
+            )
+        if self._device != "cuda":
+            return measured
+        return replace(measured, snapshot=memory.cuda_history(lambda: self.run(feed)))
 
     def mixed_precision(self) -> MixedPrecision | None:
         """Of a small batch, without dropout."""
@@ -182,14 +195,12 @@ class TrainingStep(Step):
         return profile_call(lambda: self.run(feed), None if self._compiled else self.module)
 
     def device_memory(self, feed: Feed) -> Mapping[str, int]:
-        from honed.backends.torch import memory
-
         return memory.cuda_peak(self.run, feed) if self._device == "cuda" else {}
 
     def read_back(self) -> Mapping[str, Value | None]:
         import torch
 
-        from honed.backends.torch import checkpointing
+        from honed.models.torch import checkpointing
 
         feed = self._small_feed()
         counts = products.of_call(lambda: self.run(feed))

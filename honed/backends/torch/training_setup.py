@@ -79,7 +79,7 @@ def module_of(request: LoadRequest) -> Any:
     for buffer in module.buffers():
         buffer.data = buffer.data.to(case.device)
     if (how := str(case.get("checkpointing") or "off")) != "off":
-        from honed.backends.torch import checkpointing
+        from honed.models.torch import checkpointing
 
         checkpointing.set_how(module, how)
     return module.train()

@@ -59,7 +59,8 @@ class Picture:
         if "unproven" in statuses:
             notes.append("Hollow or hatched: unproven, a setting may not have taken effect.")
         if doubtful := len({r.id for r in self.records if r.doubts}):
-            notes.append(f"{doubtful} of its {len(self.record_ids())} records have doubts: below.")
+            all_of_them = len(self.record_ids())
+            notes.append(f"Records with doubts, which stand below: {doubtful} of {all_of_them}.")
         return tuple(notes)
 
 

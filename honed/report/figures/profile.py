@@ -15,6 +15,12 @@ from honed.run.passes.profile import Part
 from honed.show.profile import profile_of
 
 ORDER = 85
+# The kinds as a sentence says them, where their names alone do not fit.
+_SAID = {
+    "optimizer": "the optimizer",
+    "other": "other operators",
+    "between operators": "the time between operators",
+}
 _MOST_FLAMES = 6
 _NOTE = (
     "From a call under the engine's profiler, which is slower than the calls that are timed: "
@@ -57,18 +63,24 @@ def kinds_picture(named: Sequence[tuple[str, Record, Part]]) -> Picture:
     )  # fmt: skip
 
 
+def _of_overhead(part: Part) -> str:
+    if part.overhead < 0:
+        return "This call was no slower than one without the profiler."
+    return f"This call took {part.overhead:.0%} longer than one without the profiler."
+
+
 def flame_picture(label: str, record: Record, part: Part) -> Picture:
     return Picture(
-        titled("Profile", label), f"Of the call, {shares(part)}.",
+        titled("Profile", label), f"In this call, {shares(part)}.",
         (flame("Phases, modules and operators", part.rows),), (record,),
-        (_NOTE, f"This call took {part.overhead:+.0%} beside one without the profiler."),
+        (_NOTE, _of_overhead(part)),
         marked=False,
     )  # fmt: skip
 
 
 def shares(part: Part) -> str:
-    """`matrix products take 80 %, softmax 5 % and other 15 %`, the largest first."""
+    """`80% of the time goes to matrix products, 15% to other operators and 5% to softmax`."""
     ordered = sorted(by_kind(part.rows).items(), key=lambda pair: -pair[1].share)
-    (first, row), *rest = ordered
-    return listed([f"{first} take {row.share:.0%}", *(f"{k} {r.share:.0%}" for k, r in rest)],
-                  most=6)  # fmt: skip
+    words = [f"{row.share:.0%} to {_SAID.get(kind, kind)}" for kind, row in ordered]
+    words[0] = words[0].replace(" to ", " of the time goes to ", 1)
+    return listed(words, most=6)

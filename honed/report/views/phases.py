@@ -92,7 +92,7 @@ def _compared(subject: Subject, records: Sequence[Record]) -> Iterator[str]:
     """Every record beside the first of the same model and shape."""
     for _, (first, *others) in subject.alike(records):
         for other in others:
-            yield f"{subject.label(other)}: {_beside(other, first)} {subject.label(first)}."
+            yield f"{subject.label(other)} {_beside(other, first)} {subject.label(first)}."
 
 
 def _beside(record: Record, first: Record) -> str:

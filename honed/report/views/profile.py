@@ -87,7 +87,7 @@ def _training(named: Sequence[Named]) -> Iterator[str]:
 
 def _overhead(named: Sequence[Named]) -> Iterator[str]:
     worst = max(named, key=lambda each: each[2].overhead)
-    yield (
-        f"The profiler made calls longer by up to {worst[2].overhead:.0%} ({worst[0]}); no time "
-        "outside this section comes from a call under it."
-    )
+    longer = "The profiler made no call longer"
+    if worst[2].overhead > 0:
+        longer = f"The profiler made calls longer by up to {worst[2].overhead:.0%} ({worst[0]})"
+    yield f"{longer}; no time outside this section comes from a call under the profiler."

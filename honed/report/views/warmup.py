@@ -34,13 +34,13 @@ def _findings(records: Sequence[Record]) -> Iterator[str]:
     warm = phases.phases_of(records[-1])[_STEP]
     for record in records[:-1]:
         step = phases.phases_of(record)[_STEP]
-        spread = "" if step.stdev is None else (
-            f", with a standard deviation of {step.stdev / step.mean:.0%} of it"
-        )  # fmt: skip
+        spread = ""
+        if step.stdev is not None:
+            spread = f", and the standard deviation is {step.stdev / step.mean:.0%} of it"
         yield (
-            f"After {_warmups(record)} warm-up steps the mean is {seconds(step.mean)}{spread}: "
-            f"{plain(step.mean / warm.mean)} times the mean after {_warmups(records[-1])}; the "
-            f"slowest step took {plain(step.max / step.p50)} times the median."
+            f"After {_warmups(record)} warm-up steps the mean is {plain(step.mean / warm.mean)} "
+            f"times as long as after {_warmups(records[-1])}: it is {seconds(step.mean)}{spread}. "
+            f"The slowest step took {plain(step.max / step.p50)} times the median."
         )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from honed import artifacts
-from honed.backends.base import Residual
+from honed.backends.base import MeasuredMemory, Residual
 from honed.errors import StoreError
 from honed.phase import Phase
 from honed.plain import from_plain, to_plain
@@ -24,7 +24,7 @@ from honed.timeline import Block, MemoryKind, Peak, StepPhase, Timeline
 
 NEEDS = (INPUTS,)
 BARRIERS = ()
-_KIND, _FILE = "timelines", "timeline.json"
+_KIND, _FILE, _SNAPSHOT = "timelines", "timeline.json", "snapshot.pickle"
 _LARGEST = 12
 _RESIDUALS = 24
 
@@ -45,7 +45,7 @@ class Allocation:
 class Part:
     """`peak` is of the whole call, `peaks` of each phase. `largest` are the largest allocations
     that are alive at the peak. The other fields are those of MeasuredMemory. `timeline` is a file
-    with every block."""
+    with every block, and `snapshot` one with the history of a GPU's allocator."""
 
     peak: Peak
     peaks: Mapping[str, Peak]
@@ -57,6 +57,7 @@ class Part:
     kept_bytes: Mapping[str, int]
     block_kept_bytes: Mapping[str, int]
     timeline: Path
+    snapshot: Path | None = None
 
 
 def work(loaded: Loaded) -> Part | None:
@@ -71,10 +72,12 @@ def work(loaded: Loaded) -> Part | None:
     peak = timeline.peak()
     assert peak is not None, "a call allocates something"
     peaks = {str(phase): of for phase in StepPhase if (of := timeline.peak(phase)) is not None}
+    folder = _written(measured)
     return Part(
         peak, peaks, largest_of(timeline.at(peak.tick)), measured.stream_bytes,
         measured.stream_shape, measured.stream_dtype, measured.residuals[:_RESIDUALS],
-        measured.kept_bytes, measured.block_kept_bytes, _written(timeline),
+        measured.kept_bytes, measured.block_kept_bytes, folder / _FILE,
+        folder / _SNAPSHOT if measured.snapshot else None,
     )  # fmt: skip
 
 
@@ -89,14 +92,16 @@ def largest_of(blocks: list[Block]) -> tuple[Allocation, ...]:
     return tuple(allocations[:_LARGEST])
 
 
-def _written(timeline: Timeline) -> Path:
-    """A new file in the cache, which is pruned like every other."""
-    text = json.dumps(to_plain(timeline))
+def _written(measured: MeasuredMemory) -> Path:
+    """A new folder in the cache, which is pruned like every other."""
+    text = json.dumps(to_plain(measured.timeline))
 
     def write(folder: Path) -> None:
         (folder / _FILE).write_text(text)
+        if measured.snapshot:
+            (folder / _SNAPSHOT).write_bytes(measured.snapshot)
 
-    return artifacts.make(_KIND, {"timeline": uuid.uuid4().hex}, write) / _FILE
+    return artifacts.make(_KIND, {"timeline": uuid.uuid4().hex}, write)
 
 
 def read_timeline(path: Path) -> Timeline:

@@ -7,6 +7,9 @@ fixed number of calls, the largest models make fewer, so that all of it ends wit
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from honed.suite.base import Experiment
 
 HELP = "training steps, attention, profiles, precision and memory of language models"
@@ -22,153 +25,124 @@ _TINY = (
 _TINY_TRAIN = (
     f"{_TINY} workload=train_step batch_size=2 sequence_length=32 warmup_steps=1 steps=6 threads=1"
 )
+Sweeps = Mapping[str, tuple[str, ...]]  # by the name of the experiment
+
+_EXPERIMENTS = (
+    Experiment(
+        "sizes", "Sizes", "How long do forward, backward and optimizer take at each size?",
+        "phases",
+    ),
+    Experiment("warmup", "Warm-up", "What do the first steps do to the mean?", "warmup"),
+    Experiment(
+        "mixed", "Mixed precision: time", "How much faster is a step with bf16 autocast?",
+        "phases", compares=True,
+    ),
+    Experiment(
+        "compiled", "torch.compile", "What does it gain for attention alone, and for the model?",
+        "phases", compares=True,
+    ),
+    Experiment(
+        "profile", "Profile",
+        "Which operators take the time, and how does a training step differ from a forward pass?",
+        "profile",
+    ),
+    Experiment(
+        "engines", "Engines", "Which operators take the time of a forward pass in each engine?",
+        "profile",
+    ),
+    Experiment(
+        "precision", "Mixed precision: types and errors",
+        "Which outputs are 16 bits wide, which stay fp32, and how far are they off?", "precision",
+    ),
+    Experiment(
+        "memory", "Memory", "What is alive when, and did the plan know it?", "memory", plans=True
+    ),
+    Experiment(
+        "checkpointing", "Activation checkpointing", "What does it save, and what does it cost?",
+        "checkpointing",
+    ),
+    Experiment(
+        "attention", "Attention",
+        "How do time and memory grow with the length, and where does each kernel end?",
+        "attention",
+    ),
+    Experiment(
+        "causal", "Causal attention of one sequence",
+        "How far ahead is the fused kernel, up to very long sequences?", "attention",
+    ),
+)  # fmt: skip
 
 
 def experiments(*, quick: bool) -> tuple[Experiment, ...]:
-    return _quick() if quick else _whole()
+    sweeps = _quick() if quick else _whole()
+    return tuple(
+        replace(each, sweeps=sweeps[each.name]) for each in _EXPERIMENTS if each.name in sweeps
+    )
 
 
-def _whole() -> tuple[Experiment, ...]:
+def _whole() -> Sweeps:
     small = f"model=lm-small {_TRAIN}"
-    return (
-        _sizes(
+    return {
+        "sizes": (
             f"model=lm-small,lm-medium {_TRAIN} {_STEPS} until=forward,backward,optimizer",
             f"model=lm-large,lm-xl,lm-2.7b {_TRAIN} {_FEW} until=forward,backward,optimizer "
             "timeout_s=3600",
         ),
-        _warmup(f"{small} warmup_steps=0,1,2,5 steps=10"),
-        _mixed_steps(f"model=lm-small,lm-medium {_TRAIN} {_STEPS} precision=fp32,bf16"),
-        _compiled(
+        "warmup": (f"{small} warmup_steps=0,1,2,5 steps=10",),
+        "mixed": (f"model=lm-small,lm-medium {_TRAIN} {_STEPS} precision=fp32,bf16",),
+        "compiled": (
             f"{small} {_STEPS}", f"{small} {_STEPS} torch.compiled_attention=on",
             f"{small} {_STEPS} torch.mode=compile",
         ),
-        _profile(
+        "profile": (
             f"model=lm-small,lm-medium {_TRAIN} {_FEW} until=forward,optimizer passes=profile",
             f"{small.replace('=128', '=512')} {_FEW} passes=profile",
         ),
-        _engines(
+        "engines": (
             "model=lm-small batch_size=4 sequence_length=128 duration_s=3 min_samples=5 "
-            "backend=torch,onnxruntime,openvino passes=profile"
+            "backend=torch,onnxruntime,openvino passes=profile",
         ),
-        _precision(f"{small} {_FEW} precision=bf16,fp16 passes=precision"),
-        _memory(
+        "precision": (f"{small} {_FEW} precision=bf16,fp16 passes=precision",),
+        "memory": (
             f"model=lm-medium {_TRAIN} {_FEW} until=forward,optimizer precision=fp32,bf16 "
             "passes=memory_timeline",
             "model=lm-small workload=train_step batch_size=4 sequence_length=256,512 "
             f"{_FEW} passes=memory_timeline",
         ),
-        _checkpointing(f"{small} {_FEW} checkpointing=off,blocks,nested passes=memory_timeline"),
-        _attention(
+        "checkpointing": (
+            f"{small} {_FEW} checkpointing=off,blocks,nested passes=memory_timeline",
+        ),
+        "attention": (
             "workload=attention batch_size=8 d_model=16,32,64,128 "
             f"sequence_length=256,1024,4096,8192,16384 attention=naive,sdpa {_CALLS}",
             "workload=attention batch_size=8 d_model=64 sequence_length=256,1024,4096 "
             f"attention=compile {_CALLS}",
         ),
-        _causal(
+        "causal": (
             "workload=attention batch_size=1 causal=on d_model=64 precision=fp32,bf16 "
             "sequence_length=128,512,2048,8192,32768,65536 "
-            f"attention=naive,sdpa {_CALLS}"
+            f"attention=naive,sdpa {_CALLS}",
         ),
-    )  # fmt: skip
+    }  # fmt: skip
 
 
-def _quick() -> tuple[Experiment, ...]:
+def _quick() -> Sweeps:
     """Few processes: most experiments read the same records."""
     observed = f"{_TINY_TRAIN} passes=profile+memory_timeline"
     mixed = f"{_TINY_TRAIN} precision=bf16 passes=profile+memory_timeline+precision"
     cold = f"{_TINY_TRAIN.replace('warmup_steps=1', 'warmup_steps=0')} passes=profile"
     nested = f"{observed} checkpointing=nested"
     too_large = f"{_TINY} workload=train_step batch_size=1000000 sequence_length=2048 steps=1"
-    return (
-        _sizes(observed, too_large),
-        _warmup(observed, cold),
-        _mixed_steps(observed, mixed),
-        _profile(observed),
-        _precision(mixed),
-        _memory(observed),
-        _checkpointing(observed, nested),
-        _attention(
+    return {
+        "sizes": (observed, too_large),
+        "warmup": (observed, cold),
+        "mixed": (observed, mixed),
+        "profile": (observed,),
+        "precision": (mixed,),
+        "memory": (observed,),
+        "checkpointing": (observed, nested),
+        "attention": (
             "workload=attention batch_size=2 d_model=16 sequence_length=64 "
-            "attention=naive,sdpa warmup_steps=1 steps=6 threads=1"
+            "attention=naive,sdpa warmup_steps=1 steps=6 threads=1",
         ),
-    )
-
-
-def _sizes(*sweeps: str) -> Experiment:
-    return Experiment(
-        "sizes", "Sizes", "How long do forward, backward and optimizer take at each size?",
-        "phases", sweeps,
-    )  # fmt: skip
-
-
-def _warmup(*sweeps: str) -> Experiment:
-    return Experiment(
-        "warmup", "Warm-up", "What do the first steps do to the mean?", "warmup", sweeps
-    )
-
-
-def _mixed_steps(*sweeps: str) -> Experiment:
-    return Experiment(
-        "mixed", "Mixed precision: time", "How much faster is a step with bf16 autocast?",
-        "phases", sweeps, compares=True,
-    )  # fmt: skip
-
-
-def _compiled(eager: str, attention: str, whole: str) -> Experiment:
-    return Experiment(
-        "compiled", "torch.compile", "What does it gain for attention alone, and for the model?",
-        "phases", (eager, attention, whole), compares=True,
-    )  # fmt: skip
-
-
-def _profile(*sweeps: str) -> Experiment:
-    return Experiment(
-        "profile", "Profile",
-        "Which operators take the time, and how does a training step differ from a forward pass?",
-        "profile", sweeps,
-    )  # fmt: skip
-
-
-def _engines(*sweeps: str) -> Experiment:
-    return Experiment(
-        "engines", "Engines", "Which operators take the time of a forward pass in each engine?",
-        "profile", sweeps,
-    )  # fmt: skip
-
-
-def _precision(*sweeps: str) -> Experiment:
-    return Experiment(
-        "precision", "Mixed precision: types and errors",
-        "Which outputs are 16 bits wide, which stay fp32, and how far are they off?",
-        "precision", sweeps,
-    )  # fmt: skip
-
-
-def _memory(*sweeps: str) -> Experiment:
-    return Experiment(
-        "memory", "Memory", "What is alive when, and did the plan know it?", "memory", sweeps,
-        plans=True,
-    )  # fmt: skip
-
-
-def _checkpointing(*sweeps: str) -> Experiment:
-    return Experiment(
-        "checkpointing", "Activation checkpointing",
-        "What does it save, and what does it cost?", "checkpointing", sweeps,
-    )  # fmt: skip
-
-
-def _attention(*sweeps: str) -> Experiment:
-    return Experiment(
-        "attention", "Attention",
-        "How do time and memory grow with the length, and where does each kernel end?",
-        "attention", sweeps,
-    )  # fmt: skip
-
-
-def _causal(*sweeps: str) -> Experiment:
-    return Experiment(
-        "causal", "Causal attention of one sequence",
-        "How far ahead is the fused kernel, up to very long sequences?",
-        "attention", sweeps,
-    )  # fmt: skip
+    }

@@ -2,8 +2,8 @@
 
 1. The whole path, in one block. From now on every step has a value.
 2. Only the knobs, which have short processes and small gains. First all of them: those without a
-   sign of a gain are dropped. Then those in doubt: those without a proven gain are dropped, and
-   the path without them is measured.
+   sign of a gain are dropped. Then those in doubt: those without a proven gain are dropped where
+   proven ones follow.
 3. The whole path that is left, in as many blocks as there is time for. Half of the time is before
    an engine or a precision may be dropped for gaining nothing, because knobs may follow that do.
 
@@ -63,8 +63,7 @@ def prove(work: Confirmation, winner: Setting) -> Proof:
     proving.measure_path(POLICY.first_blocks)
     proving.drop_knobs()
     proving.drop_roots()
-    proving.measure_path(POLICY.most_blocks)
-    proving.measure_knobs()
+    proving.measure_rest()
     return proving.result()
 
 
@@ -74,7 +73,8 @@ class _Proving:
 
     `setting` is what is left of the winner. `tests` are the steps that share the level at which a
     step is believed: at it, noise alone makes one of all steps look like a gain in one study of a
-    hundred. `over` are settings that no step leads to.
+    hundred. `sure` are the knobs that were proven so once. `over` are settings that no step leads
+    to.
     """
 
     work: Confirmation
@@ -83,7 +83,7 @@ class _Proving:
     tests: int = field(init=False)
     over: set[Setting] = field(default_factory=set)
     dropped: list[Gained] = field(default_factory=list)
-    knobs_were_judged: bool = False
+    sure: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.setting = self.winner
@@ -104,30 +104,31 @@ class _Proving:
         self._measure(settings, max(1, min(most, count)))
 
     def drop_knobs(self) -> None:
-        """Measure the knobs of the path in turns, and leave those out that are not proven. Where
-        one in the middle goes, the settings after it are new ones, and are measured again.
+        """Measure the knobs of the path in turns, and leave those out that keep proven ones from
+        being recommended. The settings after them are then new ones, and are measured again.
 
-        After the first part only those go that show no sign of a gain: few blocks prove little,
-        and the time is then for those in doubt."""
+        After the first part with a setting only those go that show no sign of a gain: few blocks
+        prove little, and the time is then for those in doubt."""
         for number in range(POLICY.knob_rounds if self._may_drop else 0):
-            knobs = self._knobs_in_doubt() if number else self._knobs()
+            is_first = number == 0 or not self._knows_all_knobs()
+            knobs = self._knobs() if is_first else self._knobs_in_doubt()
+            share = POLICY.knob_share if is_first else POLICY.doubt_share
             left_s = self.work.left_s - self._block_s(self._stops())  # for the path that is left
-            share = POLICY.doubt_share if number else POLICY.knob_share
             count = int(share * left_s / max(0.01, self._block_s(knobs)))
             if left_s < 0 or (number and knobs and count < 1):
                 return
             self._measure(knobs, min(count, POLICY.most_blocks))
             before = self.setting
-            if number == 0:
-                self.setting = self._without_knobs(self._hopeless())
-                continue
-            self.knobs_were_judged = True
-            self.setting = self._without_knobs(self._unproven())
-            if self.setting == before or not self._knobs_in_doubt():
+            self.setting = self._without_knobs(self._hopeless() if is_first else self._blocking())
+            if self.setting == before and not is_first:
                 return
 
-    def measure_knobs(self) -> None:
-        """The knobs again, in what is left of the time: less than a block of the whole path."""
+    def measure_rest(self) -> None:
+        """The path that is left in all of the time that is left: again where processes turn out to
+        be shorter than was expected, and then the knobs in less than a block of the path."""
+        self.measure_path(POLICY.most_blocks)
+        if self._block_s([*self._stops(), *self._rivals()]) <= self.work.left_s:
+            self.measure_path(POLICY.most_blocks)
         if knobs := self._knobs():
             count = int(self.work.left_s / max(0.01, self._block_s(knobs)))
             self._measure(knobs, min(POLICY.most_blocks, count))
@@ -139,10 +140,15 @@ class _Proving:
         knobs = self._stops()[roots:]
         return knobs if len(knobs) > 1 else ()
 
+    def _knows_all_knobs(self) -> bool:
+        """Whether each knob of the path has been measured in turns."""
+        known = self.work.known()
+        return all(known.in_turns(setting, self.work.default) for setting in self._knobs())
+
     def _knobs_in_doubt(self) -> tuple[Setting, ...]:
         """The settings before and after each knob that is not proven."""
         doubted = {s for g in self._unproven() for s in (g.before, g.leg.setting)}
-        return tuple(s for s in self._stops() if s in doubted)
+        return tuple(s for s in self._knobs() if s in doubted)
 
     def drop_roots(self) -> None:
         """Measure the path in half of the time that is left, and drop an engine or a precision
@@ -254,6 +260,16 @@ class _Proving:
         proven = self._proven(steps, known)
         return [s for s in steps if not s.leg.is_root and s not in proven]
 
+    def _blocking(self) -> list[Gained]:
+        """The knobs that are not proven and come before one that is. Others may still be proven by
+        the blocks of the path that is left."""
+        known = self.work.known()
+        steps = self._gained(known)
+        proven = self._proven(steps, known)
+        self.sure |= {key for s in proven if not s.leg.is_root for key in s.leg.keys}
+        last = max((place for place, s in enumerate(steps) if s in proven), default=0)
+        return [s for s in steps[:last] if not s.leg.is_root and s not in proven]
+
     def _proven(self, steps: Sequence[Gained], known: Known) -> list[Gained]:
         """The steps whose gains are certain, when all steps of the winner share the level."""
         proven = list[Gained]()
@@ -337,9 +353,8 @@ class _Proving:
         return space.refusal(self._rival) is None and self._rival not in self.work.failed
 
     def _is_still_proven(self, step: Gained, known: Known) -> bool:
-        """Knobs that were judged strictly only have to be certain in the end."""
-        judged = self.knobs_were_judged and not step.leg.is_root
-        return judged and step.is_proven(known, ALPHA)
+        """Knobs that were proven strictly only have to be certain in the end."""
+        return self.sure.issuperset(step.leg.keys) and step.is_proven(known, ALPHA)
 
     def _in_order(self, *steps: Gained) -> tuple[Gained, ...]:
         """Steps in the order of the winner's path."""

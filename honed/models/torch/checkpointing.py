@@ -10,7 +10,7 @@ cost", section 4.3).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,8 @@ from torch.utils.checkpoint import checkpoint
 from honed.errors import UnsupportedError
 
 OFF, BLOCKS, NESTED = HOWS = ("off", "blocks", "nested")
+# Makes the contexts of torch.utils.checkpoint: of the forward pass, and of computing it again.
+Contexts = Callable[[], tuple[Any, Any]]
 
 
 class GroupedBlocks(torch.nn.ModuleList):  # type: ignore[misc]  # torch is not type-checked here
@@ -28,6 +30,7 @@ class GroupedBlocks(torch.nn.ModuleList):  # type: ignore[misc]  # torch is not 
     """
 
     group_size: int
+    options: Mapping[str, Any]  # of torch.utils.checkpoint
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._groups(list(self._modules.values())))
@@ -38,14 +41,14 @@ class GroupedBlocks(torch.nn.ModuleList):  # type: ignore[misc]  # torch is not 
 
     def _groups(self, blocks: Sequence[Any]) -> list[_Group]:
         size = self.group_size
-        return [_Group(blocks[at : at + size]) for at in range(0, len(blocks), size)]
+        return [_Group(blocks[at : at + size], self.options) for at in range(0, len(blocks), size)]
 
 
 class _Group:
     """Neighbouring blocks, called as one."""
 
-    def __init__(self, blocks: Sequence[Any]) -> None:
-        self._blocks = blocks
+    def __init__(self, blocks: Sequence[Any], options: Mapping[str, Any]) -> None:
+        self._blocks, self._options = blocks, options
 
     def __call__(self, hidden: Any, *others: Any, **named: Any) -> Any:
         def run(entering: Any) -> Any:
@@ -57,7 +60,7 @@ class _Group:
 
         if not self._blocks[0].training:  # as transformers does for single blocks
             return run(hidden)
-        return checkpoint(run, hidden, use_reentrant=False)
+        return checkpoint(run, hidden, **self._options)
 
     def __getattr__(self, name: str) -> Any:
         raise UnsupportedError(
@@ -85,8 +88,11 @@ def how_of(module: Any) -> str:
     return BLOCKS if is_on else OFF
 
 
-def set_how(module: Any, how: str) -> None:
+def set_how(module: Any, how: str, contexts: Contexts | None = None) -> None:
     """Checkpoint the module in this way; UnsupportedError if its class cannot be checkpointed."""
+    options: dict[str, Any] = {"use_reentrant": False}
+    if contexts is not None:
+        options["context_fn"] = contexts
     if how not in hows_of(module):
         raise UnsupportedError(
             f"{module.config.model_type} has no activation checkpointing", "checkpointing=off"
@@ -96,24 +102,25 @@ def set_how(module: Any, how: str) -> None:
     for part in module.modules():
         if isinstance(part, GroupedBlocks):
             part.__class__ = torch.nn.ModuleList
-    _keep_block_inputs(module, how != OFF)
+    _keep_block_inputs(module, options if how != OFF else None)
     if how == NESTED:
         found = _longest_list(module)
         if found is None:
             raise UnsupportedError("this model is no stack of blocks", "checkpointing=blocks")
         blocks = found[1]
-        blocks.group_size = math.ceil(math.sqrt(len(blocks)))
+        blocks.group_size, blocks.options = math.ceil(math.sqrt(len(blocks))), options
         blocks.__class__ = GroupedBlocks
 
 
-def _keep_block_inputs(module: Any, is_on: bool) -> None:
-    """By transformers, which called this otherwise before its version 5.20."""
+def _keep_block_inputs(module: Any, options: Mapping[str, Any] | None) -> None:
+    """transformers does this, under another name before its version 5.20; None: nothing is
+    computed again."""
     is_new = hasattr(module, "activation_checkpointing_enable")
     name = f"{'activation' if is_new else 'gradient'}_checkpointing"
-    if is_on:
-        getattr(module, f"{name}_enable")({"use_reentrant": False})
-    else:
+    if options is None:
         getattr(module, f"{name}_disable")()
+    else:
+        getattr(module, f"{name}_enable")(options)
 
 
 def _longest_list(module: Any) -> tuple[str, Any] | None:
