@@ -37,10 +37,11 @@ from honed.plain import from_plain, to_plain
 
 _SHARE = 0.03
 _STEP_S = 0.020
+_LENGTHS = (192, 224, 256, 288, 320, 352)
 _LIMIT_S = 300.0
 _MANY = 4000  # operations: enough that their time stands out from the noise
 _WORDS = ("workload=attention", "attention=smallstep:attend", "until=forward", "threads=1",
-          "batch_size=8", "d_model=64", "memory=false")  # fmt: skip
+          "batch_size=32", "d_model=64", "memory=false")  # fmt: skip
 _PACKAGE = '''
 """Attention in separate operators, and a number of further operations."""
 
@@ -243,7 +244,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         if kept.plan is None:
-            lengths, draws = ((128,), 1) if asked.quick else ((96, 128, 192, 256, 384), 3)
+            lengths, draws = ((288,), 1) if asked.quick else (_LENGTHS, 3)
             kept.add(calibrated(folder, lengths, draws))
         plan = kept.plan
         assert plan is not None

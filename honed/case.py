@@ -76,7 +76,7 @@ class Case:
     min_samples: int = _key("measure at least this many calls per instance", 20, at_least=1)
     warmup_s: float = _key("stop waiting for stable times after this long", 10.0, at_least=0)
     timeout_s: float = _key("give a case up after this long", 900.0, above=0)
-    memory: bool = _key("measure memory in a pass of its own", True)
+    memory: bool = _key("measure memory in a pass of its own", True, size=True)
     passes: str | None = _key("more passes than the workload has, joined by +", None)
     eval: str | None = _key(
         "labelled .jsonl: text and label; text, text2, score; query, positive, negatives", None
@@ -90,10 +90,13 @@ class Case:
         "a setting whose outputs for a text differ by more between two batches has diverged: "
         "0.5% is a cosine of 0.995", None, at_least=0, below=1, share=True,
     )  # fmt: skip
-    memory_budget: str | None = _key("the most memory that a call may add: 64MiB, 1GiB", None)
-    memory_limit: str | None = _key(
-        "the most memory of all processes together, which the kernel enforces: memory=2GiB", None
+    memory_budget: str | None = _key(
+        "the most memory that a call may add: 64MiB, 1GiB", None, size=True
     )
+    memory_limit: str | None = _key(
+        "the most memory of all processes together, which the kernel enforces: memory=2GiB", None,
+        size=True,
+    )  # fmt: skip
     seed: int = _key("seeds random weights and random ids", 0, at_least=0)
     trust_remote_code: bool = _key("run Python code that a checkpoint carries", False)
     allow_system_changes: bool = _key("knobs may change the whole machine for a while", False)

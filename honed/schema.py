@@ -10,12 +10,17 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from honed.backends.base import backend_names
 from honed.case import CORE_FIELDS, CORE_KEYS
 from honed.knob import Knob, Span, Text, Value
 from honed.knobs import listed_knobs
+from honed.workloads.base import workload_names
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _SWEEP = {"type": "string", "pattern": r"^(choice|range)\(.*\)$"}
+_SIZE = {"type": "string", "pattern": r"^[0-9.]+ ?([KMGTkmgt]i?[Bb]?|[Bb])$"}
+# Keys whose values are the names of files of a folder.
+_NAMES = {"backend": backend_names, "workload": workload_names}
 _TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 _SHARE = {"type": "string", "pattern": r"^[0-9.]+ ?%$"}
 Schema = dict[str, Any]
@@ -57,8 +62,12 @@ def _field(field: dataclasses.Field[Any]) -> list[Schema]:
     limits = field.metadata
     name, _, optional = str(field.type).partition(" | ")
     plain: Schema = {"type": _TYPES[name]}
+    if name == "str":
+        plain["minLength"] = 1
     if "values" in limits:
         plain["enum"] = list(limits["values"])
+    if field.name in _NAMES:
+        plain["enum"] = list(_NAMES[field.name]())
     for limit, keyword in (
         ("at_least", "minimum"), ("above", "exclusiveMinimum"), ("below", "exclusiveMaximum")
     ):  # fmt: skip
@@ -67,6 +76,8 @@ def _field(field: dataclasses.Field[Any]) -> list[Schema]:
     alternatives = [plain]
     if limits.get("share"):
         alternatives.append(_SHARE)
+    if limits.get("size"):  # memory is a truth value or a size, the others are sizes
+        alternatives = [*(a for a in alternatives if a["type"] != "string"), _SIZE]
     return [*alternatives, {"type": "null"}] if optional else alternatives
 
 

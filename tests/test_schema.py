@@ -35,6 +35,8 @@ RIGHT = [
     "model: lm-small\nmodel.d_model: [256, 512]",
     "workload: attention\nattention: [naive, 'mine.fast:attend']",
     "model: tiny\nthreads: null\nallocator: jemalloc\nmemory: no",
+    "model: tiny\nmemory: 2GiB",
+    "model: tiny\nmemory_limit: [512MiB, 1.5 GB]\nbackend: [torch, openvino]",
 ]
 WRONG = [
     "model: tiny\nbatch_sise: 4",
@@ -43,6 +45,11 @@ WRONG = [
     "model: tiny\nprecision: fp33",
     "model: tiny\nbackend: torch\ntorch:\n  mod: compile",
     "model: tiny\nallocator: jemallok",
+    "model: tiny\nbackend: onnxruntim",
+    "model: tiny\nworkload: closed-loop",
+    "model: tiny\nmemory_limit: 512",
+    "model: tiny\nmemory_limit: many",
+    "model: tiny\ninputs: ''",
 ]
 
 

@@ -92,7 +92,10 @@ def list_(
     from rich.table import Table
 
     table = Table("name", "python", "packages", "MiB", "folder", box=None, pad_edge=False)
+    table.columns[0].no_wrap = True  # it is typed again
+    table.columns[0].min_width = max(len(entry.name) for entry in entries)
     table.columns[3].justify = "right"
+    table.columns[4].overflow = "fold"
     for entry in entries:
         size = f"{entry.size_bytes / 2**20:.0f}"
         table.add_row(entry.name, _python(entry), _versions(entry), size, str(entry.folder))

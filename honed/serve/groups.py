@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 # A core of a larger instance must do at least this share of what it would do in the best size.
 _WELL_USED = 0.75
-_PATIENCE = 4.0  # as many times its time alone may a text wait behind texts of others
+# A text may wait behind texts of another group for so many times as long as it takes alone.
+_PATIENCE = 4.0
 _SMOOTHING = 0.05  # of the ratio of actual to predicted times
 _RATIOS = (0.5, 4.0)
 
@@ -78,7 +79,8 @@ class Surplus:
 
     def __init__(self, of: Group, by: Group, workers: int, free_s: float, most_s: float) -> None:
         ends_s = free_s + of.backlog.seconds() * of.ratio / workers
-        self.rules = replace(by.rules, quantum_s=min(by.rules.quantum_s, ends_s / by.ratio))
+        quantum_s = min(by.rules.quantum_s, ends_s / by.ratio, most_s / by.ratio)
+        self.rules = replace(by.rules, quantum_s=quantum_s)
         self._of, self._by, self._workers = of, by, workers
         self._most_s = most_s
         self._ahead_s = free_s

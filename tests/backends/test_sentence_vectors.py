@@ -108,7 +108,7 @@ def test_a_last_layer_of_odd_size_runs_in_every_precision(folders: dict[str, Pat
 
 def test_pairs_are_judged_by_the_vectors_behind_every_module(tmp_path: Path) -> None:
     """Scores that are cosines of the library's vectors are met exactly, through the whole of a
-    measurement: cached, and sent to a worker."""
+    measurement: cached, exported, sent to a worker."""
     import torch
 
     folder = saved(tmp_path, "mean", dense(HIDDEN, 8, torch.nn.Tanh()))
@@ -123,8 +123,8 @@ def test_pairs_are_judged_by_the_vectors_behind_every_module(tmp_path: Path) -> 
     file = tmp_path / "pairs.jsonl"
     file.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     case = Case(
-        model=str(folder), eval=str(file), sequence_length=16, memory=False,
-        duration_s=0.05, min_samples=3, warmup_s=0.2,
+        model=str(folder), backend="onnxruntime", eval=str(file), sequence_length=16,
+        memory=False, duration_s=0.05, min_samples=3, warmup_s=0.2,
     )  # fmt: skip
     record = engine_steps.measure_here(case)
     assert record.error is None

@@ -9,8 +9,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import command
 import pytest
 from wheels import offline, write_index
+
+from honed import environments
+from honed.environments import Environment
 
 Said = subprocess.CompletedProcess[str]
 HONED = [sys.executable, "-c", "from honed.cli import main; main()"]
@@ -74,3 +78,13 @@ def test_a_word_that_names_no_environment_is_refused(
     assert refused.returncode == 2
     assert "no environment and no command" in refused.stderr
     assert "honed env create" in refused.stderr
+
+
+def test_names_are_whole_in_a_narrow_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["blame-onnxruntime-1.29.0", "blame-onnxruntime-1.31.1"]
+    made = [Environment(n, tmp_path / n, "2026-01-01", "3.12.1", ("onnxruntime",)) for n in names]
+    monkeypatch.setattr(environments, "entries", lambda: made)
+    text = command.honed(tmp_path, "env", "list", COLUMNS="60").stdout
+    assert [line.split()[0] for line in text.splitlines() if line.startswith("blame")] == names

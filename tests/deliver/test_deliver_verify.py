@@ -216,6 +216,22 @@ def test_without_a_round_a_promised_gain_is_undecided(tmp_path: Path) -> None:
     assert promises(folder, rounds=0)["speed"].verdict == verify.UNDECIDED
 
 
+@pytest.mark.parametrize(
+    ("ratios", "said"),
+    [
+        ([1.0], "(one round has no interval), promised 2.00 (at least 1.90); --rounds 15 on an"),
+        ([1.0, 3.0, 1.2, 2.2, 1.4, 1.3], "; --rounds 18 on an idle machine may decide"),
+    ],
+)
+def test_an_undecided_speed_says_what_may_decide_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ratios: list[float], said: str
+) -> None:
+    answers(monkeypatch, ratios)
+    promise = verify.check_speed(tmp_path, {**SETTINGS, "gain": GAIN}, len(ratios))
+    assert promise.verdict == verify.UNDECIDED
+    assert said in promise.message
+
+
 def test_a_gain_above_the_lower_end_of_the_promise_holds(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

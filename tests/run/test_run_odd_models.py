@@ -78,13 +78,9 @@ def test_positions_behind_the_padding_id_run_to_their_end_and_not_beyond(
         assert "65 is longer than the 64 positions" in longer.error.message
 
 
-@pytest.mark.parametrize(
-    ("engine", "turns"), [("torch", (1, 2)), ("onnxruntime", (1, 2, 1))], ids=str
-)
-def test_two_models_of_one_vocabulary_do_not_share_inputs(
-    tmp_path: Path, engine: str, turns: tuple[int, ...]
-) -> None:
-    """The second takes token types, and the random ids of the first have none."""
-    for types in turns:
+def test_two_models_of_one_vocabulary_do_not_share_inputs(tmp_path: Path) -> None:
+    """The second takes token types, and the random ids of the first have none. torch runs the same
+    inputs for the reference."""
+    for types in (1, 2, 1):
         folder = save(tmp_path / str(types), "BertModel", **SMALL, type_vocab_size=types)
-        assert run(folder, backend=engine, sequence_length=16).status == "ok"
+        assert run(folder, backend="onnxruntime", sequence_length=16).status == "ok"
