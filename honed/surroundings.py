@@ -80,7 +80,7 @@ def explain(error: OSError) -> HonedError | None:
         return HonedError(
             f"cannot write the output: {error.strerror}", "make room, or write it somewhere else"
         )
-    hint = "set HOME, TMPDIR, HONED_CACHE and HONED_STORE to places that you may write"
+    hint = "set HOME, or TMPDIR, HONED_CACHE, HONED_STORE and HONED_HOME, to places you may write"
     return HonedError(f"cannot use {error.filename}: {error.strerror}", hint)
 
 

@@ -78,6 +78,10 @@ def test_a_home_that_cannot_be_written_says_what_to_set(tmp_path: Path, home: st
     assert done.returncode == 1
     assert "set HONED_CACHE" in done.stdout + done.stderr
     assert shell(tmp_path, "$HONED doctor", HOME=home).returncode == 0
+    script = "unset HONED_HOME XDG_DATA_HOME; $HONED env create name package"
+    done = shell(tmp_path, script, HOME=home)
+    assert done.returncode == 1
+    assert "set HONED_HOME" in done.stderr
 
 
 def test_a_folder_that_cannot_be_written_says_where_records_can_go(tmp_path: Path) -> None:

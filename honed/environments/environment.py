@@ -204,7 +204,8 @@ def _making(name: str) -> Iterator[None]:
             f"another process is changing the environment {name}", "wait for it to end"
         ) from error
     except OSError as error:
-        if not str(error.filename or "").startswith(str(root())):
+        place = str(error.filename or "")  # or a folder that the environments would lie in
+        if not (place.startswith(str(root())) or (place and Path(place) in root().parents)):
             raise
         raise HonedError(
             f"cannot write to {root()}: {error.strerror}",

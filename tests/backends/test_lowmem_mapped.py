@@ -80,6 +80,7 @@ def test_pages_are_given_back(tmp_path: Path) -> None:
     weights.release_all()
     assert memory.status().file_bytes - before < 4 * MIB
     weights.will_need(["table"])
+    assert memory.status().file_bytes - before < 4 * MIB
     assert float(weights.array("table").sum()) == total == float(tensors["table"].sum())
     weights.close()
 

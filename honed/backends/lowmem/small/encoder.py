@@ -265,8 +265,8 @@ class Member:
         """The columns `mine` of the product of x [n, inputs], into those of `out` [n, outputs]."""
         for first, last in self._panels(product, mine):
             weights = self.reader.rows(product.weight, first, last)
-            if self.reads_ahead and (following := self._next.get((product.weight.name, first))):
-                self.reader.will_need(*following)  # a disk reads it while this one is multiplied
+            if self.reads_ahead and not self.reader.used_map:
+                self._read_next(product, first)  # while this one is multiplied
             target = out[:, first:last]
             np.matmul(x, weights.T, out=target)
             self.reader.release(product.weight, first, last)
@@ -277,6 +277,12 @@ class Member:
                 activation(target, bias, self._temporaries)
             elif bias is not None:
                 target += bias
+
+    def _read_next(self, product: Product, first: int) -> None:
+        """Let a disk read the panel after this one. Through a map the kernel does it unasked, and
+        then into large pages, which are mapped in less time."""
+        if following := self._next.get((product.weight.name, first)):
+            self.reader.will_need(*following)
 
     def _panels(self, product: Product, mine: range) -> Iterator[tuple[int, int]]:
         """The first row of each panel of the weights, and the row after its last."""
