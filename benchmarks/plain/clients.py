@@ -101,15 +101,16 @@ def litellm_huggingface_rerank(asked: Asked) -> str:
 
 
 def litellm_infinity_rerank(asked: Asked) -> str:
-    return _litellm_rerank(asked, "infinity/any")
+    # With documents it expects strings, and those of Cohere's and Jina's dialect are objects.
+    return _litellm_rerank(asked, "infinity/any", return_documents=False)
 
 
-def _litellm_rerank(asked: Asked, model: str) -> str:
+def _litellm_rerank(asked: Asked, model: str, *, return_documents: bool = True) -> str:
     import litellm
 
     found = litellm.rerank(
         model=model, query=QUERY, documents=TEXTS, top_n=2, api_base=asked.reranker,
-        api_key="none",
+        api_key="none", return_documents=return_documents,
     )  # fmt: skip
     return asked.check_order([each["index"] for each in found.results])
 

@@ -124,7 +124,7 @@ class TrainingStep(Step):
             with compiled_attention.left_out(self.module):
                 reference = self._gradient(_in_fp32(self.module).eval(), inputs, labels)
             self.module.train()
-        return SelfCheck(got, reference, "torch fp32 eager")
+        return SelfCheck(*_without_common_zeros(got, reference), "torch fp32 eager")
 
     def memory_timeline(self, feed: Feed) -> MeasuredMemory | None:
         """Of the next call; compiled code allocates where the tracer does not see it."""
@@ -244,6 +244,21 @@ class TrainingStep(Step):
 
     def close(self) -> None:
         del self.module, self.optimizer, self._forward
+
+
+def _without_common_zeros(
+    got: dict[str, Any], reference: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arrays without the gradients that are zero in both: those of words that the batch does
+    not have, nearly all of a table of words. Comparing them in float64 took hundreds of MiB."""
+    if "gradient" not in got:
+        return got, reference
+    arrays = got["gradient"], reference["gradient"]
+    kept = (arrays[0] != 0) | (arrays[1] != 0)
+    if not kept.any():
+        return got, reference
+    small = [array[kept].reshape(1, -1) for array in arrays]
+    return {**got, "gradient": small[0]}, {**reference, "gradient": small[1]}
 
 
 @contextlib.contextmanager
