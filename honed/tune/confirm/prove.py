@@ -330,10 +330,23 @@ class _Proving:
         last, rival = steps[-1].leg.setting, self._rival
         if not known.in_turns(rival, last) or known.proves(last, rival, alpha):
             return False
+        if self._is_far_behind(rival, last, known):
+            return False
         if not self.work.keeps_limits(rival, self.work.path_side(rival)):
             return False
         self.dropped.append(steps[0])
         return True
+
+    def _is_far_behind(self, rival: Setting, last: Setting, known: Known) -> bool:
+        """Whether turns and the trials, where there are any, both tell that the rival is far
+        slower, although a block or two of noisy processes do not prove it."""
+        far = math.log(POLICY.in_doubt)
+        if math.log(known.gain(last, rival).value or 1.0) < far:
+            return False
+        trials = known.trials
+        if rival not in trials or last not in trials:
+            return True
+        return trials[rival] - trials[last] >= far
 
     def _engine_is_open(self, steps: Sequence[Gained], known: Known) -> bool:
         """Whether the engine is a step that is not proven, and the next step needs the engine."""
