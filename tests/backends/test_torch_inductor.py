@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+import sysconfig
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import engine_steps
 import pytest
 
 from honed.backends import torch as backend
+from honed.backends.torch.modes import aoti
 from honed.instruments.fidelity import compare, complaint
 from honed.models.inputs import random_inputs
 
@@ -66,6 +72,27 @@ def test_static_int8_is_calibrated_once_and_runs_integer_products(mode: str) -> 
     assert facts["torch.freezing"] == "on"
     assert facts["calibration"] == str(ask.calibration)
     assert step.weights_bytes < 0.8 * ask.checkpoint.weights_bytes
+
+
+def test_a_package_without_the_folders_of_this_machine_gives_the_same_outputs(
+    tmp_path: Path,
+) -> None:
+    """The setting is one that another test has built."""
+    changes = settings("int8", int8="static", mode="aoti")
+    loaded = engine_steps.loaded("torch", **changes)
+    package = engine_steps.artifact(loaded.request)
+    assert package is not None
+    aoti.copy_anonymous(package / aoti.PACKAGE, tmp_path / aoti.PACKAGE)
+    shutil.copyfile(package / aoti.FACTS, tmp_path / aoti.FACTS)
+    site = os.fsencode(sysconfig.get_path("purelib"))
+    torch_folder = os.fsencode(Path(sys.modules["torch"].__file__ or "").parent)
+    content = (tmp_path / aoti.PACKAGE).read_bytes()
+    assert torch_folder in (package / aoti.PACKAGE).read_bytes()
+    assert not any(place in content for place in (site, torch_folder, b"torchinductor_"))
+    batch = dict(random_inputs(loaded.request.checkpoint, 2, 11, seed=11).batches[0])
+    feed = loaded.step.prepare(batch)
+    (wanted,), (got,) = loaded.step.run(feed), aoti.Library(tmp_path)(feed)
+    assert (wanted == got).all()
 
 
 def test_autotuned_static_int8_is_right_behind_the_first_layer() -> None:

@@ -76,7 +76,8 @@ def deliver(request: LoadRequest, artifact: Path | None, folder: Path) -> Delive
 
 
 def _package(request: LoadRequest, artifact: Path, folder: Path) -> Delivery:
-    copy_files(artifact, folder, aoti.PACKAGE, aoti.FACTS)
+    aoti.copy_anonymous(artifact / aoti.PACKAGE, folder / aoti.PACKAGE)
+    copy_files(artifact, folder, aoti.FACTS)
     checkpoint = request.checkpoint
     facts = {
         "inputs": input_names(checkpoint),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,6 +39,24 @@ def _build(request: LoadRequest, module: Any, folder: Path) -> None:
     facts = {"module": modules.facts(module), "inductor": inductor.read_back(graphs),
              "products": inductor.largest(graphs)}  # fmt: skip
     (folder / FACTS).write_text(json.dumps(facts))
+
+
+def copy_anonymous(source: Path, target: Path) -> None:
+    """Copy the package without the folders of this machine that its sources and its library name.
+
+    Dashes take their place, as many as the path has bytes: places in the library stay where they
+    are. Nothing reads these paths: the library is compiled, and torch has loaded those it needs.
+    """
+    import torch
+    from torch._inductor.codecache import cache_dir
+
+    folders = (f"{Path(torch.__file__).parent}", cache_dir(), f"{Path.home()}/")
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            for folder in map(os.fsencode, folders):
+                content = content.replace(folder, b"-" * len(folder))
+            new.writestr(name, content)
 
 
 class Library:
