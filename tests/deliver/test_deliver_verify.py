@@ -85,6 +85,7 @@ def test_another_version_of_a_package_is_named(tmp_path: Path) -> None:
     message = broken(delivered_folder(tmp_path / "deployed", packages=packages))["packages"]
     assert "(exported with 0.1)" in message
     assert "no-such-engine not installed" in message
+    assert "pip install no-such-engine==1.0, or PYTHON=INTERPRETER ./verify" in message
 
 
 def answers(monkeypatch: pytest.MonkeyPatch, ratios: list[float]) -> None:

@@ -112,14 +112,17 @@ def check_packages(settings: Mapping[str, Any]) -> Promise:
     """Another version of the engine may give other outputs; the outputs decide."""
     from importlib.metadata import PackageNotFoundError, version
 
-    other = []
+    other, missing = [], []
     for name, promised in settings["packages"].items():
         try:
             here = version(name)
         except PackageNotFoundError:
             here = "not installed"
+            missing.append(f"{name}=={promised.partition('+')[0]}")
         if here != promised:
             other.append(f"{name} {here} (exported with {promised})")
+    if missing:
+        other.append(f"pip install {' '.join(missing)}, or PYTHON=INTERPRETER ./verify")
     if other:
         return Promise("packages", BROKEN, "; ".join(other))
     named = ", ".join(f"{name} {v}" for name, v in settings["packages"].items())
