@@ -105,12 +105,15 @@ def _with_settings_of_folder(choices: dict[str, list[Choice]]) -> dict[str, list
     backends = choices.get("backend", [stored.get("backend", _FIELDS["backend"].default)])
     workloads = choices.get("workload", [_FIELDS["workload"].default])
     # These say the same as the key, or something that the key belongs to.
-    instead = {"batch_size": "total_batch", "sequence_length": "lengths"}
+    instead = {
+        "batch_size": ("total_batch",), "sequence_length": ("lengths",), "instances": ("sizes",),
+        "threads": ("sizes",), "sizes": ("instances", "threads"),
+    }  # fmt: skip
     found: dict[str, list[Choice]] = {
         key: [value]
         for key, value in stored.items()
         if key not in choices
-        and instead.get(key) not in choices
+        and choices.keys().isdisjoint(instead.get(key, ()))
         and any(belongs(key, str(b), str(w)) for b in backends for w in workloads)
     }
     return _checked_all(found) | choices

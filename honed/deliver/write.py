@@ -87,7 +87,8 @@ def export(
         gain = settings["gain"]
         _write_settings(staging, settings)
         (staging / _ENVIRONMENT).write_text(_environment_file(case, settings))
-        (staging / "README.md").write_text(_readme(case, delivered, settings))
+        readme = _readme(case, delivered, settings, has_record=record is not None)
+        (staging / "README.md").write_text(readme)
         if record is not None:
             kept = replace(record, case={**record.case, **paths})
             (staging / "record.json").write_text(json.dumps(kept.to_json(), indent=1))
@@ -223,14 +224,16 @@ def _settings_served(case: Case) -> dict[str, str]:
     return served
 
 
-def _readme(case: Case, delivered: Delivered, settings: dict[str, Any]) -> str:
+def _readme(
+    case: Case, delivered: Delivered, settings: dict[str, Any], *, has_record: bool
+) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     loader = FileSystemLoader(_STANDALONE)
     # Markdown, not HTML: escaping would change the code that it shows.
     pages = Environment(loader=loader, undefined=StrictUndefined, autoescape=False)  # noqa: S701
     page = pages.get_template("README.md.j2")
-    return page.render(case=case, delivered=delivered, settings=settings)
+    return page.render(case=case, delivered=delivered, settings=settings, has_record=has_record)
 
 
 def write_checksums(staging: Path) -> None:

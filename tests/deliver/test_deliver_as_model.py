@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,6 +66,29 @@ def test_a_case_takes_the_settings_of_the_folder_and_typed_words_go_before_them(
 def test_a_setting_that_another_word_replaces_is_not_taken(folder: Path) -> None:
     assert case_of(folder, "lengths=4..16").sequence_length == 16
     assert case_of(folder, "total_batch=6").batch_size == 6
+    assert case_of(folder, "sizes=1+2").instances == 2
+
+
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [
+        ({"instances": 2}, "2 processes at once, each on an equal share of the cores: start"),
+        ({"instances": 2, "threads": 1}, "2 processes at once, each on 1 core of its own: start"),
+        ({"sizes": "1+2", "oversubscribe": True}, "2 processes at once, on 1+2 cores: start"),
+    ],
+)
+def test_the_readme_says_which_cores_the_processes_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shares: dict[str, Any], said: str
+) -> None:
+    monkeypatch.setattr(verify, "ROUNDS", 0)
+    monkeypatch.setattr(verify, "CALLS_S", 0.1)
+    case = Case(model="tiny", backend="fake", sequence_length=8, **shares)
+    write.export(case, None, tmp_path / "deployed", ignore_phase)
+    readme = (tmp_path / "deployed" / "README.md").read_text()
+    assert said in readme
+    assert "record.json" not in readme  # no record chose this setting
+    alone = case_of(tmp_path / "deployed", "instances=1", "threads=1")
+    assert (alone.instances, alone.sizes) == (1, None)
 
 
 def test_the_knobs_of_the_folders_engine_go_with_it(folder: Path) -> None:
