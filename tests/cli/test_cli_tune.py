@@ -107,7 +107,7 @@ def test_tunes_a_real_engine(store: str) -> None:
         "sequence_length=16",
         *QUICK,
     ]
-    at = honed.tune(*words, trials=2, budget="4m", study="real", store=store)
+    at = honed.tune(*words, trials=2, budget="100s", study="real", store=store)
     assert at.trials >= 2
     assert at.default is not None
     assert at.default.ok
