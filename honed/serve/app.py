@@ -45,10 +45,11 @@ class App:
             for route in family.ROUTES:
                 self._paths.setdefault(route.path, set()).add(route.method)
                 if "{" in route.path:
-                    pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route.path)
-                    self._patterns.append((re.compile(pattern), route, family))
+                    self._patterns.append((_pattern(route.path), route, family))
                 else:
                     self._exact[route.method, route.path] = route, family
+        # `/v2/models/{model}` would also match `/v2/models/x/ready`, so longer paths go first.
+        self._patterns.sort(key=lambda each: each[1].path.count("/"), reverse=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began_s = time.perf_counter()
@@ -162,6 +163,13 @@ class App:
         self._log.write(encode(line).decode() + "\n")
         if self._log is sys.stderr:
             self._log.flush()
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """What matches a path with parts in braces. A model may be called `org/name`, as on the hub;
+    every other part is one segment."""
+    with_models = path.replace("{model}", "(?P<model>.+)")
+    return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", with_models))
 
 
 class _Plain:

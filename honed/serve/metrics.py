@@ -17,11 +17,10 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from honed.serve.refusals import REASONS
 from honed.serve.spread import COUNTS, RATIOS, SECONDS, Spread, together
 
 ROUTES = ("embed", "embed_all", "predict", "rerank", "similarity", "openai", "infer")
-_REASONS = ("overloaded", "not_ready", "deadline", "too_large", "poison", "not_finite",
-            "inference", "validation", "empty", "tokenizer", "unauthorized")  # fmt: skip
 # The names of failures in text-embeddings-inference.
 _TE_FAILURES = {
     "too_large": "batch_size", "validation": "validation", "empty": "validation",
@@ -89,7 +88,7 @@ class Metrics:
                           registry=registry)  # fmt: skip
         self._wait = Gauge("honed_predicted_wait_seconds", "the predicted wait of a new text",
                            registry=registry)  # fmt: skip
-        for reason in _REASONS:
+        for reason in REASONS:
             self._refused.labels(reason)
 
     def text(self) -> bytes:

@@ -8,22 +8,23 @@ from enum import Enum
 
 
 class Kind(Enum):
-    """The status of a refusal, and its name as text-embeddings-inference writes it."""
+    """The status of a refusal, its name as text-embeddings-inference writes it, and its usual
+    reason in the metrics."""
 
-    BAD_JSON = 400, "Validation"
-    EMPTY = 400, "Empty"
-    UNAUTHORIZED = 401, "Unauthorized"
-    NOT_FOUND = 404, "NotFound"
-    METHOD = 405, "MethodNotAllowed"
-    TOO_LARGE = 413, "Validation"
-    MEDIA = 415, "Validation"
-    VALIDATION = 422, "Validation"
-    TOKENIZER = 422, "Tokenizer"
-    BACKEND = 424, "Backend"
-    OVERLOADED = 429, "Overloaded"
-    INTERNAL = 500, "Internal"
-    UNHEALTHY = 503, "Unhealthy"
-    TIMEOUT = 504, "Timeout"
+    BAD_JSON = 400, "Validation", "validation"
+    EMPTY = 400, "Empty", "empty"
+    UNAUTHORIZED = 401, "Unauthorized", "unauthorized"
+    NOT_FOUND = 404, "NotFound", "not_found"
+    METHOD = 405, "MethodNotAllowed", "not_found"
+    TOO_LARGE = 413, "Validation", "too_large"
+    MEDIA = 415, "Validation", "validation"
+    VALIDATION = 422, "Validation", "validation"
+    TOKENIZER = 422, "Tokenizer", "tokenizer"
+    BACKEND = 424, "Backend", "backend"
+    OVERLOADED = 429, "Overloaded", "overloaded"
+    INTERNAL = 500, "Internal", "internal"
+    UNHEALTHY = 503, "Unhealthy", "not_ready"
+    TIMEOUT = 504, "Timeout", "deadline"
 
     @property
     def status(self) -> int:
@@ -33,9 +34,19 @@ class Kind(Enum):
     def type(self) -> str:
         return str(self.value[1])
 
+    @property
+    def usual_reason(self) -> str:
+        return str(self.value[2])
+
+
+# Reasons that say more than the kind of the refusal does.
+_FINER_REASONS = ("disconnected", "inference", "not_finite", "poison", "slow_body")
+REASONS = tuple(sorted({*_FINER_REASONS, *(kind.usual_reason for kind in Kind)}))
+
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault of honed
-    """A request that is answered with an error. `reason` labels it in the metrics."""
+    """A request that is answered with an error. `reason`, one of REASONS, labels it in the
+    metrics; left out, it is the usual one of the kind."""
 
     def __init__(
         self, kind: Kind, message: str, reason: str = "", headers: Mapping[str, str] | None = None
@@ -43,7 +54,8 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault of honed
         super().__init__(message)
         self.kind = kind
         self.message = message
-        self.reason = reason or kind.type.lower()
+        self.reason = reason or kind.usual_reason
+        assert self.reason in REASONS, f"the metrics have no reason {self.reason}"
         self.headers = dict(headers or {})
 
 

@@ -17,7 +17,7 @@ from honed.serve.dispatcher import Dispatcher
 from honed.serve.frames import Floats
 from honed.serve.metrics import Metrics, Times
 from honed.serve.recent import Recent
-from honed.serve.refusals import Kind, Refusal, invalid
+from honed.serve.refusals import Kind, Refusal, empty, invalid
 from honed.serve.settings import ServeSettings
 from honed.serve.texts import Given, Reading, Texts
 from honed.serve.tickets import Ticket
@@ -123,6 +123,8 @@ class Service:
         assert self.texts is not None
         texts, dispatcher, settings = self.texts, self.dispatcher, self.settings
         count = len(wanted.given)
+        if not count:  # admission divides by it
+            raise empty()
         if count > settings.max_client_batch:
             raise invalid(
                 f"batch size {count} > maximum allowed batch size {settings.max_client_batch} "

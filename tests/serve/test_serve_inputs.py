@@ -78,3 +78,46 @@ def test_as_many_texts_as_one_request_may_have(application: InProcess) -> None:
     refused = application.ask("/embed", {"inputs": [*texts, "a"]})
     assert refused.status == 422
     assert "max_client_batch" in refused.json["error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/embed", {"inputs": []}),
+        ("/v1/embeddings", {"input": []}),
+        ("/v2/models/tiny-embedder/infer",
+         {"inputs": [{"name": "t", "shape": [0], "datatype": "BYTES", "data": []}]}),
+    ],
+)  # fmt: skip
+def test_no_texts_are_refused_while_others_wait(
+    application: InProcess, path: str, body: Any
+) -> None:
+    """Admission looks at a request before it is tokenised, but only while texts are queued."""
+    dispatcher = application.service.dispatcher
+    assert dispatcher is not None
+    dispatcher.queued = 1
+    try:
+        answer = application.ask(path, body)
+    finally:
+        dispatcher.queued = 0
+    assert answer.status == 400
+    assert "cannot be empty" in answer.body.decode()
+
+
+def test_a_model_may_have_a_slash_in_its_name(application: InProcess) -> None:
+    served = application.service.need()
+    before, served.name = served.name, "org/tiny"
+    try:
+        assert application.ask("/v1/models/org/tiny").json["id"] == "org/tiny"
+        assert application.ask("/v2/models/org/tiny").json["name"] == "org/tiny"
+        assert application.ask("/v2/models/org/tiny/versions/1").json["name"] == "org/tiny"
+        assert application.ask("/v2/models/org/tiny/ready").json["ready"] is True
+        assert application.ask("/v2/models/org/tiny/versions/1/ready").json["ready"] is True
+        given = {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["the cat"]}
+        for path in ("/v2/models/org/tiny/infer", "/v2/models/org/tiny/versions/1/infer"):
+            assert application.ask(path, {"inputs": [given]}).json["model_name"] == "org/tiny"
+        wrong = application.ask("/v2/models/org/other")
+        assert wrong.status == 404
+        assert "this one is called org/tiny" in wrong.json["error"]
+    finally:
+        served.name = before

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from served import LONGEST, Server
 
+from honed.serve.refusals import REASONS
+
 TEXTS = ["the cat sat on the mat", "hello world", "a dog"]
 
 
@@ -240,6 +242,8 @@ def test_every_metric_exists_from_the_start(server: Server) -> None:
                  "te_request_inference_duration_sum", "te_batch_next_size_count",
                  "honed_worker_state", "honed_predicted_wait_seconds"):  # fmt: skip
         assert f"\n{name}" in text, name
+    for reason in REASONS:
+        assert f'honed_admission_rejected_total{{reason="{reason}"}}' in text
     before = counted(text, 'te_request_success{method="single"}')
     server.ask("/embed", {"inputs": "a"})
     after = counted(server.ask("/metrics").body.decode(), 'te_request_success{method="single"}')

@@ -88,8 +88,9 @@ Handler = Callable[[Service, Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One path. A part such as `{model}` stands for any one segment. An `open` route needs no
-    key, and answers while the server starts."""
+    """One path. `{model}` stands for the name of a model, which may have slashes; any other part in
+    braces stands for one segment. An `open` route needs no key, and answers while the server
+    starts."""
 
     method: str
     path: str

@@ -81,9 +81,9 @@ async def infer(service: Service, request: Request) -> Response:
 
 
 def _need_name(service: Service, request: Request) -> None:
-    name = service.need().name
-    if request.parameters["model"] != name:
-        raise Refusal(Kind.NOT_FOUND, f"no model is called {request.parameters['model']}: {name}")
+    name, asked = service.need().name, request.parameters["model"]
+    if asked != name:
+        raise Refusal(Kind.NOT_FOUND, f"no model is called {asked}: this one is called {name}")
 
 
 ROUTES = (
