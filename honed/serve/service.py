@@ -19,7 +19,7 @@ from honed.serve.metrics import Metrics, Times
 from honed.serve.recent import Recent
 from honed.serve.refusals import Kind, Refusal, empty, invalid
 from honed.serve.settings import ServeSettings
-from honed.serve.texts import Given, Reading, Texts
+from honed.serve.texts import Input, ReadOptions, Texts
 from honed.serve.tickets import Ticket
 
 _CHARACTERS_A_TOKEN = 4  # about: for the estimate before tokenising
@@ -45,8 +45,8 @@ class Wanted:
     """What a route asks for. `timeout_s` None: the server's own."""
 
     route: str
-    given: Sequence[Given]
-    reading: Reading = field(default_factory=Reading)
+    given: Sequence[Input]
+    options: ReadOptions = field(default_factory=ReadOptions)
     per_token: bool = False
     timeout_s: float | None = None
     single: bool = False  # one text, not a list of one
@@ -136,7 +136,7 @@ class Service:
             estimates = [min(1 + size // _CHARACTERS_A_TOKEN, texts.longest) for size in sizes]
             dispatcher.admit(estimates, timeout_s)
         began_s = time.perf_counter()
-        read = await texts.read(wanted.given, wanted.reading)
+        read = await texts.read(wanted.given, wanted.options)
         tokenize_s = time.perf_counter() - began_s
         lengths = tuple(len(each.ids) for each in read.tokens)
         dispatcher.admit(lengths, timeout_s)
@@ -221,7 +221,7 @@ def probabilities(row: Floats, *, raw: bool) -> Floats:
     return scores.astype(np.float32)
 
 
-def _size(given: Given) -> int:
+def _size(given: Input) -> int:
     if isinstance(given, list):
         return _CHARACTERS_A_TOKEN * len(given)
     return len(given) if isinstance(given, str) else len(given[0]) + len(given[1])

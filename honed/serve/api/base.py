@@ -15,7 +15,7 @@ import orjson
 import honed.discovery
 from honed.serve.refusals import Kind, Refusal, invalid
 from honed.serve.service import Outcome, Service
-from honed.serve.texts import Given
+from honed.serve.texts import Input
 
 _ROOM = "honed.serve.api"
 T = TypeVar("T")
@@ -88,8 +88,8 @@ Handler = Callable[[Service, Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One path. `{model}` stands for the name of a model, which may have slashes; any other part in
-    braces stands for one segment. An `open` route needs no key, and answers while the server
+    """One path. `{model}` stands for the name of a model, which may have slashes; any other part
+    in braces stands for one segment. An `open` route needs no key, and answers while the server
     starts."""
 
     method: str
@@ -162,7 +162,7 @@ def answered(body: bytes, outcome: Outcome) -> Response:
     return Response(body, headers=headers, outcome=outcome)
 
 
-def texts_of(inputs: str | list[Any]) -> list[Given]:
+def texts_of(inputs: str | list[Any]) -> list[Input]:
     """The texts of an `inputs` field: one text, one list of ids, or a list of either."""
     if isinstance(inputs, str):
         return [inputs]

@@ -21,7 +21,7 @@ from honed.serve.api.base import (
 )
 from honed.serve.refusals import Kind, Refusal, invalid
 from honed.serve.service import Service, Wanted, normalised, shortened
-from honed.serve.texts import Reading
+from honed.serve.texts import ReadOptions
 
 
 class _Embeddings(msgspec.Struct):
@@ -52,8 +52,8 @@ async def embeddings(service: Service, request: Request) -> Response:
     form = body.encoding_format or "float"
     if form not in ("float", "base64"):
         raise invalid(f"encoding_format `{form}` is not known: use float or base64")
-    reading = Reading(truncate=True, use_prompt=False)
-    wanted = Wanted("openai", texts_of(body.input), reading, timeout_s=request.timeout_s,
+    options = ReadOptions(truncate=True, use_prompt=False)
+    wanted = Wanted("openai", texts_of(body.input), options, timeout_s=request.timeout_s,
                     single=is_single(body.input), began_s=request.began_s)  # fmt: skip
     outcome = await service.answer(wanted, request.receive)
     rows = normalised(shortened(np.stack(outcome.rows), body.dimensions))

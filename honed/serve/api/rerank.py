@@ -13,7 +13,7 @@ import numpy as np
 from honed.serve.api.base import Request, Response, Route, answered, encode, said
 from honed.serve.refusals import Kind, Refusal, empty, invalid
 from honed.serve.service import Outcome, Service, Wanted, probabilities
-from honed.serve.texts import Given, Reading, direction_of
+from honed.serve.texts import Input, ReadOptions, direction_of
 
 
 class _Document(msgspec.Struct):
@@ -88,9 +88,9 @@ async def _scores(
     if not texts or not body.query:
         raise empty("`query` and the texts cannot be empty")
     truncate = True if body.documents is not None else body.truncate
-    given: list[Given] = [(body.query, text) for text in texts]
-    reading = Reading(truncate, direction_of(body.truncation_direction))
-    wanted = Wanted("rerank", given, reading, timeout_s=request.timeout_s,
+    given: list[Input] = [(body.query, text) for text in texts]
+    options = ReadOptions(truncate, direction_of(body.truncation_direction))
+    wanted = Wanted("rerank", given, options, timeout_s=request.timeout_s,
                     began_s=request.began_s)  # fmt: skip
     outcome = await service.answer(wanted, request.receive)
     return outcome, probabilities(np.stack(outcome.rows), raw=body.raw_scores)[:, 0]

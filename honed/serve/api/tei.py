@@ -22,29 +22,31 @@ from honed.serve.api.base import (
 )
 from honed.serve.refusals import Kind, Refusal, empty, invalid
 from honed.serve.service import Service, Wanted, normalised, probabilities, shortened
-from honed.serve.texts import Given, Reading, direction_of
+from honed.serve.texts import Input, ReadOptions, direction_of
 
 Inputs = str | list[str | int | list[int]]
 _TYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 _PER_TOKEN = "pooling=none"  # noqa: S105 - a setting
 
 
-class _Reading(msgspec.Struct):
+class _ReadOptions(msgspec.Struct):
     truncate: bool | None = None
     truncation_direction: str = "Right"
     prompt_name: str | None = None
 
-    def reading(self) -> Reading:
-        return Reading(self.truncate, direction_of(self.truncation_direction), self.prompt_name)
+    def options(self) -> ReadOptions:
+        return ReadOptions(
+            self.truncate, direction_of(self.truncation_direction), self.prompt_name
+        )
 
 
-class _Embed(_Reading, kw_only=True):
+class _Embed(_ReadOptions, kw_only=True):
     inputs: Inputs
     normalize: bool | None = None
     dimensions: int | None = None
 
 
-class _Predict(_Reading, kw_only=True):
+class _Predict(_ReadOptions, kw_only=True):
     inputs: str | list[str | list[str]]
     raw_scores: bool = False
     parameters: Any = None
@@ -57,7 +59,7 @@ class _Pair(msgspec.Struct):
 
 class _Similarity(msgspec.Struct):
     inputs: _Pair
-    parameters: _Reading | None = None
+    parameters: _ReadOptions | None = None
 
 
 class _Tokenize(msgspec.Struct):
@@ -94,7 +96,7 @@ async def embed(service: Service, request: Request) -> Response:
     """[[f32]], also for one text."""
     body = request.decode(_EMBED)
     _need_embeddings(service)
-    wanted = _wanted("embed", request, body.inputs, body.reading())
+    wanted = _wanted("embed", request, body.inputs, body.options())
     outcome = await service.answer(wanted, request.receive)
     rows = shortened(np.stack(outcome.rows), body.dimensions)
     if body.normalize is not False:
@@ -112,7 +114,7 @@ async def embed_all(service: Service, request: Request) -> Response:
             f"the engine was loaded with pooling, and gives no vectors of tokens: serve with "
             f"{_PER_TOKEN}",
         )
-    wanted = _wanted("embed_all", request, body.inputs, body.reading())
+    wanted = _wanted("embed_all", request, body.inputs, body.options())
     wanted.per_token = True
     outcome = await service.answer(wanted, request.receive)
     return answered(await encode_rows(outcome.rows), outcome)
@@ -134,14 +136,18 @@ async def predict(service: Service, request: Request) -> Response:
     if served.embeds:
         raise Refusal(Kind.BACKEND, f"{served.name} is not a classifier model")
     given, single = _texts_or_pairs(body.inputs)
-    wanted = Wanted("predict", given, body.reading(), timeout_s=request.timeout_s, single=single,
+    wanted = Wanted("predict", given, body.options(), timeout_s=request.timeout_s, single=single,
                     began_s=request.began_s)  # fmt: skip
     wanted.per_token = served.kind == "token-classifier"
     outcome = await service.answer(wanted, request.receive)
     answers: list[Any]
     if wanted.per_token:
-        answers = [_tokens_labelled(service, given, row, raw=body.raw_scores)
-                   for given, row in zip(given, outcome.rows, strict=True)]  # fmt: skip
+        assert service.texts is not None
+        answers = []
+        for text, row in zip(given, outcome.rows, strict=True):
+            pieces = await service.texts.pieces(text, wanted.options)
+            scores = probabilities(row, raw=body.raw_scores)
+            answers.append(_tokens_labelled(served.labels, pieces, scores))
     else:
         answers = [_labelled(served.labels, probabilities(row, raw=body.raw_scores))
                    for row in outcome.rows]  # fmt: skip
@@ -156,9 +162,9 @@ async def similarity(service: Service, request: Request) -> Response:
     _need_embeddings(service)
     if not body.inputs.sentences:
         raise empty("`inputs.sentences` cannot be empty")
-    given: list[Given] = [body.inputs.source_sentence, *body.inputs.sentences]
-    reading = (body.parameters or _Reading()).reading()
-    wanted = Wanted("similarity", given, reading, timeout_s=request.timeout_s,
+    given: list[Input] = [body.inputs.source_sentence, *body.inputs.sentences]
+    options = (body.parameters or _ReadOptions()).options()
+    wanted = Wanted("similarity", given, options, timeout_s=request.timeout_s,
                     began_s=request.began_s)  # fmt: skip
     outcome = await service.answer(wanted, request.receive)
     rows = normalised(np.stack(outcome.rows))
@@ -179,7 +185,7 @@ async def tokenize(service: Service, request: Request) -> Response:
         if body.prompt_name not in prompts:
             raise invalid(f"prompt_name `{body.prompt_name}` is not known")
         texts = [prompts[body.prompt_name] + text for text in texts]
-    return Response(encode(service.texts.tokens_of(texts, special=body.add_special_tokens)))
+    return Response(encode(await service.texts.tokens_of(texts, special=body.add_special_tokens)))
 
 
 async def decode(service: Service, request: Request) -> Response:
@@ -193,7 +199,7 @@ async def decode(service: Service, request: Request) -> Response:
     if not all(isinstance(each, int) for row in rows for each in row):  # type: ignore[union-attr]
         raise invalid("`ids` must be a list of token ids, or a list of such lists")
     _need_few(service, len(rows))
-    decoded = service.texts.decode(rows, skip_special=body.skip_special_tokens)  # type: ignore[arg-type]
+    decoded = await service.texts.decode(rows, skip_special=body.skip_special_tokens)  # type: ignore[arg-type]
     return Response(encode(decoded))
 
 
@@ -269,8 +275,8 @@ async def vertex(service: Service, request: Request) -> Response:
     return Response(b'{"predictions":[' + b",".join(answers) + b"]}")
 
 
-def _wanted(route: str, request: Request, inputs: Any, reading: Reading) -> Wanted:
-    return Wanted(route, texts_of(inputs), reading, timeout_s=request.timeout_s,
+def _wanted(route: str, request: Request, inputs: Any, options: ReadOptions) -> Wanted:
+    return Wanted(route, texts_of(inputs), options, timeout_s=request.timeout_s,
                   single=is_single(inputs), began_s=request.began_s)  # fmt: skip
 
 
@@ -286,7 +292,7 @@ def _need_few(service: Service, count: int) -> None:
         raise invalid(f"batch size {count} > maximum allowed batch size {most} (max_client_batch)")
 
 
-def _texts_or_pairs(inputs: str | list[str | list[str]]) -> tuple[list[Given], bool]:
+def _texts_or_pairs(inputs: str | list[str | list[str]]) -> tuple[list[Input], bool]:
     """The texts and pairs of a classifier's `inputs`, and whether they are a single one."""
     if isinstance(inputs, str):
         return [inputs], True
@@ -296,7 +302,7 @@ def _texts_or_pairs(inputs: str | list[str | list[str]]) -> tuple[list[Given], b
         if len(inputs) != 2:
             raise invalid("`inputs` must be a text, a pair of texts, or a list of lists of these")
         return [(str(inputs[0]), str(inputs[1]))], True
-    given: list[Given] = []
+    given: list[Input] = []
     for each in inputs:
         if isinstance(each, str) or len(each) not in (1, 2):
             raise invalid("each of a batch of `inputs` must be a list of one or two texts")
@@ -310,15 +316,12 @@ def _labelled(labels: list[str], scores: Any) -> list[dict[str, Any]]:
 
 
 def _tokens_labelled(
-    service: Service, given: Given, rows: Any, *, raw: bool
+    labels: list[str], pieces: list[tuple[str | None, int, int]], scores: Any
 ) -> list[dict[str, Any]]:
-    """The label of each token, with its place in characters, as a token classifier gives them."""
-    labels = service.need().labels
-    assert service.texts is not None
-    tokens = service.texts.pieces(given)
-    scores = probabilities(rows, raw=raw)
+    """The label of each token, with its place in characters, as a token classifier gives them.
+    `scores` are [tokens, labels]."""
     found = []
-    for index, (row, (word, start, stop)) in enumerate(zip(scores, tokens, strict=False)):
+    for index, (row, (word, start, stop)) in enumerate(zip(scores, pieces, strict=True)):
         if word is None:
             continue
         best = int(row.argmax())
