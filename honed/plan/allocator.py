@@ -13,8 +13,8 @@ The rules are those of c10/cuda/CUDACachingAllocator.cpp with its default settin
 - If the device has no room for a segment, all wholly free segments are returned to it first.
 
 With expandable segments each pool is one range of addresses that grows at its end by 2 MiB or 20
-MiB, and every block is split down to 512 bytes. Memory is returned from the end of a range only; the
-real allocator also returns free pages from the middle, and does so where the device is full.
+MiB, and every block is split down to 512 bytes. Memory is returned from the end of a range only;
+the real allocator also returns pages from the middle, and does so where the device is full.
 """
 
 from __future__ import annotations
