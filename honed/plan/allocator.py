@@ -13,8 +13,8 @@ The rules are those of c10/cuda/CUDACachingAllocator.cpp with its default settin
 - If the device has no room for a segment, all wholly free segments are returned to it first.
 
 With expandable segments each pool is one range of addresses that grows at its end by 2 MiB or 20
-MiB, and every block is split down to 512 bytes. A full device is not modelled further in this
-mode: the real allocator may then return free pages from the middle of the range.
+MiB, and every block is split down to 512 bytes. Memory is returned from the end of a range only;
+the real allocator also returns pages from the middle, and does so where the device is full.
 """
 
 from __future__ import annotations
@@ -63,6 +63,11 @@ class Allocator(Protocol):
 def rounded(size_bytes: int, step_bytes: int) -> int:
     """The least multiple of `step_bytes` that is not less."""
     return -(-size_bytes // step_bytes) * step_bytes
+
+
+def _step_bytes(is_small: bool) -> int:
+    """By how much an expandable range grows."""
+    return SMALL_SEGMENT if is_small else LARGE_SEGMENT
 
 
 @dataclass(slots=True, eq=False)
@@ -133,7 +138,12 @@ class CachingAllocator:
         self._put(piece)
 
     def empty_cache(self) -> None:
-        """Return the segments that are wholly free to the device."""
+        """Return the segments that are wholly free to the device; of an expandable range, the
+        steps at its end that are."""
+        if self._expandable:
+            for is_small in (False, True):
+                self._shrink(is_small)
+            return
         for pool in self._free:
             whole = [each for *_, each in pool if each.before is None and each.after is None]
             for piece in whole:
@@ -184,7 +194,7 @@ class CachingAllocator:
         end = self._ends[is_small]
         last = end if end is not None and end.requested_bytes is None else None
         missing = size - (last.size_bytes if last else 0)
-        step = rounded(missing, SMALL_SEGMENT if is_small else LARGE_SEGMENT)
+        step = rounded(missing, _step_bytes(is_small))
         if not self._has_room(step):
             raise AllocationFailedError(size, self.reserved_bytes)
         self.reserved_bytes += step
@@ -199,6 +209,25 @@ class CachingAllocator:
             end.after = piece
         self._ends[is_small] = piece
         return piece
+
+    def _shrink(self, is_small: bool) -> None:
+        """Return the whole steps of the free piece at the end of the pool's range."""
+        last = self._ends[is_small]
+        if last is None or last.requested_bytes is not None:
+            return
+        # A range begins and ends at a multiple of its step.
+        kept = rounded(last.address, _step_bytes(is_small)) - last.address
+        if kept >= last.size_bytes:
+            return
+        self._take(last)
+        self.reserved_bytes -= last.size_bytes - kept
+        last.size_bytes = kept
+        if kept:
+            self._put(last)
+            return
+        self._ends[is_small] = last.before
+        if last.before is not None:
+            last.before.after = None
 
     def _is_split(self, remainder: int, is_small: bool) -> bool:
         if is_small or self._expandable:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from honed.case import Case
 from honed.errors import UsageError
 from honed.models import obtain
 from honed.models.checkpoint import ModelRequest, max_positions
@@ -70,22 +69,34 @@ def answer(
         if request not in planners:
             planners[request] = Planner(subject(request), question.device)
         planner = planners[request]
+        _check_cache(planner.subject, settings)
         if question.grid:
-            lengths = question.lengths or _lengths(planner.subject)
-            on_progress(f"{planner.subject.name} {settings.mode}, {len(lengths)} lengths")
-            try:
-                grids.append(grid(planner, settings, lengths))
-            except UntraceableError as error:
-                raise UntraceableError(
-                    f"no grid: {error.message}", "leave memory= out for an estimate of one shape"
-                ) from None
+            grids.append(_grid(planner, settings, question.lengths, on_progress))
             continue
+        _check_length(planner.subject, case.sequence_length)
         shape = f"{settings.batch_size}x{settings.sequence_length}"
         on_progress(f"{planner.subject.name} {settings.mode} {shape}")
-        _check_length(planner.subject, case)
-        _check_cache(planner.subject, settings)
         predictions.append(planner.predict(settings, max_batch=question.max_batch))
     return Plan(tuple(predictions), tuple(grids))
+
+
+def _grid(
+    planner: Planner,
+    settings: Settings,
+    asked_lengths: tuple[int, ...],
+    on_progress: Callable[[str], None],
+) -> Grid:
+    """The grid over the lengths that were asked for; without any, those that the model takes."""
+    for length in asked_lengths:
+        _check_length(planner.subject, length)
+    lengths = asked_lengths or _lengths(planner.subject)
+    on_progress(f"{planner.subject.name} {settings.mode}, {len(lengths)} lengths")
+    try:
+        return grid(planner, settings, lengths)
+    except UntraceableError as error:
+        raise UntraceableError(
+            f"no grid: {error.message}", "leave memory= out for an estimate of one shape"
+        ) from None
 
 
 def _deployments(
@@ -97,7 +108,7 @@ def _deployments(
         request = ModelRequest.from_case(case)
         if request not in sizers:
             sizers[request] = Sizer(Planner(subject(request), question.device))
-        _check_length(sizers[request].planner.subject, case)
+        _check_length(sizers[request].planner.subject, case.sequence_length)
         capacity = question.device.capacity_bytes
         found.append(deployment(case, sizers[request], bench, capacity, on_progress))
     return tuple(found)
@@ -130,11 +141,11 @@ def _check_cache(of: Subject, settings: Settings) -> None:
         raise UsageError(f"{of.name} with task={of.task} keeps no cache", "cache=false")
 
 
-def _check_length(of: Subject, case: Case) -> None:
+def _check_length(of: Subject, sequence_length: int) -> None:
     longest = _longest(of)
-    if longest is not None and case.sequence_length > longest:
+    if longest is not None and sequence_length > longest:
         raise UsageError(
-            f"sequence_length={case.sequence_length} is longer than the {longest} positions of "
+            f"sequence_length={sequence_length} is longer than the {longest} positions of "
             f"{of.name}",
             f"sequence_length={longest}",
         )

@@ -65,7 +65,8 @@ WORDS: Mapping[str, Word] = {
                    "mode", ""),
     "operators": Word("today's, or those of BERT's code of 2019", "today",
                       get_args(Operators)),
-    "weights": Word("how long weights stay loaded", "resident", get_args(Weights)),
+    "weights": Word("with mode=infer: how long weights stay loaded", "resident",
+                    get_args(Weights)),
     "architecture": Word("of the GPU; it decides the size of workspaces", "ampere",
                          ARCHITECTURES),
     "expandable_segments": Word("as in PYTORCH_CUDA_ALLOC_CONF", "false", tuple(_TRUTHS)),
@@ -105,8 +106,9 @@ def parse(words: Sequence[str], config: Path | None = None) -> Question:
             )
     if _asks_for_deployments(options, rest, cases):
         return _deployments(options, cases)
+    _check_one_process(options, cases)
     device = _device(options)
-    grid = bool(options.get("memory"))
+    grid = bool(_one(options, "memory"))
     if grid:
         options.setdefault("mode", _modes_of_grid(options))
     rows = itertools.product(*([(key, v) for v in options.get(key, [word.default])]
@@ -134,9 +136,26 @@ def _asks_for_deployments(
     about tensors ask for a plan of tensors."""
     if {*options} - _OF_DEPLOYMENTS or "cuda" in _one(options, "device", "cpu"):
         return False
-    if any(word.startswith(("backend=", "instances=", "threads=")) for word in rest):
+    if any(word.startswith("backend=") for word in rest):
         return True
-    return any(c.backend != _TRACED or c.precision not in _DTYPES for c in cases)
+    return any(
+        case.backend != _TRACED or case.precision not in _DTYPES
+        or case.instances > 1 or case.threads is not None
+        for case in cases
+    )  # fmt: skip
+
+
+def _check_one_process(options: Mapping[str, list[str]], cases: Sequence[Case]) -> None:
+    """UsageError where a plan of tensors, which is of one process, would leave instances out."""
+    several = next((case.instances for case in cases if case.instances > 1), None)
+    if several is None:
+        return
+    of_tensors = sorted({*options} - _OF_DEPLOYMENTS) or ["device"]
+    words = ", ".join(f"{key}={','.join(options[key])}" for key in of_tensors)
+    raise UsageError(
+        f"instances={several} asks for a deployment, and {words} for the tensors of one process",
+        f"leave out instances, or {words}; the memory of a deployment is device=cpu:8GiB",
+    )
 
 
 def _deployments(options: Mapping[str, list[str]], cases: Sequence[Case]) -> Question:
@@ -213,6 +232,11 @@ def _settings(case: Case, row: Mapping[str, str], device: Device) -> Settings:
         raise UsageError(f"accumulation={row['accumulation']} is no count", "accumulation=4")
     if _TRUTHS[row["cache"]] and row["mode"] != "infer":
         raise UsageError(f"mode={row['mode']} keeps no cache", "mode=infer, or cache=false")
+    if row["weights"] != "resident" and row["mode"] != "infer":
+        raise UsageError(
+            f"weights={row['weights']} releases weights that the backward pass of "
+            f"mode={row['mode']} needs", "mode=infer, or weights=resident",
+        )  # fmt: skip
     dtype, autocast = types(case, row["mode"])
     values: dict[str, Any] = {
         "mode": row["mode"], "attention": row["attention"], "operators": row["operators"],

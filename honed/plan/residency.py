@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from honed.errors import UnsupportedError
 from honed.models.torch.tracer import Tracer
 from honed.timeline import MemoryKind
 
@@ -44,7 +45,14 @@ def _smallest_kept(module: Any) -> Any:
     Its published peaks hold 8 bytes for each unit of the width more than the parts explain, in
     both strategies that load everything by parts; a layer norm in fp32 has that size.
     """
-    return next(p for n, p in module.named_modules() if n.endswith("embeddings.LayerNorm"))
+    for name, part in module.named_modules():
+        if name.endswith("embeddings.LayerNorm"):
+            return part
+    raise UnsupportedError(
+        "the strategies that load weights part by part were published for BERT's layout, and this "
+        "model has no layer norm behind its embeddings",
+        "weights=resident or weights=keep_embedding; to run it so, backend=lowmem",
+    )
 
 
 def _load_around(part: Any, sizes: list[int], chunk: int, tracer: Tracer) -> None:

@@ -128,9 +128,12 @@ def test_the_timeline_is_one_page_without_network(tmp_path: Path) -> None:
         (["backend=fake", "mode=train"], "does not plan backend=fake"),
         (["memory=1GiB", "device=cuda:2GiB"], "say the same"),
         (["sequence_length=4096"], "longer than the 128 positions"),
+        (["sequence_length=64,4096", "memory=1GiB"], "longer than the 128 positions"),
         (["attention=flash"], "precision=bf16"),
         (["accumulation=0"], "accumulation=4"),
         (["cache=true"], "keeps no cache"),
+        (["cache=true", "memory=1GiB"], "keeps no cache"),
+        (["model=lm-small", "model.num_layers=2", "weights=lazy"], "weights=keep_embedding"),
         (["workload=train_step"], "mode=train"),
     ],
 )

@@ -126,6 +126,20 @@ def test_an_expandable_segment_grows_at_its_end_and_leaves_no_remainder() -> Non
     assert device.reserved_bytes == 40 * MIB
 
 
+def test_an_emptied_expandable_range_gives_back_the_steps_at_its_end() -> None:
+    device = CachingAllocator(expandable=True)
+    first, second = device.allocate(15 * MIB), device.allocate(30 * MIB)
+    assert device.reserved_bytes == 60 * MIB
+    device.free(second)
+    device.empty_cache()  # what lies behind 20 MiB; the step of the first tensor stays
+    assert sizes_of(device) == (15 * MIB, 15 * MIB, 20 * MIB)
+    device.free(first)
+    device.empty_cache()
+    assert device.reserved_bytes == 0
+    device.allocate(30 * MIB)
+    assert device.reserved_bytes == 40 * MIB
+
+
 def test_the_cpu_allocator_keeps_nothing() -> None:
     memory = PlainAllocator(1 * KIB)
     handle = memory.allocate(65)
@@ -158,6 +172,9 @@ def test_blocks_never_overlap_and_no_byte_is_lost(
     device = CachingAllocator(capacity, expandable=expandable)
     held: dict[int, int] = {}
     for size, frees, which in requests:
+        if which % 10 == 0:
+            device.empty_cache()
+            check(device, held)
         if frees and held:
             handle = sorted(held)[which % len(held)]
             device.free(handle)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from honed.errors import UsageError
@@ -66,6 +68,45 @@ def test_a_grid_is_of_every_mode_unless_a_word_says_otherwise(
     words: list[str], modes: list[str]
 ) -> None:
     assert [cell.mode for cell in settings("memory=8GiB", *words)] == modes
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ([], False),
+        (["backend=torch"], True),
+        (["threads=2"], True),
+        (["instances=2", "device=cpu:2GiB"], True),
+        (["precision=int8"], True),
+        (["threads=2", "mode=train"], False),
+    ],
+)
+def test_words_of_a_process_ask_for_a_deployment(words: list[str], asked: bool) -> None:
+    assert bool(parse([BERT, *words]).deployments) is asked
+
+
+def test_a_file_of_settings_asks_for_a_deployment_too(tmp_path: Path) -> None:
+    config = tmp_path / "settings.yaml"
+    config.write_text("model: bert-base-uncased\ninstances: 2\n")
+    (case,) = parse([], config).deployments
+    assert case.instances == 2
+
+
+def test_an_empty_memory_asks_for_no_grid() -> None:
+    assert not parse([BERT, "memory="]).grid
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["instances=2", "mode=train"], "instances=2 asks for a deployment, and mode=train"),
+        (["instances=2", "device=cuda:8GiB"], "and device=cuda:8GiB for the tensors"),
+        (["weights=lazy", "mode=train"], "the backward pass of mode=train needs"),
+    ],
+)
+def test_words_that_contradict_each_other_are_refused(words: list[str], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        parse([BERT, *words])
 
 
 @pytest.mark.parametrize(

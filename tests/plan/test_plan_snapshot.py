@@ -91,6 +91,20 @@ def test_expandable_segments_are_recognised(tmp_path: Path) -> None:
     assert found.allocated_end.error == 0
 
 
+def test_an_emptied_expandable_segment_can_grow_again(tmp_path: Path) -> None:
+    events = [
+        *(event("segment_map", start * MIB, 20 * MIB) for start in (0, 20)),
+        event("alloc", 0, 30 * MIB),
+        *freed(0, 30 * MIB),
+        *(event("segment_unmap", start * MIB, 20 * MIB) for start in (0, 20)),
+        event("segment_map", 0, 20 * MIB),
+        event("alloc", 0, 15 * MIB),
+    ]
+    (found,) = replay_snapshot(saved(tmp_path, events, [segment(20 * MIB, 15 * MIB)]))
+    assert found.reserved_peak == Sizes(40 * MIB, 40 * MIB)
+    assert found.reserved_end == Sizes(20 * MIB, 20 * MIB)
+
+
 def test_a_difference_is_a_share_of_the_record() -> None:
     assert Sizes(100, 103).error == pytest.approx(0.03)
 
