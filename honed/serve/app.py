@@ -100,8 +100,9 @@ class App:
         if not self._keys or route.open:
             return
         given = headers.get("authorization", "")
-        key_given = (given[7:] if given[:7].lower() == "bearer " else given).strip().encode()
-        if not any(hmac.compare_digest(key_given, key.encode()) for key in self._keys):
+        key_given = given[7:] if given[:7].lower() == "bearer " else given
+        as_sent = key_given.strip().encode("latin-1")  # the bytes of the header, which were UTF-8
+        if not any(hmac.compare_digest(as_sent, key.encode()) for key in self._keys):
             raise Refusal(Kind.UNAUTHORIZED, "give the key: Authorization: Bearer KEY",
                           "unauthorized", {"www-authenticate": "Bearer"})  # fmt: skip
 

@@ -51,9 +51,9 @@ def test_a_request_that_could_never_be_in_time_is_not_told_to_come_back(make: Ma
 
 def test_keys_are_asked_for_except_on_health(make: Make, tmp_path: Path) -> None:
     keys = tmp_path / "keys"
-    keys.write_text("first\nsecond\n")
+    keys.write_text("first\nsecond\nschlüssel\n")
     application = make(api_keys=str(keys), cors="https://example.org")
-    for header in ("Bearer first", "bearer second", "first"):
+    for header in ("Bearer first", "bearer second", "first", "Bearer schlüssel"):
         answer = application.ask("/embed", {"inputs": "a"}, {"Authorization": header})
         assert answer.status == 200
         assert answer.headers["access-control-allow-origin"] == "https://example.org"
