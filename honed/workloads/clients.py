@@ -27,7 +27,9 @@ _DEFAULT_COUNT = 8
 
 
 def sample(call: Callable[[Any], Any], feeds: Sequence[Any], how: Sampling) -> Timeline:
-    """Every client takes the next feed, until the duration and the least count are reached."""
+    """Every client takes the next feed, until the duration and the least count are reached.
+
+    If no call at all was answered in the duration, the clients stop: HonedError."""
     count = int(how.case.get(COUNT.name) or _DEFAULT_COUNT)
     limit_ms = how.case.get(LIMIT.name)
     USED.update({COUNT.name: count, LIMIT.name: limit_ms})
@@ -38,7 +40,8 @@ def sample(call: Callable[[Any], Any], feeds: Sequence[Any], how: Sampling) -> T
     def client() -> None:
         while not log.errors:
             now_ns = time.perf_counter_ns()
-            if now_ns >= deadline_ns and len(log.calls) >= how.case.min_samples:
+            answered = len(log.calls)
+            if now_ns >= deadline_ns and (answered >= how.case.min_samples or not answered):
                 return
             place = next(places) % len(feeds)
             log.call(call, feeds[place], place, now_ns)
