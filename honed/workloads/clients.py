@@ -3,6 +3,7 @@ again. For servers; an engine in the same process would be called by several thr
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -33,7 +34,7 @@ def sample(call: Callable[[Any], Any], feeds: Sequence[Any], how: Sampling) -> T
     count = int(how.case.get(COUNT.name) or _DEFAULT_COUNT)
     limit_ms = how.case.get(LIMIT.name)
     USED.update({COUNT.name: count, LIMIT.name: limit_ms})
-    log, places = Log(), iter(range(1 << 62))
+    log, places = Log(), itertools.count()
     how.begin()
     deadline_ns = time.perf_counter_ns() + int(how.case.duration_s * 1e9)
 
