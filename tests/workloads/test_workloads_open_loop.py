@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from honed.case import Case
+from honed.errors import HonedError
 from honed.run.parent import measure
 from honed.step import RefusedError
 from honed.workloads import clients, poisson
@@ -69,6 +70,20 @@ def test_refusals_are_counted_and_errors_raised() -> None:
     assert set(timeline.fed or ()) == {0, 2}
     with pytest.raises(ZeroDivisionError):
         poisson_timeline(lambda _: 1 // 0)
+
+
+@pytest.mark.parametrize("workload", [poisson, clients])
+def test_a_server_that_refuses_everything_is_an_error_that_says_so(workload: Any) -> None:
+    """There is no latency to report, and clients must not ask for ever."""
+
+    def refuse(_: int) -> None:
+        time.sleep(0.001)
+        raise RefusedError
+
+    name = workload.__name__.rpartition(".")[2]
+    how = sampling(name, {}, duration_s=0.05, min_samples=5)
+    with pytest.raises(HonedError, match="refused all"):
+        workload.sample(refuse, [0, 1], how)
 
 
 def test_answers_within_the_limit_are_told_apart() -> None:
