@@ -8,9 +8,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from honed.backends.lowmem.layout import EncoderLayout
 from honed.backends.lowmem.mapped import StoredTensor
+from honed.machine.facts import machine_facts
+from honed.machine.isa import native_by
 
 INT8_ROWS = 128  # rows that become int8, or come from it, at once
 INT8_COLUMNS = 256  # outputs whose sums in int32 exist at once
@@ -191,16 +194,24 @@ def _output_elements(
 def _conversion_bytes(
     layout: EncoderLayout, stored: Mapping[str, StoredTensor], chunks: Chunks, shape: Shape
 ) -> int:
-    """Copies of weights that are stored in another type, or of rows that become int8."""
+    """Copies of weights that are stored in another type, of rows that become int8, and of outputs
+    in bf16, which torch has in fp32 first where the processor does not multiply bf16."""
     kind = stored[layout.layers[0].query.weight].dtype
     widest = max(layout.hidden, min(chunks.wide_columns, layout.intermediate))
+    rows = min(shape.batch, sequences_at_once(chunks, shape.length)) * shape.length
     if kind == "I8":
-        rows = min(shape.batch, sequences_at_once(chunks, shape.length)) * shape.length
         some, columns = min(rows, INT8_ROWS), min(widest, INT8_COLUMNS)
         # Codes of the inputs; sums in int32, and some of them in fp32.
         return widest * rows + columns * (rows * 4 + some * 4)
     same = {"F32": 4, "BF16": 2}.get(kind) == shape.element_bytes
-    return 0 if same else widest * layout.hidden * shape.element_bytes
+    copied = 0 if same else widest * layout.hidden * shape.element_bytes
+    emulated = shape.element_bytes == 2 and not _multiplies_bf16()
+    return copied + (widest * rows * 4 if emulated else 0)
+
+
+@lru_cache(maxsize=1)
+def _multiplies_bf16() -> bool:
+    return native_by("bf16", machine_facts().get("flags", ())) is not None
 
 
 def _pages_bytes(
