@@ -146,7 +146,7 @@ class Machine:
         up_to = self.model.short_edge(self.longest)
         self.links = [SimulatedLink(self, group) for group in groups for _ in range(group.workers)]
         self.links += [SimulatedLink(self, groups[0], up_to) for _ in range(self.express)]
-        self.dispatcher.links = cast(list[Link], self.links)
+        self.dispatcher.links.extend(cast(list[Link], self.links))
 
     def _group(self, model: CostModel, workers: int, cores: int | None = None) -> Group:
         def width(tokens: int) -> int:

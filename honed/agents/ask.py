@@ -23,26 +23,31 @@ from honed.errors import HonedError
 
 _COMMAND = (sys.executable, "-c", "from honed.cli import main; main()")
 _END_S = 20.0  # for a verb to store the record of what it was measuring
-_TOLD = 20  # lines of progress that an answer repeats at most
+_LAST_LINES = 20  # lines for people that an error repeats at most
 # What a verb reports while it runs; the number of reports so far, and the newest one.
 Report = Callable[[int, str], Awaitable[None]]
 
 
 @dataclass(slots=True)
-class Told:
-    """What a verb printed: JSON objects on standard output, and lines for people."""
+class Printed:
+    """What a verb printed: JSON objects on standard output, lines for people on standard error.
 
-    exit_code: int
+    `no_json` are lines of standard output that are no JSON, such as those of `--help`.
+    """
+
+    exit_code: int = 0
     objects: list[Any] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+    no_json: list[str] = field(default_factory=list)
 
 
 class VerbError(HonedError):
     """The verb gave no result; its last lines say why, and what to type next."""
 
 
-async def ask(words: Sequence[str], report: Report) -> Told:
-    """Run `honed WORDS --json`. Raises VerbError where it prints no object and fails.
+async def ask(words: Sequence[str], report: Report) -> Printed:
+    """Run `honed WORDS --json`. Raises VerbError where it fails without an object, or where its
+    standard output is not JSON.
 
     If this call is cancelled, the verb is interrupted as by Ctrl-C, so that it stores the record
     of what it was measuring and ends its workers.
@@ -50,19 +55,23 @@ async def ask(words: Sequence[str], report: Report) -> Told:
     process = await anyio.open_process(
         [*_COMMAND, *words, "--json"], stdin=subprocess.DEVNULL, start_new_session=True
     )
-    told, count = Told(0), 0
+    printed, count = Printed(), 0
 
     async def objects(stream: ByteReceiveStream) -> None:
         nonlocal count
         async for line in _lines(stream):
-            told.objects.append(json.loads(line))
+            try:
+                printed.objects.append(json.loads(line))
+            except ValueError:
+                printed.no_json.append(line)
+                continue
             count += 1
-            await report(count, f"{len(told.objects)} results")
+            await report(count, f"{len(printed.objects)} results")
 
     async def lines(stream: ByteReceiveStream) -> None:
         nonlocal count
         async for line in _lines(stream):
-            told.lines.append(line)
+            printed.lines.append(line)
             count += 1
             await report(count, line)
 
@@ -72,13 +81,19 @@ async def ask(words: Sequence[str], report: Report) -> Told:
         async with anyio.create_task_group() as group:
             group.start_soon(objects, process.stdout)
             group.start_soon(lines, process.stderr)
-        told.exit_code = await process.wait()
+        printed.exit_code = await process.wait()
     finally:
         with anyio.CancelScope(shield=True):
             await _end(process)
-    if told.exit_code and not told.objects:
-        raise VerbError("\n".join(told.lines[-_TOLD:]) or f"exit code {told.exit_code}")
-    return told
+    if printed.no_json:
+        raise VerbError(
+            f"honed {' '.join(words)} printed text instead of JSON: {printed.no_json[0]}\n"
+            "give KEY=VALUE words, and no options such as --help"
+        )
+    if printed.exit_code and not printed.objects:
+        last_lines = "\n".join(printed.lines[-_LAST_LINES:])
+        raise VerbError(last_lines or f"exit code {printed.exit_code}")
+    return printed
 
 
 async def _lines(stream: ByteReceiveStream) -> AsyncIterator[str]:

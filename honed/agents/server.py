@@ -16,8 +16,10 @@ from mcp_types import ToolAnnotations
 from pydantic import Field
 
 import honed
-from honed.agents.ask import Told, VerbError, ask
+from honed.agents.ask import Printed, VerbError, ask
+from honed.errors import HonedError
 from honed.knobs import known_keys
+from honed.plan.question import parse
 
 _INSTRUCTIONS = """\
 honed measures transformers on this machine, in fresh processes, and keeps every result as a
@@ -49,8 +51,8 @@ _measures = ToolAnnotations(
 @server.tool(title="Measure settings", annotations=_measures)
 async def run(words: Words, context: Context) -> Answer:
     """Measure a model: latency, throughput, memory, and its outputs beside fp32."""
-    told = await _measured(["run", *words], context)
-    return _answer(told, records=[brief(record) for record in told.objects])
+    printed = await _measured(["run", *words], context)
+    return _answer(printed, records=[brief(record) for record in printed.objects])
 
 
 @server.tool(title="Compare settings", annotations=_measures)
@@ -69,14 +71,15 @@ async def compare(
 ) -> Answer:
     """Say which setting is faster, in turns until it is certain: verdict, ratio and interval."""
     limit = ["--fail-if-slower", fail_if_slower] if fail_if_slower else []
-    told = await _measured(["compare", *words, "--budget", budget, *limit], context)
-    (found,) = told.objects
+    printed = await _measured(["compare", *words, "--budget", budget, *limit], context)
+    (comparison,) = printed.objects
     kept = ("verdict", "ratio", "metric", "ended", "contrasts", "doubts", "failure", "elapsed_s")
     sides = [
         {key: side[key] for key in ("label", "differs", "trials", "median", "cosine_min")}
-        for side in found["sides"]
+        for side in comparison["sides"]
     ]
-    return _answer(told, **{key: found[key] for key in kept}, sides=sides, sweep=found["sweep"])
+    shown = {key: comparison[key] for key in kept}
+    return _answer(printed, **shown, sides=sides, sweep=comparison["sweep"])
 
 
 @server.tool(title="Find the best setting", annotations=_measures)
@@ -93,22 +96,26 @@ async def tune(
 ) -> Answer:
     """Search the best setting of this machine for a model, and prove it against the default."""
     asked = [f"objective={objective}", f"budget={budget}", *(f"limit={each}" for each in limits)]
-    told = await _measured(["tune", *words, *asked], context)
-    *_, outcome = told.objects
+    printed = await _measured(["tune", *words, *asked], context)
+    *_, outcome = printed.objects
     for side in ("default", "best"):
         outcome[side] = outcome[side] and brief(outcome[side])
     study = outcome["study"]
-    return _answer(told, outcome=outcome, next=f"honed run --from {study}:best")
+    return _answer(printed, outcome=outcome, next=f"honed run --from {study}:best")
 
 
-@server.tool(title="Predict memory", annotations=_reads)
+@server.tool(title="Predict memory", annotations=_measures)
 async def plan(words: Words, context: Context) -> Answer:
-    """Predict how much memory inference or training takes, and whether it fits; nothing runs.
+    """Predict how much memory inference or training takes, and whether it fits, without running
+    the model.
 
     Words of its own: mode=infer or train, memory=16GiB, device=cuda:16GiB, max_batch=true.
+    backend=, instances= and threads= ask for the limit of a container. An engine that no record
+    has is then measured once, for a few seconds; baseline=stored forbids that.
     """
-    told = await _asked(["plan", *words], context)
-    return _answer(told, predictions=told.objects)
+    ask_in_turn = _measured if _may_measure(words) else _asked
+    printed = await ask_in_turn(["plan", *words], context)
+    return _answer(printed, predictions=printed.objects)
 
 
 @server.tool(title="Show records", annotations=_reads)
@@ -118,11 +125,11 @@ async def show(
     full: Annotated[bool, Field(description="Every call and every fact of the machine.")] = False,
 ) -> Answer:
     """Show a stored record, or what differs between two."""
-    told = await _asked(["show", *ids], context)
-    (found,) = told.objects
-    if isinstance(found, list):
-        return _answer(told, differences=found)
-    return _answer(told, record=found if full else brief(found))
+    printed = await _asked(["show", *ids], context)
+    (shown,) = printed.objects
+    if isinstance(shown, list):
+        return _answer(printed, differences=shown)
+    return _answer(printed, record=shown if full else brief(shown))
 
 
 @server.tool(name="list", title="List records", annotations=_reads)
@@ -134,8 +141,8 @@ async def list_records(
     newest: Annotated[int, Field(ge=1, le=200, description="At most so many.")] = 20,
 ) -> Answer:
     """List stored records, the newest last."""
-    told = await _asked(["list", *where, "--newest", str(newest)], context)
-    return _answer(told, records=[brief(record) for record in told.objects])
+    printed = await _asked(["list", *where, "--newest", str(newest)], context)
+    return _answer(printed, records=[brief(record) for record in printed.objects])
 
 
 @server.tool(title="List settings", annotations=_reads)
@@ -155,15 +162,26 @@ def brief(record: Answer) -> Answer:
     return kept
 
 
-async def _measured(words: Sequence[str], context: Context) -> Told:
-    """One at a time."""
+def _may_measure(words: Sequence[str]) -> bool:
+    """Whether a plan with these words may run something: `--verify`, or a deployment's engine."""
+    if any(word.startswith("-") for word in words):
+        return True
+    try:
+        question = parse(words)
+    except HonedError:  # the verb itself says which word is wrong
+        return False
+    return bool(question.deployments) and question.measures
+
+
+async def _measured(words: Sequence[str], context: Context) -> Printed:
+    """Run a verb that measures; a second one waits until the first has ended."""
     if _measuring.locked():
         await context.report_progress(0, None, "waiting for another measurement of this server")
     async with _measuring:
         return await _asked(words, context)
 
 
-async def _asked(words: Sequence[str], context: Context) -> Told:
+async def _asked(words: Sequence[str], context: Context) -> Printed:
     async def report(count: int, line: str) -> None:
         await context.report_progress(count, None, line)
 
@@ -173,7 +191,7 @@ async def _asked(words: Sequence[str], context: Context) -> Told:
         raise ToolError(error.message) from None
 
 
-def _answer(told: Told, **found: Any) -> Answer:
-    """What was found, with the exit code, and the lines for people where it is not zero."""
-    notes = {"messages": told.lines} if told.exit_code else {}
-    return {**found, "exit_code": told.exit_code, **notes}
+def _answer(printed: Printed, **found: Any) -> Answer:
+    """The keys of `found`, the exit code, and the lines for people where it is not zero."""
+    notes = {"messages": printed.lines} if printed.exit_code else {}
+    return {**found, "exit_code": printed.exit_code, **notes}

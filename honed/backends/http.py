@@ -11,6 +11,7 @@ import json
 import socket
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,6 +29,8 @@ TRAITS = Traits(hidden=True, remote=True)
 URL = Knob("http.url", "the address of the server", Text("http://HOST:PORT"))
 KNOBS = (URL,)
 
+_EXAMPLE = "http.url=http://127.0.0.1:8080"
+_NOT_HONED = "honed measures servers that speak /info and /embed, such as honed serve"
 _TIMEOUT_S = 120.0
 _DTYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 _REFUSED = 429
@@ -35,6 +38,34 @@ _REFUSED = 429
 
 class ServerError(HonedError):
     """The server gave an error instead of an answer, or none at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server listens. `authority` is what the Host header holds, such as `[::1]:8080`."""
+
+    host: str
+    port: int
+    authority: str
+
+    @classmethod
+    def of(cls, case: Case) -> Address:
+        """The address in the Case's http.url. UnsupportedError if honed cannot ask there."""
+        url = case.get(URL.name)
+        if url is None:
+            raise UnsupportedError(f"backend=http needs {URL.name}", _EXAMPLE)
+        try:
+            parts = urlsplit(str(url))
+            host, port = parts.hostname, parts.port or 80
+        except ValueError as error:  # a port beyond 65535, brackets that do not close
+            raise UnsupportedError(f"{URL.name}={url}: {error}", _EXAMPLE) from None
+        if parts.scheme != "http" or not host or parts.path.strip("/"):
+            raise UnsupportedError(
+                f"{URL.name}={url} is not a plain http address of host and port: honed speaks no "
+                "TLS, and asks for /info and /embed without a prefix",
+                _EXAMPLE,
+            )
+        return cls(host, port, parts.netloc.rpartition("@")[2])
 
 
 def available() -> Availability:
@@ -47,14 +78,7 @@ def versions() -> Mapping[str, str]:
 
 def check(case: Case) -> None:
     refuse(case, "http", PRECISIONS)
-    url = case.get(URL.name)
-    if url is None:
-        raise UnsupportedError("which server?", "http.url=http://127.0.0.1:8080")
-    parts = urlsplit(str(url))
-    if parts.scheme != "http" or not parts.hostname:
-        raise UnsupportedError(
-            f"http.url={url} is not the address of a server", "http.url=http://127.0.0.1:8080"
-        )
+    Address.of(case)
     if case.task not in ("auto", FEATURES):
         raise UnsupportedError(f"http has no task={case.task}", f"task={FEATURES}")
 
@@ -112,7 +136,11 @@ class Connection:
             received += self._more()
         head = received[:end].lower()
         status = int(head[9:12])
-        length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
+        given = head.partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0].strip()
+        if not given.isdigit():  # in chunks, or until the connection ends
+            self.close()
+            raise ServerError("the answer has no Content-Length", _NOT_HONED)
+        length = int(given)
         body = bytearray(received[end + 4 :])
         while len(body) < length:
             body += self._more()
@@ -132,13 +160,13 @@ class HttpStep(Step):
     """Requests to one server. Several threads may call `run` at once: each has a connection."""
 
     def __init__(self, request: LoadRequest) -> None:
-        parts = urlsplit(str(request.case.get(URL.name)))
-        self._host, self._port = str(parts.hostname), parts.port or 80
+        self._address = Address.of(request.case)
         self._task = request.checkpoint.task
-        self._own = threading.local()
+        self._of_thread = threading.local()  # the connection of each thread
+        self._connections: list[Connection] = []
         self._url = str(request.case.get(URL.name))
         self.weights_bytes = 0
-        self._info: Mapping[str, Any] = json.loads(self._ask(self._get("/info")))
+        self._info = self._asked_info()
 
     def prepare(self, batch: Batch) -> bytes:
         rows = [
@@ -171,13 +199,27 @@ class HttpStep(Step):
         }
 
     def close(self) -> None:
-        if (connection := getattr(self._own, "connection", None)) is not None:
+        """Close the connections of all threads; none may be asking."""
+        for connection in self._connections:
             connection.close()
 
+    def _asked_info(self) -> Mapping[str, Any]:
+        """What the server says of itself."""
+        body = self._ask(self._get("/info"))
+        try:
+            info = json.loads(body)
+        except ValueError:
+            info = None
+        if not isinstance(info, dict):
+            raise ServerError(f"{self._url} answers /info with something else", _NOT_HONED)
+        return info
+
     def _ask(self, request: bytes) -> bytes:
-        connection = getattr(self._own, "connection", None)
+        connection = getattr(self._of_thread, "connection", None)
         if connection is None:
-            connection = self._own.connection = Connection(self._host, self._port)
+            connection = Connection(self._address.host, self._address.port)
+            self._of_thread.connection = connection
+            self._connections.append(connection)
         status, body = connection.ask(request)
         if status == _REFUSED:
             raise RefusedError("the server is overloaded")
@@ -189,12 +231,12 @@ class HttpStep(Step):
         return body
 
     def _get(self, path: str) -> bytes:
-        return f"GET {path} HTTP/1.1\r\nhost: {self._host}\r\n\r\n".encode()
+        return f"GET {path} HTTP/1.1\r\nhost: {self._address.authority}\r\n\r\n".encode()
 
     def _post(self, path: str, body: Any) -> bytes:
         text = json.dumps(body, separators=(",", ":")).encode()
         head = (
-            f"POST {path} HTTP/1.1\r\nhost: {self._host}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(text)}\r\n\r\n"
+            f"POST {path} HTTP/1.1\r\nhost: {self._address.authority}\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(text)}\r\n\r\n"
         )
         return head.encode() + text

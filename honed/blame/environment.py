@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from honed import environments
@@ -19,7 +20,9 @@ def maker(
 
     def make(version: str) -> str:
         requirements = (f"{package}=={version}", *others)
-        name = f"{'blame' if shared else 'blame-whole'}-{package}-{version}"
+        # Versions such as 2.9.0+cpu have signs that the name of an environment may not have.
+        spelled = re.sub(r"[^A-Za-z0-9_.-]", "-", version)
+        name = f"{'blame' if shared else 'blame-whole'}-{package}-{spelled}"
         there = environments.find(name)
         if there is not None and not (there.works and there.requirements == requirements):
             environments.remove(name)

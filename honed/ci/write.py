@@ -79,7 +79,7 @@ def script(gate: Gate) -> str:
         "@SCRIPT@": SCRIPT,
         "@OUT@": OUT,
         "@WORDS@": " ".join(map(in_bash, gate.words)),
-        "@QUESTION@": " ".join(gate.question),
+        "@QUESTION@": " ".join(map(in_bash, gate.question)),
         "@PACKAGES@": shlex.join(gate.packages),
     }
     text = _TEMPLATE.read_text("utf-8")

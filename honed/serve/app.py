@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import IO, Any
 
-from honed.serve.api.base import Family, Request, Response, Route, encode, families, said
+from honed.serve.api.base import Family, Request, Response, Route, encode, error_body, families
 from honed.serve.refusals import Kind, Refusal
 from honed.serve.service import Service
 from honed.serve.traces import Traces
@@ -23,6 +23,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _BODY_S = 30.0  # for the next part of a body to come
+_FLUSH_S = 0.5  # until a line of the access log is in its file
 _ALLOWED = "authorization, content-type, x-request-timeout-ms"
 
 
@@ -35,6 +36,7 @@ class App:
     ) -> None:
         self.service = service
         self._log = log
+        self._flushing: asyncio.TimerHandle | None = None
         self._traces = traces
         self._keys = service.settings.keys()
         self._cors = service.settings.cors
@@ -100,8 +102,9 @@ class App:
         if not self._keys or route.open:
             return
         given = headers.get("authorization", "")
-        key_given = (given[7:] if given[:7].lower() == "bearer " else given).strip().encode()
-        if not any(hmac.compare_digest(key_given, key.encode()) for key in self._keys):
+        key_given = given[7:] if given[:7].lower() == "bearer " else given
+        as_sent = key_given.strip().encode("latin-1")  # the bytes of the header, which were UTF-8
+        if not any(hmac.compare_digest(as_sent, key.encode()) for key in self._keys):
             raise Refusal(Kind.UNAUTHORIZED, "give the key: Authorization: Bearer KEY",
                           "unauthorized", {"www-authenticate": "Bearer"})  # fmt: skip
 
@@ -130,7 +133,7 @@ class App:
 
     def _refused(self, refusal: Refusal, family: Family | None) -> Response:
         self.service.metrics.refused(refusal.reason)
-        body = said(refusal) if family is None else family.error(refusal)
+        body = error_body(refusal) if family is None else family.error(refusal)
         return Response(body, refusal.kind.status, headers=refusal.headers)
 
     async def _send(self, send: Send, response: Response) -> None:
@@ -163,6 +166,13 @@ class App:
         self._log.write(encode(line).decode() + "\n")
         if self._log is sys.stderr:
             self._log.flush()
+        elif self._flushing is None:  # a line is seen soon, and many lines are one write
+            self._flushing = asyncio.get_running_loop().call_later(_FLUSH_S, self._flush)
+
+    def _flush(self) -> None:
+        assert self._log is not None
+        self._flushing = None
+        self._log.flush()
 
 
 def _pattern(path: str) -> re.Pattern[str]:
@@ -178,7 +188,7 @@ class _Plain:
     ROUTES: tuple[Route, ...] = ()
 
     def error(self, refusal: Refusal) -> bytes:
-        return said(refusal)
+        return error_body(refusal)
 
 
 async def _preflight(_: Service, __: Request) -> Response:

@@ -89,6 +89,7 @@ class Crew:
         self._stopped = False
         self._begun: dict[Seat, tuple[Worker, socket.socket]] = {}  # processes without a model yet
         self._descriptors: dict[Worker, int] = {}  # of the workers' ends of the sockets
+        self._kills_before: dict[Worker, int] = {}  # for memory, before the worker started
         self._watch = Watch([cpu for seat in self.places for cpu in seat.cpus] or None)
         backend = load_backend(case.backend)
         backend.check(case)
@@ -136,7 +137,6 @@ class Crew:
 
         They load at the same time. If one fails, all of them end, and its error is raised.
         """
-        kills = limits.memory_kills()
         self.times.begin("starting workers")
         begun = [
             self._begun.pop(seat) if seat in self._begun else self._begin(seat) for seat in places
@@ -155,8 +155,7 @@ class Crew:
             self._listen(workers)
             if not all(isinstance(worker.outcome, Result) for worker in workers):
                 end(workers)
-                killed = limits.memory_kills() > kills
-                failed = failure.of_workers(workers, killed_for_memory=killed)
+                failed = failure.of_workers(workers, killed_for_memory=self._killed(workers))
                 raise failure.as_error(failed, "a worker could not start")
         except BaseException:
             self.end(workers)
@@ -199,8 +198,15 @@ class Crew:
     def _forget(self, worker: Worker) -> None:
         if worker.log is not None:
             worker.log.close()
+        self._descriptors.pop(worker, None)
+        self._kills_before.pop(worker, None)
         with contextlib.suppress(ValueError):
             self._present.remove(worker)
+
+    def _killed(self, workers: Sequence[Worker]) -> bool:
+        """Whether the kernel has killed some process for memory since these workers started."""
+        now = limits.memory_kills()
+        return any(now > self._kills_before.get(worker, now) for worker in workers)
 
     def end_all(self) -> None:
         self.end(list(self._present))
@@ -218,22 +224,25 @@ class Crew:
         """Why a worker has died, after reaping it."""
         end([worker])
         worker.outcome, worker.ended_by_itself = None, True
-        killed = limits.memory_kills() > 0
-        failed = failure.of_workers([worker], killed_for_memory=killed)
+        failed = failure.of_workers([worker], killed_for_memory=self._killed([worker]))
         why = failed.message.replace(f" while {worker.phase}", "")
         self._forget(worker)
         return why
 
     def _begin(self, seat: Seat) -> tuple[Worker, socket.socket]:
         """Start one worker with its end of a new pair of sockets."""
+        kills = limits.memory_kills()
         ours, theirs = socket.socketpair()
         with theirs:
             launch = launches(self.case, [seat], _MODULE)[0]
-            worker = start(replace(launch, descriptors=(theirs.fileno(),)), seat.index)
+            try:
+                worker = start(replace(launch, descriptors=(theirs.fileno(),)), seat.index)
+            except BaseException:
+                ours.close()
+                raise
             self._present.append(worker)
-            worker_end = theirs.fileno()
+            self._descriptors[worker], self._kills_before[worker] = theirs.fileno(), kills
         ours.setblocking(False)
-        self._descriptors[worker] = worker_end
         return worker, ours
 
     def open(self, started: Started, shapes: Sequence[tuple[int, int]] = ()) -> None:

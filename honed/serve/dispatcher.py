@@ -9,19 +9,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
-import random
 from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
 
+from honed.serve.admission import Admission
 from honed.serve.cost import CostModel
 from honed.serve.dispatch.base import Rules
 from honed.serve.frames import Answer, Floats
-from honed.serve.groups import Group, Surplus, most_s
+from honed.serve.groups import Group, Surplus, longest_help_s
 from honed.serve.link import Link
 from honed.serve.metrics import Metrics
-from honed.serve.refusals import Kind, Refusal, late, overloaded
+from honed.serve.refusals import Kind, Refusal, late
 from honed.serve.tickets import Batch, Item, Ticket, Tokens
 from honed.workers.seat import Seat
 
@@ -38,9 +38,10 @@ class Dispatcher:
     """
 
     def __init__(self, groups: Sequence[Group], metrics: Metrics, max_wait_s: float) -> None:
-        self.links: list[Link] = []
+        self.links: list[Link] = []  # the admission looks at the same list
         self.seats: Sequence[Seat] = ()
         self.groups = tuple(groups)
+        self._admission = Admission(self.groups, self.links, max_wait_s)
         self.queued = 0
         self._again: deque[list[Item]] = deque()  # batches that failed, in smaller parts
         self._max_wait_s = max_wait_s
@@ -48,7 +49,6 @@ class Dispatcher:
         self._numbers = 0
         self._poison: dict[bytes, None] = {}
         self._open: dict[Ticket, None] = {}
-        self._random = random.Random()
 
     @property
     def rules(self) -> Rules:
@@ -64,10 +64,6 @@ class Dispatcher:
         """Actual over predicted seconds of batches, of the group where it is largest."""
         return max(group.ratio for group in self.groups)
 
-    def group_of(self, length: int) -> Group:
-        """The group whose texts have this length."""
-        return next(g for g in self.groups if g.up_to is None or length <= g.up_to)
-
     @property
     def clock_s(self) -> float:
         return asyncio.get_running_loop().time()
@@ -77,60 +73,13 @@ class Dispatcher:
         return bool(self._open)
 
     def wait_s(self) -> float:
-        """How long the workers are predicted to need for everything that they have now; with
-        several groups, those that need longest."""
-        return max(map(self._wait_of, self.groups))
-
-    def _wait_of(self, group: Group) -> float:
-        now_s, ratio = self.clock_s, group.ratio
-        links = (link for link in self.links if link.group is group)
-        running_s = sum(link.remaining_s(now_s, ratio) for link in links)
-        return (group.backlog.seconds() * ratio + running_s) / self._workers(group)
-
-    def _workers(self, group: Group) -> int:
-        """The workers that can answer; where all are being started again, those that will.
-
-        Express workers do not count, because they take their time from the others.
-        """
-        able = (link.ready and link.up_to is None and link.group is group for link in self.links)
-        return sum(able) or group.workers
+        """How long the workers are predicted to need for everything that they have now."""
+        return self._admission.wait_s(self.clock_s)
 
     def admit(self, lengths: Sequence[int], timeout_s: float) -> None:
-        """Raise Refusal unless the whole request is predicted to be answered in time.
-
-        All requests that come at a moment meet the same condition, whatever their lengths: that
-        the texts which wait longest would be answered in time.
-        """
-        texts, now_s = len(lengths), self.clock_s
-        limit_s = min(self._max_wait_s, timeout_s)
-        excess_s = 0.0
-        for group, part in self._by_group(lengths):
-            alone_s = group.backlog.seconds_of(part) * group.ratio
-            takes_s = alone_s / min(self._workers(group), len(part))
-            if takes_s > limit_s and texts > 1:
-                raise Refusal(
-                    Kind.TOO_LARGE,
-                    f"the {texts} texts of this request take about {takes_s:.1f} s, more than "
-                    f"max_wait_s={limit_s:g}: send fewer texts in one request",
-                    "too_large",
-                )
-            waits = group.waits
-            waits.came(part, takes_s, now_s)
-            if self.queued:
-                waited_s = waits.to_answer(part, self._wait_of(group), now_s)
-                answered_s = waited_s + waits.takes(takes_s, limit_s, now_s)
-                excess_s = max(excess_s, answered_s - limit_s)
-        if excess_s > 0:
-            raise overloaded(excess_s, self._random.random())
-
-    def _by_group(self, lengths: Sequence[int]) -> list[tuple[Group, Sequence[int]]]:
-        """The lengths of each group that has any of them."""
-        if len(self.groups) == 1:
-            return [(self.groups[0], lengths)]
-        parts: dict[Group, list[int]] = {}
-        for length in lengths:
-            parts.setdefault(self.group_of(length), []).append(length)
-        return [(group, parts[group]) for group in parts]
+        """Raise Refusal unless the whole request is predicted to be answered in time."""
+        waiting = self.queued > 0
+        self._admission.check(lengths, timeout_s, self.clock_s, others_wait=waiting)
 
     def submit(self, texts: Sequence[Tokens], timeout_s: float, *, per_token: bool) -> Ticket:
         """Queue all texts of one request. Raises Refusal for a text that has killed a worker."""
@@ -145,14 +94,15 @@ class Dispatcher:
         ticket = Ticket(loop.create_future(), per_token, now_s, now_s + timeout_s)
         ticket.rows = [None] * len(texts)
         ticket.left = len(texts)
-        first = self.group_of(len(texts[0].ids))
-        ticket.backlog_s = self._wait_of(first)
+        admission = self._admission
+        first = admission.group_of(len(texts[0].ids))
+        ticket.backlog_s = admission.wait_of(first, now_s)
         ticket.predicted_s = first.waits.of(len(texts[0].ids), ticket.backlog_s)
         turns_s = dict.fromkeys(self.groups, now_s)
-        workers = {group: self._workers(group) for group in self.groups}
+        workers = {group: admission.workers(group) for group in self.groups}
         for place, text in enumerate(texts):
             length = len(text.ids)
-            group = self.group_of(length)
+            group = admission.group_of(length)
             cost_s = group.backlog.share_s(length)
             item = Item(ticket, place, text, length, cost_s, now_s, turns_s[group])
             turns_s[group] += cost_s / workers[group]
@@ -203,18 +153,23 @@ class Dispatcher:
     def _help(self, link: Link) -> None:
         """Let an idle worker take texts of a group whose workers are all busy, if it would answer
         them sooner; of the group that needs longest first."""
-        now_s, by = self.clock_s, link.group
-        for of in sorted(self.groups, key=self._wait_of, reverse=True):
-            limit_s = most_s(by, now_s)
-            if of is by or not of.backlog.texts or by.alone_s(of.over + 1) > limit_s:
+        now_s, helper = self.clock_s, link.group
+        most_s = longest_help_s(helper, now_s)
+        by_wait = sorted(
+            self.groups, key=lambda group: self._admission.wait_of(group, now_s), reverse=True
+        )
+        for owner in by_wait:
+            shortest_s = helper.alone_s(owner.over + 1)
+            if owner is helper or not owner.backlog.texts or shortest_s > most_s:
                 continue
-            others = [each for each in self.links if each.group is of and each.ready]
+            others = [each for each in self.links if each.group is owner and each.ready]
             if any(each.takes_more(0.0) for each in others):
                 continue
             # Where all of them are being started again, nobody knows for how long.
-            free_s = min((each.remaining_s(now_s, of.ratio) for each in others), default=math.inf)
-            share = Surplus(of, by, self._workers(of), free_s, limit_s)
-            if items := self._out(of.queue.take(share)):
+            ends_s = (each.remaining_s(now_s, owner.ratio) for each in others)
+            free_s = min(ends_s, default=math.inf)
+            share = Surplus(owner, helper, self._admission.workers(owner), free_s, most_s)
+            if items := self._out(owner.queue.take(share)):
                 self._send(link, items)
                 return
 
@@ -284,7 +239,7 @@ class Dispatcher:
         if item.queued:
             item.queued = False
             self.queued -= 1
-            self.group_of(item.length).backlog.remove(item.length)
+            self._admission.group_of(item.length).backlog.remove(item.length)
 
     def _send(self, link: Link, items: list[Item]) -> None:
         now_s = self.clock_s
@@ -300,7 +255,7 @@ class Dispatcher:
             waited_s = now_s - item.arrived_s
             item.ticket.queue_s += waited_s
             if item.place == 0 and not item.tries:
-                waits = self.group_of(item.length).waits
+                waits = self._admission.group_of(item.length).waits
                 waits.learn(item.length, item.ticket.backlog_s, waited_s)
             item.tries += 1
         self._metrics.batch(lengths, width)
@@ -336,7 +291,7 @@ class Dispatcher:
         for item in items:
             item.queued = True
             self.queued += 1
-            self.group_of(item.length).backlog.add(item.length)
+            self._admission.group_of(item.length).backlog.add(item.length)
         if items:
             self._again.append(items)
 

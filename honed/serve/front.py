@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import resource
 import signal
 import socket
@@ -36,6 +37,11 @@ _KEEP_ALIVE_S = 75  # longer than the pools of the usual proxies, which would ra
 _BACKLOG = 2048
 _TICK_S = 0.1
 _SLICE_S = 1e-4  # of the event loop, which works for less than that at a time
+
+_LISTEN_HINTS: dict[int | None, str] = {
+    errno.EADDRINUSE: "another program uses the port: port=0 takes a free one",
+    errno.EACCES: "ports below 1024 are for root: port=8080",
+}
 
 Say = Callable[[str], None]
 
@@ -187,9 +193,10 @@ def _listening(settings: ServeSettings) -> Iterator[socket.socket]:
             listener.bind((settings.host, settings.port))
         except (OSError, OverflowError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
+            number = error.errno if isinstance(error, OSError) else None
             raise UsageError(
                 f"cannot listen on {settings.host}:{settings.port}: {reason}",
-                "another program may use the port: port=0 takes a free one",
+                _LISTEN_HINTS.get(number, "host=127.0.0.1 or host=0.0.0.0, and port=8080"),
             ) from None
         listener.listen(_BACKLOG)
         listener.setblocking(False)

@@ -71,33 +71,37 @@ class Group:
 
 
 class Surplus:
-    """The share of a worker in the texts of another group: those that it would answer sooner.
+    """What a worker of one group, the helper, takes of the texts of another, their owner: those
+    that it would answer sooner.
 
-    `free_s` is when the first worker of the others is free, and `workers` how many they are. The
-    worker's own texts must not wait for long: it takes what is done within `most_s`.
+    `free_s` is when the first of the owner's `workers` is free. The helper's own texts must not
+    wait for long: it takes what is done within `most_s`.
     """
 
-    def __init__(self, of: Group, by: Group, workers: int, free_s: float, most_s: float) -> None:
-        ends_s = free_s + of.backlog.seconds() * of.ratio / workers
-        quantum_s = min(by.rules.quantum_s, ends_s / by.ratio, most_s / by.ratio)
-        self.rules = replace(by.rules, quantum_s=quantum_s)
-        self._of, self._by, self._workers = of, by, workers
+    def __init__(
+        self, owner: Group, helper: Group, workers: int, free_s: float, most_s: float
+    ) -> None:
+        ends_s = free_s + owner.backlog.seconds() * owner.ratio / workers
+        allowed_s = min(ends_s, most_s) / helper.ratio
+        self.rules = replace(helper.rules, quantum_s=min(helper.rules.quantum_s, allowed_s))
+        self._owner, self._helper, self._workers = owner, helper, workers
         self._most_s = most_s
-        self._ahead_s = free_s
+        self._ahead_s = free_s  # until the owner's workers would come to the next text
 
     def takes(self, item: Item) -> bool:
-        here_s = self._by.alone_s(item.length)
-        if here_s <= self._most_s and here_s < self._ahead_s + self._of.alone_s(item.length):
+        here_s = self._helper.alone_s(item.length)
+        there_s = self._ahead_s + self._owner.alone_s(item.length)
+        if here_s <= self._most_s and here_s < there_s:
             return True
-        self._ahead_s += item.cost_s * self._of.ratio / self._workers
+        self._ahead_s += item.cost_s * self._owner.ratio / self._workers
         return False
 
 
-def most_s(by: Group, now_s: float) -> float:
-    """How long a worker may be busy with texts of others: a few times as long as its longest own
-    text takes alone, or as long as none of its own has come."""
-    longest = by.up_to or by.rules.longest
-    return max(_PATIENCE * by.alone_s(longest), now_s - by.came_s)
+def longest_help_s(helper: Group, now_s: float) -> float:
+    """How long a worker may be busy with texts of another group: a few times as long as the
+    longest of its own takes alone, or as long as none of its own has come."""
+    longest = helper.up_to or helper.rules.longest
+    return max(_PATIENCE * helper.alone_s(longest), now_s - helper.came_s)
 
 
 def range_words(over: int, up_to: int | None) -> str:

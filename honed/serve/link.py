@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class Link(asyncio.Protocol):
         self.heard_s = 0.0  # when it last answered, by the loop's clock
         self.running: deque[Batch] = deque()
         self._busy_until_s = 0.0
-        self._deadline_s = float("inf")
+        self._deadline_s = math.inf
         self._listener = listener
         self._reader = AnswerReader()
         self._transport: asyncio.WriteTransport | None = None
@@ -103,6 +104,11 @@ class Link(asyncio.Protocol):
     def hangs(self, now_s: float) -> bool:
         """Whether its present batch takes far longer than any batch should."""
         return bool(self.running) and now_s > self._deadline_s
+
+    def give_up(self) -> None:
+        """Send it nothing more, and wait no longer for its answers: it is being killed."""
+        self.ready = False
+        self._deadline_s = math.inf
 
     def close(self) -> None:
         """End the connection; the worker then ends by itself."""

@@ -17,8 +17,8 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from honed.serve.histogram import COUNTS, RATIOS, SECONDS, Histogram, merged
 from honed.serve.refusals import REASONS
-from honed.serve.spread import COUNTS, RATIOS, SECONDS, Spread, together
 
 ROUTES = ("embed", "embed_all", "predict", "rerank", "similarity", "openai", "infer")
 # The names of failures in text-embeddings-inference.
@@ -57,7 +57,7 @@ class _Route:
     __slots__ = ("parts", "several", "single")
 
     def __init__(self) -> None:
-        self.parts = tuple(Spread(SECONDS) for _ in _PARTS)
+        self.parts = tuple(Histogram(SECONDS) for _ in _PARTS)
         self.single = self.several = 0
 
 
@@ -70,8 +70,8 @@ class Metrics:
         self.began_by_kind = {"single": 0, "batch": 0}
         self.began_by_group = {"te_embed": 0, "te_predict": 0}
         self.texts = self.useful_tokens = self.padded_tokens = 0
-        self.lengths, self.batch_texts, self.batch_tokens = (Spread(COUNTS) for _ in range(3))
-        self.waits = Spread(RATIOS)
+        self.lengths, self.batch_texts, self.batch_tokens = (Histogram(COUNTS) for _ in range(3))
+        self.waits = Histogram(RATIOS)
         self.failures: dict[str, int] = dict.fromkeys(_TE_FAILURES.values(), 0)
         self.queued = 0
         registry.register(_Collected(self))
@@ -173,8 +173,8 @@ class _Collected(Collector):
         for place, (part, _, help) in enumerate(_PARTS):
             family = HistogramMetricFamily(f"honed_{part}_seconds", help, labels=["route"])
             for name, route in routes.items():
-                spread = route.parts[place]
-                family.add_metric([name], spread.cumulated(), spread.total)
+                part_s = route.parts[place]
+                family.add_metric([name], part_s.cumulated(), part_s.total)
             yield family
         yield CounterMetricFamily("honed_texts", "answered texts", metrics.texts)
         yield CounterMetricFamily("honed_batch_useful_tokens", "tokens computed",
@@ -203,7 +203,7 @@ class _Collected(Collector):
             yield _te_counter(f"{group}_success", "", {"": done})
         for group, members in groups.items():
             for place, (_, part, _) in enumerate(_PARTS):
-                whole = together((each.parts[place] for each in members), SECONDS)
+                whole = merged((each.parts[place] for each in members), SECONDS)
                 yield _histogram(f"{group}{part}_duration", "seconds", whole)
         yield _histogram("te_request_input_length", "tokens of a text", metrics.lengths)
         yield _histogram("te_batch_next_size", "texts of a batch", metrics.batch_texts)
@@ -211,8 +211,8 @@ class _Collected(Collector):
         yield _gauge("te_queue_size", "texts that wait", metrics.queued)
 
 
-def _histogram(name: str, help: str, spread: Spread) -> Metric:
-    return HistogramMetricFamily(name, help, spread.cumulated(), spread.total)
+def _histogram(name: str, help: str, counted: Histogram) -> Metric:
+    return HistogramMetricFamily(name, help, counted.cumulated(), counted.total)
 
 
 def _gauge(name: str, help: str, value: float) -> Metric:

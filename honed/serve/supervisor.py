@@ -192,7 +192,7 @@ class Supervisor:
 
     def _kill(self, link: Link) -> None:
         """End a worker that is of no use; its connection then closes."""
-        link.ready = False
+        link.give_up()
         link.worker.process.kill()
 
     def _gone(self, link: Link) -> None:
@@ -223,8 +223,9 @@ class Supervisor:
             self._failures += 1
             try:
                 (started,) = await self._apart(lambda: self.crew.start([link.seat]))
-            except HonedError as error:
-                self.say(f"worker {link.seat.index} could not start: {error.message}")
+            except (HonedError, OSError) as error:  # OSError: no memory or descriptors at present
+                why = error.message if isinstance(error, HonedError) else str(error)
+                self.say(f"worker {link.seat.index} could not start: {why}")
                 continue
             self.service.metrics.restarted()
             await self._link(started)

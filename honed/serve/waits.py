@@ -31,7 +31,7 @@ class Waits:
         self._logs = [0.0] * len(self._edges)
         self._learned = [False] * len(self._edges)
         self._came_s = [-math.inf] * len(self._edges)
-        self._longest_s = Lately()
+        self._longest_s = RecentMaximum()
 
     def of(self, length: int, backlog_s: float) -> float:
         """The wait of a text that comes when the workers need `backlog_s` for all before it."""
@@ -78,8 +78,8 @@ class Waits:
         return min(bisect.bisect_left(self._edges, length), len(self._edges) - 1)
 
 
-class Lately:
-    """The most of the numbers that came within the last `_LATELY_S` to twice that."""
+class RecentMaximum:
+    """The largest of the numbers that came within the last `_LATELY_S` to twice that."""
 
     def __init__(self) -> None:
         self._began_s = -math.inf

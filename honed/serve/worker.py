@@ -44,7 +44,7 @@ _IDLE_S = 0.25  # without a call for so long, a worker is idle
 _LENGTHS = (5, 9, 17, 30, 12, 48, 7, 60)  # of the texts that stand beside other neighbours
 
 
-class Desktop:
+class ServingWorker:
     """What a worker keeps between its requests: the loaded engine."""
 
     def __init__(self) -> None:
@@ -85,11 +85,11 @@ class Engine:
         self.case = loaded.case
         self.padding_id = _padding_id(ask, self.checkpoint)
         self.pooling = _pooling(self.checkpoint)
-        self.met: set[tuple[int, int]] = set()  # texts and width of the batches so far
+        self.shapes_seen: set[tuple[int, int]] = set()  # texts and width of the batches so far
 
-    def meet(self, texts: int, width: int) -> None:
+    def try_shape(self, texts: int, width: int) -> None:
         """Run a batch of this shape, so that the engine has planned it."""
-        self.met.add((texts, width))
+        self.shapes_seen.add((texts, width))
         batch = random_inputs(self.checkpoint, texts, width, 0).batches[0]
         self.step.run(self.step.prepare(batch))
 
@@ -102,7 +102,7 @@ class Engine:
             [each.astype(np.int64) for each in segments],
             self.padding_id,
         )
-        self.met.add((len(lengths), call.width))
+        self.shapes_seen.add((len(lengths), call.width))
         batch = padded_batch(self.checkpoint, encoded, range(len(lengths)), call.width)
         outputs = self.outputs(batch)
         array = np.asarray(next(iter(outputs.values())), np.float32)
@@ -179,13 +179,13 @@ class Stream:
 
 
 def try_shapes(stream: Stream, shapes: deque[tuple[int, int]], engine: Engine) -> None:
-    """Run shapes that have not been met until a call comes; at first, wait whether one does."""
+    """Run shapes that have not been seen until a call comes; at first, wait whether one does."""
     pause_s = _IDLE_S
     while shapes and not stream.has_come(pause_s):
         shape, pause_s = shapes.popleft(), 0.0
-        if shape not in engine.met:
+        if shape not in engine.shapes_seen:
             try:
-                engine.meet(*shape)
+                engine.try_shape(*shape)
             except Exception:  # noqa: BLE001 - a batch of this shape will tell what is wrong
                 shapes.clear()
 
@@ -252,4 +252,4 @@ def _seconds(call: Callable[[], Any]) -> float:
 
 
 if __name__ == "__main__":
-    answer_requests(Ask, Desktop().answer)
+    answer_requests(Ask, ServingWorker().answer)

@@ -3,6 +3,7 @@ again. For servers; an engine in the same process would be called by several thr
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -27,18 +28,21 @@ _DEFAULT_COUNT = 8
 
 
 def sample(call: Callable[[Any], Any], feeds: Sequence[Any], how: Sampling) -> Timeline:
-    """Every client takes the next feed, until the duration and the least count are reached."""
+    """Every client takes the next feed, until the duration and the least count are reached.
+
+    If no call at all was answered in the duration, the clients stop: HonedError."""
     count = int(how.case.get(COUNT.name) or _DEFAULT_COUNT)
     limit_ms = how.case.get(LIMIT.name)
     USED.update({COUNT.name: count, LIMIT.name: limit_ms})
-    log, places = Log(), iter(range(1 << 62))
+    log, places = Log(), itertools.count()
     how.begin()
     deadline_ns = time.perf_counter_ns() + int(how.case.duration_s * 1e9)
 
     def client() -> None:
         while not log.errors:
             now_ns = time.perf_counter_ns()
-            if now_ns >= deadline_ns and len(log.calls) >= how.case.min_samples:
+            answered = len(log.calls)
+            if now_ns >= deadline_ns and (answered >= how.case.min_samples or not answered):
                 return
             place = next(places) % len(feeds)
             log.call(call, feeds[place], place, now_ns)

@@ -13,6 +13,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 from typer.testing import CliRunner
 
+from honed.agents import server
 from honed.cli import app
 from honed.errors import NotInstalledError
 
@@ -24,14 +25,14 @@ Said = list[tuple[float, str]]
 def serving(folder: Path, talk: Callable[[Client], Awaitable[None]]) -> None:
     """Let `talk` use a client of a server that starts in `folder`."""
     variables = {k: v for k, v in os.environ.items() if k.startswith(("HONED_", "HF_"))}
-    server = StdioServerParameters(
+    parameters = StdioServerParameters(
         command=str(Path(sys.executable).with_name("honed")), args=["mcp"],
         env=variables | {"HONED_STORE": str(folder / "records.db")}, cwd=folder,
     )  # fmt: skip
 
     async def session() -> None:
         with anyio.fail_after(280):
-            async with Client(server) as client:
+            async with Client(parameters) as client:
                 await talk(client)
 
     anyio.run(session)
@@ -75,7 +76,7 @@ def test_an_agent_measures_compares_plans_and_reads_records(tmp_path: Path) -> N
         assert "batch_size" in [difference["name"] for difference in differs["differences"]]
 
         compared = await answer(
-            client, "compare", budget="20s",
+            client, "compare", budget="5m",  # it ends when it is decided
             words=[*SHORT, "A:", "fake.latency_us=2000", "B:", "fake.latency_us=4000"],
         )  # fmt: skip
         assert compared["verdict"] == "slower"
@@ -84,6 +85,8 @@ def test_an_agent_measures_compares_plans_and_reads_records(tmp_path: Path) -> N
 
         wrong = await answer(client, "run", words=["model=tiny", "bach_size=1"])
         assert "did you mean batch_size" in wrong
+        helped = await answer(client, "run", words=["--help"])
+        assert "give KEY=VALUE words" in helped
         failed = await answer(client, "run", words=[*SHORT, "fake.fail=crash"])
         assert (failed["exit_code"], failed["records"][0]["status"]) == (1, "crashed")
 
@@ -114,6 +117,22 @@ def test_a_call_that_is_cancelled_is_interrupted_and_its_record_kept(tmp_path: P
         assert [r["status"] for r in listed["records"]] == ["interrupted", "ok"]
 
     serving(tmp_path, talk)
+
+
+@pytest.mark.parametrize(
+    ("words", "may_measure"),
+    [
+        (["model=tiny-bert", "mode=train"], False),
+        (["model=tiny-bert", "backend=torch", "instances=2"], True),
+        (["model=tiny-bert", "backend=torch", "baseline=stored"], False),
+        (["model=tiny-bert", "--verify"], True),
+        (["model=tiny-bert", "mode=trian"], False),
+    ],
+)
+def test_a_plan_waits_for_other_measurements_only_if_it_may_measure(
+    words: list[str], may_measure: bool
+) -> None:
+    assert server._may_measure(words) is may_measure
 
 
 def test_without_the_package_the_command_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import http.server
+import socket
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from honed.backends.base import load_backend
-from honed.backends.http import Connection, ServerError
+from honed.backends.base import LoadRequest, load_backend
+from honed.backends.http import Address, Connection, HttpStep, ServerError
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.run.parent import measure
@@ -62,11 +64,57 @@ def test_no_server_is_an_error_that_says_so(small_server: int) -> None:
         Connection("127.0.0.1", 1).ask(b"GET / HTTP/1.1\r\n\r\n")
 
 
-@pytest.mark.parametrize("url", [None, "https://host", "host:80", "http://"])
-def test_a_wrong_address_is_refused(url: str | None) -> None:
+@pytest.mark.parametrize(
+    "url",
+    [None, "https://host", "host:80", "http://", "http://host:99999", "http://[::1",
+     "http://host/prefix"],
+)  # fmt: skip
+def test_a_wrong_address_is_refused_with_a_right_one(url: str | None) -> None:
     case = Case(model="m", backend="http", knobs={} if url is None else {"http.url": url})
-    with pytest.raises(UnsupportedError):
+    with pytest.raises(UnsupportedError) as caught:
         load_backend("http").check(case)
+    assert "http.url" in caught.value.message
+    assert caught.value.hint == "http.url=http://127.0.0.1:8080"
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("http://host", Address("host", 80, "host")),
+        ("http://127.0.0.1:8080/", Address("127.0.0.1", 8080, "127.0.0.1:8080")),
+        ("http://[::1]:8080", Address("::1", 8080, "[::1]:8080")),
+    ],
+)
+def test_an_address_is_read_from_the_url(url: str, address: Address) -> None:
+    assert Address.of(Case(model="m", backend="http", knobs={"http.url": url})) == address
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "answers /info with something"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", "answers /info with something"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "Content-Length"),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "answered 404"),
+    ],
+)
+def test_another_kind_of_server_is_named_as_such(answer: bytes, said: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            client, _ = listener.accept()
+            with client:
+                client.recv(1 << 16)
+                client.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        case = Case(model="m", backend="http", knobs={"http.url": url})
+        checkpoint: Any = SimpleNamespace(task="feature-extraction")
+        with pytest.raises(ServerError, match=said):
+            HttpStep(LoadRequest(case, checkpoint, None))
+        thread.join()
 
 
 @pytest.mark.engine

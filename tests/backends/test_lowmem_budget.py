@@ -11,15 +11,16 @@ import pytest
 
 from honed.backends.lowmem import budget as sizes
 from honed.backends.lowmem.budget import (
-    WINDOW_BYTES,
+    KEEPS_PAGES_BELOW_BYTES,
     Chunks,
     Shape,
     matrices_bytes,
     need,
     plan,
 )
-from honed.backends.lowmem.layout import EncoderLayout, encoder_layout
-from honed.backends.lowmem.mapped import StoredTensor, stored_tensors
+from honed.backends.lowmem.checkpoint_layout import encoder_layout
+from honed.backends.lowmem.layout import EncoderLayout
+from honed.backends.lowmem.stored import StoredTensor, stored_tensors
 from honed.case import Case
 from honed.errors import UsageError
 from honed.models.checkpoint import ModelRequest, inspect
@@ -61,7 +62,7 @@ def test_what_is_needed_grows_with_the_batch_by_its_hidden_states(minilm: tuple)
 
 def test_a_small_model_keeps_its_pages_where_the_budget_allows_it(minilm: tuple) -> None:
     layers = matrices_bytes(*minilm)
-    assert 40 * MIB < layers < WINDOW_BYTES
+    assert 40 * MIB < layers < KEEPS_PAGES_BELOW_BYTES
     shape = Shape(4, 128)
     assert plan(*minilm, shape, None).need.pages_bytes == layers
     for budget, keeps in ((layers + 16 * MIB, True), (layers - MIB, False)):
@@ -73,7 +74,7 @@ def test_a_small_model_keeps_its_pages_where_the_budget_allows_it(minilm: tuple)
 
 
 def test_a_large_model_gives_its_pages_back(minilm: tuple, monkeypatch: Any) -> None:
-    monkeypatch.setattr(sizes, "WINDOW_BYTES", 40 * MIB)
+    monkeypatch.setattr(sizes, "KEEPS_PAGES_BELOW_BYTES", 40 * MIB)
     assert not plan(*minilm, Shape(1, 128), None).chunks.keeps_pages
 
 
@@ -81,6 +82,14 @@ def test_products_that_fit_into_a_cache_are_not_divided(minilm: tuple) -> None:
     few, many = (plan(*minilm, Shape(1, n), None).chunks for n in (128, 512 * 2))
     assert (few.head_groups, few.wide_columns) == (1, 4 * 384)
     assert (many.head_groups, many.wide_columns) == (2, 1024)
+
+
+def test_bf16_needs_a_product_in_fp32_where_the_cpu_has_no_such_instruction(minilm: tuple) -> None:
+    """torch then allocates 4 bytes for each output of the widest product of a group."""
+    native, emulated = (
+        need(*minilm, Chunks(), Shape(4, 256, 2, products_in_fp32=slow)) for slow in (False, True)
+    )
+    assert emulated.tensors_bytes - native.tensors_bytes == 512 * 1024 * 4
 
 
 def test_other_backends_refuse_a_budget() -> None:

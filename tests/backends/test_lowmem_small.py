@@ -101,6 +101,7 @@ def test_a_small_model_keeps_its_pages_where_the_budget_allows_it(tmp_path: Path
             assert step.read_back()["lowmem.pages"] == pages
             needed[budget] = step.needed_bytes
     with opened(checkpoint, knobs={"lowmem.pages": "released"}) as step:
+        outputs(step, batch_of(checkpoint))
         assert needed["64MiB"] == step.needed_bytes + matrices
     narrow = made(tmp_path / "bf16", "bert", dtype="bfloat16")
     with opened(narrow) as step:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from small_encoders import batch_of, made
 import honed
 from honed.backends import torch as reference
 from honed.backends.base import LoadRequest
+from honed.backends.lowmem.small.sizes import Shape
 from honed.case import Case
 from honed.errors import UsageError
 
@@ -43,6 +45,27 @@ def test_a_call_gives_what_torch_gives_whatever_its_shape(tmp_path: Path) -> Non
         whole = model(**batch)["logits"]
     np.testing.assert_allclose(whole, wanted, atol=2e-5)
     np.testing.assert_allclose(first, wanted[:1], atol=2e-5)
+
+
+@pytest.mark.parametrize("task", ["sequence-classification", "token-classification"])
+def test_a_batch_that_exceeds_the_budget_goes_in_parts(tmp_path: Path, task: str) -> None:
+    checkpoint = made(tmp_path, "bert", task)
+    ids = np.random.default_rng(0).integers(5, 20, (30, 12))
+    with honed.lowmem(str(tmp_path), task=task, engine="small") as model:
+        wanted = model(ids)["logits"]
+        one, all_rows = (model._step.needed(Shape(rows, 12)) for rows in (1, 30))
+        assert model._step.needed_bytes >= all_rows > one
+    with honed.lowmem(str(tmp_path), "1GiB", task, engine="small") as model:
+        largest = model._step.needed_bytes  # of the longest sequence alone
+    assert checkpoint.task == task
+    budget_bytes = largest + (all_rows - one) // 4
+    with honed.lowmem(str(tmp_path), f"{budget_bytes}B", task, engine="small") as model:
+        budget_bytes = model._budget_bytes or 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            got = model(ids)["logits"]
+        assert model._step.needed_bytes <= budget_bytes
+    np.testing.assert_allclose(got, wanted, atol=1e-6)
 
 
 def test_torch_need_not_be_installed(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from honed.backends.lowmem.mapped import StoredTensor
 from honed.backends.lowmem.small.reader import Reader
+from honed.backends.lowmem.stored import StoredTensor
 from honed.errors import ModelError, UnsupportedError
 
 ROWS, COLUMNS = 50, 12

@@ -65,6 +65,47 @@ def test_an_error_of_any_thread_is_raised_and_the_team_works_on(failing: int) ->
     assert sorted(done) == [0, 1, 2]
 
 
+@pytest.mark.parametrize("barrier", ["_begin", "_end"])
+def test_a_run_that_is_interrupted_while_it_waits_hangs_nothing(
+    barrier: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the main thread; the next run works, and so does close."""
+    before = threading.active_count()
+    team = Team(3)
+    wait = getattr(team, barrier).wait
+
+    def interrupted() -> int:
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        return int(wait())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(getattr(team, barrier), "wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            team.run(lambda _: None)
+    done: list[int] = []
+    team.run(lambda index: (team.meet(), done.append(index)))
+    assert sorted(done) == [0, 1, 2]
+    team.close()
+    assert threading.active_count() == before
+
+
+def test_an_interrupted_team_can_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = threading.active_count()
+    team = Team(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(team, "_do", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            team.run(lambda _: None)
+    team.close()
+    assert threading.active_count() == before
+
+
+def _interrupt(_: object, index: int) -> None:
+    if index == 0:
+        raise KeyboardInterrupt
+
+
 def test_a_closed_team_leaves_no_thread() -> None:
     before = threading.active_count()
     team = Team(4)

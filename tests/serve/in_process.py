@@ -79,7 +79,7 @@ class InProcess:
         dispatcher = Dispatcher([group], self.service.metrics, self.settings.max_wait_s)
         link = InstantLink(group)
         link.dispatcher = dispatcher
-        dispatcher.links = [cast(Link, link)]
+        dispatcher.links.append(cast(Link, link))
         self.service.dispatcher = dispatcher
         self.service.texts = Texts(crew.checkpoint, equipped.tokenizer, crew.longest,
                                    auto_truncate=True)  # fmt: skip

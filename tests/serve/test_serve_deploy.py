@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from honed.case import Case
 from honed.cli import app
+from honed.compose import compose
 from honed.errors import UsageError
 from honed.record import Memory, Record
 from honed.serve.deploy.base import Deployment, deployment, kind_names, load_kind
@@ -50,6 +51,28 @@ def test_instances_of_different_sizes_need_all_their_cores(model: Path) -> None:
     found = deployment(case, ServeSettings(front_cores=1), [], None)
     assert found.cores == 49
     assert "sizes=8+16+24" in found.words
+
+
+def test_the_texts_of_a_calibration_go_with_the_model(model: Path, tmp_path: Path) -> None:
+    """Without them, the server would calibrate its int8 with random ids."""
+    texts = tmp_path / "my texts.txt"
+    texts.write_text("the cat\n")
+    case = Case(model=str(model), backend="openvino", precision="int8", inputs=str(texts))
+    found = deployment(case, ServeSettings(), [], None)
+    assert found.mounts == {str(model.resolve()): "/model", str(texts): "/inputs/my texts.txt"}
+    case_words = [w for w in found.on_host[2:] if not w.startswith(("host=", "port="))]
+    assert compose(case_words).cases[0].inputs == str(texts)
+    service = yaml.safe_load(load_kind("compose").write(found))["services"]["honed"]
+    assert service["volumes"][1] == f"{texts}:/inputs/my texts.txt:ro"
+    pod, _ = yaml.safe_load_all(load_kind("kubernetes").write(found))
+    spec = pod["spec"]["template"]["spec"]
+    assert spec["volumes"][1]["hostPath"]["path"] == str(texts)
+    assert spec["containers"][0]["volumeMounts"][1]["mountPath"] == "/inputs/my texts.txt"
+    assert str(texts) in load_kind("systemd").write(found)
+    fp32 = deployment(case.replace(precision="fp32"), ServeSettings(), [], None)
+    assert fp32.inputs is None
+    with pytest.raises(UsageError, match="is no file"):
+        deployment(case.replace(inputs="nowhere.txt"), ServeSettings(), [], None)
 
 
 def test_a_name_cannot_be_mounted() -> None:

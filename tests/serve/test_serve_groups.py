@@ -13,7 +13,7 @@ from benchmarks.simulated_dispatch import scaled
 from honed.models.knobs.padding import Padding
 from honed.serve.cost import CostModel
 from honed.serve.dispatch.base import Rules, load_policy
-from honed.serve.groups import Group, Surplus, divide, edges_of, most_s, range_words
+from honed.serve.groups import Group, Surplus, divide, edges_of, longest_help_s, range_words
 from honed.serve.tickets import Item, Ticket, Tokens
 
 PERFECT = CostModel(fixed_s=0.0, token_s=1e-4, square_s=0.0)
@@ -112,7 +112,7 @@ def test_a_single_text_is_left_to_workers_that_are_soon_free(
 def test_a_worker_whose_texts_come_is_not_busy_with_others_for_long() -> None:
     helping = group(8)
     helping.up_to = 64
-    assert most_s(helping, 5.0) == float("inf")
+    assert longest_help_s(helping, 5.0) == float("inf")
     helping.came_s = 5.0
-    assert most_s(helping, 5.01) == 4 * helping.alone_s(64)
-    assert most_s(helping, 6.0) == 1.0
+    assert longest_help_s(helping, 5.01) == 4 * helping.alone_s(64)
+    assert longest_help_s(helping, 6.0) == 1.0

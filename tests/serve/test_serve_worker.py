@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, cast
@@ -20,15 +21,15 @@ from honed.serve.frames import Answer, AnswerReader, Call, Floats, call_frame
 
 
 class FakeEngine:
-    """Gives the length of each text, and remembers which shapes it was asked to meet."""
+    """Gives the length of each text, and remembers which shapes it was asked to try."""
 
     def __init__(self, fails: bool = False) -> None:
         self.case = SimpleNamespace(backend="fake")
-        self.met: set[tuple[int, int]] = {(1, 16)}
+        self.shapes_seen: set[tuple[int, int]] = {(1, 16)}
         self.tried: list[tuple[int, int]] = []
         self.fails = fails
 
-    def meet(self, texts: int, width: int) -> None:
+    def try_shape(self, texts: int, width: int) -> None:
         self.tried.append((texts, width))
         if self.fails:
             raise RuntimeError("no memory")
@@ -69,6 +70,13 @@ def call(number: int, *lengths: int) -> bytes:
     return call_frame(Call(number, [np.zeros(n, np.int32) for n in lengths], max(lengths)))
 
 
+def until(is_so: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < deadline_s, "the worker did not try in time"
+        time.sleep(0.005)
+
+
 def test_calls_are_answered_until_the_front_closes() -> None:
     with answering(FakeEngine()) as (line, closed):
         line.sendall(call(1, 3, 70_000) + call(2, 5))
@@ -80,20 +88,20 @@ def test_calls_are_answered_until_the_front_closes() -> None:
     assert closed[0].calls == 2
 
 
-def test_an_idle_worker_tries_the_shapes_that_it_has_not_met(
+def test_an_idle_worker_tries_the_shapes_that_it_has_not_seen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(worker, "_IDLE_S", 0.01)
     engine = FakeEngine()
     with answering(engine, (1, 8), (1, 16), (2, 8)) as (line, _):
-        while len(engine.tried) < 2:
-            pass
+        until(lambda: len(engine.tried) == 2)
         line.sendall(call(1, 4))
         assert answer_of(line).number == 1
     assert engine.tried == [(1, 8), (2, 8)]
 
 
-def test_a_worker_with_calls_tries_nothing() -> None:
+def test_a_worker_with_calls_tries_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "_IDLE_S", 60.0)  # no pause of this machine is so long
     engine = FakeEngine()
     with answering(engine, (1, 8)) as (line, _):
         for number in range(20):
@@ -108,8 +116,7 @@ def test_a_shape_that_fails_ends_the_trying_and_nothing_else(
     monkeypatch.setattr(worker, "_IDLE_S", 0.01)
     engine = FakeEngine(fails=True)
     with answering(engine, (1, 8), (2, 8)) as (line, _):
-        while not engine.tried:
-            pass
+        until(lambda: bool(engine.tried))
         line.sendall(call(1, 4))
         assert answer_of(line).number == 1
     assert engine.tried == [(1, 8)]

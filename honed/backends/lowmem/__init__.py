@@ -94,7 +94,7 @@ def load(request: LoadRequest, folder: Path | None) -> Step:
         return SmallStep(request, folder)
     import torch
 
-    from honed.backends.lowmem.runners import Wish, runner
+    from honed.backends.lowmem.runners import StreamOptions, runner
     from honed.backends.lowmem.step import LowmemStep
 
     if request.threads is not None:
@@ -106,5 +106,5 @@ def load(request: LoadRequest, folder: Path | None) -> Step:
     strategy = str(case.get(STRATEGY.name) or STREAM)
     pages = case.get(PAGES.name)
     keeps_pages = None if pages is None else pages == KEPT
-    wish = Wish(strategy, case.precision, folder, budget, keeps_pages=keeps_pages)
-    return LowmemStep(request, runner(request.checkpoint, wish))
+    options = StreamOptions(strategy, case.precision, folder, budget, keeps_pages=keeps_pages)
+    return LowmemStep(request, runner(request.checkpoint, options))

@@ -8,12 +8,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from honed.backends.lowmem.layout import EncoderLayout
-from honed.backends.lowmem.mapped import StoredTensor
-from honed.machine.facts import machine_facts
-from honed.machine.isa import native_by
+from honed.backends.lowmem.stored import StoredTensor
 
 INT8_ROWS = 128  # rows that become int8, or come from it, at once
 INT8_COLUMNS = 256  # outputs whose sums in int32 exist at once
@@ -26,7 +23,7 @@ _UNDIVIDED_ELEMENTS = 256 * 1024
 # Without a budget, a model whose matrices take less than this keeps them mapped between calls. It
 # is about what one layer of a large model takes, and mapping a page again costs as much time as
 # multiplying it with a few dozen tokens.
-WINDOW_BYTES = 64 * 2**20
+KEEPS_PAGES_BELOW_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +53,15 @@ class Shape:
     """Of a call: sequences, tokens in each, and the bytes of an element of its tensors.
 
     `returns_states`: the hidden states of every token are the output, without a pooling.
+    `products_in_fp32`: a product of bf16 is computed in fp32 first, as torch does on CPUs without
+    such instructions.
     """
 
     batch: int
     length: int
     element_bytes: int = 4
     returns_states: bool = False
+    products_in_fp32: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ def plan(
     size of the model where there is none.
     """
     if budget_bytes is None:
-        small = matrices_bytes(layout, stored) <= WINDOW_BYTES
+        small = matrices_bytes(layout, stored) <= KEEPS_PAGES_BELOW_BYTES
         keeps = small if keeps_pages is None else keeps_pages
         chunks = next(_from_fast_to_small(layout, shape, (keeps,)))
         return Plan(chunks, need(layout, stored, chunks, shape), True)
@@ -194,8 +194,8 @@ def _output_elements(
 def _conversion_bytes(
     layout: EncoderLayout, stored: Mapping[str, StoredTensor], chunks: Chunks, shape: Shape
 ) -> int:
-    """Copies of weights that are stored in another type, of rows that become int8, and of outputs
-    in bf16, which torch has in fp32 first where the processor does not multiply bf16."""
+    """Copies of weights that are stored in another type, or of rows that become int8, and the
+    product in fp32 of which a bf16 one is made."""
     kind = stored[layout.layers[0].query.weight].dtype
     widest = max(layout.hidden, min(chunks.wide_columns, layout.intermediate))
     rows = min(shape.batch, sequences_at_once(chunks, shape.length)) * shape.length
@@ -204,14 +204,8 @@ def _conversion_bytes(
         # Codes of the inputs; sums in int32, and some of them in fp32.
         return widest * rows + columns * (rows * 4 + some * 4)
     same = {"F32": 4, "BF16": 2}.get(kind) == shape.element_bytes
-    copied = 0 if same else widest * layout.hidden * shape.element_bytes
-    emulated = shape.element_bytes == 2 and not _multiplies_bf16()
-    return copied + (widest * rows * 4 if emulated else 0)
-
-
-@lru_cache(maxsize=1)
-def _multiplies_bf16() -> bool:
-    return native_by("bf16", machine_facts().get("flags", ())) is not None
+    weights = 0 if same else widest * layout.hidden * shape.element_bytes
+    return weights + (widest * rows * 4 if shape.products_in_fp32 else 0)
 
 
 def _pages_bytes(

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from honed.backends.base import LoadRequest, about_model
-from honed.backends.lowmem.layout import EncoderLayout, encoder_layout
-from honed.backends.lowmem.mapped import MappedWeights, StoredTensor, stored_tensors
+from honed.backends.lowmem.checkpoint_layout import encoder_layout
+from honed.backends.lowmem.layout import EncoderLayout
+from honed.backends.lowmem.mapped import MappedWeights
+from honed.backends.lowmem.stored import StoredTensor, stored_tensors
 from honed.errors import UnsupportedError
 
 SCALES = ".scales"
@@ -32,7 +34,7 @@ def artifact(request: LoadRequest) -> Mapping[str, Any] | None:
     if precision == "bf16" and {tensor.dtype for tensor in stored.values()} == {"BF16"}:
         return None
     if precision == "int8":
-        _quantised(checkpoint.model_type, encoder_layout(checkpoint, stored))
+        _matrices_for_int8(checkpoint.model_type, encoder_layout(checkpoint, stored))
     return {**about_model(request, _FORMAT), "precision": precision}
 
 
@@ -42,7 +44,7 @@ def build(request: LoadRequest, folder: Path) -> None:
     stored = stored_tensors(checkpoint.folder)
     names: frozenset[str] = frozenset()
     if precision == "int8":
-        names = _quantised(checkpoint.model_type, encoder_layout(checkpoint, stored))
+        names = _matrices_for_int8(checkpoint.model_type, encoder_layout(checkpoint, stored))
     mapped = MappedWeights(stored)
     try:
         with mapped.held():
@@ -51,7 +53,7 @@ def build(request: LoadRequest, folder: Path) -> None:
         mapped.close()
 
 
-def _quantised(model_type: str, layout: EncoderLayout | None) -> frozenset[str]:
+def _matrices_for_int8(model_type: str, layout: EncoderLayout | None) -> frozenset[str]:
     """The matrices that become int8: those of the layers. A head is small, and a vocabulary that
     is tied to the words is read by rows too."""
     if layout is None:
@@ -62,14 +64,14 @@ def _quantised(model_type: str, layout: EncoderLayout | None) -> frozenset[str]:
     return frozenset(linear.weight for layer in layout.layers for linear in layer.linears)
 
 
-def _write(path: Path, mapped: MappedWeights, precision: str, quantised: frozenset[str]) -> None:
+def _write(path: Path, mapped: MappedWeights, precision: str, for_int8: frozenset[str]) -> None:
     """The header first, since all sizes are known; then each tensor in the order of the
     checkpoint, a few rows at a time."""
     ordered = sorted(mapped.stored.values(), key=lambda t: (t.file, t.offset))
     header: dict[str, Any] = {}
     end = 0
     for tensor in ordered:
-        for name, dtype, shape, nbytes in _parts(tensor, precision, quantised):
+        for name, dtype, shape, nbytes in _parts(tensor, precision, for_int8):
             header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [end, end + nbytes]}
             end += nbytes
     text = json.dumps(header).encode()
@@ -77,19 +79,19 @@ def _write(path: Path, mapped: MappedWeights, precision: str, quantised: frozens
     with open(path, "wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for tensor in ordered:
-            for block in _converted(mapped, tensor, precision, quantised):
+            for block in _converted(mapped, tensor, precision, for_int8):
                 file.write(block)
             mapped.check()
             mapped.release((tensor.name,))
 
 
 def _parts(
-    tensor: StoredTensor, precision: str, quantised: frozenset[str]
+    tensor: StoredTensor, precision: str, for_int8: frozenset[str]
 ) -> list[tuple[str, str, tuple[int, ...], int]]:
     """The names, types, shapes and bytes that a tensor becomes. Scales come first, because four
     bytes have to lie at a multiple of four."""
     count = math.prod(tensor.shape)
-    if tensor.name in quantised:
+    if tensor.name in for_int8:
         outputs = tensor.shape[0]
         return [
             (tensor.name + SCALES, "F32", (outputs,), 4 * outputs),
@@ -101,7 +103,7 @@ def _parts(
 
 
 def _converted(
-    mapped: MappedWeights, tensor: StoredTensor, precision: str, quantised: frozenset[str]
+    mapped: MappedWeights, tensor: StoredTensor, precision: str, for_int8: frozenset[str]
 ) -> Iterator[bytes]:
     """The bytes of a tensor in its new type."""
     import torch
@@ -109,7 +111,7 @@ def _converted(
     from honed.backends.lowmem.tensors import WeightTensors
 
     source = WeightTensors(mapped, torch.float32).in_map(tensor.name)
-    if tensor.name not in quantised:
+    if tensor.name not in for_int8:
         narrow = torch.bfloat16 if precision == "bf16" else torch.float32
         rows = source.reshape(-1) if source.dim() == 0 else source
         for first in range(0, len(rows), _ROWS):

@@ -54,7 +54,7 @@ class Decoder:
                 largest = now
                 inside = (targets >= begin) & (targets < begin + logits.shape[1])
                 wanted[inside] = logits[inside, targets[inside] - begin]
-            each = (wanted - largest - total.log()).view(len(ids), -1)
+            each = (wanted - largest - total.log()).view(len(ids), ids.shape[1] - 1)
             self.stream.weights.mapped.release_all()
             return (each * mask[:, 1:]).sum(1)
 
@@ -65,6 +65,7 @@ class Decoder:
         outputs = weights.mapped.stored[name].shape[0]
         for begin in range(0, outputs, _VOCABULARY_ROWS):
             end = min(begin + _VOCABULARY_ROWS, outputs)
+            weights.mapped.make_sure_rows(name, begin, end)
             logits = states @ weights.part(name, begin, end).t()
             if head.bias is not None:
                 logits += head.bias[begin:end]

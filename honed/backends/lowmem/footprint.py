@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from honed.backends._footprint import BYTES, ModelSizes, Portion, activations, biases_and_norms
 from honed.backends.lowmem import small
-from honed.backends.lowmem.budget import WINDOW_BYTES
+from honed.backends.lowmem.budget import KEEPS_PAGES_BELOW_BYTES
 from honed.backends.lowmem.knobs import ENGINE, KEPT, PAGES, STRATEGY, STREAM
 from honed.case import Case
 from honed.units import size_bytes
@@ -39,7 +39,7 @@ def _keeps_pages(case: Case, matrices_bytes: int) -> bool:
     if case.get(PAGES.name) is not None:
         return case.get(PAGES.name) == KEPT
     reads = case.get(ENGINE.name) == small.NAME and case.precision != "fp32"
-    return not reads and case.memory_budget is None and matrices_bytes <= WINDOW_BYTES
+    return not reads and case.memory_budget is None and matrices_bytes <= KEEPS_PAGES_BELOW_BYTES
 
 
 def _of_call(case: Case, model: ModelSizes) -> Portion:

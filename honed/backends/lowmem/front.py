@@ -42,7 +42,8 @@ def lowmem(
     With `engine="torch"` a call takes the tensors that the model of transformers takes
     (`input_ids`, `attention_mask`, `token_type_ids`) and returns the same outputs. With
     `engine="small"` it takes and returns arrays of numpy, and torch need not be installed.
-    `memory_budget`: the most bytes that a call may add, as in "64MiB".
+    `memory_budget`: the most bytes that a call may add, as in "64MiB", beside its outputs. A call
+    that needs more in the smallest sizes gives one warning, and is done in those.
     """
     from honed.models.obtain import materialise
 
@@ -53,10 +54,12 @@ def lowmem(
         from honed.backends.lowmem.small.front import SmallModel
 
         return SmallModel(checkpoint, memory_budget)
-    from honed.backends.lowmem.runners import Wish, runner
+    from honed.backends.lowmem.runners import StreamOptions, runner
 
     budget = None if memory_budget is None else size_bytes(memory_budget)
-    return LowMemoryModel(checkpoint, runner(checkpoint, Wish(budget_bytes=budget)), budget)
+    return LowMemoryModel(
+        checkpoint, runner(checkpoint, StreamOptions(budget_bytes=budget)), budget
+    )
 
 
 class LowMemoryModel(CalledModel):
@@ -89,34 +92,50 @@ class LowMemoryModel(CalledModel):
         """Greedy continuation of [batch, length] by at most `max_new_tokens` tokens.
 
         The keys and values of every token are kept in memory. UsageError if those of all tokens
-        would exceed the budget.
+        would exceed the budget, or if the model has no positions for all of them.
         """
         import torch
 
-        named = _with_mask(input_ids, attention_mask)
-        input_ids, decoder = named["input_ids"], self._decoder()
-        cache_bytes = decoder.cache_bytes(len(input_ids), input_ids.shape[1] + max_new_tokens)
-        if self._budget_bytes is not None and cache_bytes > self._budget_bytes:
-            raise UsageError(
-                f"the keys and values of {len(input_ids)} x "
-                f"{input_ids.shape[1] + max_new_tokens} tokens take {size(cache_bytes)}, more "
-                f"than memory_budget={size(self._budget_bytes)}",
-                "ask for fewer new tokens or sequences, or for a larger budget",
-            )
+        named, decoder = _with_mask(input_ids, attention_mask), self._decoder()
         with self._call(_arrays(named)), torch.inference_mode():
-            return decoder.generate(input_ids, named["attention_mask"], max_new_tokens)
+            rows, length = named["input_ids"].shape
+            self._check_room(decoder, rows, length, max_new_tokens)
+            return decoder.generate(named["input_ids"], named["attention_mask"], max_new_tokens)
 
     def score(self, input_ids: Any, attention_mask: Any = None) -> Any:
         """The log-likelihood of each sequence [batch], without its first token, by a decoder.
 
-        The vocabulary is passed in parts: no [batch, length, vocabulary] is made.
+        The vocabulary is passed in parts: no [batch, length, vocabulary] is made. UsageError if
+        padding stands before tokens.
         """
         import torch
 
-        named = _with_mask(input_ids, attention_mask)
-        decoder = self._decoder()
+        named, decoder = _with_mask(input_ids, attention_mask), self._decoder()
         with self._call(_arrays(named)), torch.inference_mode():
+            mask = named["attention_mask"].bool()
+            if bool((mask[:, 1:] & ~mask[:, :-1]).any()):
+                raise UsageError(
+                    "padding stands before tokens, whose positions would then be wrong",
+                    "pad on the right: tokenizer.padding_side = 'right'",
+                )
             return decoder.score(named["input_ids"], named["attention_mask"])
+
+    def _check_room(self, decoder: Decoder, rows: int, length: int, new_tokens: int) -> None:
+        """UsageError unless so many new tokens fit into the budget and the model's positions."""
+        cache_bytes = decoder.cache_bytes(rows, length + new_tokens)
+        if self._budget_bytes is not None and cache_bytes > self._budget_bytes:
+            raise UsageError(
+                f"the keys and values of {rows} x {length + new_tokens} tokens take "
+                f"{size(cache_bytes)}, more than memory_budget={size(self._budget_bytes)}",
+                "ask for fewer new tokens or sequences, or for a larger budget",
+            )
+        positions = self._checkpoint.max_positions
+        if positions is not None and length + new_tokens - 1 > positions:  # the last is not read
+            raise UsageError(
+                f"{length} tokens and {new_tokens} new ones are more than the {positions} "
+                "positions of the model",
+                f"max_new_tokens={positions + 1 - length} at most",
+            )
 
     def _decoder(self) -> Decoder:
         from honed.backends.lowmem.decoder import Decoder

@@ -17,27 +17,19 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import json
-import math
 import mmap
 import os
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from honed.errors import ModelError, UnsupportedError
-from honed.models.weights import weight_files
+from honed.backends.lowmem.stored import DTYPES, StoredTensor
+from honed.errors import ModelError
 
-# The names of safetensors -> numpy's. numpy has no bfloat16: its bits come as uint16.
-DTYPES: Mapping[str, str] = {
-    "F32": "<f4", "F16": "<f2", "BF16": "<u2", "F64": "<f8", "I8": "i1", "U8": "u1", "BOOL": "?",
-    "I16": "<i2", "I32": "<i4", "I64": "<i8",
-}  # fmt: skip
 _POPULATE_READ = 22  # MADV_POPULATE_READ, Linux 5.14; Python 3.11 has no name for it
 _PAGE = mmap.PAGESIZE
 _AHEAD_BYTES = 4 * 2**20  # mapped at once, while pages are read ahead
@@ -46,66 +38,6 @@ _CHANGED_HINT = (
 )
 
 Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class StoredTensor:
-    """One tensor in a file: its type by safetensors' name, and where its bytes lie."""
-
-    name: str
-    file: Path
-    dtype: str
-    shape: tuple[int, ...]
-    offset: int
-    nbytes: int
-
-    @property
-    def is_aligned(self) -> bool:
-        """Whether its elements lie at multiples of their size, as arithmetic needs them."""
-        return self.offset % np.dtype(DTYPES[self.dtype]).itemsize == 0
-
-
-def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
-    """Every tensor of the checkpoint, from one file or from shards, by name.
-
-    ModelError if a file is cut short or its header is broken; UnsupportedError if the weights are
-    no safetensors files.
-    """
-    found: dict[str, StoredTensor] = {}
-    for file in weight_files(folder):
-        if file.path.suffix != ".safetensors":
-            raise UnsupportedError(
-                f"{file.path} is not a safetensors file, so it cannot be used from a map",
-                "save the model again with save_pretrained, which writes safetensors",
-            )
-        found |= _header(file.path)
-    return found
-
-
-def _header(path: Path) -> dict[str, StoredTensor]:
-    """The tensors of one file, whose lengths `weight_files` has checked."""
-    with open(path, "rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
-    found = {}
-    for name, about in header.items():
-        if name == "__metadata__":
-            continue
-        begin, end = (int(at) for at in about["data_offsets"])
-        shape, dtype = tuple(int(n) for n in about["shape"]), str(about["dtype"])
-        if dtype not in DTYPES:
-            raise UnsupportedError(
-                f"{path} holds {name} as {dtype}, which honed cannot read",
-                f"save the model in one of {', '.join(DTYPES)}",
-            )
-        if end - begin != math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize:
-            raise ModelError(
-                f"{path} has a broken safetensors header: {name} is {end - begin} bytes long, "
-                f"but its shape is {list(shape)}",
-                "copy or download the file again",
-            )
-        found[name] = StoredTensor(name, path, dtype, shape, 8 + length + begin, end - begin)
-    return found
 
 
 class _MappedFile:
@@ -253,11 +185,7 @@ class MappedWeights:
         """Give back the pages of some rows of a matrix."""
         if self.keeps_pages:
             return
-        tensor = self.stored[name]
-        row_bytes = tensor.nbytes // tensor.shape[0]
-        offset, nbytes = tensor.offset + begin * row_bytes, (end - begin) * row_bytes
-        rows = replace(tensor, offset=offset, nbytes=nbytes)
-        self._advise_each([rows], mmap.MADV_DONTNEED)
+        self._advise_each([self.stored[name].rows(begin, end)], mmap.MADV_DONTNEED)
 
     def release_all(self) -> None:
         """Give back every page of every file."""
@@ -294,6 +222,12 @@ class MappedWeights:
         self.check()
         if not self.is_leased:
             self.populate(names)
+
+    def make_sure_rows(self, name: str, begin: int, end: int) -> None:
+        """The same for some rows of a matrix, of which all rows would be too many pages."""
+        self.check()
+        if not self.is_leased:
+            self._advise_each([self.stored[name].rows(begin, end)], _POPULATE_READ)
 
     @property
     def is_leased(self) -> bool:

@@ -41,17 +41,17 @@ class ModuleStream:
         self.module = _skeleton(checkpoint, weights, None if strategy == "stream" else "eager")
         self._names = _stored_names(checkpoint, self.module, weights)
         self._words = self.module.get_input_embeddings()
-        # Parameter -> the name of its tensor, and its data while its module is not called.
-        self._resting: dict[Any, tuple[str, Any]] = {}
+        # Parameter -> the name of its tensor, and the data it has while its module is not called.
+        self._idle: dict[Any, tuple[str, Any]] = {}
         self.kept_bytes = sum(int(b.nbytes) for b in self.module.buffers())
-        self._rest()
+        self._set_idle_data()
         for module in self.module.modules():
             if module._parameters:
                 self._hook(module)
         if strategy == "stream":
             layers = _layers(self.module)
             # Products with a part of the rows would convert weights of another type again.
-            if all(data.dtype == weights.dtype for _, data in self._resting.values()):
+            if all(data.dtype == weights.dtype for _, data in self._idle.values()):
                 compute_by_rows(layers, group_rows, self._holding)
                 weights.mapped.release_all()
             for layer in layers:
@@ -79,12 +79,12 @@ class ModuleStream:
 
     def name_of(self, parameter: Any) -> str:
         """The name of a parameter's tensor in the files."""
-        return self._resting[parameter][0]
+        return self._idle[parameter][0]
 
-    def _rest(self) -> None:
+    def _set_idle_data(self) -> None:
         """Give every parameter the data that it has while its module is not called."""
         kept = {id(p) for p in self.module.parameters() if self._is_kept(p)}
-        resting: dict[int, Any] = {}
+        idle: dict[int, Any] = {}
         for name, parameter in self.module.named_parameters():
             stored = self._names[name]
             data = self.weights.in_map(stored)
@@ -92,12 +92,12 @@ class ModuleStream:
                 data = data.to(self.weights.dtype, copy=True)
                 self.kept_bytes += int(data.nbytes)
                 self.weights.mapped.release((stored,))
-            resting[id(parameter)] = torch.nn.Parameter(data, requires_grad=False)
-            self._resting[resting[id(parameter)]] = (stored, data)
+            idle[id(parameter)] = torch.nn.Parameter(data, requires_grad=False)
+            self._idle[idle[id(parameter)]] = (stored, data)
         for module in self.module.modules():
             for name, parameter in module._parameters.items():
                 if parameter is not None:  # a tied one is the same object in all its places
-                    module._parameters[name] = resting[id(parameter)]
+                    module._parameters[name] = idle[id(parameter)]
 
     def _is_kept(self, parameter: Any) -> bool:
         """The published strategies keep the norm behind the embeddings; one also the words."""
@@ -135,16 +135,16 @@ class ModuleStream:
 
     def _load(self, parameters: Sequence[Any]) -> None:
         """Before a module is called: copy its weights, or convert those of another type."""
-        self.weights.mapped.make_sure([self._resting[parameter][0] for parameter in parameters])
+        self.weights.mapped.make_sure([self._idle[parameter][0] for parameter in parameters])
         for parameter in parameters:
-            _, data = self._resting[parameter]
+            _, data = self._idle[parameter]
             if self.strategy != "stream" or data.dtype != self.weights.dtype:
                 parameter.data = data.to(self.weights.dtype, copy=True)
 
     def _drop(self, parameters: Sequence[Any]) -> None:
         names = []
         for parameter in parameters:
-            name, data = self._resting[parameter]
+            name, data = self._idle[parameter]
             parameter.data = data
             names.append(name)
         if not self._holds_layer:
@@ -152,7 +152,7 @@ class ModuleStream:
 
     def _gathered(self, module: Any, ids: Any) -> Any:
         """The rows of the ids, read from the file."""
-        name, data = self._resting[module.weight]
+        name, data = self._idle[module.weight]
         flat = ids.reshape(-1)
         rows = torch.empty(len(flat), data.shape[1], dtype=self.weights.dtype)
         self.weights.rows(name, flat.tolist(), rows)
@@ -160,7 +160,7 @@ class ModuleStream:
 
     def _chunked(self, module: Any, ids: Any) -> Any:
         """The published way: the table is loaded in chunks, and each chunk fills in its rows."""
-        name, data = self._resting[module.weight]
+        name, data = self._idle[module.weight]
         result = torch.empty(*ids.shape, data.shape[1], dtype=self.weights.dtype)
         for first in range(0, len(data), _CHUNK_ROWS):
             inside = (ids >= first) & (ids < first + _CHUNK_ROWS)

@@ -10,13 +10,17 @@ from typing import Any
 import torch
 
 from honed.backends.base import precision_of_most
-from honed.backends.lowmem.budget import WINDOW_BYTES, Chunks, Plan, Shape, need, plan
+from honed.backends.lowmem.budget import KEEPS_PAGES_BELOW_BYTES, Chunks, Plan, Shape, need, plan
+from honed.backends.lowmem.checkpoint_layout import encoder_layout
 from honed.backends.lowmem.knobs import STREAM
-from honed.backends.lowmem.layout import EncoderLayout, encoder_layout
-from honed.backends.lowmem.mapped import MappedWeights, stored_tensors
+from honed.backends.lowmem.layout import EncoderLayout
+from honed.backends.lowmem.mapped import MappedWeights
 from honed.backends.lowmem.modules import ModuleStream
+from honed.backends.lowmem.stored import stored_tensors
 from honed.backends.lowmem.stream import EncoderStream
 from honed.backends.lowmem.tensors import WeightTensors
+from honed.machine import isa
+from honed.machine.facts import cpu_flags
 from honed.models.checkpoint import Checkpoint
 from honed.models.heads import output_names
 from honed.models.tasks import FEATURES
@@ -26,7 +30,7 @@ _PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "bf16"}
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class StreamOptions:
     """How a checkpoint is to be streamed. `chunks` overrules `budget_bytes`; without both, the
     fastest chunks are taken."""
 
@@ -38,17 +42,21 @@ class Wish:
     keeps_pages: bool | None = None  # mapped, between calls; with None the plan decides
 
 
-def runner(checkpoint: Checkpoint, wish: Wish) -> ByLayers | ByModules:
+def runner(checkpoint: Checkpoint, options: StreamOptions) -> ByLayers | ByModules:
     """The runner of a checkpoint: by layers where its computation is described, else by
     modules."""
-    stored = stored_tensors(wish.folder or checkpoint.folder)
-    layout = encoder_layout(checkpoint, stored) if wish.strategy == STREAM else None
-    dtype = torch.bfloat16 if wish.precision == "bf16" else torch.float32
-    mapped = MappedWeights(stored, keeps_pages=bool(wish.keeps_pages))
+    stored = stored_tensors(options.folder or checkpoint.folder)
+    layout = encoder_layout(checkpoint, stored) if options.strategy == STREAM else None
+    dtype = torch.bfloat16 if options.precision == "bf16" else torch.float32
+    mapped = MappedWeights(stored, keeps_pages=bool(options.keeps_pages))
     weights = WeightTensors(mapped, dtype)
-    if layout is None:
-        return ByModules(checkpoint, weights, wish)
-    return ByLayers(checkpoint, weights, layout, wish)
+    try:
+        if layout is None:
+            return ByModules(checkpoint, weights, options)
+        return ByLayers(checkpoint, weights, layout, options)
+    except BaseException:
+        weights.close()
+        raise
 
 
 class ByLayers:
@@ -57,14 +65,20 @@ class ByLayers:
     streams = "layers"
 
     def __init__(
-        self, checkpoint: Checkpoint, weights: WeightTensors, layout: EncoderLayout, wish: Wish
+        self,
+        checkpoint: Checkpoint,
+        weights: WeightTensors,
+        layout: EncoderLayout,
+        options: StreamOptions,
     ) -> None:
         self.checkpoint, self.weights, self.layout = checkpoint, weights, layout
         self.encoder = EncoderStream(layout, weights)
         self._head = Head.of(None, checkpoint).to(weights.dtype)
         self.weights_bytes = weights.kept_bytes
-        self._wish = wish
+        self._options = options
         self._plans: dict[Shape, Plan] = {}
+        is_bf16 = weights.dtype == torch.bfloat16
+        self._products_in_fp32 = is_bf16 and isa.native_by("bf16", cpu_flags()) is None
 
     @property
     def keeps_pages(self) -> bool:
@@ -83,19 +97,22 @@ class ByLayers:
     def plan(self, shape: Shape) -> Plan:
         """The chunks for calls of this shape."""
         if shape not in self._plans:
-            stored, chunks = self.weights.mapped.stored, self._wish.chunks
-            budget = self._wish.budget_bytes
+            stored, chunks = self.weights.mapped.stored, self._options.chunks
+            budget = self._options.budget_bytes
             if chunks is not None:
                 self._plans[shape] = Plan(chunks, need(self.layout, stored, chunks, shape), True)
             else:
                 spent = None if budget is None else budget - self.weights_bytes
-                keeps = self._wish.keeps_pages
+                keeps = self._options.keeps_pages
                 self._plans[shape] = plan(self.layout, stored, shape, spent, keeps_pages=keeps)
         return self._plans[shape]
 
-    def _shape(self, batch: int, length: int) -> Shape:
-        returns_states = self.checkpoint.task == FEATURES and self._head.pooling is None
-        return Shape(batch, length, int(self.weights.dtype.itemsize), returns_states)
+    def _shape(self, batch: int, length: int, *, unpooled: bool = False) -> Shape:
+        """`unpooled`: the hidden states are returned whatever the pooling of the checkpoint."""
+        no_pooling = unpooled or self._head.pooling is None
+        returns_states = self.checkpoint.task == FEATURES and no_pooling
+        element_bytes = int(self.weights.dtype.itemsize)
+        return Shape(batch, length, element_bytes, returns_states, self._products_in_fp32)
 
     def reserve(self, batch: int, length: int) -> None:
         shape = self._shape(batch, length)
@@ -118,9 +135,8 @@ class ByLayers:
         feed = tuple(named.values())
         if self.checkpoint.task != FEATURES:
             return dict(zip(output_names(self.checkpoint.task, "none"), self(feed), strict=True))
-        shape = self._shape(*feed[0].shape)
-        self.reserve(shape.batch, shape.length)
-        hidden = self.encoder(self.plan(shape).chunks, *feed)
+        # A plan of hidden states never splits the batch: to join the parts would need more.
+        hidden = self.encoder(self.plan(self._shape(*feed[0].shape, unpooled=True)).chunks, *feed)
         vector = self.encoder.pooler(hidden)
         found = {"last_hidden_state": hidden, "pooler_output": vector}
         return {name: tensor for name, tensor in found.items() if tensor is not None}
@@ -156,13 +172,21 @@ class ByModules:
 
     streams = "modules"
 
-    def __init__(self, checkpoint: Checkpoint, weights: WeightTensors, wish: Wish) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, weights: WeightTensors, options: StreamOptions
+    ) -> None:
         self.weights = weights
         # Within any budget, one sequence at a time needs least.
-        chunks = wish.chunks or (Chunks() if wish.budget_bytes is None else Chunks(group_rows=1))
-        self.stream = ModuleStream(checkpoint, weights, wish.strategy, chunks.group_rows)
-        if wish.keeps_pages is None and wish.strategy == STREAM and wish.budget_bytes is None:
-            weights.mapped.keeps_pages = self.stream.matrices_bytes <= WINDOW_BYTES
+        chunks = options.chunks or (
+            Chunks() if options.budget_bytes is None else Chunks(group_rows=1)
+        )
+        self.stream = ModuleStream(checkpoint, weights, options.strategy, chunks.group_rows)
+        if (
+            options.keeps_pages is None
+            and options.strategy == STREAM
+            and options.budget_bytes is None
+        ):
+            weights.mapped.keeps_pages = self.stream.matrices_bytes <= KEEPS_PAGES_BELOW_BYTES
         self._head = Head.of(self.stream, checkpoint).to(weights.dtype)
         self.weights_bytes = self.stream.kept_bytes
 

@@ -249,6 +249,7 @@ class EncoderStream:
         result = torch.empty(len(flat), outputs, dtype=self.weights.dtype)
         for begin in range(0, outputs, _VOCABULARY_ROWS):
             end = min(begin + _VOCABULARY_ROWS, outputs)
+            self.weights.mapped.make_sure_rows(dense.linear.weight, begin, end)
             for first in range(0, len(flat), self.chunks.group_rows):
                 rows = slice(first, first + self.chunks.group_rows)
                 self._linear(flat[rows], dense.linear, result[rows, begin:end], (begin, end))

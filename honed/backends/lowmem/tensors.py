@@ -10,8 +10,12 @@ import torch
 
 from honed.backends.lowmem.mapped import MappedWeights
 
-_TYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64,
-          "I8": torch.int8, "I64": torch.int64}  # fmt: skip
+# Every type of mapped.DTYPES: checkpoints also hold masks and positions.
+_TYPES = {
+    "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64,
+    "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool, "I16": torch.int16,
+    "I32": torch.int32, "I64": torch.int64,
+}  # fmt: skip
 
 
 class WeightTensors:

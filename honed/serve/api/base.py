@@ -178,6 +178,6 @@ def is_single(inputs: Any) -> bool:
     return isinstance(inputs, str) or (bool(inputs) and isinstance(inputs[0], int))
 
 
-def said(refusal: Refusal) -> bytes:
+def error_body(refusal: Refusal) -> bytes:
     """The error body of text-embeddings-inference."""
     return encode({"error": refusal.message, "error_type": refusal.kind.type})

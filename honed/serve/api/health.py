@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from honed.serve.api.base import Request, Response, Route, said
+from honed.serve.api.base import Request, Response, Route, error_body
 from honed.serve.refusals import Kind, Refusal
 from honed.serve.service import Service
 
-error = said
+error = error_body
 
 
 async def health(service: Service, _: Request) -> Response:

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from honed.serve.api.base import Request, Response, Route, encode, said
+from honed.serve.api.base import Request, Response, Route, encode, error_body
 from honed.serve.api.health import health
 from honed.serve.groups import range_words
 from honed.serve.link import Link
@@ -21,7 +21,7 @@ _POLICY = (
     "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 
-error = said
+error = error_body
 
 
 async def root(service: Service, request: Request) -> Response:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from honed.serve.api.base import Request, Response, Route, answered, encode, said
+from honed.serve.api.base import Request, Response, Route, answered, encode, error_body
 from honed.serve.refusals import Kind, Refusal, empty, invalid
 from honed.serve.service import Outcome, Service, Wanted, probabilities
 from honed.serve.texts import Input, ReadOptions, direction_of
@@ -36,7 +36,7 @@ class _Rerank(msgspec.Struct):
 
 _RERANK = msgspec.json.Decoder(_Rerank)
 
-error = said
+error = error_body
 
 
 async def rerank(service: Service, request: Request) -> Response:

@@ -16,8 +16,8 @@ from honed.serve.api.base import (
     answered,
     encode,
     encode_rows,
+    error_body,
     is_single,
-    said,
     texts_of,
 )
 from honed.serve.refusals import Kind, Refusal, empty, invalid
@@ -89,7 +89,7 @@ _DECODE = msgspec.json.Decoder(_Decode)
 _ANY = msgspec.json.Decoder(_Any)
 _VERTEX = msgspec.json.Decoder(_Vertex)
 
-error = said
+error = error_body
 
 
 async def embed(service: Service, request: Request) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -11,7 +11,7 @@ from typing import Protocol, cast
 import honed
 import honed.discovery
 from honed import sizes
-from honed.backends.base import load_backend
+from honed.backends.base import load_backend, traits
 from honed.case import CORE_FIELDS, Case
 from honed.errors import UsageError
 from honed.machine import limits
@@ -21,6 +21,7 @@ from honed.values import as_override
 
 _ROOM = "honed.serve.deploy"
 _MODEL = "/model"  # where the checkpoint folder is mounted in a container
+_INPUTS = "/inputs"  # and the file of texts below this folder
 _HEADROOM = 1.25  # over the memory that was measured: other batches, the allocator's waste
 _FRONT_BYTES = 256 * 2**20  # the front, with its queue
 _START_S = 120  # to load a model from a cold disk
@@ -31,7 +32,9 @@ class Deployment:
     """A server that is to be deployed.
 
     `words` are those of `honed serve`; `model` is a folder, which a container has at /model.
-    `memory_bytes` is None where no record tells how much it takes.
+    `inputs` is the file of texts that a quantiser is calibrated with, which a container has below
+    /inputs; None where nothing is calibrated, or no file was given. `memory_bytes` is None where
+    no record tells how much it takes.
     """
 
     words: tuple[str, ...]
@@ -42,17 +45,37 @@ class Deployment:
     drain_s: int
     delay_s: int
     memory_bytes: int | None
+    inputs: str | None = None
     version: str = honed.__version__
     start_s: int = _START_S
 
-    def command(self, *, model: str, host: str) -> tuple[str, ...]:
-        """The words of `honed serve` with this model and address."""
-        return ("honed", "serve", f"model={model}", *self.words, f"host={host}",
-                f"port={self.port}")  # fmt: skip
+    @property
+    def on_host(self) -> tuple[str, ...]:
+        """The words of a server on this machine, with its paths."""
+        return self._command(self.model, self.inputs, "127.0.0.1")
 
     @property
     def in_container(self) -> tuple[str, ...]:
-        return self.command(model=_MODEL, host="0.0.0.0")  # noqa: S104 - a container's own network
+        """The words of a server in a container, which has what `mounts` says."""
+        inputs = None if self.inputs is None else self._inputs_in_container
+        return self._command(_MODEL, inputs, "0.0.0.0")  # noqa: S104 - a container's own network
+
+    @property
+    def mounts(self) -> Mapping[str, str]:
+        """Where a container has the paths of the host, read-only."""
+        mounts = {self.model: _MODEL}
+        if self.inputs is not None:
+            mounts[self.inputs] = self._inputs_in_container
+        return mounts
+
+    @property
+    def _inputs_in_container(self) -> str:
+        return f"{_INPUTS}/{Path(self.inputs or '').name}"
+
+    def _command(self, model: str, inputs: str | None, host: str) -> tuple[str, ...]:
+        given = () if inputs is None else (f"inputs={as_override(inputs)}",)
+        return ("honed", "serve", f"model={as_override(model)}", *self.words, *given,
+                f"host={host}", f"port={self.port}")  # fmt: skip
 
     @property
     def stop_s(self) -> int:
@@ -86,11 +109,13 @@ def deployment(
     case: Case, settings: ServeSettings, settings_words: Sequence[str], record: Record | None
 ) -> Deployment:
     """What to deploy for a Case; `record` tells the memory that the Case took."""
+    inputs = _calibration_file(case)
+    not_served = _NOT_SERVED if inputs is None else _NOT_SERVED - {"inputs_field"}
     defaults = {field.name: field.default for field in CORE_FIELDS}
     changed = {
         key: value
         for key, value in case.to_json().items()
-        if value is not None and defaults.get(key) != value and key not in _NOT_SERVED
+        if value is not None and defaults.get(key) != value and key not in not_served
     }
     words = [f"{key}={as_override(value)}" for key, value in changed.items()]
     others = [w for w in settings_words if w.partition("=")[0] not in ("host", "port")]
@@ -120,10 +145,24 @@ def deployment(
         drain_s=math.ceil(settings.drain_s),
         delay_s=math.ceil(settings.drain_delay_s),
         memory_bytes=measured,
+        inputs=inputs,
     )
 
 
-# Keys of a Case that only say how it is measured, or where.
+def _calibration_file(case: Case) -> str | None:
+    """The Case's file of texts, if its quantiser takes its ranges from texts."""
+    if case.inputs is None or case.precision not in traits(case.backend).calibrated:
+        return None
+    file = Path(case.inputs).expanduser()
+    if not file.is_file():
+        raise UsageError(
+            f"inputs={case.inputs} is no file, and int8 is calibrated with its texts",
+            "inputs=./TEXTS.txt",
+        )
+    return str(file.resolve())
+
+
+# Keys of a Case that only say how it is measured, or where. `inputs` is a field of its own.
 _NOT_SERVED = frozenset(
     ("model", "duration_s", "min_samples", "warmup_s", "memory", "passes", "eval", "eval_metric",
      "max_accuracy_drop", "lengths", "inputs", "inputs_field", "batch_size", "total_batch",

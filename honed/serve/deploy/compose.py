@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from honed.serve.deploy.base import Deployment
 
 HELP = "a Compose service with its cores and memory"
@@ -17,7 +19,7 @@ services:
   honed:
     build: .
     ports: ["{of.port}:{of.port}"]
-    volumes: ["{of.model}:/model:ro"]
+    volumes: {json.dumps([f"{host}:{inside}:ro" for host, inside in of.mounts.items()])}
     cpuset: "{cores}"
 {memory}\
     stop_grace_period: {of.stop_s}s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 from honed.serve.deploy.base import Deployment
 
@@ -15,9 +16,10 @@ def write(of: Deployment) -> str:
     health = (
         f"import urllib.request as r; r.urlopen('http://127.0.0.1:{of.port}/health', timeout=2)"
     )
+    mounts = " ".join(f"-v {shlex.quote(f'{host}:{at}:ro')}" for host, at in of.mounts.items())
     return f"""\
 # docker build -t honed-serve .
-# docker run -p {of.port}:{of.port} -v {of.model}:/model:ro honed-serve
+# docker run -p {of.port}:{of.port} {mounts} honed-serve
 FROM python:3.11-slim
 RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 libjemalloc2 \\
     && rm -rf /var/lib/apt/lists/*

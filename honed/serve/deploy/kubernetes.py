@@ -19,6 +19,9 @@ def write(of: Deployment) -> str:
     memory = (
         f"{of.memory_mib}Mi" if of.memory_mib is not None else "2Gi  # not measured: honed run"
     )
+    names = [(f"files-{place}", host, at) for place, (host, at) in enumerate(of.mounts.items())]
+    mounts = [{"name": name, "mountPath": at, "readOnly": True} for name, _, at in names]
+    volumes = [{"name": name, "hostPath": {"path": host}} for name, host, _ in names]
     return f"""\
 # kubectl apply -f {FILE}; the image is built from the file of `honed deploy dockerfile`
 apiVersion: apps/v1
@@ -59,11 +62,8 @@ spec:
           lifecycle:
             preStop:
               sleep: {{seconds: {_PRE_STOP_S}}}
-          volumeMounts:
-            - {{name: model, mountPath: /model, readOnly: true}}
-      volumes:
-        - name: model
-          hostPath: {{path: {json.dumps(of.model)}}}
+          volumeMounts: {json.dumps(mounts)}
+      volumes: {json.dumps(volumes)}
 ---
 apiVersion: v1
 kind: Service

@@ -13,7 +13,7 @@ FILE = "honed.service"
 
 
 def write(of: Deployment) -> str:
-    command = list(of.command(model=of.model, host="127.0.0.1"))
+    command = list(of.on_host)
     command[0] = str(Path(sys.executable).with_name("honed"))
     cores = "0" if of.cores == 1 else f"0-{of.cores - 1}"
     memory = "" if of.memory_mib is None else f"MemoryMax={of.memory_mib}M\n"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from honed.backends.lowmem.ahead import disk_reads
-from honed.backends.lowmem.mapped import MappedWeights, StoredTensor
+from honed.backends.lowmem.mapped import MappedWeights
 from honed.backends.lowmem.small.arithmetic import (
     Activation,
     Floats,
@@ -31,6 +31,7 @@ from honed.backends.lowmem.small.sizes import (
     shared_numbers,
 )
 from honed.backends.lowmem.small.team import Team
+from honed.backends.lowmem.stored import StoredTensor
 
 _EMBEDDED = 64  # tokens whose positions are added at once
 
@@ -87,12 +88,14 @@ class Encoder:
     def __init__(
         self, network: Network, threads: int, sizes: Sizes, mapped: MappedWeights | None = None
     ) -> None:
+        numbers = panel_numbers(network, threads, sizes)
+        # The readers first: they refuse types of weights, and no thread must be left then.
+        readers = [Reader(network.matrices, numbers, mapped) for _ in range(threads)]
         self.team = Team(threads)
-        self._members = []
-        for index in range(threads):
-            numbers = panel_numbers(network, threads, sizes)
-            reader = Reader(network.matrices, numbers, mapped)
-            self._members.append(Member(network, self.team, sizes, index, reader))
+        self._members = [
+            Member(network, self.team, sizes, index, reader)
+            for index, reader in enumerate(readers)
+        ]
         self._network, self._sizes = network, sizes
         self._arrays = Arrays(network, sizes)
         self._reads_before: int | None = None  # from the disk, in the call before

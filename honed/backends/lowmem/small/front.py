@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from honed.backends.base import LoadRequest
 from honed.backends.lowmem.called import CalledModel
 from honed.backends.lowmem.small.arithmetic import Floats
+from honed.backends.lowmem.small.sizes import Shape
 from honed.backends.lowmem.small.step import SmallStep
 from honed.case import Case
 from honed.models.checkpoint import Checkpoint
@@ -46,10 +48,24 @@ class SmallModel(CalledModel):
             batch["attention_mask"] = np.asarray(attention_mask)
         if token_type_ids is not None:
             batch["token_type_ids"] = np.asarray(token_type_ids)
+        step = self._step
         with self._call(batch):
-            raw = self._step.run(self._step.prepare(batch))
-            self._warn_of_need(self._step.needed_bytes)
-            return {name: np.array(array) for name, array in self._step.outputs(raw).items()}
+            parts = [step.outputs(step.run(step.prepare(part))) for part in self._parts(batch)]
+            self._warn_of_need(step.needed_bytes)
+            return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _parts(self, batch: Mapping[str, NDArray[Any]]) -> Iterator[Mapping[str, NDArray[Any]]]:
+        """The batch in parts of so many sequences that the budget suffices for a part, or of one.
+        Each part passes the weights once more."""
+        rows, length = batch["input_ids"].shape
+        at_once = rows
+        while at_once > 1 and self._exceeds_budget(Shape(at_once, length)):
+            at_once = -(-at_once // 2)
+        for first in range(0, rows, at_once):
+            yield {name: array[first : first + at_once] for name, array in batch.items()}
+
+    def _exceeds_budget(self, shape: Shape) -> bool:
+        return self._budget_bytes is not None and self._step.needed(shape) > self._budget_bytes
 
     def _release(self) -> None:
         self._step.close()

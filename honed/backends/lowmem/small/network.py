@@ -11,9 +11,10 @@ import numpy as np
 
 from honed.backends.lowmem import layout
 from honed.backends.lowmem.convert import SCALES
-from honed.backends.lowmem.mapped import DTYPES, MappedWeights, StoredTensor
+from honed.backends.lowmem.mapped import MappedWeights
 from honed.backends.lowmem.small.arithmetic import ACTIVATIONS, Activation, Floats, add_and_norm
 from honed.backends.lowmem.small.reader import as_floats, refuse_types
+from honed.backends.lowmem.stored import DTYPES, StoredTensor
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.backends.lowmem.mapped import DTYPES, MappedWeights, StoredTensor, read_into
+from honed.backends.lowmem.mapped import MappedWeights, read_into
 from honed.backends.lowmem.small.arithmetic import Floats
+from honed.backends.lowmem.stored import DTYPES, StoredTensor
 from honed.errors import UnsupportedError
 
 Ids = NDArray[np.int64]

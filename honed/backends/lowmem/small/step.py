@@ -13,17 +13,18 @@ import threadpoolctl
 from numpy.typing import NDArray
 
 from honed.backends.base import Batch, LoadRequest, Outputs, Step
-from honed.backends.lowmem.budget import WINDOW_BYTES
+from honed.backends.lowmem.budget import KEEPS_PAGES_BELOW_BYTES
+from honed.backends.lowmem.checkpoint_layout import encoder_layout
 from honed.backends.lowmem.convert import SCALES
 from honed.backends.lowmem.knobs import KEPT, PAGES, RELEASED
-from honed.backends.lowmem.layout import encoder_layout
-from honed.backends.lowmem.mapped import MappedWeights, stored_tensors
+from honed.backends.lowmem.mapped import MappedWeights
 from honed.backends.lowmem.small import NAME
 from honed.backends.lowmem.small.arithmetic import Floats
 from honed.backends.lowmem.small.encoder import Encoder, Tokens
 from honed.backends.lowmem.small.network import Builder
 from honed.backends.lowmem.small.reader import Ids
 from honed.backends.lowmem.small.sizes import Shape, Sizes, needed_bytes, sizes_within
+from honed.backends.lowmem.stored import stored_tensors
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.knob import Value
@@ -76,33 +77,47 @@ class SmallStep(Step):
         self._behind = _layers_behind(checkpoint)
         self._names = output_names(checkpoint.task, checkpoint.pooling)
         self._padding = layout.embeddings.counts_from_padding
+        self._pages_asked = case.get(PAGES.name)
         names = {*layout.names, *(f"{name}{SCALES}" for name in layout.names)}
         self._weights = MappedWeights({n: t for n, t in stored.items() if n in names})
-        builder = Builder(self._weights)
-        self._network = builder.network(layout)
-        self._vector_bytes = builder.held_bytes
+        try:
+            builder = Builder(self._weights)
+            self._network = builder.network(layout)
+            self._vector_bytes = builder.held_bytes
+            self._set_up(case, request.threads or limits.read().effective_count, sizes)
+        except BaseException:
+            self._weights.close()
+            raise
         # Products have 32 bits; a narrower precision is that of the weights in the file.
         stored_as = self._network.layers[0].query.weight.dtype
         self._precision = "fp32" if case.precision == "fp32" else _PRECISIONS.get(stored_as)
-        threads = request.threads or limits.read().effective_count
-        shape = Shape(case.batch_size, case.sequence_length)
-        budget = self._budget(case)
-        sizes = sizes or sizes_within(self._network, threads, shape, budget)
-        needed = needed_bytes(self._network, threads, sizes, shape)
-        self.needed_bytes = self._vector_bytes + needed
-        self._pages_asked = case.get(PAGES.name)
-        matrices = sum(product.weight.nbytes for product in self._network.products)
-        if self._pages_asked is None:  # narrow weights are read, whatever becomes of pages
-            room = WINDOW_BYTES if budget is None else budget - needed
-            self._weights.keeps_pages = matrices <= room and not self._network.narrow_bytes
-        else:
-            self._weights.keeps_pages = self._pages_asked == KEPT
-        if self._weights.keeps_pages:
-            self.needed_bytes += matrices
         # numpy's BLAS runs on the threads that call it: see team.py.
         self._limit = threadpoolctl.threadpool_limits(1, user_api="blas")
-        self._encoder = Encoder(self._network, threads, sizes, self._weights)
+
+    def _set_up(self, case: Case, threads: int, sizes: Sizes | None) -> None:
+        """Choose the sizes and whether pages are kept, within the Case's budget and for its shape;
+        then start the threads."""
+        shape = Shape(case.batch_size, case.sequence_length)
+        budget = self._budget(case)
+        self._sizes = sizes or sizes_within(self._network, threads, shape, budget)
+        arrays = needed_bytes(self._network, threads, self._sizes, shape)
+        self._matrices_bytes = sum(product.weight.nbytes for product in self._network.products)
+        if self._pages_asked is None:  # narrow weights are read, whatever becomes of pages
+            room = KEEPS_PAGES_BELOW_BYTES if budget is None else budget - arrays
+            fits = self._matrices_bytes <= room
+            self._weights.keeps_pages = fits and not self._network.narrow_bytes
+        else:
+            self._weights.keeps_pages = self._pages_asked == KEPT
+        self._encoder = Encoder(self._network, threads, self._sizes, self._weights)
         self.weights_bytes = self._vector_bytes + self._encoder.window_bytes
+        self.needed_bytes = self.needed(shape)  # of the largest call so far, or of the Case's
+
+    def needed(self, shape: Shape) -> int:
+        """What a call of this shape adds by plan: the vectors that are held, the arrays, and the
+        pages if they are kept. Its outputs are not counted."""
+        arrays = needed_bytes(self._network, self._encoder.team.size, self._sizes, shape)
+        kept = self._matrices_bytes if self._weights.keeps_pages else 0
+        return self._vector_bytes + arrays + kept
 
     def prepare(self, batch: Batch) -> Feed:
         """The real tokens, packed. Positions are counted before padding is dropped."""
@@ -116,6 +131,7 @@ class SmallStep(Step):
             )
         if not lengths.all():
             raise UnsupportedError("a sequence of the batch has no tokens", "leave it out")
+        self.needed_bytes = max(self.needed_bytes, self.needed(Shape(*ids.shape)))
         positions = _positions(ids, self._padding)
         segments = batch.get("token_type_ids", np.zeros_like(ids))
         counts = tuple(int(length) for length in lengths)

@@ -7,6 +7,7 @@ and no thread of a BLAS waits for work on a core that another thread needs.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 
@@ -18,22 +19,23 @@ class Team:
         self.size = size
         self._work: Callable[[int], None] | None = None
         self._error: BaseException | None = None
-        self._begin, self._end = threading.Barrier(size), threading.Barrier(size)
-        self._middle = threading.Barrier(size)
-        self._others = [
-            threading.Thread(target=self._follow, args=(index,), daemon=True)
-            for index in range(1, size)
-        ]
-        for thread in self._others:
-            thread.start()
+        self._start()
 
     def run(self, work: Callable[[int], None]) -> None:
         """Call work(index) on every thread. The first error of any thread is raised when all have
         ended; a thread that waits in `meet` ends at once."""
+        if self._begin.broken:  # Ctrl-C came while the run before waited for the threads
+            self._join()
+            self._start()
         self._work = work
-        self._begin.wait()
-        self._do(work, 0)
-        self._end.wait()
+        try:
+            self._begin.wait()
+            self._do(work, 0)
+            self._end.wait()
+        except BaseException:
+            for barrier in (self._begin, self._middle, self._end):
+                barrier.abort()  # the threads would wait at them for ever
+            raise
         if self._error is not None:
             error, self._error = self._error, None
             self._middle.reset()
@@ -53,17 +55,33 @@ class Team:
     def close(self) -> None:
         """End the threads."""
         self._work = None
-        self._begin.wait()
+        with contextlib.suppress(threading.BrokenBarrierError):
+            self._begin.wait()
+        self._join()
+
+    def _start(self) -> None:
+        self._begin, self._end = threading.Barrier(self.size), threading.Barrier(self.size)
+        self._middle = threading.Barrier(self.size)
+        self._error = None
+        self._others = [
+            threading.Thread(target=self._follow, args=(index,), daemon=True)
+            for index in range(1, self.size)
+        ]
+        for thread in self._others:
+            thread.start()
+
+    def _join(self) -> None:
         for thread in self._others:
             thread.join()
 
     def _follow(self, index: int) -> None:
-        while True:
-            self._begin.wait()
-            if self._work is None:
-                return
-            self._do(self._work, index)
-            self._end.wait()
+        with contextlib.suppress(threading.BrokenBarrierError):  # the run was interrupted
+            while True:
+                self._begin.wait()
+                if self._work is None:
+                    return
+                self._do(self._work, index)
+                self._end.wait()
 
     def _do(self, work: Callable[[int], None], index: int) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Spread: how often a number fell into each bucket.
+"""Histogram: how often a number fell into each bucket.
 
 One request changes several of them, so they are plain lists, changed on the event loop alone. The
 histograms of prometheus_client take a lock and look through their buckets one by one.
@@ -16,7 +16,7 @@ COUNTS = tuple(float(2**k) for k in range(15))
 RATIOS = (0.1, 0.2, 0.4, 0.55, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.5, 1.8, 2.5, 5.0, 10.0)
 
 
-class Spread:
+class Histogram:
     """A histogram. `edges` are the upper bounds of the buckets, the smallest first."""
 
     __slots__ = ("counts", "edges", "total")
@@ -40,10 +40,10 @@ class Spread:
         return list(zip(names, map(float, itertools.accumulate(self.counts)), strict=True))
 
 
-def together(spreads: Iterable[Spread], edges: Sequence[float]) -> Spread:
-    """One spread of everything that was added to any of these."""
-    whole = Spread(edges)
-    for each in spreads:
+def merged(histograms: Iterable[Histogram], edges: Sequence[float]) -> Histogram:
+    """One histogram of everything that was added to any of these."""
+    whole = Histogram(edges)
+    for each in histograms:
         whole.counts = [a + b for a, b in zip(whole.counts, each.counts, strict=True)]
         whole.total += each.total
     return whole

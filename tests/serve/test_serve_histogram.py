@@ -1,20 +1,20 @@
-"""Spreads, and the series that are made of them."""
+"""Histograms, and the series that are made of them."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from honed.serve.histogram import COUNTS, SECONDS, Histogram, merged
 from honed.serve.metrics import Metrics, Times
-from honed.serve.spread import COUNTS, SECONDS, Spread, together
 
 
 def test_buckets_are_counted_as_prometheus_counts_them() -> None:
-    from prometheus_client import CollectorRegistry, Histogram
+    import prometheus_client
 
-    registry = CollectorRegistry()
-    theirs = Histogram("x", "x", registry=registry, buckets=COUNTS)
-    ours = Spread(COUNTS)
+    registry = prometheus_client.CollectorRegistry()
+    theirs = prometheus_client.Histogram("x", "x", registry=registry, buckets=COUNTS)
+    ours = Histogram(COUNTS)
     for value in [*np.random.default_rng(0).integers(0, 40_000, 200), 1, 2, 16384, 16385]:
         theirs.observe(float(value))
         ours.add(float(value))
@@ -24,12 +24,12 @@ def test_buckets_are_counted_as_prometheus_counts_them() -> None:
     assert ours.total == next(s.value for s in metric.samples if s.name == "x_sum")
 
 
-def test_spreads_add_up() -> None:
-    one, other = Spread(SECONDS), Spread(SECONDS)
+def test_histograms_add_up() -> None:
+    one, other = Histogram(SECONDS), Histogram(SECONDS)
     one.add(0.001)
     other.add(2.0)
     other.add(100.0)
-    whole = together([one, other], SECONDS)
+    whole = merged([one, other], SECONDS)
     assert whole.count == 3
     assert whole.total == pytest.approx(102.001)
 
