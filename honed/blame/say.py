@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from honed.blame.outcome import Blame
-from honed.compare.outcome import Comparison, Contrast
-from honed.compare.say import interval, sentence
+from honed.compare.outcome import Contrast
+from honed.compare.say import difference, interval
 
 
 def headline(of: Blame) -> str:
@@ -14,7 +14,8 @@ def headline(of: Blame) -> str:
         case "found":
             assert of.before is not None
             assert of.guilty is not None
-            return f"{of.package} {_apart(of, of.before, of.guilty)}"
+            contrast = Contrast(of.guilty, of.before, "slower", of.ratio, blocks=0)
+            return f"{of.package} {difference(contrast, of.metric)}"
         case "not slower":
             return f"{of.package} {last} is not slower than {first} ({interval(of.whole)})"
         case "interrupted":
@@ -24,13 +25,4 @@ def headline(of: Blame) -> str:
     found = f" ({interval(of.ratio)})" if of.ratio.value is not None else ""
     return (
         f"{of.package}: slower after {of.before}, by {of.guilty} at the latest{found}: {of.reason}"
-    )
-
-
-def _apart(of: Blame, before: str, guilty: str) -> str:
-    """The sentence that a comparison has for a side that is slower."""
-    contrast = Contrast(guilty, before, "slower", of.ratio, 0)
-    return sentence(
-        contrast,
-        Comparison("", of.metric, 0.0, None, 0.0, "decided", (), (contrast,), (), of.elapsed_s),
     )

@@ -24,8 +24,9 @@ from honed.experiment.draw import Metric
 from honed.measures import MEASURES
 from honed.record import Interval
 from honed.run.lab import Lab
+from honed.run.sweep import check
 
-_OPEN = "half of the budget did not tell the two ends apart; a larger --budget may"
+_ENDS_UNDECIDED = "half of the budget did not tell the two ends apart; a larger --budget may"
 _LARGEST_SHARE = 0.99  # that a comparison asks for: slower by 99 %
 _LEAST_S = 1.0  # of a comparison whose share of the budget is spent: it still measures two blocks
 
@@ -50,6 +51,10 @@ class BlameOptions:
     on_progress: Callable[[str, str, CompareProgress], None] = lambda _older, _newer, _at: None
     read_sentinel: Callable[[Sequence[int]], float] = sentinel.read
 
+    def __post_init__(self) -> None:
+        # Refuses a question without sense now, and not after environments have been made.
+        CompareOptions(self.metric, self.resolution, budget_s=self.budget_s)
+
 
 def blame(
     case: Case,
@@ -62,8 +67,10 @@ def blame(
 
     `prepare` makes the environment of a release and returns its name for `python=`; a release for
     which it raises HonedError is skipped, as is one without a result. HonedError is passed on for
-    the two ends, without which there is no question.
+    the two ends, without which there is no question. A Case that no machine of this size can place
+    is refused before any environment is made.
     """
+    check(case)
     search = _Search(case, releases, prepare, options, lab)
     try:
         return search.result()
@@ -97,9 +104,10 @@ class _Search:
         versions = self.releases.versions
         low, high = 0, len(versions) - 1
         whole = self._look("ends", versions[low], versions[high])
+        if whole.verdict == "undecided":
+            return self.ended("undecided", reason=_ENDS_UNDECIDED)
         if whole.verdict != "slower":
-            is_open = whole.verdict == "undecided"
-            return self.ended("undecided", reason=_OPEN) if is_open else self.ended("not slower")
+            return self.ended("not slower")
         limit = self._half(whole.ratio)
         while (middle := self._middle(low, high)) is not None:
             try:
@@ -111,7 +119,7 @@ class _Search:
                 continue
             if look.verdict == "undecided":
                 between = versions[low], versions[high]
-                return self.ended("undecided", between, reason=_several(look))
+                return self.ended("undecided", between, reason=_why_undecided(look))
             if look.verdict == "slower":
                 high = middle
             else:
@@ -124,10 +132,10 @@ class _Search:
     ) -> Blame:  # fmt: skip
         before, guilty = between or (None, None)
         return Blame(
-            self.releases.package, self.options.metric, self.releases.versions, how,
-            tuple(self.looks), tuple(self.skipped), before, guilty,
-            ratio or Interval(None), reason,
-            self.lab.clock_s() - self.began_s,
+            self.releases.package, self.options.metric, self.releases.versions, ended=how,
+            looks=tuple(self.looks), skipped=tuple(self.skipped), before=before, guilty=guilty,
+            ratio=ratio or Interval(None), reason=reason,
+            elapsed_s=self.lab.clock_s() - self.began_s,
         )  # fmt: skip
 
     def _confirmed(self, low: int, high: int) -> Blame:
@@ -190,13 +198,17 @@ def _look_of(role: Role, older: str, newer: str, found: Comparison) -> Look:
     if found.ended == "interrupted":
         raise KeyboardInterrupt
     verdict, ratio = "undecided", Interval(None)
-    for contrast in found.contrasts:
+    if found.contrasts:
+        (contrast,) = found.contrasts  # of the newer release; the older one is the other side
         verdict, ratio = contrast.verdict, contrast.ratio
     counted = sum(trial.counted for trial in found.trials)
-    return Look(role, older, newer, verdict, ratio, counted, found.elapsed_s, found.sweep)
+    return Look(
+        role, older, newer, verdict, ratio, trials=counted,
+        elapsed_s=found.elapsed_s, sweep=found.sweep,
+    )  # fmt: skip
 
 
-def _several(look: Look) -> str:
+def _why_undecided(look: Look) -> str:
     return (
         f"{look.newer} lies between the two: the budget ended, or more than one release made it "
         "slower"

@@ -30,7 +30,11 @@ environment() { # NAME FOLDER
 commit() { git rev-parse --verify --quiet "$1^{commit}" || { echo "no commit $1" >&2; exit 2; }; }
 
 head=$(commit "${2:-HEAD}")
-base=$(commit "${1:-$(git merge-base origin/main "$head")}")
+base=${1:-$(git merge-base origin/main "$head")} || {
+    echo "no commit is shared with origin/main; name the base: bash @SCRIPT@ BASE HEAD" >&2
+    exit 2
+}
+base=$(commit "$base")
 mkdir -p "${HONED_GATE_OUT:-@OUT@}"
 out=$(cd "${HONED_GATE_OUT:-@OUT@}" && pwd)
 work=$(mktemp -d)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from honed.compare.outcome import Comparison, Contrast
+from honed.experiment.draw import Metric
 from honed.record import Interval
 
 _LARGEST_FACTOR = 10  # nobody follows the advice to spend more than ten times the budget
@@ -18,7 +19,7 @@ def sentence(contrast: Contrast, of: Comparison) -> str:
     if contrast.reason:
         return f"{side} against {against}: undecided ({contrast.reason})"
     if contrast.verdict in ("faster", "slower"):
-        return _apart(contrast, of)
+        return difference(contrast, of.metric)
     shown = interval(contrast.ratio)
     if contrast.verdict == "tie":
         return f"{side} and {against} tie within {_percent(of.resolution)} ({shown})"
@@ -43,8 +44,8 @@ def settings_words(differs: Mapping[str, str]) -> str:
     return " ".join(f"{k}={v}" for k, v in differs.items()) or "as the others"
 
 
-def _apart(contrast: Contrast, of: Comparison) -> str:
-    """By how much the metric differs: time per call, or sequences per second."""
+def difference(contrast: Contrast, metric: Metric) -> str:
+    """By how much a side is faster or slower: in time per call, or in sequences per second."""
     value, limits = contrast.ratio.value or 1.0, contrast.ratio.ci95 or (1.0, 1.0)
     shares = sorted(abs(limit - 1) * 100 for limit in limits)
     places = _places(shares[1] - shares[0])
@@ -53,7 +54,7 @@ def _apart(contrast: Contrast, of: Comparison) -> str:
     more = "higher" if value > 1 else "lower"
     return (
         f"{contrast.side} is {contrast.verdict} than {contrast.against} by {by} "
-        f"(95 % interval {shown}; {of.metric} is {more})"
+        f"(95 % interval {shown}; {metric} is {more})"
     )
 
 

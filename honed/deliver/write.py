@@ -162,7 +162,8 @@ def _preloaded(spawn: Spawn) -> list[str]:
 
 
 def _promises(staging: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """What the files themselves show here, measured by the check that will be asked again."""
+    """The settings in force, the busy threads and the gain, measured here with the files by the
+    same check that ./verify runs later."""
     answer = verify.ask(staging, settings, "tuned")
     if "error" in answer:
         raise DeliveryError(f"the exported files do not run: {answer['error']}", _HINT)

@@ -87,7 +87,7 @@ def create(
         try:
             version = installer.make(folder)
             if shared:
-                installer.alone.install(folder, requirements)
+                installer.without_dependencies.install(folder, requirements)
                 _share(folder)
             else:
                 installer.install(folder, _with_numpy(requirements))
@@ -144,10 +144,19 @@ def get(name: str) -> Environment:
 
 
 def interpreter(word: str) -> str:
-    """The interpreter that `python=word` means: an environment's, a path, or a command."""
+    """The interpreter that `python=word` means: an environment's, a path, or a command.
+
+    UsageError for a word that means none, and for an environment whose interpreter is gone.
+    """
     if os.sep in word:
         return word
     if environment := find(word):
+        if not environment.works:
+            requirements = " ".join(environment.requirements)
+            raise UsageError(
+                f"python={word}: the Python that this environment was made from is gone",
+                f"honed env remove {word}, then honed env create {word} {requirements}",
+            )
         return str(environment.interpreter)
     if shutil.which(word):
         return word

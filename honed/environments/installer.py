@@ -58,8 +58,8 @@ class Installer:
         return is_installed and self.kind != "pip"
 
     @property
-    def alone(self) -> Installer:
-        """Installs the packages that are named and nothing that they need."""
+    def without_dependencies(self) -> Installer:
+        """An installer of the named packages alone, without those that they need."""
         without = () if "--no-deps" in self.options else ("--no-deps",)
         return replace(self, options=(*self.options, *without))
 

@@ -1,9 +1,9 @@
-"""Where a search starts: what one more sequence takes by plan, on top of what one takes here.
+"""Where a search starts: the measured memory of one sequence, and what plan says of the others.
 
-What a process holds with one sequence is measured. What a forward pass adds for each other one is
-told by plan's trace and by the footprint of the backend's file, as for a deployment. Training
-steps, which torch alone runs, are traced whole. There what one phase adds counts, also where
-another phase has the higher peak, because the C library keeps a part of what each of them took.
+For a forward pass, plan's trace and the footprint in the backend's file say what each further
+sequence adds, as for a deployment. For training steps, which only torch runs, whole steps are
+traced. The phase that adds most decides, even where another phase has the higher peak, because the
+C library keeps a part of what each phase took.
 """
 
 from __future__ import annotations
@@ -41,18 +41,29 @@ class Growth:
     source: str
     instance_bytes: Callable[[int], int]
 
-    def peak_bytes(self, alone_bytes: int, batch_size: int, instances: int) -> int:
-        """All instances at `batch_size`, where one sequence in each takes `alone_bytes`."""
-        more = self.instance_bytes(batch_size) - self.instance_bytes(1)
-        return alone_bytes + instances * more
 
-    def most(self, alone_bytes: int, limit_bytes: int, instances: int) -> int:
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """The memory of all instances at each batch size: `alone_bytes`, which they took with one
+    sequence in each, and what plan says that the others add."""
+
+    growth: Growth
+    alone_bytes: int
+    instances: int
+
+    def peak_bytes(self, batch_size: int) -> int:
+        """The expected peak of all instances together."""
+        more = self.growth.instance_bytes(batch_size) - self.growth.instance_bytes(1)
+        return self.alone_bytes + self.instances * more
+
+    def most(self, limit_bytes: int) -> int:
         """The largest batch size that is expected to fit; 0 if none is."""
-        return most(lambda n: self.peak_bytes(alone_bytes, n, instances) <= limit_bytes)[0]
+        return most(lambda batch_size: self.peak_bytes(batch_size) <= limit_bytes)[0]
 
 
 def growth(case: Case) -> Growth | None:
-    """What plan knows of the Case at every batch size; None where it knows nothing."""
+    """What plan knows of the Case at every batch size; None for engines and models that it cannot
+    trace or estimate."""
     if load_backend(case.backend).REFERENCE != _TRACED:
         return None
     try:
@@ -65,8 +76,8 @@ def growth(case: Case) -> Growth | None:
 
 
 def _of_engine(planner: Planner, case: Case) -> Growth:
-    """Private memory of a forward pass. Two sizes give all others but one, whose tensors torch
-    views where it copies those of more."""
+    """Private memory of a forward pass. Two batch sizes give all others except one sequence, whose
+    tensors torch often views where it copies those of several."""
     sizer = Sizer(planner)
 
     def private_bytes(batch_size: int) -> int:

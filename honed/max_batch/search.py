@@ -13,7 +13,7 @@ from honed.errors import UsageError
 from honed.knobs import belongs, filled_in
 from honed.machine import limits
 from honed.max_batch.found import NAME, LargestBatch, Try
-from honed.max_batch.predict import Growth
+from honed.max_batch.predict import Expectation, Growth
 from honed.phase import OnPhase
 from honed.plain import to_plain
 from honed.record import Error, Record
@@ -32,7 +32,8 @@ _MOST = 1 << 16
 # sequence. The rest is for the machine's other processes.
 _FREE_SHARE = 0.8
 _COUNTS = {"steps": 1, "warmup_steps": 1}  # where a workload counts its calls
-_RAN = ("ok", "unproven", "diverged")  # it fitted; whether its outputs are right is told besides
+# Statuses of a try that ran to its end, and so fits, whether or not its outputs are right.
+_RAN = ("ok", "unproven", "diverged")
 
 
 @dataclass(slots=True)
@@ -69,31 +70,31 @@ class Search:
         return self._answer(best, found, began_s)
 
     def _found(self, alone: Try, limit_bytes: int) -> LargestBatch:
-        growth = self.growth(self.case) if alone.peak_bytes is not None else None
-
-        def expected(batch_size: int) -> int | None:
-            if growth is None or alone.peak_bytes is None:
-                return None
-            return growth.peak_bytes(alone.peak_bytes, batch_size, self.case.instances)
-
-        predicted = None
+        """Try sizes until two of them bracket the answer."""
+        growth = None if alone.peak_bytes is None else self.growth(self.case)
+        expected = None
         if growth is not None and alone.peak_bytes is not None:
-            predicted = growth.most(alone.peak_bytes, limit_bytes, self.case.instances)
+            expected = Expectation(growth, alone.peak_bytes, self.case.instances)
+        predicted = None if expected is None else expected.most(limit_bytes)
         parts = alone.batch_size
         start = self.case.batch_size if self.case.batch_size > 1 else predicted or 1
-        following: int | None = max(1, min(start, _MOST) // parts) * parts
-        while following is not None:
-            record = self._records[following] = self._measured(following, size(limit_bytes))
-            self._tries.append(_try(record, following, expected(following)))
+        batch_size: int | None = max(1, min(start, _MOST) // parts) * parts
+        while batch_size is not None:
+            record = self._records[batch_size] = self._measured(batch_size, size(limit_bytes))
+            expected_bytes = None if expected is None else expected.peak_bytes(batch_size)
+            self._tries.append(_try(record, batch_size, expected_bytes))
             self.on_try(self._tries[-1])
-            following = next_size([alone], self._tries, limit_bytes, parts)
+            batch_size = next_size([alone], self._tries, limit_bytes, parts)
         low, high = _bracket(self._tries)
-        effective = [r.effective[0] for r in self._records.values() if r.effective]
-        limited_by = str(effective[0].get("memory_limited_by") or "") if effective else ""
         return LargestBatch(
-            low, high, limit_bytes, limited_by, predicted,
+            low, high, limit_bytes, self._limited_by(), predicted,
             "" if growth is None else growth.source, alone, tuple(self._tries),
         )  # fmt: skip
+
+    def _limited_by(self) -> str:
+        """How the kernel held the limit; empty where no try came so far as to read it back."""
+        effective = [r.effective[0] for r in self._records.values() if r.effective]
+        return str(effective[0].get("memory_limited_by") or "") if effective else ""
 
     def _limit_bytes(self, free_bytes: int) -> int:
         """UsageError for a limit that would not keep the machine from running out of memory."""

@@ -85,10 +85,9 @@ def _kept_by_layers(settings: Settings, layers: int, unit: int, of_layer: int) -
 
 
 def least_of_sequence(config: Mapping[str, Any], sequence_length: int) -> int:
-    """Elements that no engine does without for one sequence, when it computes a layer whole: the
-    hidden states, and beside them what is inside the feed forward. Else ModelError.
-
-    A feed forward in chunks holds less than its whole inside.
+    """The numbers that any engine holds at once for one sequence while it computes a whole layer:
+    the hidden states and the inner tensor of the feed forward, which is left out where the model
+    computes its feed forward in chunks. ModelError where the configuration leaves the width out.
     """
     width = size(config, "width")
     inner = 0 if config.get("chunk_size_feed_forward") else size(config, "inner", 4 * width)
@@ -96,7 +95,8 @@ def least_of_sequence(config: Mapping[str, Any], sequence_length: int) -> int:
 
 
 def embedding_elements(config: Mapping[str, Any]) -> int:
-    """Of the word embeddings; ModelError where the configuration leaves the width out."""
+    """The numbers in the word embeddings; ModelError where the configuration leaves the width
+    out."""
     width = config.get("embedding_size") or size(config, "width")
     return int(config.get("vocab_size") or 0) * int(width)
 

@@ -1,8 +1,7 @@
 """A deployment: the resident memory of N processes of one engine, and their container's limit.
 
-What an engine takes without a model is measured once on this machine (`deployment_records`).
-What a model adds is told by the backend's file (`honed.backends._footprint`). This file adds
-them up.
+What an engine takes without a model is measured once on this machine (`deployment_records`). The
+backend's file says what a model adds (`honed.backends._footprint`). This file adds both up.
 """
 
 from __future__ import annotations
@@ -64,9 +63,9 @@ class Part:
     name: str
     size_bytes: int
     when: When
-    is_shared: bool
-    is_needed: bool
     why: str
+    is_shared: bool = False
+    is_needed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,22 +184,20 @@ def parts_of(
     measured = f"measured without a model: record {engine.record}"
     read = min(_READ_LIBRARY_BYTES, engine.library_bytes)
     parts = [
-        Part("interpreter and engine", either, "held", False, True, measured),
-        Part("interpreter and engine", engine.loading_bytes - either, "loading", False, True,
-             measured),
-        Part("interpreter and engine", engine.calling_bytes - either, "calling", False, True,
-             measured),
-        Part("libraries", read, "held", True, True, "code that every call runs"),
-        Part("libraries", engine.library_bytes - read, "held", True, False,
-             "pages of library files that were read once"),
+        Part("interpreter and engine", either, "held", measured),
+        Part("interpreter and engine", engine.loading_bytes - either, "loading", measured),
+        Part("interpreter and engine", engine.calling_bytes - either, "calling", measured),
+        Part("libraries", read, "held", "code that every call runs", is_shared=True),
+        Part("libraries", engine.library_bytes - read, "held",
+             "pages of library files that were read once", is_shared=True, is_needed=False),
     ]  # fmt: skip
-    for p in portions:
-        parts.append(Part(p.name, p.size_bytes, p.when, p.is_mapped, p.is_read, p.why))
+    parts += [
+        Part(p.name, p.size_bytes, p.when, p.why, is_shared=p.is_mapped, is_needed=p.is_read)
+        for p in portions
+    ]
     if difference is not None:
         why = f"measured less predicted: record {difference.record}, {difference.shape}"
-        parts.append(
-            Part("difference to a record", difference.private_bytes, "held", False, True, why)
-        )
+        parts.append(Part("difference to a record", difference.private_bytes, "held", why))
     return tuple(part for part in parts if part.size_bytes)
 
 

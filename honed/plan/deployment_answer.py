@@ -40,20 +40,27 @@ def deployment(
     weights = sum(p.size_bytes for p in portions if p.name == "weights" and p.when == "held")
     subject = sizer.planner.subject
     return Deployment(
-        case, subject.name, subject.task,
-        weights, weights + model.activation_bytes, parts_of(engine, portions, difference),
-        engine.record, None if record is None else record.id, unknown, capacity_bytes,
-    )  # fmt: skip
+        case,
+        subject.name,
+        subject.task,
+        weights_bytes=weights,
+        tensors_bytes=weights + model.activation_bytes,
+        parts=parts_of(engine, portions, difference),
+        engine_record=engine.record,
+        calibrated_by=None if record is None else record.id,
+        unknown=unknown,
+        capacity_bytes=capacity_bytes,
+    )
 
 
 def portions_of(case: Case, model: ModelSizes) -> tuple[Sequence[Portion], tuple[str, ...]]:
     """What the backend's file says of the model, and what nobody knows of it."""
-    told: Callable[[Case, ModelSizes], Sequence[Portion]] | None
-    told = getattr(load_backend(case.backend), "footprint", None)
-    if told is None:
+    footprint: Callable[[Case, ModelSizes], Sequence[Portion]] | None
+    footprint = getattr(load_backend(case.backend), "footprint", None)
+    if footprint is None:
         why = f"{case.backend} does not say how it holds weights: a copy of each is assumed"
         return copied(case, model), (why,)
-    portions = told(case, model)
+    portions = footprint(case, model)
     unknown = tuple(p.why for p in portions if p.name == "unknown")
     return [p for p in portions if p.name != "unknown"], unknown
 

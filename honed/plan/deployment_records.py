@@ -96,7 +96,7 @@ def same_model(case: Case, bench: Bench) -> Record | None:
 
 
 def _differs_in_shape_alone(other: Case, case: Case) -> bool:
-    keys = ("model", "task", "pooling", "seed", "workload", *_KEPT)
+    keys = ("model", "task", "pooling", "seed", "workload", "inputs", *_KEPT)
     same = all(other.get(key) == case.get(key) for key in keys)
     return same and dict(other.knobs) == dict(case.knobs) and other.lengths is None
 

@@ -20,7 +20,7 @@ _ACTIVATIONS = {"bf16": "bfloat16", "fp16": "float16"}  # of other precisions: f
 
 @dataclass(frozen=True, slots=True)
 class Least:
-    """What no engine does without that computes layer after layer, and whole layers.
+    """The least memory of a forward pass in any engine that computes whole layers in turn.
 
     `weights_bytes` are weights in fp32 that every call touches; `sequence_elements` the numbers
     that one sequence of a batch needs at the same moment. Both are 0 where they are not known.
@@ -38,9 +38,9 @@ class Least:
 
 
 def least(config: Mapping[str, Any], weights_bytes: int, sequence_length: int) -> Least:
-    """Of a model with these weights in fp32; `sequence_length` is that of every sequence, or 0
-    where their lengths differ. Rows of the word embeddings are left out of the weights: an engine
-    that maps its file reads only those of its tokens."""
+    """The least memory of a model with these weights in fp32. `sequence_length` is that of every
+    sequence, or 0 where lengths differ. The weights are counted without the word embeddings,
+    because an engine that maps its file reads only the rows of its tokens."""
     try:
         rows = closed_form.embedding_elements(config)
         elements = closed_form.least_of_sequence(config, sequence_length)

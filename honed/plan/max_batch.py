@@ -8,7 +8,7 @@ from collections.abc import Callable
 from honed.plan.allocator import Allocator
 from honed.plan.device import Device
 from honed.plan.prediction import MaxBatch
-from honed.plan.replay import DifferentShapeError, Family, Usage, family, replay
+from honed.plan.replay import DifferentShapeError, Family, Usage, family_of, replay
 from honed.timeline import Timeline
 
 # The sizes that a family is fitted to. One sequence is traced for itself, because torch views
@@ -20,9 +20,12 @@ MOST = 1 << 20  # far beyond what any device computes at once
 
 
 class Cells:
-    """Timelines at every batch size; `trace` makes one, and few are made. `known` is a batch size
-    whose timeline exists already. `like` is the family of the same model at another length, whose
-    fit a third trace has confirmed: one trace then gives all batch sizes but that of one."""
+    """Timelines at every batch size, from few traces. `trace` makes the timeline of a batch size.
+
+    `known` is a batch size that has been traced already; it confirms the fit without a new trace.
+    `like` is the confirmed family of the same model at another length. With it, the trace of one
+    batch size gives all others, except that of one sequence.
+    """
 
     def __init__(
         self, trace: Callable[[int], Timeline], known: int = _CHECK, *, like: Family | None = None
@@ -42,15 +45,15 @@ class Cells:
         return self._family
 
     def timeline(self, batch_size: int) -> Timeline:
-        found = None if batch_size == 1 else self.family
-        return self._trace(batch_size) if found is None else found.at(batch_size)
+        family = None if batch_size == 1 else self.family
+        return self._trace(batch_size) if family is None else family.at(batch_size)
 
     def replay(self, batch_size: int, allocator: Allocator) -> Usage:
         """What the timeline of a batch size takes of the allocator."""
-        found = None if batch_size == 1 else self.family
-        if found is None:
+        family = None if batch_size == 1 else self.family
+        if family is None:
             return replay(self._trace(batch_size), allocator)
-        return found.replay(batch_size, allocator)
+        return family.replay(batch_size, allocator)
 
     def _fitted(self) -> Family | None:
         """None where every batch size has to be traced."""
@@ -59,7 +62,7 @@ class Cells:
             with contextlib.suppress(DifferentShapeError):
                 return self._like.at_length_of(few)
         try:
-            fitted = family(few, self._trace(_FIT[1]), _FIT)
+            fitted = family_of(few, self._trace(_FIT[1]), _FIT)
         except DifferentShapeError:
             return None
         is_right = fitted.at(self._check) == self._trace(self._check)
@@ -92,15 +95,15 @@ def largest_batch(cells: Cells, device: Device) -> MaxBatch:
     """The largest batch size whose replay succeeds on the device."""
     usable = device.usable_bytes
     assert usable is not None, "a largest batch needs a device with a size"
-    found: dict[int, Usage] = {}
+    usages: dict[int, Usage] = {}
 
     def fits(batch_size: int) -> bool:
-        found[batch_size] = cells.replay(batch_size, device.allocator(limited=True))
-        return found[batch_size].failure is None
+        usages[batch_size] = cells.replay(batch_size, device.allocator(limited=True))
+        return usages[batch_size].failure is None
 
     low, high = most(fits, _guess(cells, device, usable))
-    held = found[low].reserved_peak_bytes if low else 0
-    failure = None if high is None else found[high].failure
+    held = usages[low].reserved_peak_bytes if low else 0
+    failure = None if high is None else usages[high].failure
     return MaxBatch(low, usable - held, failure, is_bound=high is None)
 
 

@@ -63,13 +63,24 @@ class Planner:
             raise ModelError(f"{error.message}; {missing.message}", missing.hint) from None
         usable = self.device.usable_bytes
         return Prediction(
-            settings, self.subject.name, self.subject.task, "closed form",
-            found.parameters, found.weights_bytes, found.peak_bytes, found.peak_bytes,
-            found.peak_bytes, found.by_kind, PeakAt("", "", ""),
-            self.device.capacity_bytes, self.device.context_bytes,
-            None if usable is None else found.peak_bytes <= usable,
-            max_batch=self._estimated_most(settings) if max_batch else None, why=error.message,
-        )  # fmt: skip
+            settings,
+            self.subject.name,
+            self.subject.task,
+            source="closed form",
+            parameters=found.parameters,
+            weights_bytes=found.weights_bytes,
+            # Formulas know nothing of the allocator.
+            requested_peak_bytes=found.peak_bytes,
+            allocated_peak_bytes=found.peak_bytes,
+            reserved_peak_bytes=found.peak_bytes,
+            by_kind=found.by_kind,
+            peak_at=PeakAt("", "", ""),
+            capacity_bytes=self.device.capacity_bytes,
+            context_bytes=self.device.context_bytes,
+            fits=None if usable is None else found.peak_bytes <= usable,
+            max_batch=self._estimated_most(settings) if max_batch else None,
+            why=error.message,
+        )
 
     def _estimated_most(self, settings: Settings) -> MaxBatch:
         """The largest batch size by formulas, which name no allocation."""
@@ -96,14 +107,25 @@ def _prediction(
         limited = replay(timeline, device.allocator(limited=True))
     by_kind, peak_at = _at(timeline, usage.tick)
     return Prediction(
-        settings, subject.name, subject.task, "traced",
-        trace.parameters, trace.weights_bytes, usage.requested_peak_bytes,
-        usage.allocated_peak_bytes, usage.reserved_peak_bytes, by_kind, peak_at,
-        device.capacity_bytes, device.context_bytes,
-        None if limited is None else limited.failure is None,
-        None if limited is None else limited.failure,
-        phases=_phases(timeline), after_bytes=usage.end_allocated_bytes, timeline=timeline,
-    )  # fmt: skip
+        settings,
+        subject.name,
+        subject.task,
+        source="traced",
+        parameters=trace.parameters,
+        weights_bytes=trace.weights_bytes,
+        requested_peak_bytes=usage.requested_peak_bytes,
+        allocated_peak_bytes=usage.allocated_peak_bytes,
+        reserved_peak_bytes=usage.reserved_peak_bytes,
+        by_kind=by_kind,
+        peak_at=peak_at,
+        capacity_bytes=device.capacity_bytes,
+        context_bytes=device.context_bytes,
+        fits=None if limited is None else limited.failure is None,
+        failure=None if limited is None else limited.failure,
+        phases=_phases(timeline),
+        after_bytes=usage.end_allocated_bytes,
+        timeline=timeline,
+    )
 
 
 def _at(timeline: Timeline, tick: int) -> tuple[dict[str, int], PeakAt]:

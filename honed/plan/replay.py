@@ -132,7 +132,7 @@ class Family:
         ]
 
 
-def family(small: Timeline, large: Timeline, batch_sizes: tuple[int, int]) -> Family:
+def family_of(small: Timeline, large: Timeline, batch_sizes: tuple[int, int]) -> Family:
     """The family of two timelines; DifferentShapeError if they are not alike."""
     _check_alike(small, large)
     slopes = _slopes(small.blocks, large.blocks, batch_sizes[1] - batch_sizes[0])

@@ -102,13 +102,18 @@ def _write_files(
     # The loader reads arrays in any version of numpy.
     engine = tuple(name for name in delivery.packages if name != "numpy")
     return Delivered(
-        delivery.settings, delivery.packages,
-        package_versions(engine), compared,
-        _name(request.case.model), checkpoint.task,
-        output_names(checkpoint.task, checkpoint.pooling),
-        _write_tokenizer(checkpoint, request, out), _copy_licences(checkpoint, out),
-        delivery.snippet, MODEL_FOLDER if delivery.checkpoint else "",
-    )  # fmt: skip
+        settings=delivery.settings,
+        packages=delivery.packages,
+        versions=package_versions(engine),
+        fidelity=compared,
+        model=_name(request.case.model),
+        task=checkpoint.task,
+        outputs=output_names(checkpoint.task, checkpoint.pooling),
+        reading=_write_tokenizer(checkpoint, request, out),
+        licences=_copy_licences(checkpoint, out),
+        snippet=delivery.snippet,
+        checkpoint=MODEL_FOLDER if delivery.checkpoint else "",
+    )
 
 
 def _name(model: str) -> str:

@@ -279,6 +279,17 @@ def test_what_cannot_fit_is_refused_before_it_is_loaded(monkeypatch: pytest.Monk
         step_of()
 
 
+def test_bf16_weights_are_counted_with_half_of_their_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Weights, gradients and the two copies of AdamW: four times the weights."""
+    in_fp32 = request().checkpoint.weights_bytes
+    monkeypatch.setattr(limits, "free_bytes", lambda: 3 * in_fp32)
+    with pytest.raises(OutOfMemoryError):
+        step_of()
+    step_of(precision="bf16", knobs={"torch.bf16": "weights"})
+
+
 def test_compiled_training_matches_plain_fp32() -> None:
     step = step_of(knobs={"torch.mode": "compile", "model.num_layers": 1})
     step.run(feed_of(step))

@@ -15,7 +15,7 @@ from honed.blame.say import headline
 from honed.blame.search import BlameOptions, Interrupted, blame
 from honed.case import Case
 from honed.environments.installer import InstallError
-from honed.errors import HonedError
+from honed.errors import HonedError, UsageError
 from honed.experiment.draw import Metric
 from honed.show.blame import blame_markdown
 
@@ -101,6 +101,18 @@ def test_where_the_neighbour_is_skipped_nobody_is_blamed_for_certain() -> None:
     found = searched(lab_of({"1.5": 1.07}), broken=("1.5",))
     assert (found.ended, found.before, found.guilty) == ("undecided", "1.4", "1.6")
     assert "1.5 could not be measured" in headline(found)
+
+
+def test_what_cannot_be_asked_is_refused_before_an_environment_is_made() -> None:
+    def prepare(version: str) -> str:
+        raise AssertionError(f"the environment of {version} was made")
+
+    releases = Releases("engine", VERSIONS)
+    with pytest.raises(UsageError, match="need"):
+        blame(CASE.replace(instances=999), releases, prepare, OPTIONS, lab_of({}))
+    for wrong in ({"metric": "latncy"}, {"resolution": 2.0}, {"budget_s": 0.0}):
+        with pytest.raises(UsageError):
+            BlameOptions(**wrong)  # type: ignore[arg-type]
 
 
 def test_an_end_without_a_result_is_an_error() -> None:

@@ -106,6 +106,9 @@ def test_what_cannot_be_installed_or_is_no_commit_is_told_apart_from_slower(
     code, said = run(repository, gate, "nowhere", **stub)
     assert code == 2
     assert "no commit nowhere" in said
+    code, said = run(repository, gate, **stub)  # this repository has no origin
+    assert code == 2
+    assert "name the base: bash ci/honed-gate.sh BASE HEAD" in said
     assert len(git(repository, "worktree", "list").splitlines()) == 1
 
 
@@ -127,7 +130,7 @@ def test_with_the_real_honed_two_commits_that_are_alike_pass(
     make.chmod(0o755)
     words = ("model=tiny", "backend=fake", "fake.latency_us=2000", "duration_s=0.05",
              "min_samples=5", "warmup_s=0.05", "sequence_length=8")  # fmt: skip
-    gate = Gate(words, resolution="30%", budget="60s")
+    gate = Gate(words, resolution="30%", budget="10m")  # it ends when it is decided
     code, said = run(
         repository, gate, "HEAD~1", "HEAD",
         HONED_GATE_ENVIRONMENT=str(make), PATH=f"{BIN}:{os.environ['PATH']}",

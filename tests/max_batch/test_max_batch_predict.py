@@ -5,17 +5,18 @@ from __future__ import annotations
 import pytest
 
 from honed.case import Case
-from honed.max_batch.predict import Growth, growth
+from honed.max_batch.predict import Expectation, Growth, growth
 
 MIB = 2**20
 
 
 def test_a_prediction_adds_what_plan_says_to_what_was_measured() -> None:
     each = Growth("traced", lambda batch_size: (50 + 10 * batch_size) * MIB)
-    assert each.peak_bytes(300 * MIB, 5, instances=1) == 340 * MIB
-    assert each.peak_bytes(600 * MIB, 5, instances=2) == 680 * MIB
-    assert each.most(300 * MIB, 500 * MIB, instances=1) == 21
-    assert each.most(300 * MIB, 200 * MIB, instances=1) == 0
+    one, two = Expectation(each, 300 * MIB, instances=1), Expectation(each, 600 * MIB, 2)
+    assert one.peak_bytes(5) == 340 * MIB
+    assert two.peak_bytes(5) == 680 * MIB
+    assert one.most(500 * MIB) == 21
+    assert one.most(200 * MIB) == 0
 
 
 def test_engines_without_torchs_truth_have_no_prediction() -> None:

@@ -2,47 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import math
-import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from honed.backends.base import Batch, LeastTime, LoadRequest, Outputs, SelfCheck, Step
-from honed.backends.torch import memory, phases
+from honed.backends.torch import attention_kernels, memory, phases
 from honed.case import Case
-from honed.errors import OutOfMemoryError, UnsupportedError, UsageError
+from honed.errors import OutOfMemoryError, UnsupportedError
 from honed.knob import Value
 from honed.machine import limits
 from honed.profile import OperatorEvent
 from honed.step import BACKWARD, FORWARD, OPTIMIZER, Phased
 
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
-_KERNELS = {
-    "sdpa_flash": "FLASH_ATTENTION", "sdpa_efficient": "EFFICIENT_ATTENTION",
-    "sdpa_cudnn": "CUDNN_ATTENTION", "sdpa_math": "MATH",
-}  # fmt: skip
-# Operators by which the profiler shows which kernel ran.
-_OPERATORS = {
-    "aten::_scaled_dot_product_flash_attention_for_cpu": "sdpa_flash",
-    "aten::_scaled_dot_product_flash_attention": "sdpa_flash",
-    "aten::_scaled_dot_product_efficient_attention": "sdpa_efficient",
-    "aten::_scaled_dot_product_cudnn_attention": "sdpa_cudnn",
-    "aten::_scaled_dot_product_attention_math": "sdpa_math",
-}
 # How many tensors of scores [batch, heads, length, length] are alive at the peak of a call without
 # and with a backward pass, as torch's allocator showed on a CPU. Compiled code keeps at most as
 # many as naive code.
 _SCORES = {"naive": (2, 3), "compile": (2, 3), "sdpa_math": (2, 3)}
-_NO_KERNEL = ("No available kernel", "No viable backend")
 _SMALL_LENGTH = 64  # of the problem by which an implementation is judged
 _WRITES = 3  # of which the fastest counts
 _MIB = 2**20
-Attention = Callable[[Any, Any, Any], Any]
 
 
 class Feed(tuple[Any, ...]):
@@ -63,26 +43,27 @@ class AttentionStep(Step):
         self._heads = int(case.get("num_heads") or 1)
         self._width = int(case.get("d_model") or 64) // self._heads
         self._refuse_what_cannot_fit()
-        self._compute = _implementation(self._name, case.device, causal=self._causal)
+        self._compute = attention_kernels.implementation(
+            self._name, case.device, causal=self._causal
+        )
         self.weights_bytes = 0
-        self._shape: tuple[int, ...] = ()
 
     def _refuse_what_cannot_fit(self) -> None:
         """The closed form of the peak, before anything is allocated."""
         peak, free = peak_bytes(self._case), free_bytes(self._device)
         if free is None or peak <= free:
             return
+        fused = "attention=sdpa, or " if self._name in _SCORES else ""
         raise OutOfMemoryError(
             f"attention={self._name} takes {peak / 2**30:,.1f} GiB at its peak for "
             f"{self._case.batch_size} x {self._case.sequence_length}, by its closed form, and "
             f"{free / 2**30:,.1f} GiB are free: it was not tried",
-            "attention=sdpa, or a smaller batch_size or sequence_length",
+            f"{fused}a smaller batch_size or sequence_length",
         )
 
     def prepare(self, batch: Batch) -> Feed:
         rows, length = batch["attention_mask"].shape
-        self._shape = (rows, self._heads, length, self._width)
-        return self._tensors(self._shape, self._case.seed)
+        return self._tensors((rows, self._heads, length, self._width), self._case.seed)
 
     def _tensors(self, shape: tuple[int, ...], seed: int) -> Feed:
         import torch
@@ -120,12 +101,12 @@ class AttentionStep(Step):
         wide = Feed(
             tensor.detach().float().requires_grad_(tensor.requires_grad) for tensor in feed
         )
-        plain = _naive(causal=self._causal)
+        plain = attention_kernels.naive(causal=self._causal)
         return SelfCheck(
             self._arrays(self._compute, feed), self._arrays(plain, wide), "naive attention in fp32"
         )
 
-    def _arrays(self, compute: Attention, feed: Feed) -> dict[str, Any]:
+    def _arrays(self, compute: attention_kernels.Attention, feed: Feed) -> dict[str, Any]:
         import torch
 
         query, key, value, *gradient = feed
@@ -180,11 +161,11 @@ class AttentionStep(Step):
         import torch
 
         small = self._tensors((1, self._heads, _SMALL_LENGTH, self._width), 0)
-        kernels = _kernels_of(lambda: self.run(small))
+        kernels = attention_kernels.kernels_of(lambda: self.run(small))
         names = {v: k for k, v in _DTYPES.items()}
         asked = self._name
         in_force: str | None = asked
-        if asked in _KERNELS:
+        if asked in attention_kernels.NAMED:
             in_force = asked if asked in kernels else None
         return {
             "threads": torch.get_num_threads(),
@@ -251,121 +232,3 @@ def free_bytes(device: str) -> int | None:
 
 def _bytes(feed: Feed) -> int:
     return sum(int(tensor.nbytes) for tensor in feed)
-
-
-def _implementation(name: str, device: str, *, causal: bool) -> Attention:
-    if ":" in name:
-        return _of_user(name)
-    if name == "naive":
-        return _naive(causal=causal, around=partial(phases.nvtx, device))
-    if name == "flex":
-        return _flex(causal=causal)
-    if name == "compile":
-        import torch
-
-        return torch.compile(_naive(causal=causal), dynamic=False)  # type: ignore[no-any-return]
-    return _fused(name, causal=causal)
-
-
-def _naive(*, causal: bool, around: phases.Around = phases.alone) -> Attention:
-    """Every score in memory: softmax(Q K^T / sqrt(width)) V. `around` makes a context around each
-    of its three parts."""
-    import torch
-
-    def attend(query: Any, key: Any, value: Any) -> Any:
-        with around("scores"):
-            scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
-            if causal:
-                pairs, device = scores.shape[-2:], scores.device
-                later = torch.ones(pairs, dtype=torch.bool, device=device).triu(1)
-                scores = scores.masked_fill(later, -math.inf)
-        with around("softmax"):
-            weights = torch.softmax(scores, dim=-1)
-        with around("values"):
-            return weights @ value
-
-    return attend
-
-
-def _fused(name: str, *, causal: bool) -> Attention:
-    """torch's fused attention; a named kernel, or the one that torch chooses."""
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-    from torch.nn.functional import scaled_dot_product_attention
-
-    def choose() -> contextlib.AbstractContextManager[Any]:
-        if name not in _KERNELS:
-            return contextlib.nullcontext()
-        return sdpa_kernel(getattr(SDPBackend, _KERNELS[name]))  # type: ignore[no-any-return]
-
-    def attend(query: Any, key: Any, value: Any) -> Any:
-        try:
-            with choose():
-                return scaled_dot_product_attention(query, key, value, is_causal=causal)
-        except RuntimeError as error:
-            if not any(words in str(error) for words in _NO_KERNEL):
-                raise
-            raise UnsupportedError(
-                f"torch has no {name} kernel for this device, precision and shape",
-                "attention=sdpa lets torch choose",
-            ) from error
-
-    return attend
-
-
-def _flex(*, causal: bool) -> Attention:
-    import torch
-    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
-
-    compiled = torch.compile(flex_attention, dynamic=False)
-
-    def is_earlier(_: Any, __: Any, query: Any, key: Any) -> Any:
-        return query >= key
-
-    masks: dict[int, Any] = {}
-
-    def attend(query: Any, key: Any, value: Any) -> Any:
-        length = query.shape[-2]
-        if causal and length not in masks:
-            masks[length] = create_block_mask(
-                is_earlier, None, None, length, length, device=query.device
-            )
-        return compiled(query, key, value, block_mask=masks.get(length))
-
-    return attend
-
-
-def _of_user(name: str) -> Attention:
-    """`module:callable` from the folder where honed was started."""
-    module_name, _, attribute = name.partition(":")
-    with _importing_from(Path.cwd()):
-        try:
-            module = importlib.import_module(module_name)
-        except ImportError as error:
-            raise UsageError(
-                f"attention={name}: {error}", "start honed in the folder of the module"
-            ) from error
-    function = getattr(module, attribute, None)
-    if not callable(function):
-        raise UsageError(
-            f"{module_name} has no function {attribute}", "write attention=module:function"
-        )
-    return function  # type: ignore[no-any-return]
-
-
-@contextlib.contextmanager
-def _importing_from(folder: Path) -> Iterator[None]:
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-
-
-def _kernels_of(call: Callable[[], Any]) -> list[str]:
-    """The fused kernels that run in a call, the most frequent first."""
-    from torch.profiler import ProfilerActivity, profile
-
-    with profile(activities=[ProfilerActivity.CPU]) as profiled:
-        call()
-    names = [e.name() for e in profiled.profiler.kineto_results.events()]
-    return [k for k, _ in Counter(_OPERATORS[n] for n in names if n in _OPERATORS).most_common()]

@@ -120,9 +120,10 @@ class TrainingStep(Step):
         inputs, labels = joined(self._small_feed())
         with _without_dropout(self.module):
             with self._precision():
-                got = self._gradient(self._forward, inputs, labels)
+                got = self._loss_and_gradient(self._forward, self.module, inputs, labels)
             with compiled_attention.left_out(self.module):
-                reference = self._gradient(_in_fp32(self.module).eval(), inputs, labels)
+                plain = _in_fp32(self.module).eval()
+                reference = self._loss_and_gradient(plain, plain, inputs, labels)
             self.module.train()
         return SelfCheck(*_without_common_zeros(got, reference), "torch fp32 eager")
 
@@ -160,10 +161,12 @@ class TrainingStep(Step):
                 backward=self._until != FORWARD,
             )  # fmt: skip
 
-    def _gradient(self, call: Any, inputs: Any, labels: Any) -> dict[str, Any]:
-        """The loss, and the gradient of the first parameter as one row."""
-        module = call if call is not self._forward else self.module
-        loss = loss_of(call, inputs, labels)
+    def _loss_and_gradient(
+        self, forward: Any, module: Any, inputs: Any, labels: Any
+    ) -> dict[str, Any]:
+        """The loss of `forward`, which may be compiled code of `module`, and the gradient of the
+        module's first parameter as one row."""
+        loss = loss_of(forward, inputs, labels)
         arrays = {"loss": loss.detach().float().reshape(1, 1).cpu().numpy()}
         if self._until != FORWARD:
             loss.backward()
@@ -207,7 +210,7 @@ class TrainingStep(Step):
         parameters = list(self.module.parameters())
         attention = self.module.config._attn_implementation
         has_compiled = attention == compiled_attention.NAME
-        kind = "weights" if parameters[0].dtype == torch.bfloat16 else "autocast"
+        bf16 = "weights" if parameters[0].dtype == torch.bfloat16 else "autocast"
         return {
             "threads": torch.get_num_threads(),
             "inter_op_threads": torch.get_num_interop_threads(),
@@ -216,7 +219,7 @@ class TrainingStep(Step):
             "precision": precision_of_most(counts.elements()),
             "products": ", ".join(f"{n} {kind}" for kind, n in counts.most_common()) or None,
             "torch.mode": "compile" if self._compiled and _graphs() else "eager",
-            "torch.bf16": kind if self._case.precision == "bf16" else None,
+            "torch.bf16": bf16 if self._case.precision == "bf16" else None,
             "torch.attention": attention,
             compiled_attention.KNOB.name: "on" if has_compiled and _graphs() else "off",
             "until": self._until,

@@ -16,6 +16,7 @@ from honed.step import FORWARD, OPTIMIZER, PHASES
 
 _PRECISIONS = ("fp32", "bf16", "fp16")
 _MODES = ("eager", "compile")
+_SIXTEEN_BITS = ("float16", "bfloat16")  # as a checkpoint's configuration spells its type
 _MIB = 2**20
 
 
@@ -72,8 +73,7 @@ def module_of(request: LoadRequest) -> Any:
     if compiled_attention.asked(case):
         attention = compiled_attention.register()
     module = load_module(request.checkpoint, attention=attention)
-    whole = case.precision == "bf16" and case.get("torch.bf16") == "weights"
-    kind = torch.bfloat16 if whole else torch.float32
+    kind = torch.bfloat16 if _has_bf16_weights(case) else torch.float32
     for parameter in module.parameters():
         parameter.data = parameter.data.to(case.device, kind, copy=True)
     for buffer in module.buffers():
@@ -85,18 +85,30 @@ def module_of(request: LoadRequest) -> Any:
     return module.train()
 
 
+def _has_bf16_weights(case: Case) -> bool:
+    return case.precision == "bf16" and case.get("torch.bf16") == "weights"
+
+
 def refuse_what_cannot_fit(request: LoadRequest) -> None:
     """Weights, gradients and the state of the optimizer, before anything is allocated."""
     case, until = request.case, request.case.get("until") or PHASES[-1]
     copies = 1 + (until != FORWARD)
     copies += optimizers.state_copies(case) if until == OPTIMIZER else 0
-    needed, free = copies * request.checkpoint.weights_bytes, limits.free_bytes()
+    needed, free = copies * _weights_bytes(request), limits.free_bytes()
     if case.device == "cpu" and free is not None and needed > free:
         raise OutOfMemoryError(
             f"weights, gradients and optimizer state take {needed // _MIB:,} MiB, and "
             f"{free // _MIB:,} MiB are free",
             "until=forward, optimizer=sgd or a smaller model",
         )
+
+
+def _weights_bytes(request: LoadRequest) -> int:
+    """What the weights take as they are trained: bf16 ones half of what a file of fp32 holds."""
+    checkpoint = request.checkpoint
+    stored = str(checkpoint.config.get("dtype") or checkpoint.config.get("torch_dtype"))
+    is_halved = _has_bf16_weights(request.case) and stored not in _SIXTEEN_BITS
+    return checkpoint.weights_bytes // 2 if is_halved else checkpoint.weights_bytes
 
 
 def feed_of(request: LoadRequest, batch: Batch) -> Feed:

@@ -60,7 +60,8 @@ def read_in_process(in_process: Mapping[str, Any]) -> dict[str, str]:
 class Model:
     """Texts, or ids, to outputs."""
 
-    def __init__(self, folder: Path = HERE) -> None:
+    def __init__(self, folder: Path | str = HERE) -> None:
+        folder = Path(folder)
         self.settings = read_settings(folder)
         apply_in_process(self.settings["in_process"])
         self.engine = load_engine(folder, self.settings["engine"])

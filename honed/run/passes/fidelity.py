@@ -71,8 +71,8 @@ NEEDS = (REFERENCE,)
 
 
 def work(loaded: Loaded) -> Part:
-    """Its calls go through the warm-up, which they are part of, unless a delivered folder brings
-    the sequences to call with."""
+    """Compare this instance's first outputs with the reference. The calls count as warm-up calls,
+    except those with the sequences of a delivered folder."""
     prepared = loaded.job.prepared
     if (files := prepared.checkpoint.engine_files) is not None:
         reference, outputs, masks = _delivered_reference(loaded, files.root / _FILE)
@@ -124,7 +124,7 @@ def stored_reference(
 
 
 def merge(gathered: Gathered[Part]) -> Merged:
-    """The instance whose outputs are furthest off speaks for all."""
+    """The Record gets the fidelity of the instance whose outputs are furthest off."""
     worst = min(gathered.parts, key=lambda p: (not p.complaint, p.fidelity.cosine_min))
     return Merged(fidelity=worst.fidelity, diverged=(worst.complaint,) if worst.complaint else ())
 

@@ -16,7 +16,9 @@ from honed.run.needs import INPUTS
 from honed.run.passes.base import Gathered, Loaded, Merged
 
 NEEDS = (INPUTS,)
-# Nobody is timed any more; all are loaded and idle, so that shared pages can be counted; counted.
+# timed: no instance is timed any more, so that watching memory disturbs none. idle: all instances
+# are loaded and none computes, so that shared pages can be counted. counted: all have counted, so
+# that no instance unloads its pages too early.
 BARRIERS = ("timed", "idle", "counted")
 _CALLS = 3
 

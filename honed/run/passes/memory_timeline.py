@@ -74,11 +74,18 @@ def work(loaded: Loaded) -> Part | None:
     peaks = {str(phase): of for phase in StepPhase if (of := timeline.peak(phase)) is not None}
     folder = _written(measured)
     return Part(
-        peak, peaks, largest_of(timeline.at(peak.tick)), measured.stream_bytes,
-        measured.stream_shape, measured.stream_dtype, measured.residuals[:_RESIDUALS],
-        measured.kept_bytes, measured.block_kept_bytes, folder / _FILE,
-        folder / _SNAPSHOT if measured.snapshot else None,
-    )  # fmt: skip
+        peak,
+        peaks,
+        largest=largest_of(timeline.at(peak.tick)),
+        stream_bytes=measured.stream_bytes,
+        stream_shape=measured.stream_shape,
+        stream_dtype=measured.stream_dtype,
+        residuals=measured.residuals[:_RESIDUALS],
+        kept_bytes=measured.kept_bytes,
+        block_kept_bytes=measured.block_kept_bytes,
+        timeline=folder / _FILE,
+        snapshot=folder / _SNAPSHOT if measured.snapshot else None,
+    )
 
 
 def largest_of(blocks: list[Block]) -> tuple[Allocation, ...]:

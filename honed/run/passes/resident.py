@@ -52,9 +52,11 @@ def work(loaded: Loaded) -> Part | None:
     look()
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
-    step.run(feed)
-    ended.set()
-    watcher.join()
+    try:
+        step.run(feed)
+    finally:
+        ended.set()
+        watcher.join()
     look()
     times, anon, file = zip(*readings, strict=True)
     return Part(times, anon, file)
