@@ -17,8 +17,8 @@ from honed.backends.base import load_backend, refuse_step
 from honed.case import FEATURES, Case
 from honed.errors import HonedError, NotInstalledError, UnsupportedError, UsageError
 from honed.instruments import neighbours
-from honed.knobs import belongs
-from honed.machine import limits, thread_variables, topology
+from honed.knobs import all_knobs, belongs
+from honed.machine import limits, thread_variables
 from honed.machine.interference import Watch
 from honed.models.checkpoint import Checkpoint
 from honed.record import Record
@@ -26,6 +26,7 @@ from honed.run import merge, prepare
 from honed.run.job import Job
 from honed.run.parent import launches
 from honed.serve.asks import Ask, Closed, Equipped, Ready, find_tokenizer
+from honed.serve.seating import express_seats, last_cores
 from honed.serve.settings import ServeSettings
 from honed.serve.start_times import StartTimes
 from honed.step import StepKind
@@ -52,10 +53,15 @@ class Started:
 
 
 def served(case: Case) -> Case:
-    """The Case as a server runs it: no passes and no examples, because nothing is measured."""
+    """The Case as a server runs it: no passes and no examples, because nothing is measured, and no
+    knob for calls of one shape, because batches have many."""
     refuse_step(case, StepKind.FORWARD)
     workload = Case(model=case.model).workload
-    foreign = [key for key in case.knobs if not belongs(key, case.backend, workload)]
+    known = all_knobs()
+    foreign = [
+        key for key in case.knobs
+        if not belongs(key, case.backend, workload) or known[key].one_shape
+    ]  # fmt: skip
     return case.replace(
         passes=None, eval=None, eval_metric="auto", max_accuracy_drop=None, workload=workload,
         memory_limit=None, knobs=dict.fromkeys(foreign),
@@ -67,14 +73,14 @@ class Crew:
 
     def __init__(self, case: Case, settings: ServeSettings) -> None:
         self.case = case
-        self.reserved = _last_cores(settings.front_cores)
+        self.reserved = last_cores(settings.front_cores)
         self.places = seats(case, self.reserved)
         if case.sizes is not None and settings.express:
             raise UsageError(
                 "express workers and sizes= both keep short texts from waiting for long ones",
                 "give only one of the two",
             )
-        self.express = _express(self.places, settings.express)
+        self.express = express_seats(self.places, settings.express)
         usual = _GIVES_WAY if self.express else 0
         self._gives_way = usual if settings.gives_way is None else settings.gives_way
         self.equipped: Equipped | None = None
@@ -287,31 +293,6 @@ class Crew:
             f"two outputs for the same text beside other texts have cosine {least:.4f}: more "
             f"than max_neighbour_drift={allowed:.4g} apart"
         )
-
-
-def _express(places: Sequence[Seat], count: int) -> list[Seat]:
-    """Where workers for short texts sit: on all cores of the others, whom they go before."""
-    cpus = tuple(sorted({cpu for seat in places for cpu in seat.cpus}))
-    nodes = tuple(sorted({node for seat in places for node in seat.nodes}))
-    first = len(places)
-    return [
-        replace(places[0], index=first + number, instances=first + count, cpus=cpus, nodes=nodes)
-        for number in range(count)
-    ]
-
-
-def _last_cores(count: int) -> tuple[int, ...]:
-    """One CPU of each of the last `count` cores that this process may use."""
-    if not count:
-        return ()
-    allowed = set(limits.read().cpus)
-    cores = [core for core in topology.read().cores() if any(c.id in allowed for c in core)]
-    if count >= len(cores):
-        raise UsageError(
-            f"front_cores={count} leaves no core for workers: there are {len(cores)}",
-            f"front_cores={max(0, len(cores) - 1)} or fewer",
-        )
-    return tuple(next(c.id for c in core if c.id in allowed) for core in cores[-count:])
 
 
 def failure_of(record: Record) -> HonedError:

@@ -65,19 +65,26 @@ class Readable(Protocol):
 
 
 def read_call(stream: Readable) -> Call | None:
-    """The next call; None when the front has closed the connection."""
-    header = stream.read(_CALL.size)
-    if len(header) < _CALL.size:
+    """The next call; None when the front has closed the connection, also in the middle of one."""
+    try:
+        number, texts, flags, width = _CALL.unpack(_exactly(stream, _CALL.size))
+        lengths = np.frombuffer(_exactly(stream, 4 * texts), np.int32)
+        total = int(lengths.sum())
+        cuts = np.cumsum(lengths)[:-1]
+        ids = np.frombuffer(_exactly(stream, 4 * total), np.int32)
+        segments = None
+        if flags & _SEGMENTS:
+            segments = np.split(np.frombuffer(_exactly(stream, 4 * total), np.int32), cuts)
+    except EOFError:
         return None
-    number, texts, flags, width = _CALL.unpack(header)
-    lengths = np.frombuffer(stream.read(4 * texts), np.int32)
-    total = int(lengths.sum())
-    cuts = np.cumsum(lengths)[:-1]
-    ids = np.frombuffer(stream.read(4 * total), np.int32)
-    segments = None
-    if flags & _SEGMENTS:
-        segments = np.split(np.frombuffer(stream.read(4 * total), np.int32), cuts)
     return Call(number, np.split(ids, cuts), width, segments, bool(flags & _PER_TOKEN))
+
+
+def _exactly(stream: Readable, size: int) -> bytes:
+    data = stream.read(size)
+    if len(data) < size:
+        raise EOFError
+    return data
 
 
 def answer_frame(answer: Answer) -> bytes:

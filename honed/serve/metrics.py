@@ -36,7 +36,8 @@ _PARTS = (
     ("infer", "_inference", "computing in a worker"),
 )
 _LEAST_WAIT_S = 0.001  # shorter predictions are not compared with what came of them
-disable_created_metrics()  # type: ignore[no-untyped-call]  # the time of a start is not what a series of counts is for
+# Else each counter has a second series with the time at which it was made.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)

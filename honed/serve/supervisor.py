@@ -26,7 +26,7 @@ T = TypeVar("T")
 _CANARY_TOKENS = 8
 _NO_SHORT = (
     "express workers have nothing to do: even the shortest texts of this model take more than a "
-    "sixth of the longest one's time"
+    "sixth of the longest one's time: express=0 saves their memory"
 )
 _WATCH_CLIENTS_S = 0.1
 _RESTART_S = (0.5, 30.0)  # the pause before a worker that keeps dying is started again
@@ -65,10 +65,9 @@ class Supervisor:
         if self.crew.express:  # only now: the others have timed their calls undisturbed
             started += await self._apart(lambda: self.crew.start(self.crew.express))
         record = await self._apart(lambda: self.crew.record(started))
-        notices = []
+        notices = [drift_notice(self.crew.case, self.crew.neighbour_cosine(started))]
         if record.error is not None:
-            notices.append(f"{record.status}: {record.error.message}")
-        notices.append(drift_notice(self.crew.case, self.crew.neighbour_cosine(started)))
+            notices.insert(0, f"{record.status}: {record.error.message}")
         if self.crew.express and dispatcher.model.short_edge(longest) is None:
             notices.append(_NO_SHORT)
         name = settings.name or checkpoint_name(self.crew.case.model)

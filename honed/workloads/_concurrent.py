@@ -32,7 +32,7 @@ class Log:
     errors: list[Exception] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def call(self, call: Callable[[Any], Any], feed: Any, place: int, intended_ns: int) -> None:
+    def call(self, call: Callable[[Any], Any], feed: Any, fed: int, intended_ns: int) -> None:
         """Call once; the latency counts from when the call was meant to begin."""
         began_ns = time.perf_counter_ns()
         try:
@@ -41,13 +41,13 @@ class Log:
             with self.lock:
                 self.refused += 1
             return
-        except Exception as error:  # noqa: BLE001 - told in the thread that started this one
+        except Exception as error:  # noqa: BLE001 - `timeline` raises it
             with self.lock:
                 self.errors.append(error)
             return
         ended_ns = time.perf_counter_ns()
         with self.lock:
-            self.calls.append(Call(ended_ns, intended_ns, place, began_ns - intended_ns))
+            self.calls.append(Call(ended_ns, intended_ns, fed, began_ns - intended_ns))
 
     def timeline(self, limit_s: float | None, *, scheduled: bool) -> Timeline:
         """The calls in the order of their ends; how late they were, if there was a schedule.

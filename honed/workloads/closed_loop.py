@@ -22,8 +22,8 @@ PASSES = ("fidelity", "timing", "memory", "proofs", "neighbours", "accuracy")
 def sample(call: Callable[[Any], Any], feeds: Sequence[Any], how: Sampling) -> Timeline:
     """Cycle through `feeds`, in turn, until the duration and the least count are both reached.
 
-    After that it goes on, untimed by its own count but recorded, until every sibling has enough:
-    an instance that stopped early would leave the others an idle machine.
+    The instance then goes on, and its calls are recorded, until every sibling has enough: one that
+    stopped early would leave the others an idle machine.
     """
     clock = time.perf_counter_ns  # CLOCK_MONOTONIC on Linux: the same in every process
     began, ended = [], []

@@ -77,6 +77,14 @@ def until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.parametrize("received", [20, 22, 24, 30])
+def test_a_front_that_ends_in_the_middle_of_a_call_ends_the_worker(received: int) -> None:
+    """The front was killed: there is nobody to answer, and nothing to say."""
+    with answering(FakeEngine()) as (line, closed):
+        line.sendall(call(1, 7, 5)[:received])
+    assert closed[0].calls == 0
+
+
 def test_calls_are_answered_until_the_front_closes() -> None:
     with answering(FakeEngine()) as (line, closed):
         line.sendall(call(1, 3, 70_000) + call(2, 5))

@@ -31,7 +31,7 @@ class CalledModel:
 
     @contextmanager
     def _call(self, inputs: Mapping[str, NDArray[Any]]) -> Iterator[None]:
-        """One call. UsageError if the model was closed, or the inputs cannot be those of it."""
+        """One call. UsageError if the model was closed, or cannot look up the inputs."""
         check_inputs(inputs, self._checkpoint)
         with self._turn:
             if self._is_closed:

@@ -25,7 +25,8 @@ error = error_body
 
 
 async def root(service: Service, request: Request) -> Response:
-    """The page for browsers; for everybody else the health, as that server has it."""
+    """The page for browsers; for other clients the health, as text-embeddings-inference answers
+    here."""
     if "text/html" not in request.headers.get("accept", ""):
         return await health(service, request)
     return Response(_page(), content_type=_CONTENT, headers={"content-security-policy": _POLICY})
