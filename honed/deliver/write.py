@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import Any
 
 import honed
 from honed.backends.base import traits
@@ -83,8 +82,7 @@ def export(
         settings = _settings(case.replace(**paths), delivered)
         _write_settings(staging, settings)
         on_speed()
-        settings |= _promises(staging, settings)
-        gain = settings["gain"]
+        gain = _fill_in_promises(staging, settings)
         _write_settings(staging, settings)
         (staging / _ENVIRONMENT).write_text(_environment_file(case, settings))
         readme = _readme(case, delivered, settings, has_record=record is not None)
@@ -94,7 +92,7 @@ def export(
             (staging / "record.json").write_text(json.dumps(kept.to_json(), indent=1))
         write_checksums(staging)
         size_bytes = sum(f.stat().st_size for f in staging.rglob("*") if f.is_file())
-    return Export(folder, delivered, verify.Gain(**gain) if gain else None, size_bytes)
+    return Export(folder, delivered, gain, size_bytes)
 
 
 def _make(staging: Path, folder: Path) -> None:
@@ -115,8 +113,8 @@ def _without_folders(case: Case, delivered: Delivered) -> dict[str, str]:
     return names | {"model": delivered.model}
 
 
-def _settings(case: Case, delivered: Delivered) -> dict[str, Any]:
-    """What the loader and the check read. `gain` and what is in force are filled in later."""
+def _settings(case: Case, delivered: Delivered) -> verify.Settings:
+    """What the loader and the check read, without what `_fill_in_promises` measures."""
     spawn = environment(case)
     reading = to_plain(delivered.reading) if delivered.reading else None
     return {
@@ -161,9 +159,10 @@ def _preloaded(spawn: Spawn) -> list[str]:
     return [name for name in spawn.environment.get("LD_PRELOAD", "").split(":") if name]
 
 
-def _promises(staging: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings in force, the busy threads and the gain, measured here with the files by the
-    same check that ./verify runs later."""
+def _fill_in_promises(staging: Path, settings: verify.Settings) -> verify.Gain | None:
+    """Measure the settings in force, the busy threads and the gain with the files themselves, by
+    the same check that ./verify runs later. DeliveryError if the files do not do what they should.
+    """
     answer = verify.ask(staging, settings, "tuned")
     if "error" in answer:
         raise DeliveryError(f"the exported files do not run: {answer['error']}", _HINT)
@@ -171,11 +170,10 @@ def _promises(staging: Path, settings: dict[str, Any]) -> dict[str, Any]:
     if check.verdict != verify.HOLDS:
         raise DeliveryError(f"the exported files give other outputs: {check.message}", _HINT)
     gain = verify.measure_gain(staging, settings, verify.ROUNDS)
-    return {
-        "in_force": answer["in_force"],
-        "busy_threads": answer["busy_threads"],
-        "gain": gain._asdict() if gain else None,
-    }
+    settings["in_force"] = answer["in_force"]
+    settings["busy_threads"] = answer["busy_threads"]
+    settings["gain"] = gain._asdict() if gain else None
+    return gain
 
 
 def write_scripts(staging: Path) -> None:
@@ -187,11 +185,11 @@ def write_scripts(staging: Path) -> None:
         (staging / name).chmod(0o755)
 
 
-def _write_settings(staging: Path, settings: dict[str, Any]) -> None:
+def _write_settings(staging: Path, settings: verify.Settings) -> None:
     (staging / SETTINGS_FILE).write_text(json.dumps(settings, indent=1) + "\n")
 
 
-def _environment_file(case: Case, settings: dict[str, Any]) -> str:
+def _environment_file(case: Case, settings: verify.Settings) -> str:
     """NAME=value lines for a shell, systemd or Docker, each behind the setting that it serves."""
     lines = ["# The environment in which the process has to start: ./run sets it."]
     if not settings["environment"]:
@@ -226,7 +224,7 @@ def _settings_served(case: Case) -> dict[str, str]:
 
 
 def _readme(
-    case: Case, delivered: Delivered, settings: dict[str, Any], *, has_record: bool
+    case: Case, delivered: Delivered, settings: verify.Settings, *, has_record: bool
 ) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 

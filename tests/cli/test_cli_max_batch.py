@@ -19,7 +19,7 @@ WORDS = ("model=tiny", "backend=fake", "sequence_length=8", f"fake.sequence_kib=
 
 
 def honed(cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([HONED, *words], capture_output=True, text=True, cwd=cwd, timeout=120)
+    return subprocess.run([HONED, *words], capture_output=True, text=True, cwd=cwd, timeout=280)
 
 
 def honed_here(*words: str) -> Result:

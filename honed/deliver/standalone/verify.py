@@ -21,7 +21,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 LEAST_COSINE = 0.999999
 ROUNDS = 5
@@ -35,11 +35,35 @@ _T95 = {
     10: 2.228, 11: 2.201, 12: 2.179, 13: 2.160, 14: 2.145, 16: 2.120, 18: 2.101, 20: 2.086,
     25: 2.060, 30: 2.042, 40: 2.021, 60: 2.000, 120: 1.980,
 }  # fmt: skip
+# The keys of settings.json that this check reads.
 _KEYS = (
     "engine", "packages", "threads", "environment", "preload", "in_process", "calls_s",
     "in_force", "busy_threads", "gain",
 )  # fmt: skip
 HOLDS, BROKEN, UNDECIDED = "holds", "broken", "undecided"
+
+
+class Settings(TypedDict):
+    """What settings.json holds; the keys below the empty line are what the folder promises."""
+
+    honed: str  # the version that exported the folder
+    case: dict[str, Any]  # the setting in the keys of `honed run`
+    model: str
+    task: str
+    engine: dict[str, Any]  # what load.py gives to the engine
+    threads: int | None
+    instances: int  # how many processes at once the setting was found for
+    environment: dict[str, str]  # variables with which the process has to start
+    in_process: dict[str, Any]  # what load.py sets in the process itself
+    reading: dict[str, Any] | None  # how texts become ids; null without a tokenizer
+    calls_s: float  # how long each process of the check calls the engine
+
+    packages: dict[str, str]  # the versions of the export
+    fidelity: dict[str, Any]  # how far the outputs are from those of fp32
+    preload: list[str]  # libraries that have to be in the process
+    in_force: dict[str, Any]  # what the engine and the kernel report
+    busy_threads: int | None  # how many threads compute
+    gain: dict[str, float] | None  # a Gain over the engine's defaults
 
 
 class Promise(NamedTuple):
@@ -79,13 +103,14 @@ def verify(folder: Path, rounds: int = ROUNDS) -> Iterator[Promise]:
     yield check_speed(folder, settings, rounds)
 
 
-def _read_settings(folder: Path) -> dict[str, Any]:
+def _read_settings(folder: Path) -> Settings:
     settings: Any = json.loads((folder / "settings.json").read_text())
     if not isinstance(settings, dict):
         raise ValueError("it holds no settings")
     if missing := [key for key in _KEYS if key not in settings]:
         raise ValueError(f"{', '.join(missing)} missing")
-    return settings
+    read: Settings = settings  # type: ignore[assignment]
+    return read
 
 
 def check_files(folder: Path) -> Promise:
@@ -110,7 +135,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_packages(settings: Mapping[str, Any]) -> Promise:
+def check_packages(settings: Settings) -> Promise:
     """Another version of the engine may give other outputs; the outputs decide."""
     from importlib.metadata import PackageNotFoundError, version
 
@@ -139,7 +164,7 @@ def check_outputs(answer: Mapping[str, Any]) -> Promise:
     return Promise("outputs", BROKEN, f"{shown}, promised at least {LEAST_COSINE}")
 
 
-def check_settings(settings: Mapping[str, Any], answer: Mapping[str, Any]) -> Iterator[Promise]:
+def check_settings(settings: Settings, answer: Mapping[str, Any]) -> Iterator[Promise]:
     """The threads that computed, the preloaded libraries, and what the engine reports."""
     threads, promised = settings["threads"], settings["busy_threads"]
     if threads is not None:
@@ -160,7 +185,7 @@ def check_settings(settings: Mapping[str, Any], answer: Mapping[str, Any]) -> It
     yield Promise("engine settings", BROKEN if differing else HOLDS, shown)
 
 
-def check_speed(folder: Path, settings: Mapping[str, Any], rounds: int) -> Promise:
+def check_speed(folder: Path, settings: Settings, rounds: int) -> Promise:
     """The gain over the engine's defaults, measured in turns, beside the promised one.
 
     The promise is the lower end of the interval that the export measured: its middle may have been
@@ -185,7 +210,7 @@ def check_speed(folder: Path, settings: Mapping[str, Any], rounds: int) -> Promi
     return Promise("speed", UNDECIDED, shown)
 
 
-def measure_gain(folder: Path, settings: Mapping[str, Any], rounds: int) -> Gain | None:
+def measure_gain(folder: Path, settings: Settings, rounds: int) -> Gain | None:
     """Fresh processes in turns: the defaults and the settings of the export, `rounds` times. None
     without a round, or if a process failed."""
     logs: list[float] = []
@@ -209,7 +234,7 @@ def _t95(degrees: int) -> float:
     return _T95[max(listed for listed in _T95 if listed <= degrees)]
 
 
-def ask(folder: Path, settings: Mapping[str, Any], role: str) -> dict[str, Any]:
+def ask(folder: Path, settings: Settings, role: str) -> dict[str, Any]:
     """What a fresh process reports. "plain" runs without the environment and the settings."""
     environment = {k: v for k, v in os.environ.items() if k not in settings["environment"]}
     if role == "tuned":
