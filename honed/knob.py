@@ -109,6 +109,9 @@ class Knob:
         them.
     moot: the reason why no value changes anything on this machine, else empty; a search leaves
         a moot knob out.
+    promising: the value that is expected to be faster; a search tries it early.
+    one_shape: the knob is for calls that all have one shape. A search over inputs of many lengths
+        leaves it out, and so does a server.
     """
 
     name: str
@@ -127,6 +130,8 @@ class Knob:
     others: str = ""
     others_help: str = ""
     moot: Callable[[], str] = str
+    promising: Value | None = None
+    one_shape: bool = False
 
     @property
     def owner(self) -> str:

@@ -69,6 +69,7 @@ def plan(
     from honed.plan.question import parse
 
     question = parse(words or [], config)
+    _check_options(question, draws=timeline is not None, verifies=verify)
     line = Line()
     try:
         bench = local_bench(store, measures=question.measures)
@@ -88,6 +89,23 @@ def plan(
         _verify_deployments(found, bench, as_json=as_json)
     fits = [*(p.fits for p in found.predictions), *(d.fits for d in found.deployments)]
     raise typer.Exit(1 if False in fits else 0)
+
+
+def _check_options(question: Question, *, draws: bool, verifies: bool) -> None:
+    """UsageError for options that the question has no answer to, before anything is planned."""
+    from honed.errors import UsageError
+
+    if draws and (question.grid or question.deployments):
+        asked = "memory= asks for a grid" if question.grid else "these words ask for a deployment"
+        raise UsageError(
+            f"--timeline draws the tensors of single shapes, and {asked}",
+            "leave --timeline out, or ask for a shape: batch_size=8 device=cuda:16GiB",
+        )
+    if verifies and question.grid:
+        raise UsageError(
+            "--verify runs single shapes, and memory= asks for a grid",
+            "leave one of them out; a shape is batch_size=8 sequence_length=128 device=cpu",
+        )
 
 
 def _print(found: Plan) -> None:

@@ -49,7 +49,7 @@ class Prediction:
     by_kind: the requested bytes at the peak of the allocated ones, by their use.
     context_bytes: what the CUDA context takes of the device beside the allocator; assumed.
     fits: whether it runs in capacity_bytes less the context; None without a capacity.
-    phases: the allocated peak of each phase.
+    phases: the requested peak of each phase.
     after_bytes: allocated at the end, with the outputs alive (no gradients of training steps).
     """
 

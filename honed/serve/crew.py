@@ -17,7 +17,7 @@ from honed.backends.base import load_backend, refuse_step
 from honed.case import FEATURES, Case
 from honed.errors import HonedError, NotInstalledError, UnsupportedError, UsageError
 from honed.instruments import neighbours
-from honed.knobs import belongs
+from honed.knobs import all_knobs, belongs
 from honed.machine import limits, thread_variables
 from honed.machine.interference import Watch
 from honed.models.checkpoint import Checkpoint
@@ -53,10 +53,15 @@ class Started:
 
 
 def served(case: Case) -> Case:
-    """The Case as a server runs it: no passes and no examples, because nothing is measured."""
+    """The Case as a server runs it: no passes and no examples, because nothing is measured, and no
+    knob for calls of one shape, because batches have many."""
     refuse_step(case, StepKind.FORWARD)
     workload = Case(model=case.model).workload
-    foreign = [key for key in case.knobs if not belongs(key, case.backend, workload)]
+    known = all_knobs()
+    foreign = [
+        key for key in case.knobs
+        if not belongs(key, case.backend, workload) or known[key].one_shape
+    ]  # fmt: skip
     return case.replace(
         passes=None, eval=None, eval_metric="auto", max_accuracy_drop=None, workload=workload,
         memory_limit=None, knobs=dict.fromkeys(foreign),

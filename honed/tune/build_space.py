@@ -192,14 +192,26 @@ def _knob_refusal(question: Question, knob: Knob) -> str:
     base = question.base
     if knob.phase == "system" and not base.allow_system_changes:
         return "it changes the whole machine: --allow-system-changes"
-    if knob.of == "inputs" and base.inputs is None and base.lengths is None:
-        return "all sequences are equally long"
+    if refusal := _shape_refusal(question, knob):
+        return refusal
     if not (availability := knob.available()).ok:
         return availability.why
     if moot := knob.moot():
         return moot
     if not _values(knob) and len(question.allowed.get(knob.name, ())) < 2:
         return f"nothing orders {knob.choices}: name the values to try"
+    return ""
+
+
+def _shape_refusal(question: Question, knob: Knob) -> str:
+    """Why a knob has no effect, or cannot be used, with calls of these shapes."""
+    is_one_length = _is_one_length(question.base)
+    if knob.of == "inputs" and is_one_length:
+        return "all sequences are equally long"
+    if knob.one_shape and not is_one_length:
+        return "sequences have many lengths"
+    if knob.one_shape and question.clients is not None:
+        return "the batches of a server have many shapes"
     return ""
 
 

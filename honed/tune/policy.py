@@ -51,7 +51,7 @@ class Policy:
     # a trial. A stage that is done early leaves its share to the later ones.
     latest_share: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({
         "expert": 0.85, "structures": 0.95, "others": 0.55, "unlikely": 0.6, "halving": 0.7,
-        "sampler": 0.85, "machine_knobs": 0.95,
+        "promising": 0.85, "sampler": 0.85, "machine_knobs": 0.95,
     }))  # fmt: skip
     # The search goes on with the two best branches (engine and precision).
     leading_branches: int = 2

@@ -13,6 +13,7 @@ import pytest
 
 from honed.backends import openvino
 from honed.backends.base import Calibration, LoadRequest, precision_of_most
+from honed.backends.openvino import delivered
 from honed.case import Case
 from honed.errors import UnsupportedError
 from honed.knob import Availability
@@ -110,6 +111,46 @@ def test_the_users_calibration_is_used_and_streams_are_read_back(tmp_path: Path)
     kept = first.copy()
     step.run(step.prepare(batches[1]))
     np.testing.assert_array_equal(first, kept)  # outputs survive the next call
+
+
+def test_static_shapes_are_refused_for_sequences_of_many_lengths() -> None:
+    static = {"openvino.shapes": "static"}
+    openvino.check(request(knobs=static).case)
+    with pytest.raises(UnsupportedError, match="many lengths"):
+        openvino.check(request(knobs=static, lengths="8..16").case)
+
+
+@pytest.mark.engine
+def test_static_shapes_give_the_same_outputs_in_the_shape_of_the_case_and_in_others(
+    tmp_path: Path,
+) -> None:
+    sizes = {"batch_size": 2, "sequence_length": 8}
+    ask = request(**sizes, knobs={"openvino.shapes": "static"})
+    openvino.build(ask, tmp_path)
+    static, dynamic = openvino.load(ask, tmp_path), openvino.load(request(**sizes), tmp_path)
+    assert static.read_back()["openvino.shapes"] == "static"
+    assert dynamic.read_back()["openvino.shapes"] == "dynamic"
+    for rows, length in ((2, 8), (1, 8), (2, 5)):
+        (batch,) = random_inputs(ask.checkpoint, rows, length, seed=1, batches=1).batches
+        vectors = [step.outputs(step.run(step.prepare(batch)))["embedding"]
+                   for step in (static, dynamic)]  # fmt: skip
+        np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-5)
+    assert static.profile(static.prepare(batch))
+
+
+@pytest.mark.engine
+def test_a_delivered_model_with_static_shapes_computes_other_shapes_too(tmp_path: Path) -> None:
+    ask = request(batch_size=2, sequence_length=8, knobs={"openvino.shapes": "static"})
+    for folder in ("artifact", "delivered"):
+        (tmp_path / folder).mkdir()
+    openvino.build(ask, tmp_path / "artifact")
+    delivery = openvino.deliver(ask, tmp_path / "artifact", tmp_path / "delivered")
+    engine = delivered.Engine(tmp_path / "delivered", delivery.settings)
+    step = openvino.load(ask, tmp_path / "artifact")
+    for rows, length in ((2, 8), (3, 5), (1, 8)):
+        (batch,) = random_inputs(ask.checkpoint, rows, length, seed=1, batches=1).batches
+        wanted = step.outputs(step.run(step.prepare(batch)))["embedding"]
+        np.testing.assert_allclose(engine(batch)["embedding"], wanted, atol=1e-5)
 
 
 @pytest.mark.engine

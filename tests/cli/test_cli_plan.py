@@ -135,6 +135,9 @@ def test_the_timeline_is_one_page_without_network(tmp_path: Path) -> None:
         (["cache=true", "memory=1GiB"], "keeps no cache"),
         (["model=lm-small", "model.num_layers=2", "weights=lazy"], "weights=keep_embedding"),
         (["workload=train_step"], "mode=train"),
+        (["memory=1GiB", "--timeline", "out.html"], "memory= asks for a grid"),
+        (["backend=torch", "--timeline", "out.html"], "these words ask for a deployment"),
+        (["memory=1GiB", "--verify"], "leave one of them out"),
     ],
 )
 def test_wrong_words_are_answered_with_what_to_type(words: list[str], says: str) -> None:

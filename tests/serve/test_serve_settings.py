@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from honed.case import Case
 from honed.errors import UsageError
+from honed.serve.crew import served
 from honed.serve.settings import ServeSettings, split
 
 
@@ -32,6 +34,12 @@ def test_words_are_divided_between_the_server_and_its_case() -> None:
 def test_a_wrong_word_is_refused(word: str) -> None:
     with pytest.raises(UsageError):
         split([word])
+
+
+def test_a_server_leaves_out_what_is_for_calls_of_one_shape() -> None:
+    knobs = {"openvino.shapes": "static", "openvino.streams": 2}
+    case = served(Case(model="tiny-bert", backend="openvino", knobs=knobs))
+    assert dict(case.knobs) == {"openvino.streams": 2}
 
 
 def test_keys_come_from_a_file_or_the_environment(

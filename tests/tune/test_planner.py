@@ -18,6 +18,7 @@ from honed.tune.stages import (
     halving,
     machine_knobs,
     others,
+    promising,
     repeat,
     sampler,
     simpler,
@@ -68,8 +69,8 @@ def test_the_stages_are_asked_in_the_order_that_their_files_name() -> None:
     stages = [discovery.load(package, name) for name in discovery.names(package)]
     names = [s.__name__.rpartition(".")[2] for s in sorted(stages, key=lambda s: s.ORDER)]
     assert names == [
-        "warm", "expert", "structures", "others", "halving", "sampler", "machine_knobs",
-        "simpler", "unlikely", "repeat",
+        "warm", "expert", "structures", "others", "halving", "promising", "sampler",
+        "machine_knobs", "simpler", "unlikely", "repeat",
     ]  # fmt: skip
     assert len({s.ORDER for s in stages}) == len(stages)
 
@@ -85,7 +86,8 @@ def test_the_default_comes_first(planner) -> None:  # type: ignore[no-untyped-de
     ("stage", "share"),
     [
         (warm, 0.85), (expert, 0.85), (structures, 0.95), (others, 0.55), (halving, 0.7),
-        (sampler, 0.85), (machine_knobs, 0.95), (simpler, 1.0), (unlikely, 0.6), (repeat, 1.0),
+        (promising, 0.85), (sampler, 0.85), (machine_knobs, 0.95), (simpler, 1.0),
+        (unlikely, 0.6), (repeat, 1.0),
     ],
 )  # fmt: skip
 def test_no_stage_begins_after_its_share(stage, share: float) -> None:  # type: ignore[no-untyped-def]
@@ -170,6 +172,28 @@ class TestOthers:
     def test_an_engine_without_a_result_is_not_judged(self) -> None:
         done = trials((DEFAULT, 3.0), (OPENVINO, "crashed"), (ONNXRUNTIME, 2.0))
         assert proposed(others.propose(view(done))) == TORCH_INT8
+
+
+class TestPromising:
+    SHAPES = replace(
+        SPACE,
+        dimensions=(
+            *SPACE.dimensions,
+            Dimension("openvino.shapes", (None, "static"), False, "search"),
+        ),
+    )
+
+    def test_a_promising_value_is_tried_once_on_the_best_setting(self) -> None:
+        best = OPENVINO.changed(threads=2)
+        done = trials((DEFAULT, 3.0), (OPENVINO, 1.1), (best, 1.0))
+        asked = promising.propose(view(done, of=self.SHAPES))
+        assert proposed(asked) == best.changed(**{"openvino.shapes": "static"})
+        done += trials((best.changed(**{"openvino.shapes": "static"}), 0.9))
+        assert promising.propose(view(done, of=self.SHAPES)) is None
+
+    def test_a_value_that_is_not_searched_is_not_tried(self) -> None:
+        done = trials((DEFAULT, 3.0), (OPENVINO, 1.0))
+        assert promising.propose(view(done)) is None
 
 
 class TestHalving:

@@ -75,6 +75,23 @@ def test_instances_of_a_server_may_have_different_sizes(
         assert space.refusal(space.default.changed(sizes="1+2+3", threads=2)) is not None
 
 
+@pytest.mark.parametrize(
+    ("more", "why_not"),
+    [
+        ((), None),
+        (("lengths=8..64",), "sequences have many lengths"),
+        (("serve=true", "objective=latency"), "the batches of a server have many shapes"),
+    ],
+)
+def test_a_knob_for_one_shape_is_searched_where_all_calls_have_one(
+    more: tuple[str, ...], why_not: str | None
+) -> None:
+    space = build_space(question("backend=openvino", *more))
+    left_out = {p.what: p.why for p in space.pruned}
+    assert ("openvino.shapes" in {d.key for d in space.dimensions}) == (why_not is None)
+    assert left_out.get("openvino.shapes") == why_not
+
+
 def test_only_servers_have_instances_of_different_sizes() -> None:
     space = build_space(question("objective=throughput", "lengths=8..64"))
     assert "sizes" not in {*(d.key for d in space.dimensions), *(p.what for p in space.pruned)}

@@ -13,6 +13,7 @@ from honed.backends.lowmem.layout import EncoderLayout
 from honed.backends.lowmem.stored import StoredTensor
 
 INT8_ROWS = 128  # rows that become int8, or come from it, at once
+INT8_COLUMNS = 256  # outputs whose sums in int32 exist at once
 # Two parts need less memory than one, and no more time.
 _POSSIBLE_HEAD_GROUPS = (2, 4, 8, 16)
 _POSSIBLE_COLUMNS = (1024, 512, 256, 128)
@@ -199,8 +200,9 @@ def _conversion_bytes(
     widest = max(layout.hidden, min(chunks.wide_columns, layout.intermediate))
     rows = min(shape.batch, sequences_at_once(chunks, shape.length)) * shape.length
     if kind == "I8":
-        some = min(rows, INT8_ROWS)
-        return widest * (rows * (1 + 4) + some * 4)  # codes, sums in int32, some of them in fp32
+        some, columns = min(rows, INT8_ROWS), min(widest, INT8_COLUMNS)
+        # Codes of the inputs; sums in int32, and some of them in fp32.
+        return widest * rows + columns * (rows * 4 + some * 4)
     same = {"F32": 4, "BF16": 2}.get(kind) == shape.element_bytes
     weights = 0 if same else widest * layout.hidden * shape.element_bytes
     return weights + (widest * rows * 4 if shape.products_in_fp32 else 0)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from honed.backends.lowmem.budget import INT8_ROWS
+from honed.backends.lowmem.budget import INT8_COLUMNS, INT8_ROWS
 from honed.backends.lowmem.convert import SCALES
 from honed.backends.lowmem.layout import Linear
 from honed.backends.lowmem.tensors import WeightTensors
@@ -77,14 +77,24 @@ class Products:
         """into = added + x W^T, where `added` is a vector [outputs], `into` itself, or None."""
         x = states if isinstance(states, Quantised) else _quantised(states)
         self.counts["int8"] += 1
-        sums = torch._int_mm(x.codes, codes.t())
-        for first in range(0, len(sums), INT8_ROWS):  # they stay in the cache of a core
-            rows = slice(first, first + INT8_ROWS)
-            products, target = sums[rows].to(into.dtype).mul_(x.scales[rows]), into[rows]
-            if added is None:
-                torch.mul(products, scales, out=target)
-            else:
-                torch.addcmul(target if added is into else added, products, scales, out=target)
+        for begin in range(0, len(codes), INT8_COLUMNS):
+            some = slice(begin, begin + INT8_COLUMNS)
+            target = into[:, some]
+            more = target if added is into else None if added is None else added[some]
+            _dequantise(
+                torch._int_mm(x.codes, codes[some].t()), x.scales, scales[some], more, target
+            )
+
+
+def _dequantise(sums: Any, of_rows: Any, of_columns: Any, added: Any, into: Any) -> None:
+    """into = added + sums of codes [rows, columns] times both scales; `added` may be `into`."""
+    for first in range(0, len(sums), INT8_ROWS):  # they stay in the cache of a core
+        rows = slice(first, first + INT8_ROWS)
+        products, target = sums[rows].to(into.dtype).mul_(of_rows[rows]), into[rows]
+        if added is None:
+            torch.mul(products, of_columns, out=target)
+        else:
+            torch.addcmul(target if added is into else added, products, of_columns, out=target)
 
 
 def _quantised(states: Any) -> Quantised:

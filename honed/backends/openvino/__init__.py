@@ -49,7 +49,11 @@ HYPER_THREADING = Knob("openvino.hyper_threading", "whether it may use both thre
 PINNING = Knob("openvino.pinning", "whether it pins its threads to cores", ("on", "off"))
 HINT = Knob("openvino.hint", "what it chooses the number of streams for, if that is not given",
             ("latency", "throughput"))  # fmt: skip
-KNOBS = (STREAMS, HYPER_THREADING, PINNING, HINT)
+SHAPES = Knob("openvino.shapes",
+              "static: compile for the one shape of all calls, so that no call has to work out "
+              "the shapes of its tensors",
+              ("static",), promising="static", one_shape=True)  # fmt: skip
+KNOBS = (STREAMS, HYPER_THREADING, PINNING, HINT, SHAPES)
 
 _GRAPH_FILE = "model.xml"
 _SNIPPET = f"""import openvino
@@ -78,6 +82,11 @@ def check(case: Case) -> None:
     base.refuse(case, "openvino", PRECISIONS)
     base.refuse_gpu(case, "OpenVINO")
     base.refuse_values(case, KNOBS)
+    if _is_static(case) and (case.inputs is not None or case.lengths is not None):
+        raise UnsupportedError(
+            "openvino.shapes=static compiles the model for one shape, and these sequences have "
+            "many lengths", "unset openvino.shapes, or name one sequence_length",
+        )  # fmt: skip
 
 
 def start() -> None:
@@ -109,13 +118,25 @@ def deliver(request: LoadRequest, artifact: Path | None, folder: Path) -> Delive
     assert artifact is not None, "this engine always exports"
     copy_files(artifact, folder, _GRAPH_FILE, Path(_GRAPH_FILE).with_suffix(".bin").name)
     outputs = output_names(request.checkpoint.task, request.checkpoint.pooling)
-    settings = {"properties": _properties(request), "outputs": [*outputs]}
+    settings: dict[str, Any] = {"properties": _properties(request), "outputs": [*outputs]}
+    if _is_static(request.case):
+        settings["shape"] = [request.case.batch_size, request.case.sequence_length]
     packages = ("openvino", "numpy")
     return Delivery(Path(__file__).with_name("delivered.py"), settings, packages, _SNIPPET)
 
 
+class Feed(tuple[Any, ...]):
+    """Tensors that share memory with numpy arrays, and the request that computes them."""
+
+    request: Any
+
+
 class OpenvinoStep(Step):
-    """One infer request. Feeds are tuples of tensors that share memory with numpy arrays."""
+    """The compiled model and its infer request.
+
+    With static shapes both are for the shape of the Case. A batch of another shape (a check of the
+    outputs may have one) gets a compiled model that lives as long as its feed.
+    """
 
     def __init__(self, request: LoadRequest, artifact: Path) -> None:
         ov = import_openvino()
@@ -136,22 +157,36 @@ class OpenvinoStep(Step):
         is_int8 = request.case.precision == "int8"
         self._calibration = request.read_back_calibration(used=is_int8)
         self._request, self._core, self._graph = request, core, artifact / _GRAPH_FILE
-        self.compiled = core.compile_model(model, "CPU", _properties(request))
+        case = request.case
+        self._shape = (case.batch_size, case.sequence_length) if _is_static(case) else None
+        self.compiled = core.compile_model(
+            _shaped(model, self._shape), "CPU", _properties(request)
+        )
         self.request = self.compiled.create_infer_request()
 
     def prepare(self, batch: Batch) -> Any:
         import numpy as np
 
-        arrays = (np.ascontiguousarray(batch[name]) for name in self.input_names)
-        return tuple(self._tensor(array, shared_memory=True) for array in arrays)
+        arrays = [np.ascontiguousarray(batch[name]) for name in self.input_names]
+        feed = Feed(self._tensor(array, shared_memory=True) for array in arrays)
+        feed.request = self._request_for(arrays[0].shape)
+        return feed
 
-    def run(self, feed: Any) -> Any:
+    def _request_for(self, shape: tuple[int, ...]) -> Any:
+        if self._shape is None or shape == self._shape:
+            return self.request
+        model = _shaped(self._core.read_model(str(self._graph)), shape)
+        compiled = self._core.compile_model(model, "CPU", _properties(self._request))
+        return compiled.create_infer_request()
+
+    def run(self, feed: Feed) -> Any:
         # Outputs are not shared: the next call overwrites the request's output tensors.
-        return self.request.infer(feed, share_inputs=True, share_outputs=False)
+        return feed.request.infer(feed, share_inputs=True, share_outputs=False)
 
-    def profile(self, feed: Any) -> Sequence[OperatorEvent]:
+    def profile(self, feed: Feed) -> Sequence[OperatorEvent]:
         """By a second compiled model: counting is a property of the compilation."""
-        model = self._core.read_model(str(self._graph))
+        shape = None if self._shape is None else tuple(feed[0].shape)
+        model = _shaped(self._core.read_model(str(self._graph)), shape)
         properties = {**_properties(self._request), "PERF_COUNT": True}
         counting = self._core.compile_model(model, "CPU", properties)
         shapes = dict(zip(self.input_names, (tensor.shape for tensor in feed), strict=True))
@@ -174,6 +209,7 @@ class OpenvinoStep(Step):
             HYPER_THREADING.name: _on_off(read("ENABLE_HYPER_THREADING")),
             PINNING.name: _on_off(read("ENABLE_CPU_PINNING")),
             HINT.name: str(read("PERFORMANCE_HINT")).lower(),
+            SHAPES.name: "dynamic" if _is_dynamic(self.compiled) else "static",
             "calibration": self._calibration,
             "products": ", ".join(f"{n} {kind}" for kind, n in products.most_common()),
             "kernels": ", ".join(kernels),
@@ -206,6 +242,21 @@ def _properties(request: LoadRequest) -> dict[str, Any]:
     if (siblings := case.get(HYPER_THREADING.name)) is not None:
         properties["ENABLE_HYPER_THREADING"] = siblings == "on"
     return properties
+
+
+def _is_static(case: Case) -> bool:
+    return case.get(SHAPES.name) == "static"
+
+
+def _is_dynamic(compiled: Any) -> bool:
+    return any(port.get_partial_shape().is_dynamic for port in compiled.inputs)
+
+
+def _shaped(model: Any, shape: tuple[int, ...] | None) -> Any:
+    """The model with inputs of this shape, [batch_size, length]; None: of any shape."""
+    if shape is not None:
+        model.reshape({port.get_any_name(): list(shape) for port in model.inputs})
+    return model
 
 
 def _on_off(value: Any) -> str:
