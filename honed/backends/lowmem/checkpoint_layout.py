@@ -7,7 +7,7 @@ framework is imported.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,7 @@ _ACTIVATIONS = {
     "gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu",
     "gelu_fast": "gelu_tanh", "silu": "silu", "swish": "silu", "tanh": "tanh",
 }  # fmt: skip
+_TOGETHER = "do config.json and the weights belong together?"
 _MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra")
 
 
@@ -81,9 +82,11 @@ def encoder_layout(
     finder = _TensorFinder(checkpoint, stored)
     embeddings = finder.embeddings()
     layers = tuple(finder.layer(index) for index in range(finder.layer_count))
+    if not layers:
+        raise ModelError(f"config.json in {checkpoint.folder} names no layers", _TOGETHER)
     layout = EncoderLayout(
         hidden=stored[layers[0].query.weight].shape[0],
-        heads=int(config.get("num_attention_heads") or config["n_heads"]),
+        heads=int(config.get("num_attention_heads") or config.get("n_heads") or 0),
         intermediate=stored[layers[0].intermediate.weight].shape[0],
         activation=activation,
         embeddings=embeddings,
@@ -110,7 +113,7 @@ class _TensorFinder:
 
     @property
     def layer_count(self) -> int:
-        return int(self.config.get("num_hidden_layers") or self.config["n_layers"])
+        return int(self.config.get("num_hidden_layers") or self.config.get("n_layers") or 0)
 
     @property
     def epsilon(self) -> float:
@@ -123,7 +126,7 @@ class _TensorFinder:
                 return choice
         raise ModelError(
             f"the weights in {self.checkpoint.folder} lack {choices[0]}",
-            "do config.json and the weights belong together?",
+            _TOGETHER,
         )
 
     def linear(self, path: str) -> Linear:
@@ -220,25 +223,62 @@ def _check_sizes(
     layout: EncoderLayout, checkpoint: Checkpoint, stored: Mapping[str, StoredTensor]
 ) -> None:
     """ModelError if the tensors do not fit each other: a product would fail in mid-run."""
-    hidden, wide = layout.hidden, layout.intermediate
-    expected: dict[str, tuple[int, int | None]] = {
-        layout.embeddings.words: (checkpoint.vocab_size, None)
-    }
-    for layer in layout.layers:
-        square = (layer.query, layer.key, layer.value, layer.attention_output)
-        expected |= {linear.weight: (hidden, hidden) for linear in square}
-        expected |= {
-            layer.intermediate.weight: (wide, hidden),
-            layer.output.weight: (hidden, wide),
-        }
     wrong = [
-        name
-        for name, shape in expected.items()
-        if any(n not in (None, m) for n, m in zip(shape, stored[name].shape, strict=True))
+        f"{name} is {list(stored[name].shape)}, not {list(shape)}"
+        for name, shape in _expected_shapes(layout, checkpoint, stored)
+        if not _is_shape(stored[name].shape, shape)
     ]
-    if wrong or hidden % layout.heads:
-        what = wrong[0] if wrong else "the number of attention heads"
+    if not layout.heads or layout.hidden % layout.heads:
+        wrong.append(f"{layout.hidden} numbers cannot be {layout.heads} attention heads")
+    if wrong:
         raise ModelError(
-            f"the sizes of {checkpoint.folder} do not fit each other: {what}",
-            "do config.json and the weights belong together?",
+            f"the sizes of {checkpoint.folder} do not fit each other: {wrong[0]}", _TOGETHER
         )
+
+
+def _is_shape(shape: tuple[int, ...], expected: tuple[int | str, ...]) -> bool:
+    """A word in `expected` stands for any number."""
+    pairs = zip(shape, expected, strict=False)
+    return len(shape) == len(expected) and all(e in (n, "any") for n, e in pairs)
+
+
+def _expected_shapes(
+    layout: EncoderLayout, checkpoint: Checkpoint, stored: Mapping[str, StoredTensor]
+) -> Iterator[tuple[str, tuple[int | str, ...]]]:
+    """Every tensor with the shape that the others ask for."""
+    hidden, wide, embeddings = layout.hidden, layout.intermediate, layout.embeddings
+    width = stored[embeddings.words].shape[-1] if embeddings.projection is not None else hidden
+    yield embeddings.words, (checkpoint.vocab_size, width)
+    for table in embeddings.tables[1:]:
+        yield table, ("any", width)
+    yield from _norm_shapes(embeddings.norm, width)
+    if embeddings.projection is not None:
+        yield from _linear_shapes(embeddings.projection, hidden, width)
+    for layer in layout.layers:
+        for linear in (layer.query, layer.key, layer.value, layer.attention_output):
+            yield from _linear_shapes(linear, hidden, hidden)
+        yield from _linear_shapes(layer.intermediate, wide, hidden)
+        yield from _linear_shapes(layer.output, hidden, wide)
+        yield from _norm_shapes(layer.attention_norm, hidden)
+        yield from _norm_shapes(layer.output_norm, hidden)
+    inputs = hidden
+    for dense in layout.head.layers:
+        outputs = stored[dense.linear.weight].shape[0]
+        yield from _linear_shapes(dense.linear, outputs, inputs)
+        if dense.norm is not None:
+            yield from _norm_shapes(dense.norm, outputs)
+        inputs = outputs
+    if layout.pooler is not None:
+        yield from _linear_shapes(layout.pooler, hidden, hidden)
+
+
+def _linear_shapes(
+    linear: Linear, outputs: int, inputs: int
+) -> Iterator[tuple[str, tuple[int | str, ...]]]:
+    yield linear.weight, (outputs, inputs)
+    if linear.bias is not None:
+        yield linear.bias, (outputs,)
+
+
+def _norm_shapes(norm: Norm, width: int) -> Iterator[tuple[str, tuple[int | str, ...]]]:
+    yield from ((name, (width,)) for name in norm.names)

@@ -9,6 +9,7 @@ tables are gathered by rows, and a layer is called for a few sequences at a time
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from honed.models.tasks import FEATURES, is_encoder_half
 from honed.models.torch.module import auto_class, configuration, explained, frameworks
 
 _CHUNK_ROWS = 4096  # rows of the words that are loaded at once, as published
+_ONE_AT_A_TIME = threading.Lock()
 _GROUP_ROWS = 512  # tokens that go through a layer together
 
 
@@ -260,23 +262,29 @@ def _has_pooler(weights: WeightTensors) -> bool:
 
 @contextlib.contextmanager
 def _parameters_without_memory() -> Iterator[None]:
-    """Inside the block, a parameter loses its memory as soon as a module has it.
+    """Inside the block, a parameter of a module that this thread makes loses its memory as soon as
+    the module has it.
 
     Under `torch.device("meta")` the buffers, such as the positions, would lose their values too.
+    The method of torch is replaced for all threads, so only one may be in the block at a time, and
+    modules that others make meanwhile are left as they are.
     """
-    register = torch.nn.Module.register_parameter
+    here = threading.get_ident()
+    with _ONE_AT_A_TIME:
+        register = torch.nn.Module.register_parameter
 
-    def register_on_meta(self: Any, name: str, parameter: Any) -> None:
-        register(self, name, parameter)
-        if parameter is not None and not parameter.is_meta:  # a tied one has to stay the same
+        def register_on_meta(self: Any, name: str, parameter: Any) -> None:
+            register(self, name, parameter)
+            if parameter is None or parameter.is_meta or threading.get_ident() != here:
+                return  # one on meta is tied, and has to stay the same
             on_meta = torch.nn.Parameter(parameter.to("meta"), requires_grad=False)
             self._parameters[name] = on_meta
 
-    torch.nn.Module.register_parameter = register_on_meta
-    try:
-        yield
-    finally:
-        torch.nn.Module.register_parameter = register
+        torch.nn.Module.register_parameter = register_on_meta
+        try:
+            yield
+        finally:
+            torch.nn.Module.register_parameter = register
 
 
 def _stored_names(

@@ -8,6 +8,7 @@ and no thread of a BLAS waits for work on a core that another thread needs.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable
 
@@ -24,7 +25,8 @@ class Team:
     def run(self, work: Callable[[int], None]) -> None:
         """Call work(index) on every thread. The first error of any thread is raised when all have
         ended; a thread that waits in `meet` ends at once."""
-        if self._begin.broken:  # Ctrl-C came while the run before waited for the threads
+        # Ctrl-C came while the run before waited for the threads, or this is a fork, without them.
+        if self._begin.broken or self._process != os.getpid():
             self._join()
             self._start()
         self._work = work
@@ -55,14 +57,16 @@ class Team:
     def close(self) -> None:
         """End the threads."""
         self._work = None
-        with contextlib.suppress(threading.BrokenBarrierError):
-            self._begin.wait()
+        if self._process == os.getpid():
+            with contextlib.suppress(threading.BrokenBarrierError):
+                self._begin.wait()
         self._join()
 
     def _start(self) -> None:
         self._begin, self._end = threading.Barrier(self.size), threading.Barrier(self.size)
         self._middle = threading.Barrier(self.size)
         self._error = None
+        self._process = os.getpid()
         self._others = [
             threading.Thread(target=self._follow, args=(index,), daemon=True)
             for index in range(1, self.size)
