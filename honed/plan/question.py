@@ -27,7 +27,8 @@ from honed.plan.settings import (
 )
 from honed.units import size_bytes
 
-_TRACED = Case(model="any").backend  # the backend whose modules are traced
+_DEFAULT = Case(model="any")
+_TRACED = _DEFAULT.backend  # the backend whose modules are traced
 _TRUTHS = {"true": True, "false": False}
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 _OF_DEPLOYMENTS = {"device", "baseline"}
@@ -107,26 +108,34 @@ def parse(words: Sequence[str], config: Path | None = None) -> Question:
     if _asks_for_deployments(options, rest, cases):
         return _deployments(options, cases)
     _check_one_process(options, cases)
-    device = _device(options)
-    grid = bool(_one(options, "memory"))
-    if grid:
-        options.setdefault("mode", _modes_of_grid(options))
-    rows = itertools.product(*([(key, v) for v in options.get(key, [word.default])]
-                               for key, word in WORDS.items()))  # fmt: skip
-    chosen = [dict(row) for row in rows]
-    cells = [(case, _settings(case, row, device)) for case in cases for row in chosen]
-    has_size = device.capacity_bytes is not None
-    max_batch = {"true": True, "false": False}.get(_one(options, "max_batch"), has_size)
-    if max_batch and not has_size:
-        raise UsageError("max_batch needs a device with a size", "device=cuda:16GiB")
     lengths = tuple(dict.fromkeys(case.sequence_length for case in cases))
-    asked_for_lengths = any(word.startswith("sequence_length=") for word in rest)
+    asked_for_lengths = lengths != (_DEFAULT.sequence_length,) or any(
+        word.startswith("sequence_length=") for word in rest
+    )
+    return _of_tensors(options, cases, lengths if asked_for_lengths else ())
+
+
+def _of_tensors(
+    options: Mapping[str, list[str]], cases: Sequence[Case], lengths: tuple[int, ...]
+) -> Question:
+    """A cell for each Case with each combination of plan's own words, or a grid of them."""
+    device = _device(options)
+    max_batch = {"true": True, "false": False}.get(
+        _one(options, "max_batch"), device.capacity_bytes is not None
+    )
+    if max_batch and device.capacity_bytes is None:
+        raise UsageError("max_batch needs a device with a size", "device=cuda:16GiB")
+    grid = bool(_one(options, "memory"))
+    values = {key: options.get(key, [word.default]) for key, word in WORDS.items()}
+    if grid and "mode" not in options:
+        values["mode"] = _modes_of_grid(options)
+    combinations = [
+        dict(zip(values, row, strict=True)) for row in itertools.product(*values.values())
+    ]
+    cells = [(case, _settings(case, row, device)) for case in cases for row in combinations]
     if grid:
         cells = _without_shapes(cells)
-    return Question(
-        tuple(dict.fromkeys(cells)), device, max_batch, grid,
-        lengths if asked_for_lengths else (),
-    )  # fmt: skip
+    return Question(tuple(dict.fromkeys(cells)), device, max_batch, grid, lengths)
 
 
 def _asks_for_deployments(

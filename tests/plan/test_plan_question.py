@@ -92,6 +92,14 @@ def test_a_file_of_settings_asks_for_a_deployment_too(tmp_path: Path) -> None:
     assert case.instances == 2
 
 
+def test_a_grid_has_the_lengths_of_a_file_of_settings(tmp_path: Path) -> None:
+    config = tmp_path / "settings.yaml"
+    config.write_text("model: bert-base-uncased\nsequence_length: [64, 256]\n")
+    assert parse(["memory=8GiB"], config).lengths == (64, 256)
+    assert parse([BERT, "memory=8GiB"]).lengths == ()
+    assert parse([BERT, "memory=8GiB", "sequence_length=128"]).lengths == (128,)
+
+
 def test_an_empty_memory_asks_for_no_grid() -> None:
     assert not parse([BERT, "memory="]).grid
 
