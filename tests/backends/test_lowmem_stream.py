@@ -18,7 +18,7 @@ from lowmem_models import DECODERS, DESCRIBED, OTHERS, TASKS, saved
 
 from honed.backends import lowmem
 from honed.backends.base import LoadRequest, load_backend
-from honed.backends.lowmem import mapped, modules, stream
+from honed.backends.lowmem import mapped, skeleton, stream
 from honed.backends.lowmem.budget import Chunks
 from honed.backends.lowmem.runners import StreamOptions, runner
 from honed.backends.lowmem.step import LowmemStep
@@ -240,7 +240,7 @@ def test_buffers_of_other_types_are_converted_too(tmp_path: Path, dtype: torch.d
 def test_modules_of_other_threads_keep_their_memory() -> None:
     """The skeleton of a model is made by a change of torch that every thread sees."""
     made: list[torch.nn.Module] = []
-    with modules._parameters_without_memory():
+    with skeleton._parameters_without_memory():
         other = threading.Thread(target=lambda: made.append(torch.nn.Linear(2, 3)))
         other.start()
         other.join()
