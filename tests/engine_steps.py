@@ -18,6 +18,8 @@ from honed import artifacts
 from honed.backends.base import Calibration, LoadRequest, Step, load_backend, traits
 from honed.case import Case
 from honed.errors import HonedError
+from honed.machine.facts import machine_facts
+from honed.machine.isa import native_by
 from honed.models.checkpoint import Checkpoint, ModelRequest
 from honed.models.inputs import random_inputs
 from honed.models.obtain import materialise
@@ -39,6 +41,15 @@ class Loaded:
 
 
 _loaded: OrderedDict[str, Loaded] = OrderedDict()
+
+
+def precisions_here(backend: str) -> tuple[str, ...]:
+    """The precisions of an engine on this processor. OpenVINO refuses bf16 where no instruction
+    multiplies it; the other engines emulate what the processor does not have."""
+    every = load_backend(backend).PRECISIONS
+    if backend == "openvino" and native_by("bf16", machine_facts().get("flags", ())) is None:
+        return tuple(p for p in every if p != "bf16")
+    return tuple(every)
 
 
 def checkpoint(backend: str, task: str = "auto") -> Checkpoint:

@@ -125,7 +125,7 @@ def settings() -> list[Any]:
     chosen = json.loads(os.environ.get(CHOSEN, "null"))
     found = []
     for name in HERE:
-        plain = [{"precision": p} for p in load_backend(name).PRECISIONS]
+        plain = [{"precision": p} for p in engine_steps.precisions_here(name)]
         plain += [s for s in knob_settings(name) if not environment_of(name, s)]
         if chosen is not None:
             plain = chosen.get(name, [])

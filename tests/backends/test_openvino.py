@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,15 @@ def test_the_users_calibration_is_used_and_streams_are_read_back(tmp_path: Path)
     kept = first.copy()
     step.run(step.prepare(batches[1]))
     np.testing.assert_array_equal(first, kept)  # outputs survive the next call
+
+
+def test_bf16_is_refused_where_the_processor_does_not_multiply_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    core = SimpleNamespace(get_property=lambda *_: ["FP32", "INT8"])
+    monkeypatch.setattr(openvino, "import_openvino", lambda: SimpleNamespace(Core=lambda: core))
+    with pytest.raises(UnsupportedError, match="no bf16"):
+        openvino.load(request(precision="bf16"), Path())
 
 
 def test_static_shapes_are_refused_for_sequences_of_many_lengths() -> None:
