@@ -115,11 +115,18 @@ def test_pairs_are_judged_by_the_vectors_behind_every_module(tmp_path: Path) -> 
     texts = [f"{a} {b} {c}" for a in ("the", "cat") for b in ("sun", "far") for c in ("dog", "on")]
     vectors = encoded(folder, texts)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    pairs = [
-        {"text": texts[i], "text2": texts[j], "score": float(vectors[i] @ vectors[j])}
+    scored = sorted(
+        (float(vectors[i] @ vectors[j]), texts[i], texts[j])
         for i in range(len(texts))
         for j in range(i)
-    ]
+    )
+    # Kernels of different processors round differently, so pairs whose ranks hang on that are left
+    # out: each score is at least 5e-6 above the one before it.
+    pairs: list[dict[str, Any]] = []
+    for score, text, text2 in scored:
+        if not pairs or score - pairs[-1]["score"] >= 5e-6:
+            pairs.append({"text": text, "text2": text2, "score": score})
+    assert len(pairs) > 10
     file = tmp_path / "pairs.jsonl"
     file.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     case = Case(
@@ -129,11 +136,10 @@ def test_pairs_are_judged_by_the_vectors_behind_every_module(tmp_path: Path) -> 
     record = engine_steps.measure_here(case)
     assert record.error is None
     assert record.accuracy is not None
-    # Two pairs whose scores differ in the last bit may change places, by the kernels of the CPU.
-    assert record.accuracy.value == pytest.approx(1, abs=2e-3)
+    assert record.accuracy.value == pytest.approx(1, abs=1e-6)
     change_json(folder / "2_Dense/config.json", activation_function="torch.nn.ReLU")
     other = engine_steps.measure_here(
         case
     )  # nothing that was cached for the old activation is used again
     assert other.accuracy is not None
-    assert other.accuracy.value < record.accuracy.value
+    assert other.accuracy.value < 1
