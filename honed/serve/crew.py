@@ -68,6 +68,15 @@ def served(case: Case) -> Case:
     )  # fmt: skip
 
 
+def left_out_notice(case: Case) -> str:
+    """What to tell the user whose words have a knob for calls of one shape; else empty."""
+    known = all_knobs()
+    left_out = [f"{key}={value}" for key, value in case.knobs.items() if known[key].one_shape]
+    if not left_out:
+        return ""
+    return f"{', '.join(left_out)} is left out: the batches of a server have many shapes"
+
+
 class Crew:
     """Starts and ends the workers of one Case."""
 

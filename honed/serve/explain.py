@@ -12,7 +12,7 @@ from honed.case import Case
 from honed.instruments import memory
 from honed.plan import least
 from honed.record import Record
-from honed.serve.crew import Crew, Started, drift_notice, served
+from honed.serve.crew import Crew, Started, drift_notice, left_out_notice, served
 from honed.serve.groups import Group, groups_of
 from honed.serve.settings import ServeSettings
 
@@ -82,7 +82,8 @@ def explain(case: Case, settings: ServeSettings) -> Explanation:
         classes = [each for group in groups for each in _classes(crew, group)]
         workers = tuple(_place(crew, groups, each) for each in started)
         weights = started[0].ready.measured.load.weights_bytes
-        notice = drift_notice(crew.case, crew.neighbour_cosine(started))
+        drift = drift_notice(crew.case, crew.neighbour_cosine(started))
+        notice = "\n".join(filter(None, (left_out_notice(case), drift)))
         return Explanation(
             record, crew.reserved, workers, weights, longest, rules.batch_tokens, tuple(classes),
             max(group.model.error for group in groups), notice, model.short_edge(longest),

@@ -59,9 +59,12 @@ def run(case: Case, settings: ServeSettings, say: Say | None = None) -> None:
             f"{error.name} is not installed, which `honed serve` needs",
             "pip install 'honed[serve]'",
         ) from None
-    from honed.serve.crew import Crew, served
+    from honed.serve.crew import Crew, left_out_notice, served
     from honed.serve.traces import Traces
 
+    say = say or _to_stderr
+    if notice := left_out_notice(case):
+        say(notice)
     case = served(case)
     _open_files()
     with (
@@ -74,7 +77,7 @@ def run(case: Case, settings: ServeSettings, say: Say | None = None) -> None:
         if traces is not None:
             stack.callback(traces.close)
         crew = Crew(case, settings)
-        front = Front(crew.case, settings, listener, say or _to_stderr)
+        front = Front(crew.case, settings, listener, say)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(front.run(crew, log, traces))
 

@@ -138,8 +138,7 @@ def test_pairs_are_judged_by_the_vectors_behind_every_module(tmp_path: Path) -> 
     assert record.accuracy is not None
     assert record.accuracy.value == pytest.approx(1, abs=1e-6)
     change_json(folder / "2_Dense/config.json", activation_function="torch.nn.ReLU")
-    other = engine_steps.measure_here(
-        case
-    )  # nothing that was cached for the old activation is used again
+    # Nothing that was cached for the old activation is used again.
+    other = engine_steps.measure_here(case)
     assert other.accuracy is not None
     assert other.accuracy.value < 1

@@ -8,7 +8,7 @@ import pytest
 
 from honed.case import Case
 from honed.errors import UsageError
-from honed.serve.crew import served
+from honed.serve.crew import left_out_notice, served
 from honed.serve.settings import ServeSettings, split
 
 
@@ -40,6 +40,12 @@ def test_a_server_leaves_out_what_is_for_calls_of_one_shape() -> None:
     knobs = {"openvino.shapes": "static", "openvino.streams": 2}
     case = served(Case(model="tiny-bert", backend="openvino", knobs=knobs))
     assert dict(case.knobs) == {"openvino.streams": 2}
+
+
+def test_a_word_that_a_server_leaves_out_is_named() -> None:
+    static = Case(model="tiny-bert", backend="openvino", knobs={"openvino.shapes": "static"})
+    assert left_out_notice(static).startswith("openvino.shapes=static is left out")
+    assert left_out_notice(static.replace(knobs={"openvino.shapes": None})) == ""
 
 
 def test_keys_come_from_a_file_or_the_environment(

@@ -78,11 +78,15 @@ class Products:
         x = states if isinstance(states, Quantised) else _quantised(states)
         self.counts["int8"] += 1
         for begin in range(0, len(codes), INT8_COLUMNS):
-            some = slice(begin, begin + INT8_COLUMNS)
-            target = into[:, some]
-            more = target if added is into else None if added is None else added[some]
+            columns = slice(begin, begin + INT8_COLUMNS)
+            part, target = added, into[:, columns]
+            if added is into:
+                part = target
+            elif added is not None:
+                part = added[columns]
+            # The sums have no name here, so they are freed before the next ones are made.
             _dequantise(
-                torch._int_mm(x.codes, codes[some].t()), x.scales, scales[some], more, target
+                torch._int_mm(x.codes, codes[columns].t()), x.scales, scales[columns], part, target
             )
 
 
