@@ -156,6 +156,8 @@ def test_a_delivered_model_with_static_shapes_computes_other_shapes_too(tmp_path
     openvino.build(ask, tmp_path / "artifact")
     delivery = openvino.deliver(ask, tmp_path / "artifact", tmp_path / "delivered")
     engine = delivered.Engine(tmp_path / "delivered", delivery.settings)
+    assert engine.in_force()["shape"] == "[2,8]"
+    assert delivered.Engine(tmp_path / "delivered", {}).in_force()["shape"] == "[?,?]"
     step = openvino.load(ask, tmp_path / "artifact")
     for rows, length in ((2, 8), (3, 5), (1, 8)):
         (batch,) = random_inputs(ask.checkpoint, rows, length, seed=1, batches=1).batches

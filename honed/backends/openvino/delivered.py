@@ -54,6 +54,8 @@ class Engine:
         return {name: raw[index] for index, name in enumerate(self._outputs)}
 
     def in_force(self) -> dict[str, str]:
-        """The properties that were set, as the compiled model reports them."""
+        """The properties that were set, and the shape of the inputs, "[?,?]" for any, as the
+        compiled model reports them."""
         names = ("INFERENCE_NUM_THREADS", "NUM_STREAMS", "INFERENCE_PRECISION_HINT")
-        return {name: str(self._compiled.get_property(name)) for name in names}
+        read = {name: str(self._compiled.get_property(name)) for name in names}
+        return {**read, "shape": str(self._compiled.inputs[0].get_partial_shape())}
