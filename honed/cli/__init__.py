@@ -14,11 +14,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
 from types import FrameType
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+import honed
 from honed import discovery, surroundings
 from honed.errors import HonedError, UsageError
 
@@ -65,9 +66,22 @@ app = typer.Typer(
 )  # fmt: skip
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"honed {honed.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _honed() -> None:
-    """Makes typer build the group although no verb is registered yet."""
+def _honed(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and stop."
+        ),
+    ] = False,
+) -> None:
+    """The words before the verb; typer also builds the group because of it."""
 
 
 def main() -> None:

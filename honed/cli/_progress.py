@@ -9,8 +9,10 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from typing import TYPE_CHECKING
 
-from honed.run.sweep import SweepProgress
+if TYPE_CHECKING:
+    from honed.run.sweep import SweepProgress
 
 
 class Line:

@@ -59,16 +59,20 @@ def trace(subject: Subject, settings: Settings, modules: Modules | None = None) 
     `modules` keeps fake modules from trace to trace of one subject, because building one takes a
     large part of the time.
     """
-    from honed.models.torch.tracer import Tracer
-    from honed.plan.fakes import taken_for_real
+    with _without_collection(), _explained(subject):
+        return _traced(subject, settings, modules)
+
+
+def _traced(subject: Subject, settings: Settings, modules: Modules | None) -> Trace:
+    from honed.plan.fakes import FakeTracer, taken_for_real
     from honed.plan.program import Program
 
-    with _explained(subject), taken_for_real(), _without_collection():
+    with taken_for_real():
         fakes, module, head = _module(subject, settings, modules)
         parameters = list(head.parameters())
         for parameter in parameters:
             parameter.grad = None
-        tracer = Tracer()
+        tracer = FakeTracer()
         program = Program(module, head, subject.task, subject.input_names, settings)
         with fakes:
             program.run(tracer)
@@ -104,8 +108,8 @@ def _explained(subject: Subject) -> Iterator[None]:
     """Turn what fake tensors cannot do into UntraceableError."""
     from torch._subclasses import fake_tensor
 
-    from honed.models.torch.tracer import ValueNeededError
     from honed.plan.cuda import FlashUnavailableError
+    from honed.plan.fakes import ValueNeededError
 
     try:
         yield
@@ -137,7 +141,8 @@ def _explained(subject: Subject) -> Iterator[None]:
 @contextlib.contextmanager
 def _without_collection() -> Iterator[None]:
     """Garbage in circles stays alive, so that equal plans give equal timelines. What an earlier
-    trace left is young: a full collection would search all of torch, which takes half a second."""
+    trace left is young: a full collection would search all of torch, which takes half a second.
+    The first trace imports torch and transformers in here, which takes a tenth less time."""
     enabled = gc.isenabled()
     gc.collect(1)
     gc.disable()

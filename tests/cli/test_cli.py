@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from our_workers import our_workers
 
+from honed import __version__
 from honed.record import Record
 
 HONED = str(Path(sys.executable).with_name("honed"))
@@ -58,6 +59,16 @@ def test_every_verb_explains_itself(tmp_path: Path, verb: str) -> None:
     done = honed(tmp_path, verb, "--help")
     assert done.returncode == 0
     assert f"Usage: honed {verb}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command", [["-c", "from honed.cli import main; main()"], ["-m", "honed"]]
+)
+def test_the_version_is_told_by_command_and_by_module(command: list[str]) -> None:
+    said = subprocess.run(
+        [sys.executable, *command, "--version"], capture_output=True, text=True, check=True
+    )
+    assert said.stdout == f"honed {__version__}\n"
 
 
 def test_help_lists_the_verbs_and_a_misspelt_one_names_the_nearest(tmp_path: Path) -> None:

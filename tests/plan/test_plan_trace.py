@@ -28,9 +28,9 @@ def traced(function, *, real: bool = False) -> Timeline:
     import contextlib
 
     from honed.models.torch.tracer import Tracer
-    from honed.plan.fakes import fake_mode
+    from honed.plan.fakes import FakeTracer, fake_mode
 
-    tracer = Tracer()
+    tracer = Tracer() if real else FakeTracer()
     with contextlib.nullcontext() if real else fake_mode(), tracer:
         function()
     return tracer.timeline()
@@ -61,7 +61,7 @@ def test_lifetimes_are_those_of_names(real: bool) -> None:
 def test_a_question_about_a_mask_is_answered_and_a_number_is_not() -> None:
     import torch
 
-    from honed.models.torch.tracer import ValueNeededError
+    from honed.plan.fakes import ValueNeededError
 
     def asks() -> None:
         assert torch.ones(3, dtype=torch.bool).all()

@@ -20,16 +20,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from honed.timeline import Block, MemoryKind, Span, StepPhase, Timeline
 
-_READS = (
-    torch.ops.aten._local_scalar_dense.default,
-    torch.ops.aten.item.default,
-    torch.ops.aten.is_nonzero.default,
-)
-
-
-class ValueNeededError(Exception):
-    """The traced code branches on a number that only real data has."""
-
 
 @dataclass(slots=True)
 class _Draft:
@@ -49,10 +39,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]  # torch is not type-chec
     """A dispatch mode: inside `with tracer:` every operator's new storages are logged.
 
     `watch(module)` must come before, so that blocks get the names of modules. Phases are set by
-    `with tracer.phase(...)`. On fake tensors every truth value is True: models ask whether a mask
-    is full, whether positions are consecutive and which labels are given, and the inputs of a plan
-    are full sequences with all their labels. A float is answered with 1.0; only step counters of
-    optimizers and scales are read, and no size depends on them.
+    `with tracer.phase(...)`.
     """
 
     def __init__(self) -> None:
@@ -72,14 +59,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]  # torch is not type-chec
         self._is_closed = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if args and isinstance(args[0], torch._subclasses.FakeTensor):
-            if func is torch.ops.prim.device.default:  # asked so often that the way there counts
-                return args[0].device
-            if func in _READS:
-                return _answer(args[0])
-            if func is torch.ops.aten.nonzero.default:
-                func, args = torch.ops.aten.empty.memory_format, _shape_if_all(args[0])
-                kwargs = {"dtype": torch.int64}
+        return self.logged(func, args, kwargs)
+
+    def logged(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Run one operator and log its new storages."""
         outputs = func(*args, **(kwargs or {}))
         if isinstance(outputs, torch.Tensor):
             self._see(outputs, func)
@@ -235,18 +218,3 @@ def _in_order_of_moving(module: Any) -> Iterator[Any]:
     for tensor in [*module._parameters.values(), *module._buffers.values()]:
         if tensor is not None:
             yield tensor
-
-
-def _shape_if_all(tensor: Any) -> tuple[list[int]]:
-    """The arguments of `empty` for the places of a tensor's elements if all of them are true."""
-    if tensor.dtype is not torch.bool:
-        raise ValueNeededError("it asks which numbers are not zero")
-    return ([tensor.numel(), tensor.dim()],)
-
-
-def _answer(tensor: Any) -> bool | float:
-    if tensor.dtype is torch.bool:
-        return True
-    if tensor.dtype.is_floating_point:
-        return 1.0
-    raise ValueNeededError("it reads a whole number from a tensor")
