@@ -313,15 +313,27 @@ class _Proving:
     def _with_engine_judged(self, known: Known) -> tuple[Gained, ...]:
         """The steps of the path. An engine that is not proven alone is judged together with its
         precision or its knob. If the default's engine does as well, the path leads there; if it
-        was not measured so, the path ends before the engine."""
+        was not measured so, the path ends before the engine, unless trials tell that it is far
+        slower there."""
         steps = self._gained(known)
         if not self._engine_is_open(steps, known):
             return steps
         if self._is_no_better_than_rival(steps, known, self.alpha):
             self.setting = self._rival
-        elif not self._rival_is_able or known.in_turns(self._rival, steps[-1].leg.setting):
+        elif (
+            not self._rival_is_able
+            or known.in_turns(self._rival, steps[-1].leg.setting)
+            or self._is_needed_by_trials(steps[1].leg.setting, known)
+        ):
             self.over.add(steps[0].leg.setting)
         return self._gained(known)
+
+    def _is_needed_by_trials(self, setting: Setting, known: Known) -> bool:
+        """Whether a trial of `setting` was far faster than one of it with the default's engine."""
+        rival, trials = self.work.without(setting, "backend"), known.trials
+        if rival not in trials or setting not in trials:
+            return False
+        return trials[rival] - trials[setting] >= math.log(POLICY.in_doubt)
 
     def _is_no_better_than_rival(
         self, steps: Sequence[Gained], known: Known, alpha: float
