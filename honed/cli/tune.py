@@ -173,7 +173,7 @@ def _print(study: Study, outcome: Outcome, as_json: bool) -> None:
     for line in _front_and_recipe(study, outcome):
         console.print(line, soft_wrap=True)
     note = (
-        f"\n{outcome.trials} trials ({outcome.failed} without a result) in "
+        f"\n{say.counted(outcome.trials)} ({outcome.failed} without a result) in "
         f"{duration(outcome.elapsed_s)}; records: honed list sweep={outcome.study}"
     )
     console.print(Text(note, "dim"))

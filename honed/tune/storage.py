@@ -228,10 +228,15 @@ def ended(trial: Trial, record: Record, question: Question) -> Trial:
     if not record.ok:
         return trial
     values = tuple(v for m in question.measures if (v := m.shown(record)) is not None)
-    if len(values) < len(question.measures):
-        return replace(trial, status="unproven", message="no such measurement")
-    missed = {str(bound): bound.violation(record) for bound in question.bounds}
-    violations = {limit: share for limit, share in missed.items() if share is not None}
+    shares = {bound: share for bound in question.bounds
+              if (share := bound.violation(record)) is not None}  # fmt: skip
+    # What was not measured is not known to keep a limit.
+    unknown = [m.name for m in question.measures if m.shown(record) is None]
+    unknown += [bound.name for bound in question.bounds if bound not in shares]
+    if unknown:
+        message = f"{' and '.join(dict.fromkeys(unknown))} was not measured"
+        return replace(trial, status="unproven", message=message)
+    violations = {str(bound): share for bound, share in shares.items()}
     return replace(trial, values=values, costs=question.costs(values), violations=violations)
 
 

@@ -147,6 +147,22 @@ def test_a_memory_limit_excludes_the_fastest(tmp_path: Path) -> None:
     assert at.point["backend"] == "onnxruntime"
 
 
+def test_a_limit_that_no_record_can_tell_ends_the_search_at_once(tmp_path: Path) -> None:
+    bench = Landscape(latency_s)
+    with pytest.raises(HonedError, match="forward_ms was not measured") as error:
+        searched(tmp_path, bench, "limit=forward_ms<=50", "budget=5m")
+    assert error.value.hint.startswith("honed show ")
+    assert len(bench.measured) == 1
+
+
+def test_a_setting_whose_limit_is_unknown_is_not_recommended(tmp_path: Path) -> None:
+    asked = question("limit=memory_mib<=500", "trials=4")
+    with stored(tmp_path, asked) as (study, _):
+        trial = study.begin(study.space.default, "default")
+        record = Landscape(latency_s).measure(study.question.base.replace(memory=False))
+        assert ended(trial, record, asked).status == "unproven"
+
+
 def test_a_default_that_is_the_best_is_recommended(tmp_path: Path) -> None:
     bench = Landscape(lambda c: 0.1 if c.backend == "torch" and c.precision == "fp32" else 0.2)
     at = searched(tmp_path, bench, "budget=5m")
