@@ -108,10 +108,12 @@ def check_length(checkpoint: Checkpoint, sequence_length: int) -> None:
     """ModelError for a length that the model has no positions for."""
     limit = checkpoint.max_positions
     if limit is not None and sequence_length > limit:
+        # The folders of named shapes and of the hub are named by hashes, which say nothing.
+        name = checkpoint.folder.name if checkpoint.source == "folder" else "this model"
         raise ModelError(
             f"sequence_length={sequence_length} is longer than the {limit} positions of "
-            f"{checkpoint.folder.name} ({checkpoint.model_type})",
-            f"use sequence_length={limit} or less",
+            f"{name} ({checkpoint.model_type})",
+            f"use sequence_length={limit} or less" if limit > 0 else "a longer context_length",
         )
 
 

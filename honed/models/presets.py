@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,16 +31,37 @@ def resized(base: Preset, sizes: Sequence[tuple[str, int]]) -> Preset:
         if not held:
             raise ModelError(f"{base.name} has no {word}", f"leave model.{word} out")
         config |= held
+    _check_heads(base, config)
+    return replace(base, config=_with_ids_inside(config))
+
+
+def _check_heads(base: Preset, config: Mapping[str, Any]) -> None:
+    """ModelError for a width that the heads of the shape cannot share."""
     width, heads = (
         next((config[k] for k in keys if k in config), None)
         for keys in (("hidden_size", "dim"), ("num_attention_heads", "n_heads"))
     )
-    if width and heads and "head_dim" not in config and width % heads:
+    if not width or not heads or "head_dim" in config:
+        return
+    if width % heads:
         raise ModelError(
             f"{heads} heads cannot share a width of {width} evenly",
             f"model.num_heads={max(n for n in range(1, heads) if width % n == 0)}",
         )
-    return replace(base, config=config)
+    family = next(f for f in all_families().values() if base.model_type in f.model_types)
+    if family.rotates_pairs and width // heads % 2:
+        raise ModelError(
+            f"{heads} heads of a width of {width} are {width // heads} wide each, and rotary "
+            "positions turn pairs of numbers",
+            f"model.d_model={2 * heads * math.ceil(width / heads / 2)}",
+        )
+
+
+def _with_ids_inside(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with its special tokens inside the vocabulary, which may have shrunk."""
+    size = config.get("vocab_size")
+    ids = {k: v for k, v in config.items() if k.endswith("_token_id") and isinstance(v, int)}
+    return config if size is None else config | {k: v % size for k, v in ids.items()}
 
 
 def known_names() -> tuple[str, ...]:

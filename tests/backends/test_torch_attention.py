@@ -108,12 +108,37 @@ def test_memory_before_the_backward_pass_grows_with_the_scores_of_naive_attentio
     assert naive - flash == pytest.approx(scores, rel=0.02)
 
 
+@pytest.mark.parametrize("until", ["forward", "backward"])
+@pytest.mark.parametrize("causal", ["on", "off"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", ["naive", "sdpa_math"])
+def test_the_closed_form_of_the_peak_is_what_the_allocator_shows(
+    name: str, precision: str, causal: str, until: str
+) -> None:
+    knobs = {"causal": causal, "until": until, "num_heads": 2}
+    step = step_of(name, precision=precision, sequence_length=512, knobs=knobs)
+    feed = feed_of(step, length=512)
+    step.run(feed)
+    expected = attention.peak_bytes(step._case)
+    assert step.tensor_peak_bytes(feed) == pytest.approx(expected, rel=0.04)
+
+
+def test_compiled_code_in_16_bits_keeps_scores_in_fp32() -> None:
+    step = step_of("compile", precision="bf16", sequence_length=512, knobs={"causal": "on"})
+    feed = feed_of(step, length=512)
+    step.run(feed)
+    expected = attention.peak_bytes(step._case)
+    assert 0.9 * expected < step.tensor_peak_bytes(feed) <= expected
+
+
 def test_a_cell_that_cannot_fit_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention, "free_bytes", lambda _: 2**30)
     with pytest.raises(OutOfMemoryError, match="it was not tried") as refused:
         step_of("naive", sequence_length=65_536)
     assert "attention=sdpa" in refused.value.hint
     step_of("sdpa", sequence_length=65_536)
+    with pytest.raises(OutOfMemoryError, match="attention=compile may take"):  # or much less
+        step_of("compile", sequence_length=65_536)
 
 
 def test_writing_the_scores_bounds_naive_attention() -> None:

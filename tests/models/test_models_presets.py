@@ -7,6 +7,7 @@ import pytest
 from honed.case import POOLINGS, TASKS, Case
 from honed.errors import ModelError
 from honed.models.checkpoint import ModelRequest
+from honed.models.inputs import random_inputs
 from honed.models.knobs import shape
 from honed.models.obtain import locate, materialise
 from honed.models.presets import ALIASES, PRESETS, preset
@@ -72,10 +73,24 @@ def test_sizes_replace_those_of_a_named_shape(name):
         assert made.weights_bytes == 4 * (3 * (4 * 48**2 + 3 * 48 * 80 + 96) + 48 + 2 * 200 * 48)
 
 
+@pytest.mark.engine
+def test_special_tokens_lie_inside_a_smaller_vocabulary():
+    made = materialise(request("modernbert-base", d_model=32, num_heads=2, num_layers=1,
+                               d_ff=32, vocab_size=100))  # fmt: skip
+    ids = {key: value for key, value in made.config.items() if key.endswith("_token_id")}
+    assert ids["pad_token_id"] == 83
+    assert all(value is None or value < 100 for value in ids.values())
+    assert random_inputs(made, 2, 8, seed=1).batches[0]["input_ids"].max() < 100
+
+
 def test_sizes_that_cannot_be_are_refused_with_what_can():
     with pytest.raises(ModelError, match="5 heads cannot share a width of 768") as refused:
         locate(request("lm-small", num_heads=5))
     assert refused.value.hint == "model.num_heads=4"
+    for name in ("lm-small", "modernbert-base"):
+        with pytest.raises(ModelError, match="2 heads of a width of 30 are 15 wide each") as odd:
+            locate(request(name, d_model=30, num_heads=2))
+        assert odd.value.hint == "model.d_model=32"
     with pytest.raises(ModelError, match="tiny has no d_model"):
         locate(request("tiny", d_model=8))
 

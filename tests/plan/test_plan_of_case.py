@@ -35,6 +35,8 @@ def training(**knobs: Any) -> Case:
         {"until": "backward", "checkpointing": "blocks"},
         {"until": "backward", "checkpointing": "nested", "model.num_layers": 9},
         {"checkpointing": "nested", "precision": "bf16", "model.num_layers": 5},
+        {"until": "backward", "accumulation_steps": 2},
+        {"accumulation_steps": 4, "checkpointing": "blocks", "clipping": "on"},
         {"optimizer": "sgd", "optimizer_kernel": "foreach", "accumulation_steps": 2},
     ],
     ids=str,

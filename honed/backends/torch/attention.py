@@ -8,6 +8,7 @@ from typing import Any
 
 from honed.backends.base import Batch, LeastTime, LoadRequest, Outputs, SelfCheck, Step
 from honed.backends.torch import attention_kernels, memory, phases
+from honed.backends.torch.attention_peak import KEEP_SCORES, peak_bytes
 from honed.case import Case
 from honed.errors import OutOfMemoryError, UnsupportedError
 from honed.knob import Value
@@ -16,10 +17,6 @@ from honed.profile import OperatorEvent
 from honed.step import BACKWARD, FORWARD, OPTIMIZER, Phased
 
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
-# How many tensors of scores [batch, heads, length, length] are alive at the peak of a call without
-# and with a backward pass, as torch's allocator showed on a CPU. Compiled code keeps at most as
-# many as naive code.
-_SCORES = {"naive": (2, 3), "compile": (2, 3), "sdpa_math": (2, 3)}
 _SMALL_LENGTH = 64  # of the problem by which an implementation is judged
 _WRITES = 3  # of which the fastest counts
 _MIB = 2**20
@@ -53,9 +50,10 @@ class AttentionStep(Step):
         peak, free = peak_bytes(self._case), free_bytes(self._device)
         if free is None or peak <= free:
             return
-        fused = "attention=sdpa, or " if self._name in _SCORES else ""
+        fused = "attention=sdpa, or " if self._name in KEEP_SCORES else ""
+        takes = "may take" if self._name == "compile" else "takes"
         raise OutOfMemoryError(
-            f"attention={self._name} takes {peak / 2**30:,.1f} GiB at its peak for "
+            f"attention={self._name} {takes} {peak / 2**30:,.1f} GiB at its peak for "
             f"{self._case.batch_size} x {self._case.sequence_length}, by its closed form, and "
             f"{free / 2**30:,.1f} GiB are free: it was not tried",
             f"{fused}a smaller batch_size or sequence_length",
@@ -203,23 +201,6 @@ def _check(case: Case) -> None:
     if flex and case.device == "cpu" and case.get("until") != FORWARD:
         raise UnsupportedError("torch's flex attention has no backward pass on CPUs",
                                "until=forward")  # fmt: skip
-
-
-def peak_bytes(case: Case) -> int:
-    """The closed form of the bytes alive at the peak of a call: inputs, output, gradients, and the
-    tensors of scores that the implementation keeps. Of a user's function only what every
-    implementation needs."""
-    size = 4 if case.precision == "fp32" else 2
-    width, length = int(case.get("d_model") or 64), case.sequence_length
-    hidden = case.batch_size * length * width * size
-    scores = case.batch_size * int(case.get("num_heads") or 1) * length**2 * size
-    backward = case.get("until") != FORWARD
-    kept = _SCORES.get(str(case.get("attention") or "naive"), (0, 0))[backward]
-    mask = length**2 if kept and case.get("causal") == "on" else 0
-    # Queries, keys, values and the output; then gradients: of all four, or, at the moment when the
-    # scores are at their peak, of two.
-    tensors = (6 if kept else 8) if backward else 4
-    return kept * scores + mask + tensors * hidden
 
 
 def free_bytes(device: str) -> int | None:

@@ -66,8 +66,8 @@ class TrainingStep(Step):
     def run(self, feed: Feed, around: Around = phases.alone) -> Phased:
         """`around` makes a context around each phase."""
         clock = phases.PhaseClock(self._device, around)
-        losses = []
-        for inputs, labels in feed.parts:
+        losses, last = [], len(feed.parts)
+        for part, (inputs, labels) in enumerate(feed.parts, 1):
             with clock.phase(FORWARD):
                 loss = self._loss(inputs, labels) / len(feed.parts)
                 losses.append(loss.detach())
@@ -77,7 +77,7 @@ class TrainingStep(Step):
                 with clock.phase(BACKWARD):
                     loss.backward()
                     del loss
-                    if self._until == BACKWARD:
+                    if self._until == BACKWARD and part == last:
                         self.module.zero_grad(set_to_none=True)
         if self.optimizer is not None:
             with clock.phase(OPTIMIZER):

@@ -35,6 +35,7 @@ class Family:
     - `segments`: how many kinds of token types there are where config.json has no type_vocab_size.
     - `positions_after_padding`: positions are counted from the padding id + 1, so the first rows
       of the position embeddings are never used.
+    - `rotates_pairs`: positions turn pairs of numbers of each head, so a head has an even width.
     - `limits_positions`: whether a model of this configuration has a longest sequence; relative
       positions have none.
     - `pretraining_fills_masks`: a ...ForPreTraining checkpoint has a masked-language head.
@@ -45,6 +46,7 @@ class Family:
     flops: Callable[[Call], int] | None = None
     segments: int = 0
     positions_after_padding: bool = False
+    rotates_pairs: bool = False
     limits_positions: Callable[[Mapping[str, Any]], bool] = lambda _: True
     pretraining_fills_masks: bool = False
     presets: tuple[Preset, ...] = field(default=())

@@ -30,6 +30,7 @@ def _preset(name: str, sizes: tuple[int, int, int], parameters: str) -> Preset:
 FAMILY = Family(
     model_types=("llama",),
     flops=_flops,
+    rotates_pairs=True,
     presets=(
         _preset("small", (768, 12, 12), "129 M"),
         _preset("medium", (1024, 24, 16), "423 M"),

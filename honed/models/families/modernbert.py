@@ -34,6 +34,7 @@ _BASE = encoder_sizes(
 FAMILY = Family(
     model_types=("modernbert",),
     flops=_flops,
+    rotates_pairs=True,
     presets=(
         Preset("modernbert-base", "modernbert", _BASE,
                "ModernBERT base, 149 M parameters", aliases=("modernbert",)),
