@@ -171,6 +171,8 @@ def _outcome(of: Outcome) -> str:
         parts.append(_table(head, (True, True, False, True), lines))
     if left_out := say.dropped(of):
         parts.append(f"<p>not recommended, as no gain was proven: {escape(left_out)}</p>")
+    if of.note:
+        parts.append(f"<p>when measured again: {escape(of.note)}</p>")
     how = f"study {of.study}: {say.counted(of.trials)} ({of.failed} without a result)"
     parts.append(f'<p class="faint">{escape(how)}</p>')
     return "".join(parts)

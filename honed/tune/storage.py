@@ -159,11 +159,15 @@ def create(url: sa.URL, question: Question, space: Space) -> Study:
 
 
 def load(url: sa.URL, name: str) -> Study:
-    """A stored study; UsageError with the nearest names otherwise."""
+    """A stored study by its name, or the "last" one; UsageError with the nearest names else."""
     optuna = _optuna()
     with _faults(url):
         storage = _storage(url)
         known = optuna.get_all_study_names(storage)
+        if name == "last" and not known:
+            raise UsageError("there is no study yet", "honed tune model=NAME makes one")
+        if name == "last" and name not in known:
+            name = known[-1]
         if name not in known:
             near = did_you_mean(name, known) or f"known: {', '.join(known[-5:]) or 'none yet'}"
             raise UsageError(f"no study is called {name!r} in {database.name(url)}", near)

@@ -11,6 +11,7 @@ from records import failed_record
 
 from honed.case import Case
 from honed.errors import HonedError
+from honed.experiment.policy import SEARCH
 from honed.phase import Phase, ignore_phase
 from honed.study import Outcome, Setting
 from honed.tune import storage
@@ -153,6 +154,20 @@ def test_a_limit_that_no_record_can_tell_ends_the_search_at_once(tmp_path: Path)
         searched(tmp_path, bench, "limit=forward_ms<=50", "budget=5m")
     assert error.value.hint.startswith("honed show ")
     assert len(bench.measured) == 1
+
+
+def test_a_limit_that_only_the_last_record_shows_to_be_missed_is_told(tmp_path: Path) -> None:
+    def slower_when_measured_long(case: Case) -> float:
+        is_long = case.duration_s > SEARCH.duration_s
+        return latency_s(case) * (1.5 if is_long else 1.0)
+
+    bench = Landscape(slower_when_measured_long)
+    at = searched(tmp_path, bench, "limit=latency_p50_ms<=40", "budget=10m")
+    assert at.point is not None
+    assert f"{at.point.name} misses latency_p50_ms<=40 by " in at.note
+    kept = Landscape(latency_s)
+    (tmp_path / "kept").mkdir()
+    assert searched(tmp_path / "kept", kept, "limit=latency_p50_ms<=40", "budget=10m").note == ""
 
 
 def test_a_setting_whose_limit_is_unknown_is_not_recommended(tmp_path: Path) -> None:
