@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from honed.case import CORE_KEYS
 from honed.errors import UsageError, did_you_mean, nearest
-from honed.measures import LIMITS, MEASURES
 from honed.record import STATUSES
 from honed.values import as_typed
 
@@ -71,13 +70,8 @@ def known_keys(conditions: Sequence[Condition], cases: Sequence[Mapping[str, Any
     known = {*CORE_KEYS, *COLUMNS, *(key for case in cases for key in case)}
     for key in (c.key for c in conditions):
         if key not in known:
-            raise UsageError(f"no record has a setting {key!r}", _instead_of(key, known))
-
-
-def _instead_of(key: str, known: Collection[str]) -> str:
-    if key in LIMITS or key in MEASURES:
-        return f"{key} is measured, not set: conditions are about settings, as model=NAME"
-    return did_you_mean(key, known) or "model=NAME"
+            hint = "conditions are about what was set, as model=NAME, not about what was measured"
+            raise UsageError(f"no record has a setting {key!r}", did_you_mean(key, known) or hint)
 
 
 def _condition(text: str) -> Condition:
