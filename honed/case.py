@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -263,5 +264,6 @@ def _is_a(value: Any, expected: str) -> bool:
     if expected == "int":
         return isinstance(value, int) and not isinstance(value, bool)
     if expected == "float":
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and abs(value) < math.inf  # not so for NaN
     return isinstance(value, str) and bool(value)

@@ -70,9 +70,8 @@ def known_keys(conditions: Sequence[Condition], cases: Sequence[Mapping[str, Any
     known = {*CORE_KEYS, *COLUMNS, *(key for case in cases for key in case)}
     for key in (c.key for c in conditions):
         if key not in known:
-            raise UsageError(
-                f"no record has a setting {key!r}", did_you_mean(key, known) or "try model=NAME"
-            )
+            hint = "conditions are about what was set, as model=NAME, not about what was measured"
+            raise UsageError(f"no record has a setting {key!r}", did_you_mean(key, known) or hint)
 
 
 def _condition(text: str) -> Condition:

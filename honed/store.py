@@ -11,7 +11,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from honed import database
 from honed.case import Case
 from honed.errors import StoreError, did_you_mean
 from honed.record import STATUSES, Record
-from honed.record_filter import known_keys, parse
+from honed.record_filter import Condition, known_keys, parse
 
 Records = list[Record]
 
@@ -129,10 +129,11 @@ class Store:
         """The newest `limit` records that match, the newest last.
 
         where: conditions on keys of a Case or on status, sweep, created, as a mapping of keys to
-            values or as words: "key=value", "batch_size>=8".
+            values or as words: "key=value", "batch_size>=8"; "sweep=last" is the newest sweep.
         since: an ISO date or time; records created then or later.
         """
-        wanted, order = parse(where), (_RECORDS.c.stored_ns.desc(), _RECORDS.c.id)
+        wanted = [self._of_last_sweep(condition) for condition in parse(where)]
+        order = (_RECORDS.c.stored_ns.desc(), _RECORDS.c.id)
         query = sa.select(_RECORDS.c.id, _RECORDS.c.case).order_by(*order)
         for condition in wanted:
             if condition.of_column:
@@ -146,6 +147,11 @@ class Store:
         known_keys(settings, [case for _, case in rows])
         ids = [id for id, case in rows if all(c.holds(case) for c in settings)]
         return self._bodies(ids[:limit][::-1])
+
+    def _of_last_sweep(self, condition: Condition) -> Condition:
+        if (condition.key, condition.value) != ("sweep", "last"):
+            return condition
+        return replace(condition, value=self.sweep("last").id)
 
     def finished(
         self, sweep: str | None = None, case_ids: Sequence[str] | None = None

@@ -86,6 +86,8 @@ def test_a_case_cannot_be_changed() -> None:
         ("instances", 0, "too small"),
         ("duration_s", 0, "too small"),
         ("timeout_s", -1.0, "too small"),
+        ("duration_s", float("nan"), "not a number"),
+        ("timeout_s", float("inf"), "not a number"),
         ("precision", "fp23", "did you mean fp32"),
         ("task", "classification", "known:"),
         ("device", "gpu", "known: cpu, cuda"),

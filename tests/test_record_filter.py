@@ -71,3 +71,9 @@ def test_unknown_keys_name_the_nearest():
     with pytest.raises(UsageError) as caught:
         known_keys(parse(["torch.mod=x"]), [{"torch.mode": "compile"}])
     assert "torch.mode" in caught.value.hint
+
+
+def test_a_condition_about_a_measure_says_that_it_is_no_setting():
+    with pytest.raises(UsageError) as caught:
+        known_keys(parse(["latency_p99_ms<=50"]), [])
+    assert "not about what was measured" in caught.value.hint

@@ -282,6 +282,9 @@ def test_sweeps_are_called_by_their_ids(store):
         store.sweep("last")
     first, second = (store.add_sweep([make_record({"batch_size": n}).to_case()]) for n in (1, 2))
     assert store.sweep("last").id == second
+    store.append(make_record(seed=1), first)
+    store.append(make_record(seed=2), second)
+    assert [r.id for r in store.list(where=["sweep=last"])] == [make_record(seed=2).id]
     assert store.sweep(first[:6]).id == first
     with pytest.raises(StoreError) as caught:
         store.sweep("zz")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from honed.cli._formats import check_text_format
 from honed.measures import COMPARED
 
 if TYPE_CHECKING:
+    from honed.case import Case
     from honed.cli._progress import Line
     from honed.compare.outcome import Comparison
     from honed.compare.session import CompareOptions, CompareProgress
@@ -30,7 +32,7 @@ def compare(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[RECORD_ID] [KEY=VALUE]... [A: KEY=VALUE... B: KEY=VALUE...]",
+            metavar="[RECORD_ID | STUDY:best]... [KEY=VALUE]... [A: KEY=VALUE... B: KEY=VALUE...]",
             help="Settings; those before the first label belong to every side.",
             show_default=False,
         ),
@@ -64,6 +66,8 @@ def compare(
     honed compare model=bert-base-uncased A: backend=torch B: backend=onnxruntime
 
     honed compare RECORD_ID torch.mode=compile
+
+    honed compare STUDY:default STUDY:best
 
     Exit code 0: decided (with --fail-if-slower or --exit-code: not slower); 1: slower, or a trial
     failed; 2: a word was wrong; 3: undecided.
@@ -114,14 +118,37 @@ def _compared(
 
     if baseline is not None:
         return compare_with(baseline, words, options, lab)
-    stored = None
-    if words and "=" not in words[0] and ":" not in words[0]:
-        stored = lab.store.get(words[0]).to_case()
-        words = words[1:]
-    sides = settings.sides(words, stored)
+    url = lab.store.url.render_as_string(hide_password=False)
+    named, words = _stored(words, url)
+    if len(named) > 1:
+        sides = settings.several_stored(words, named)
+    else:
+        sides = settings.sides(words, *named)
     for label, differs in settings.differing(sides).items():
         print(f"{label}: {settings_words(differs)}", file=sys.stderr)
     return session.compare(sides, options, lab)
+
+
+def _stored(words: list[str], store: str) -> tuple[list[Case], list[str]]:
+    """The Cases of the records and studies that the first words name, and the other words."""
+    from honed.errors import StoreError
+    from honed.tune import api
+
+    names = list(takewhile(_names_stored, words))
+    cases = []
+    for name in names:
+        try:
+            cases.append(api.named_case(name, [], store).case)
+        except StoreError as error:
+            hint = f"{error.hint}; a model is named by model={name}"
+            raise StoreError(error.message, hint) from None
+    return cases, words[len(names) :]
+
+
+def _names_stored(word: str) -> bool:
+    """`1556c9eb` and `STUDY:best`, but neither `key=value` nor `A:`."""
+    _, colon, which = word.rpartition(":")
+    return "=" not in word and (not colon or which in ("best", "default"))
 
 
 def _with_costs(comparison: Comparison, costs: Costs, store: str | None) -> dict[str, Any]:

@@ -44,6 +44,8 @@ def export(
     write(records, format, out if out is not None else sys.stdout.buffer)
     if out is not None:
         print(f"{len(records)} records in {out}", file=sys.stderr)
+    elif not records:
+        print(f"no record matches {' and '.join(where or ['anything'])}", file=sys.stderr)
 
 
 def _export_artifact(name: str, words: list[str], store: str | None) -> None:
@@ -55,9 +57,16 @@ def _export_artifact(name: str, words: list[str], store: str | None) -> None:
     from honed.store import open_store
     from honed.tune import api
 
+    if "=" in name:
+        raise UsageError(
+            f"--artifact takes STUDY:best or the id of a record, and {name} is a setting",
+            f"honed tune {name} finds the best setting, and prints the study's name; or "
+            f"honed run {name}, and then honed export --artifact RECORD_ID ./deployed",
+        )
     if len(words) != 1 or "=" in words[0]:
         raise UsageError(
-            "--artifact needs one folder", f"honed export --artifact {name} ./deployed"
+            "--artifact needs one new folder, and no settings",
+            f"honed export --artifact {name} ./deployed",
         )
     folder, line = Path(words[0]), Line()
     named = api.named_case(name, [], store)

@@ -18,7 +18,7 @@ def list_(
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Only records with these settings."),
     ] = None,
-    newest: Annotated[int, typer.Option(help="Show at most this many, the newest.")] = 20,
+    newest: Annotated[int, typer.Option(min=1, help="Show at most this many, the newest.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="One record a line.")] = False,
     format: FormatOption = None,
     price: PriceOption = None,
@@ -43,6 +43,12 @@ def list_(
         print_records(records, format, costs)
         return
     if not records:
-        print("no records yet: honed run model=bert-base-uncased")
+        print(_nothing(where or []))
         return
     costs.print_table(records)
+
+
+def _nothing(where: list[str]) -> str:
+    if where:
+        return f"no record matches {' and '.join(where)}: honed list shows the newest of all"
+    return "no records yet: honed run model=bert-base-uncased"

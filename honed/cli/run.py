@@ -79,6 +79,8 @@ def run(
     words = [*_words_of(origin, words, store), *words]
     plan = plan_sweep(opened, words, config, resume=resume)
     _announce(plan.sweep, plan.estimate_s, plan.done)
+    if not plan.todo:
+        print(f"nothing is left to measure: honed list sweep={plan.sweep_id}", file=sys.stderr)
     line = Line()
     records: list[Record] = []
     lab = SearchingLab(opened, lambda one: _say_try(line, one))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,7 +35,9 @@ def tune(
         ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
-    resume: Annotated[str | None, typer.Option(help="Go on with a stored study.")] = None,
+    resume: Annotated[
+        str | None, typer.Option(help="Go on with a stored study: its name, or last.")
+    ] = None,
     again: Annotated[
         str | None, typer.Option(help="Repeat a stored study on this machine, in a few trials.")
     ] = None,
@@ -65,6 +68,8 @@ def tune(
     if words[:1] == ["show"]:
         _show(words[1:], store, as_json)
         return
+    if resume or again:
+        _check_stored(resume, again, new_only={"--brute-force": brute_force, "--config": config})
     line = Line()
     listeners = Listeners(
         progress=lambda at: _draw(line, at),
@@ -78,6 +83,8 @@ def tune(
     else:
         study = api.resumed(resume, words, options) if resume else api.new(words, options)
     print(f"study {study.name}: {_size(study)}", file=sys.stderr)
+    if why := api.why_ended(study):
+        print(why, file=sys.stderr)
     if near := study.question.extra.get("warm_from"):
         print(f"beginning with the best settings of {near}", file=sys.stderr)
     try:
@@ -91,6 +98,17 @@ def tune(
     raise typer.Exit(0 if outcome.best is not None else 1)
 
 
+def _check_stored(resume: str | None, again: str | None, new_only: Mapping[str, object]) -> None:
+    """UsageError for an option that a stored study would leave out."""
+    from honed.errors import UsageError
+
+    if resume and again:
+        raise UsageError("--resume goes on with a study, and --again is a new one", "give one")
+    for option, given in new_only.items():
+        if given:
+            raise UsageError(f"{option} is for a new study", f"drop {option}, or name no study")
+
+
 def _show(names: list[str], store: str | None, as_json: bool) -> None:
     """Print a stored study's outcome; of a study that has not ended, what its trials say."""
     from honed.errors import UsageError
@@ -101,6 +119,8 @@ def _show(names: list[str], store: str | None, as_json: bool) -> None:
     if not names:
         known = storage.names(url)
         raise UsageError("which study?", f"honed tune show {known[-1] if known else 'STUDY'}")
+    if len(names) > 1:
+        raise UsageError("honed tune show takes one study", f"honed tune show {names[0]}")
     study = storage.load(url, names[0])
     outcome = study.outcome or api.so_far(study, api.TuneOptions(store=store))
     _print(study, outcome, as_json)
@@ -173,12 +193,12 @@ def _print(study: Study, outcome: Outcome, as_json: bool) -> None:
     for line in _front_and_recipe(study, outcome):
         console.print(line, soft_wrap=True)
     note = (
-        f"\n{outcome.trials} trials ({outcome.failed} without a result) in "
+        f"\n{say.counted(outcome.trials)} ({outcome.failed} without a result) in "
         f"{duration(outcome.elapsed_s)}; records: honed list sweep={outcome.study}"
     )
     console.print(Text(note, "dim"))
     if outcome.note:
-        console.print(Text(f"failed when measured again: {outcome.note}", "yellow"))
+        console.print(Text(f"when measured again: {outcome.note}", "yellow"))
 
 
 def _steps(outcome: Outcome, width: int) -> Table:

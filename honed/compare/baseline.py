@@ -86,7 +86,7 @@ def compare_with(
 def read(path: Path) -> tuple[list[Record], int]:
     """The finished records of the file, each once, and the number of its other records."""
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # texts hold other separators
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"cannot read {path}: {getattr(error, 'strerror', None) or error}",

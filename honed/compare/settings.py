@@ -42,6 +42,19 @@ def sides(words: Sequence[str], stored: Case | None = None) -> dict[str, Case]:
     return cases
 
 
+def several_stored(words: Sequence[str], stored: Sequence[Case]) -> dict[str, Case]:
+    """Stored Cases as sides, each changed by `words`."""
+    if split(words)[1]:
+        raise UsageError(
+            "several stored records are the sides themselves, and labels would name others",
+            "honed compare RECORD_ID RECORD_ID, or honed compare RECORD_ID A: ... B: ...",
+        )
+    changed = [_composed(words, case).cases for case in stored] if words else [[c] for c in stored]
+    if any(len(cases) > 1 for cases in changed):
+        raise UsageError("each stored record is one side", "give single values")
+    return lettered([case for (case,) in changed])
+
+
 def split(words: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
     """The words that belong to every side, and the words of each label."""
     shared: list[str] = []

@@ -14,6 +14,7 @@ from honed.models.histogram import quantiles, read_histogram
 
 _SEQUENCES = 256
 _LEAST_BATCHES, _MOST_BATCHES = 8, 64
+_LONGEST = 2.0**60  # far above any cut, below the end of 64-bit integers
 
 
 def batches_for(batch_size: int) -> int:
@@ -52,13 +53,17 @@ def _quantiles(spec: length_spec.Lengths, shares: NDArray[np.float64]) -> NDArra
         return quantiles(read_histogram(Path(spec.path)), shares)
     if spec.kind == "uniform":
         span = spec.second - spec.first + 1
-        return np.floor(spec.first + shares * span).astype(np.int64)
+        return _whole(np.floor(spec.first + shares * span))
     normal = NormalDist(spec.first, spec.second)
     if spec.kind == "lognormal":  # the logarithm of a lognormal length is normal
-        variance = math.log1p((spec.second / spec.first) ** 2)
+        variance = math.log1p(min(spec.second / spec.first, _LONGEST) ** 2) or 1e-300
         normal = NormalDist(math.log(spec.first) - variance / 2, math.sqrt(variance))
     lengths = np.array([normal.inv_cdf(share) for share in shares])
     if spec.kind == "lognormal":
-        lengths = np.exp(np.minimum(lengths, 40.0))  # far above any cut, below the end of integers
-    rounded: NDArray[np.int64] = np.rint(lengths).astype(np.int64)
-    return rounded
+        lengths = np.exp(np.minimum(lengths, math.log(_LONGEST)))
+    return _whole(np.rint(lengths))
+
+
+def _whole(lengths: NDArray[np.float64]) -> NDArray[np.int64]:
+    whole: NDArray[np.int64] = np.clip(lengths, -_LONGEST, _LONGEST).astype(np.int64)
+    return whole

@@ -15,11 +15,12 @@ from honed.show.say import machine_name, word
 from honed.statistics.sample import over_processes
 from honed.study import StudyFacts
 
-# How long and how carefully a case was measured: records that differ only here are runs of the
-# same setting.
+# How long and how carefully a case was measured, and what its outputs were judged on: records that
+# differ only here are runs of the same setting. A search judges the accuracy of some trials only.
 EFFORT = frozenset({
     "duration_s", "min_samples", "warmup_s", "timeout_s", "memory", "seed", "oversubscribe",
     "allow_system_changes", "trust_remote_code", "inputs_field",
+    "eval", "eval_metric", "max_accuracy_drop", "max_neighbour_drift",
 })  # fmt: skip
 _BARE = ("model", "backend", "precision", "task", "device", "workload", "machine")
 _IN_WORDS: Mapping[str, Callable[[str], str]] = {

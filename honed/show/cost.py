@@ -83,7 +83,7 @@ def prices(text: str) -> tuple[Entry, ...]:
     import yaml
 
     try:
-        entries = yaml.safe_load(path.read_text())
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"cannot read prices from {path}: {error}", _EXAMPLE) from None
     if not isinstance(entries, list) or not entries:

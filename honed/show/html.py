@@ -132,7 +132,9 @@ def _(of: Outcome) -> str:
     if of.point is None:
         head = say.nothing(of)
     elif gain and of.gain.ci95 is not None:
-        head = f"{objectives}: {gain} the default"
+        head = f"{objectives}: {gain} better than the default"
+    elif gain and of.gain.value != 1.0:  # nothing was measured in turns
+        head = f"{objectives}: {gain} better than the default, by one trial each"
     else:
         head = f"{objectives}: nothing was found that is surely better than the default"
     return f"<p><b>{escape(head)}</b></p>{_outcome(of)}"
@@ -169,7 +171,9 @@ def _outcome(of: Outcome) -> str:
         parts.append(_table(head, (True, True, False, True), lines))
     if left_out := say.dropped(of):
         parts.append(f"<p>not recommended, as no gain was proven: {escape(left_out)}</p>")
-    how = f"study {of.study}: {of.trials} trials ({of.failed} without a result)"
+    if of.note:
+        parts.append(f"<p>when measured again: {escape(of.note)}</p>")
+    how = f"study {of.study}: {say.counted(of.trials)} ({of.failed} without a result)"
     parts.append(f'<p class="faint">{escape(how)}</p>')
     return "".join(parts)
 

@@ -15,6 +15,7 @@ from honed.record import Record
 from honed.show import columns
 from honed.show.columns import ALWAYS, COLUMNS, Column, varies
 from honed.show.group_messages import folded, listed
+from honed.show.numbers import NONE
 from honed.show.say import status, word
 
 _LEAST_ID = 8
@@ -44,13 +45,17 @@ class RecordsTable:
         if shared:
             yield Text("  ".join(word(self._records[0].case.get(k)) for k in shared), "bold")
         yield table
-        dropped = [c.heading for c in self._measures if c.name not in shown]
+        dropped = [c.heading for c in self._measures if c.name not in shown and self._has(c)]
         if dropped:
             note = f"too narrow for {', '.join(dropped)}: honed show ID"
             yield Text(note, "dim", justify="left")
         yield from self._failures()
         for number, message in enumerate(self._footnotes, 1):
             yield Text(f"{_superscript(number)} {message}", "yellow", justify="left")
+
+    def _has(self, column: Column) -> bool:
+        """Whether any record has a value there: without one, nothing is missing."""
+        return any(column.read(record) != NONE for record in self._records)
 
     def _fitting(self, console: Console, options: ConsoleOptions) -> tuple[Table, set[str]]:
         """The table with the most columns that fits, and the names of its columns."""

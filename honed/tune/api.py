@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from honed import units
 from honed.case import Case
 from honed.compose import change, compose
-from honed.errors import UsageError
+from honed.errors import StoreError, UsageError
 from honed.models.checkpoint import ModelRequest
 from honed.models.obtain import locate
 from honed.run.lab import LocalLab
@@ -122,6 +124,23 @@ def run(study: Study, options: TuneOptions) -> Outcome:
     return outcome
 
 
+def why_ended(study: Study) -> str:
+    """Why `run` would measure nothing more, and what to type; empty if it would go on."""
+    stored, name = study.outcome, study.name
+    if stored is None or _is_given_more(study.question, stored):
+        return ""
+    if stored.ended == "trials":
+        why, more = f"after {say.counted(stored.trials)}", f"trials={2 * stored.trials}"
+    elif stored.ended == "budget":
+        minutes = math.ceil(stored.elapsed_s / 30)  # twice as much
+        why, more = "with its budget", f"budget={minutes}m"
+    else:
+        repeat = f"honed tune --again {name} repeats it"
+        return f"{name} ended when nothing was left to try; nothing is measured again: {repeat}"
+    resume = f"honed tune --resume {name} {more}"
+    return f"{name} ended {why}; nothing is measured again. To give it more: {resume}"
+
+
 def find(context: StudyContext) -> Outcome:
     """Search, then confirm. Ctrl-C ends both; the outcome is then what the trials say so far."""
     context.study.sweep_up()
@@ -158,13 +177,7 @@ def _is_given_more(question: Question, stored: Outcome) -> bool:
 def stored_facts(name: str, store: str | None = None) -> StudyFacts:
     """What a report needs of a stored study, by its name or as the "last" one."""
     with open_store(store, make=False) as opened:
-        url = opened.url
-    if name == "last":
-        names = storage.names(url)
-        if not names:
-            raise UsageError("there is no study yet", "honed tune model=NAME makes one")
-        name = names[-1]
-    return facts(storage.load(url, name))
+        return facts(storage.load(opened.url, name))
 
 
 def facts(study: Study) -> StudyFacts:
@@ -210,10 +223,20 @@ def named_case(name: str, words: Sequence[str], store: str | None) -> NamedCase:
             stored = profile.profiles(opened.url) if which == "best" and colon else []
             of_study = next((p for p in stored if p.study == study_name), None)
         if of_study is None:
-            case = _stored_case(study_name, which, opened) if colon else opened.get(name).to_case()
+            case = _stored_case(study_name, which, opened) if colon else _case_of(name, opened)
             return NamedCase(case)
     wanted = change(of_study.case, words).cases[0] if words else of_study.case
     return NamedCase(of_study.case, of_study.study, profile.differences(of_study, wanted))
+
+
+def _case_of(id: str, opened: Store) -> Case:
+    try:
+        return opened.get(id).to_case()
+    except StoreError:
+        with suppress(UsageError):  # without Optuna there are no studies
+            if id in storage.names(opened.url):
+                raise StoreError(f"{id} is a study", f"{id}:best or {id}:default") from None
+        raise
 
 
 def _nearest(words: Sequence[str], url: sa.URL) -> Profile:
@@ -234,6 +257,9 @@ def _stored_case(study_name: str, which: str, opened: Store) -> Case:
     elif which == "best" and study.outcome is not None:
         setting = study.outcome.point
     if setting is None:
-        hint = f"honed tune --resume {study_name}" if which == "best" else f"{study_name}:best"
+        hint = f"{study_name}:best"
+        if which == "best":
+            has_ended = study.outcome is not None
+            hint = f"honed tune {'show' if has_ended else '--resume'} {study_name}"
         raise UsageError(f"{study_name} has no {which} to run", hint)
     return study.space.case(setting)

@@ -90,8 +90,9 @@ class StudyContext:
         Memory is measured where the question needs it, and of the default, to be shown beside the
         best. Inputs of many lengths are timed in part: the same part for every setting.
         """
-        case = self.accepted(SEARCH.short(self.space.case(setting)), setting)
-        memory = case.memory and (self.question.needs_memory or stage == "default")
+        whole = self.space.case(setting)
+        case = self.accepted(SEARCH.short(whole), setting)
+        memory = whole.memory and (self.question.needs_memory or stage == "default")
         if case.batches is None and (case.lengths is not None or case.inputs is not None):
             case = case.replace(batches=POLICY.timed_batches)
         return case.replace(memory=memory)

@@ -25,6 +25,7 @@ SAMPLERS = ("gp", "tpe", "random")
 STRUCTURE = ("backend", "precision", "instances", "threads", "sizes", "batch_size")
 _TUNE_WORDS = ("objective", "limit", "budget", "trials", "price", "sampler", "study", "search",
                "serve", "clients")  # fmt: skip
+_REPEATABLE = ("limit", "search")
 _DEFAULT_CLIENTS = 32
 _NO_LIMIT_MS = 3_600_000
 _TRUTHS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -124,10 +125,12 @@ def parse(
     if sampler not in SAMPLERS:
         raise UsageError(f"no sampler is called {sampler!r}", nearest(sampler, SAMPLERS))
     trials = _whole_number("trials", options["trials"][-1]) if "trials" in options else None
+    if "study" in options:
+        _check_name(options["study"][-1])
     default_budget_s = default_budget_s if trials is None else None
     model = re.sub(r"[^A-Za-z0-9.]+", "-", Path(base.model).name).strip("-.") or "model"
     new_name = f"{model}-{'-'.join(objectives)}-{secrets.token_hex(2)}"
-    return Question(
+    asked = Question(
         name=options.get("study", [new_name])[-1],
         base=base,
         allowed={k: tuple(v) for k, v in choices.items() if k in _searchable()},
@@ -141,6 +144,25 @@ def parse(
         searched=_searched(options["search"]) if "search" in options else None,
         clients=clients,
     )
+    _refuse_unmeasured(asked)
+    return asked
+
+
+def _refuse_unmeasured(asked: Question) -> None:
+    """UsageError for an objective or a limit about something that the Case does not measure."""
+    if asked.needs_memory and not asked.base.memory:
+        what = "an objective or a limit is about memory, which memory=false leaves out"
+        raise UsageError(what, "drop memory=false")
+    if asked.needs_accuracy and not asked.base.evaluates:
+        what = "accuracy is judged on labelled examples, and there are none"
+        raise UsageError(what, "add eval=FILE.jsonl")
+
+
+def _check_name(name: str) -> None:
+    """UsageError for the name of a study that no command could name again."""
+    if not name.strip() or name == "last" or ":" in name:
+        why = "is the newest study to other commands" if name == "last" else "names no study"
+        raise UsageError(f"study={name} {why}", "give another name, without a colon")
 
 
 def _clients(options: Mapping[str, list[str]], objectives: Sequence[str]) -> int | None:
@@ -181,6 +203,9 @@ def _split(words: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
         key, equals, value = word.partition("=")
         if key in _TUNE_WORDS and equals:
             options.setdefault(key, []).append(value)
+            if len(options[key]) > 1 and key not in _REPEATABLE:
+                comma = ",".join(options[key]) if key == "objective" else options[key][0]
+                raise UsageError(f"{key}= is given twice", f"give it once: {key}={comma}")
             continue
         near = did_you_mean(key, _TUNE_WORDS, 1)
         if equals and near and key not in {*CORE_KEYS, *all_knobs()}:

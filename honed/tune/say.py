@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from honed.knob import Value
@@ -17,7 +18,7 @@ def headline(outcome: Outcome, question: Question) -> str:
     if outcome.best is None or outcome.point is None:
         return nothing(outcome)
     if outcome.gain.value == 1.0 and outcome.gain.ci95 is None:
-        return "the default is the best setting of all that were tried: nothing to change"
+        return _unchanged(outcome)
     measure = question.measures[0]
     before, after = outcome.default_pooled, outcome.best_pooled
     values = [measure.shown(r) if r else None for r in (outcome.default, outcome.best)]
@@ -28,11 +29,16 @@ def headline(outcome: Outcome, question: Question) -> str:
     if before and after and before.latency_p99_ms and after.latency_p99_ms:
         parts.append(f"p99 {_change([before.latency_p99_ms, after.latency_p99_ms], 'ms')}")
     memory = [_memory_mib(before, outcome.default), _memory_mib(after, outcome.best)]
-    if None not in memory:
+    if None not in memory and measure.name != "memory":
         parts.append(f"memory {_change(memory, 'MiB')}")
     if outcome.best.fidelity is not None:
-        parts.append(f"cosine {outcome.best.fidelity.cosine_min:.4f}")
+        parts.append(f"cosine {_cosine(outcome.best.fidelity.cosine_min)}")
     return ", ".join(p for p in parts if p)
+
+
+def _cosine(value: float) -> str:
+    """Rounded down, so that 1.0000 stands only for equal outputs."""
+    return f"{math.floor(value * 1e4 + 1e-6) / 1e4:.4f}"
 
 
 def _memory_mib(pooled: Pooled | None, record: Record | None) -> float | None:
@@ -63,18 +69,33 @@ def _number(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def _unchanged(outcome: Outcome) -> str:
+    """Why the default is recommended."""
+    if outcome.trials == 1:
+        return "only the default was tried, so nothing is known to be better"
+    if outcome.dropped:
+        return "no setting was proven to be better than the default: nothing to change"
+    return "the default is the best setting of all that were tried: nothing to change"
+
+
 def nothing(outcome: Outcome) -> str:
     """Why there is no recommendation."""
     nearest, default = outcome.nearest, outcome.default
     if nearest is not None:
+        share = nearest.missed_by
+        missed = f"{share * 100:.3g} %" if share < 1 else f"a factor of {1 + share:,.1f}"
         return (
             f"no setting keeps every limit; the closest is {nearest.point.name}, which misses "
-            f"{nearest.limit} by {nearest.missed_by * 100:.3g} %"
+            f"{nearest.limit} by {missed}"
         )
     why = ""
     if default is not None and default.error is not None and default.error.message:
         why = f": the default is {default.status}: {default.error.message}"
     return f"no setting gave a result that may be recommended{why}"
+
+
+def counted(trials: int) -> str:
+    return "1 trial" if trials == 1 else f"{trials} trials"
 
 
 def steps(outcome: Outcome) -> list[tuple[str, str, str, str]]:

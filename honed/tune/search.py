@@ -9,6 +9,7 @@ from dataclasses import replace
 from honed.case import Case
 from honed.errors import HonedError, StoreError
 from honed.phase import Phase
+from honed.record import Record
 from honed.study import Candidate, Ended, Trial
 from honed.tune.context import StudyContext, TuneProgress
 from honed.tune.guard import Guard
@@ -76,6 +77,17 @@ def _run_trial(context: StudyContext, proposal: Proposal, view: View) -> None:
         result = replace(result, elapsed_s=elapsed_s, once_s=once.total_s)
         context.study.end(result)
     context.listeners.trial(result, record, best)
+    if proposal.stage == "default" and record is not None and record.ok:
+        _refuse_unmeasured(result, record)
+
+
+def _refuse_unmeasured(default: Trial, record: Record) -> None:
+    """HonedError where the default's record lacks what the study is about: others lack it too."""
+    if default.status == "unproven":
+        raise HonedError(
+            f"{default.message}, so that no setting can be judged by it",
+            f"honed show {record.id[:8]} prints what such a record has; ask for one of these",
+        )
 
 
 class Once:

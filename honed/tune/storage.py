@@ -159,11 +159,15 @@ def create(url: sa.URL, question: Question, space: Space) -> Study:
 
 
 def load(url: sa.URL, name: str) -> Study:
-    """A stored study; UsageError with the nearest names otherwise."""
+    """A stored study by its name, or the "last" one; UsageError with the nearest names else."""
     optuna = _optuna()
     with _faults(url):
         storage = _storage(url)
         known = optuna.get_all_study_names(storage)
+        if name == "last" and not known:
+            raise UsageError("there is no study yet", "honed tune model=NAME makes one")
+        if name == "last" and name not in known:
+            name = known[-1]
         if name not in known:
             near = did_you_mean(name, known) or f"known: {', '.join(known[-5:]) or 'none yet'}"
             raise UsageError(f"no study is called {name!r} in {database.name(url)}", near)
@@ -228,10 +232,15 @@ def ended(trial: Trial, record: Record, question: Question) -> Trial:
     if not record.ok:
         return trial
     values = tuple(v for m in question.measures if (v := m.shown(record)) is not None)
-    if len(values) < len(question.measures):
-        return replace(trial, status="unproven", message="no such measurement")
-    missed = {str(bound): bound.violation(record) for bound in question.bounds}
-    violations = {limit: share for limit, share in missed.items() if share is not None}
+    shares = {bound: share for bound in question.bounds
+              if (share := bound.violation(record)) is not None}  # fmt: skip
+    # What was not measured is not known to keep a limit.
+    unknown = [m.name for m in question.measures if m.shown(record) is None]
+    unknown += [bound.name for bound in question.bounds if bound not in shares]
+    if unknown:
+        message = f"{' and '.join(dict.fromkeys(unknown))} was not measured"
+        return replace(trial, status="unproven", message=message)
+    violations = {str(bound): share for bound, share in shares.items()}
     return replace(trial, values=values, costs=question.costs(values), violations=violations)
 
 

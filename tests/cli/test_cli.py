@@ -100,6 +100,14 @@ def test_show_finds_the_newest_and_any_prefix(tmp_path: Path) -> None:
     assert "zzzz" in missing.stderr
 
 
+def test_records_that_do_not_match_are_not_called_missing(tmp_path: Path) -> None:
+    assert honed(tmp_path, "run", *FAKE).returncode == 0
+    for verb in ("list", "export"):
+        done = honed(tmp_path, verb, "model=other")
+        assert "no record matches model=other" in done.stdout + done.stderr
+    assert honed(tmp_path, "list", "--newest", "0").returncode == 2
+
+
 @pytest.mark.parametrize("format", ["jsonl", "csv", "parquet"])
 def test_export(tmp_path: Path, format: str) -> None:
     honed(tmp_path, "run", *FAKE)
@@ -229,6 +237,7 @@ def test_resume_with_the_same_words_does_only_the_rest(tmp_path: Path) -> None:
     assert again.returncode == 0
     assert again.stdout == ""
     assert "2 already done" in again.stderr
+    assert "nothing is left to measure: honed list sweep=" in again.stderr
 
 
 def test_the_cache_is_shown_and_pruned(tmp_path: Path) -> None:
@@ -346,7 +355,11 @@ def test_what_cannot_be_delivered_or_verified_is_said(tmp_path: Path) -> None:
     assert not (tmp_path / "deployed").exists()
     nameless = honed(tmp_path, "export", "--artifact", record["id"])
     assert nameless.returncode == 2
-    assert "--artifact needs one folder" in nameless.stderr
+    assert "--artifact needs one new folder" in nameless.stderr
+    setting = honed(tmp_path, "export", "--artifact", "model=tiny", "deployed")
+    assert setting.returncode == 2
+    assert "takes STUDY:best or the id of a record" in setting.stderr
+    assert "honed tune model=tiny" in setting.stderr
     other = honed(tmp_path, "verify", str(tmp_path))
     assert other.returncode == 2
     assert "is not a delivered folder" in other.stderr

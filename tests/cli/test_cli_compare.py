@@ -106,6 +106,18 @@ def test_a_stored_case_with_one_word_changed(tmp_path: Path) -> None:
     assert "repeat honed run" in " ".join(gate.stdout.split())
 
 
+def test_two_stored_records_are_compared(tmp_path: Path) -> None:
+    made = subprocess.run(
+        [HONED, "run", *FAKE, "fake.latency_us=3000,9000", "--json"],
+        capture_output=True, text=True, cwd=tmp_path, check=True,
+    )  # fmt: skip
+    ids = [json.loads(line)["id"] for line in made.stdout.splitlines()]
+    done = compare(tmp_path, *ids, "batch_size=2", "--json", "--budget", "1s")
+    sides = json.loads(done.stdout)["sides"]
+    assert [s["case"]["fake.latency_us"] for s in sides] == [3000, 9000], done.stderr
+    assert {s["case"]["batch_size"] for s in sides} == {2}
+
+
 def test_a_diverging_side_is_named(tmp_path: Path) -> None:
     done = compare(tmp_path, *FAKE, "A:", "B:", "fake.fail=diverge")
     assert done.returncode == 1
@@ -121,6 +133,8 @@ def test_a_diverging_side_is_named(tmp_path: Path) -> None:
         ([*FAKE, "A:", "B:", "--budget", "10 days"], "10m"),
         ([*FAKE, "A:", "B:", "--fail-if-slower", "5"], "'5' is no share"),
         (["nosuch", "A:", "B:"], "no record is called 'nosuch'"),
+        (["tiny", "A:", "B:"], "a model is named by model=tiny"),
+        (["nosuch:default", "nosuch:best"], "no study is called 'nosuch'"),
         (["--baseline", "nowhere.jsonl"], "nowhere.jsonl"),
     ],
 )

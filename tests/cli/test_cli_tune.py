@@ -90,6 +90,9 @@ def test_wrong_words_say_which_are_right(store: str) -> None:
     for words, said in (
         (["tune", "model=tiny", "backend=fake", "objective=speed"], "no objective"),
         (["tune", "show", "nothing"], "no study"),
+        (["tune", "show", "one", "two"], "takes one study"),
+        (["tune", "--resume", "one", "--again", "two"], "--again is a new one"),
+        (["tune", "--resume", "one", "--brute-force"], "--brute-force is for a new study"),
         (["tune", "model=./nowhere"], ""),
         (["run", "--from", "nothing:best"], "no study"),
     ):

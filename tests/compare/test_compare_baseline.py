@@ -145,6 +145,13 @@ def test_false_alarms_of_the_whole_file_stay_rare() -> None:
     assert alarms / 500 <= 0.06
 
 
+def test_a_line_ends_at_a_line_feed_and_the_file_is_utf_8(file: Path) -> None:
+    (record,) = old([0.01], inputs="./odd\u2028name-ö.txt")
+    file.write_text(json.dumps(record.to_json(), ensure_ascii=False) + "\n", encoding="utf-8")
+    (found,), left_out = read(file)
+    assert (found.id, found.case["inputs"], left_out) == (record.id, record.case["inputs"], 0)
+
+
 def test_files_that_hold_nothing_of_use(file: Path) -> None:
     with pytest.raises(UsageError, match="nowhere"):
         read(file.with_name("nowhere.jsonl"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from honed.case import Case
-from honed.compare.settings import differing, lettered, sides, split
+from honed.compare.settings import differing, lettered, several_stored, sides, split
 from honed.errors import UsageError
 
 
@@ -77,6 +77,16 @@ def test_a_stored_case_alone_asks_what_to_change() -> None:
     with pytest.raises(UsageError) as refused:
         sides([], Case("tiny"))
     assert "RECORD_ID" in refused.value.hint
+
+
+def test_several_stored_cases_are_the_sides_and_words_change_each() -> None:
+    one, two = Case("tiny", threads=1), Case("tiny", precision="int8")
+    assert several_stored([], [one, two]) == {"A": one, "B": two}
+    wide = several_stored(["batch_size=8"], [one, two])
+    assert wide == {"A": one.replace(batch_size=8), "B": two.replace(batch_size=8)}
+    for words, said in (["A:", "B:"], "labels"), (["batch_size=1,2"], "one side"):
+        with pytest.raises(UsageError, match=said):
+            several_stored(words, [one, two])
 
 
 def test_a_value_with_a_colon_is_no_label() -> None:

@@ -36,7 +36,7 @@ def of_tune(words: Sequence[str]) -> None:
 
 
 def of_compare(words: Sequence[str]) -> None:
-    if words and ("=" in words[0] or words[0].endswith(":")):  # else a record's id comes first
+    if words and ("=" in words[0] or words[0].endswith(":")):  # else stored names come first
         settings.sides(words)
 
 

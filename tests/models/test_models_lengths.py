@@ -50,6 +50,16 @@ def test_mean_and_spread_are_those_asked_for(text):
 
 def test_wild_spreads_are_cut_not_overflowed():
     assert max(drawn("lognormal(100,1e9)", 256, 512, 0)) <= 512
+    assert max(drawn("lognormal(100,1e300)", 256, 512, 0)) <= 512
+
+
+@pytest.mark.parametrize("text", ["normal(1e20,1)", "lognormal(1e300,1)"])
+def test_lengths_beyond_every_integer_are_cut_at_the_longest(text):
+    assert set(drawn(text, 16, 512, 0)) == {512}
+
+
+def test_a_span_beyond_every_integer_is_cut_at_the_longest():
+    assert min(drawn("1..100000000000000000000", 16, 512, 0)) == 512
 
 
 @given(

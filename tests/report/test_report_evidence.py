@@ -35,6 +35,11 @@ def test_duration_and_seed_distinguish_no_settings():
     assert labels(records) == ["as it comes"]
 
 
+def test_what_the_accuracy_is_judged_on_distinguishes_no_settings():
+    judged = {"eval": "pairs.jsonl", "max_accuracy_drop": 0.01, "max_neighbour_drift": 0.001}
+    assert labels([make_record(judged), make_record(seed=1)]) == ["as it comes"]
+
+
 def test_subjects_are_models_and_machines():
     here = make_record({"model": "/data/one/model"})
     other = make_record({"model": "/data/two/model"}, seed=1)

@@ -10,10 +10,10 @@ from records import failed_record, make_record
 from reports import cores, engines, everything, record, study
 
 from honed.errors import StoreError, UnsupportedError
-from honed.record import Error
+from honed.record import Doubt, Error
 from honed.report import browser, make, select
 from honed.report.evidence import Evidence
-from honed.report.page import page, templates
+from honed.report.page import contents, page, templates
 from honed.show.numbers import NONE
 from honed.store import open_store
 
@@ -49,6 +49,16 @@ def test_every_record_is_in_the_table_and_every_failure_has_its_reason(text):
         assert reason in text
     assert "other programs took 31 % of the cores" in text
     assert "Example CPU @ 2.70GHz" in text
+
+
+def test_doubts_that_differ_only_in_their_numbers_are_one_line():
+    of = Evidence(tuple(
+        make_record(seed=n, doubts=(Doubt("other_load", f"others used {n} % of the cores"),))
+        for n in (21, 37, 62)
+    ))  # fmt: skip
+    ((line, ids),) = contents.doubts(of)
+    assert line == "others used 21 to 62 % of the cores"
+    assert ids == [r.id for r in of.records]
 
 
 def test_every_picture_names_its_records(text):

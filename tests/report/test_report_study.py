@@ -68,6 +68,18 @@ def test_a_study_that_keeps_the_default_says_so(records, facts):
     assert drawn(records, same)["study_gain"].sentence == "The default is the best that was found."
 
 
+def test_what_one_trial_each_tells_is_not_called_measured_in_turns(records, facts):
+    assert facts.outcome is not None
+    sides = {"default": records[0], "best": records[1]}
+    by_trials = dataclasses.replace(
+        facts.outcome, default_pooled=None, best_pooled=None, note="misses a limit", **sides
+    )
+    found = drawn(records, dataclasses.replace(facts, outcome=by_trials))["study_gain"]
+    assert "not measured in turns" in " ".join(found.notes)
+    assert "misses a limit." in " ".join(found.notes)
+    assert "Both were measured in turns" in " ".join(drawn(records, facts)["study_gain"].notes)
+
+
 def test_the_steps_begin_where_the_one_before_ends(found):
     picture = found["study_steps"]
     assert picture.sentence == (

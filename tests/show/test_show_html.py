@@ -106,6 +106,8 @@ def test_an_outcome_without_a_proven_gain_says_so() -> None:
     assert outcome is not None
     same = dataclasses.replace(outcome, gain=Interval(1.0), steps=())
     assert "nothing was found that is surely better" in read(same).text
+    by_trials = dataclasses.replace(outcome, gain=Interval(5.7))
+    assert "5.70x better than the default, by one trial each" in read(by_trials).text
     none = dataclasses.replace(outcome, point=None, steps=(), dropped=())
     assert "no setting gave a result" in read(none).text
 

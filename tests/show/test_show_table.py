@@ -48,6 +48,11 @@ def test_narrow_terminals_keep_what_matters(width):
     assert "too narrow for p90 ms: honed show ID" in text
 
 
+def test_a_table_without_results_is_not_too_narrow_for_any():
+    failed = failed_record("unsupported", "torch has no such product", "precision=fp32")
+    assert "too narrow" not in shown(RecordsTable([failed]), 60)
+
+
 def test_wide_terminals_show_all_in_a_line_each():
     text = shown(RecordsTable(sweep_records()), 200)
     id = next(r.id[:8] for r in sweep_records() if r.case["precision"] == "bf16")

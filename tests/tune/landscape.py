@@ -24,8 +24,8 @@ from honed.tune.storage import Study, ended
 
 
 class Landscape(FakeLab):
-    """`memory_mib` gives each Case its memory. The first process of each engine and precision
-    takes `export_s[engine]` longer."""
+    """`memory_mib` gives each Case with memory=true its memory. The first process of each engine
+    and precision takes `export_s[engine]` longer."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Landscape(FakeLab):
     def measure(
         self, case: Case, sweep: str | None = None, on_phase: OnPhase = ignore_phase
     ) -> Record:
-        memory = Memory(rss_peak_bytes=int(self.memory_mib(case) * 2**20))
+        memory = Memory(rss_peak_bytes=int(self.memory_mib(case) * 2**20)) if case.memory else None
         self.fields = {"memory": memory, "elapsed_s": self.cost_s}
         branch = (case.backend, case.precision)
         export_s = 0.0 if branch in self._exported else self.export_s.get(case.backend, 0.0)

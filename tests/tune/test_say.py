@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from records import make_record
 
 from honed.record import Interval
-from honed.study import BY_TRIALS, IN_TURNS, Outcome, PathStep, Setting
+from honed.study import BY_TRIALS, IN_TURNS, Nearest, Outcome, PathStep, Setting
 from honed.tune import say
+from honed.tune.question import parse
 
 STEPS = (
     PathStep("backend+precision", "openvino+int8", Interval(4.1, (3.9, 4.3)), IN_TURNS),
@@ -17,6 +20,38 @@ STEPS = (
 
 def outcome(**fields: object) -> Outcome:
     return Outcome("s", "budget", default=make_record({"threads": 4}), **fields)  # type: ignore[arg-type]
+
+
+def headline(*words: str, **fields: object) -> str:
+    best = fields.pop("best", make_record())
+    fields = {"best": best, "point": Setting({"backend": "torch", "precision": "fp32"}), **fields}
+    return say.headline(outcome(**fields), parse(["model=tiny-bert", *words]))
+
+
+def test_the_default_is_not_called_the_best_where_nothing_else_was_tried_or_proven() -> None:
+    same = Interval(1.0)
+    assert headline(gain=same, trials=1).startswith("only the default was tried")
+    assert headline(gain=same, trials=9, dropped=STEPS[:1]).startswith("no setting was proven")
+    assert headline(gain=same, trials=9).startswith("the default is the best setting of all")
+
+
+def test_a_limit_that_is_missed_by_far_is_told_as_a_factor() -> None:
+    point = Setting({"backend": "torch", "precision": "fp32"})
+    near, far = (
+        headline(best=None, point=None, nearest=Nearest(point, "latency_p50_ms<=10", share, None))
+        for share in (0.25, 41.5)
+    )
+    assert near.endswith("misses latency_p50_ms<=10 by 25 %")
+    assert far.endswith("misses latency_p50_ms<=10 by a factor of 42.5")
+
+
+def test_memory_is_told_once_and_a_cosine_is_rounded_down() -> None:
+    plain = make_record()
+    assert plain.fidelity is not None
+    best = replace(plain, fidelity=replace(plain.fidelity, cosine_min=0.99998))
+    told = headline("objective=memory", gain=Interval(2.0), best=best)
+    assert told.count("MiB") == 1
+    assert told.endswith("cosine 0.9999")
 
 
 def test_a_row_for_each_step_from_the_defaults_value_to_the_new_one() -> None:

@@ -72,6 +72,37 @@ def test_studies_are_found_by_name_or_as_the_last(tmp_path: Path) -> None:
     assert api.stored_facts("last", url) == api.stored_facts(asked.name, url)
     with pytest.raises(UsageError, match="no study is called 'other'"):
         api.stored_facts("other", url)
+    assert api.resumed("last", [], api.TuneOptions(url)).name == asked.name
+    assert api.named_case("last:best", [], url).case == api.named_case(
+        f"{asked.name}:best", [], url
+    ).case  # fmt: skip
+    with pytest.raises(StoreError) as caught:
+        api.named_case(asked.name, [], url)
+    assert caught.value.hint == f"{asked.name}:best or {asked.name}:default"
+
+
+def test_a_study_that_has_ended_says_what_gives_it_more(tmp_path: Path) -> None:
+    def why(*words: str) -> str:
+        return api.why_ended(api.resumed("test", words, api.TuneOptions(url)))
+
+    with stored(tmp_path, question("sampler=tpe", "trials=3")) as (study, _):
+        url = study.url.render_as_string(hide_password=False)
+        assert why() == ""
+        find(study, Landscape(latency_s))
+    assert "after 3 trials" in why()
+    assert why("budget=1h") == why() == why("trials=2")
+    assert "honed tune --resume test trials=6" in why()
+    assert why("trials=6") == ""
+
+
+def test_a_study_without_a_recommendation_has_no_best(tmp_path: Path) -> None:
+    asked = question("sampler=tpe", "trials=2", "limit=latency_p50_ms<=1")
+    with stored(tmp_path, asked) as (study, _):
+        find(study, Landscape(latency_s))
+        url = study.url.render_as_string(hide_password=False)
+    with pytest.raises(UsageError, match="has no best") as caught:
+        api.named_case("test:best", [], url)
+    assert caught.value.hint == "honed tune show test"
 
 
 def test_without_any_study_the_last_is_told_to_be_none(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from honed.models.checkpoint import ModelRequest
 from honed.models.obtain import materialise
 from honed.plain import from_plain, to_plain
 from honed.tune.build_space import build_space
-from honed.tune.question import Question
+from honed.tune.question import Question, parse
 from honed.tune.space import Space, case_with
 
 TINY = ("model=tiny", "backend=fake")
@@ -130,12 +130,39 @@ def test_trials_without_a_budget_take_their_time() -> None:
         ("objective=cost", "price="),
         ("sequence_length=64,128", "one value"),
         ("backend=torhc", "torch"),
+        ("limit=accuracy>=0.9", "eval=FILE.jsonl"),
     ],
 )
 def test_wrong_words_name_the_right_ones(word: str, hint: str) -> None:
     with pytest.raises(UsageError) as error:
         question(word)
     assert hint in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["objective=latency", "objective=memory"], "objective=latency,memory"),
+        (["budget=5m", "budget=10m"], "budget=5m"),
+        (["objective=memory", "memory=false"], "drop memory=false"),
+        (["limit=memory_mib<=500", "memory=false"], "drop memory=false"),
+    ],
+)
+def test_nothing_that_was_typed_is_left_out_in_silence(words: list[str], hint: str) -> None:
+    with pytest.raises(UsageError) as error:
+        question(*words)
+    assert hint in error.value.hint
+
+
+@pytest.mark.parametrize("name", ["", " ", "last", "mine:best"])
+def test_a_study_has_a_name_that_other_commands_can_use(name: str) -> None:
+    with pytest.raises(UsageError, match="study="):
+        parse(["model=bert-base-uncased", f"study={name}"])
+
+
+def test_limits_may_be_repeated() -> None:
+    asked = question("limit=latency_p50_ms<=50", "limit=memory_mib<=500")
+    assert asked.limits == ("latency_p50_ms<=50", "memory_mib<=500")
 
 
 def test_a_single_value_is_fixed_and_several_are_left() -> None:

@@ -11,6 +11,7 @@ from records import failed_record
 
 from honed.case import Case
 from honed.errors import HonedError
+from honed.experiment.policy import SEARCH
 from honed.phase import Phase, ignore_phase
 from honed.study import Outcome, Setting
 from honed.tune import storage
@@ -145,6 +146,36 @@ def test_a_memory_limit_excludes_the_fastest(tmp_path: Path) -> None:
     at = searched(tmp_path, bench, "limit=memory_mib<=2000", "budget=10m")
     assert at.point is not None
     assert at.point["backend"] == "onnxruntime"
+
+
+def test_a_limit_that_no_record_can_tell_ends_the_search_at_once(tmp_path: Path) -> None:
+    bench = Landscape(latency_s)
+    with pytest.raises(HonedError, match="forward_ms was not measured") as error:
+        searched(tmp_path, bench, "limit=forward_ms<=50", "budget=5m")
+    assert error.value.hint.startswith("honed show ")
+    assert len(bench.measured) == 1
+
+
+def test_a_limit_that_only_the_last_record_shows_to_be_missed_is_told(tmp_path: Path) -> None:
+    def slower_when_measured_long(case: Case) -> float:
+        is_long = case.duration_s > SEARCH.duration_s
+        return latency_s(case) * (1.5 if is_long else 1.0)
+
+    bench = Landscape(slower_when_measured_long)
+    at = searched(tmp_path, bench, "limit=latency_p50_ms<=40", "budget=10m")
+    assert at.point is not None
+    assert f"{at.point.name} misses latency_p50_ms<=40 by " in at.note
+    kept = Landscape(latency_s)
+    (tmp_path / "kept").mkdir()
+    assert searched(tmp_path / "kept", kept, "limit=latency_p50_ms<=40", "budget=10m").note == ""
+
+
+def test_a_setting_whose_limit_is_unknown_is_not_recommended(tmp_path: Path) -> None:
+    asked = question("limit=memory_mib<=500", "trials=4")
+    with stored(tmp_path, asked) as (study, _):
+        trial = study.begin(study.space.default, "default")
+        record = Landscape(latency_s).measure(study.question.base.replace(memory=False))
+        assert ended(trial, record, asked).status == "unproven"
 
 
 def test_a_default_that_is_the_best_is_recommended(tmp_path: Path) -> None:

@@ -37,6 +37,24 @@ def test_inputs_of_many_lengths_are_timed_in_part(
         assert study.space.case(OPENVINO).batches == study.question.base.batches
 
 
+@pytest.mark.parametrize(
+    ("words", "of_default", "of_others"),
+    [
+        ((), True, False),
+        (("limit=memory_mib<=500",), True, True),
+        (("objective=memory",), True, True),
+        (("memory=false",), False, False),
+    ],
+)
+def test_memory_is_measured_of_the_default_and_where_the_question_needs_it(
+    tmp_path: Path, words: tuple[str, ...], of_default: bool, of_others: bool
+) -> None:
+    with stored(tmp_path, question(*words)) as (study, _):
+        context = StudyContext(study, Landscape(latency_s))
+        assert context.short(study.space.default, "default").memory == of_default
+        assert context.short(OPENVINO, "expert").memory == of_others
+
+
 class TestAccuracy:
     def judged(self, folder: Path, *tried: Setting, limit: str = "") -> dict[str, bool]:
         """Whether a trial of each setting judges accuracy, after the tried ones have passed."""

@@ -29,10 +29,23 @@ def pictures(evidence: Evidence) -> Iterator[Picture]:
         _sentence(study),
         complete,
         tuple(r for side in sides.values() for r in evidence.stored(side.records)),
-        (f"Recommended: {study.best.setting.name}.",
-         "Both were measured in turns. A bar is the geometric mean of the processes with the 95 % "
-         "interval of this mean; the gain is from the blocks, which cancel the machine's drift."),
-    )  # fmt: skip
+        (f"Recommended: {study.best.setting.name}.", *_notes(study)),
+    )
+
+
+def _notes(study: StudyFacts) -> Iterator[str]:
+    """How both were measured, and what the last measurements showed."""
+    outcome = study.outcome
+    if outcome and all(p and p.records for p in (outcome.default_pooled, outcome.best_pooled)):
+        yield (
+            "Both were measured in turns. A bar is the geometric mean of the processes with the "
+            "95 % interval of this mean; the gain is from the blocks, which cancel the machine's "
+            "drift."
+        )
+    else:
+        yield "Each bar is one process: the two were not measured in turns."
+    if outcome and outcome.note:
+        yield f"When the settings were measured again: {outcome.note}."
 
 
 def _bars(evidence: Evidence, sides: Mapping[str, Side], measure: Measure) -> Bars:

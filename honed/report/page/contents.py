@@ -8,6 +8,7 @@ from typing import Any
 
 from honed.record import Record
 from honed.report.evidence import Evidence
+from honed.show.group_messages import folded
 from honed.show.numbers import NONE
 from honed.show.rows import SUBJECT
 from honed.show.say import machine_name, word
@@ -64,12 +65,14 @@ def failures(evidence: Evidence) -> list[Failure]:
 
 
 def doubts(evidence: Evidence) -> list[tuple[str, list[str]]]:
-    """Each message once, with the ids of the records that it makes doubtful."""
-    groups: dict[str, list[str]] = {}
+    """Each message once, with the ids of the records that it makes doubtful. Messages that differ
+    only in their numbers are one."""
+    lines = folded([d.message for r in evidence.records for d in r.doubts])
+    groups: dict[str, dict[str, None]] = {}
     for record in evidence.records:
         for doubt in record.doubts:
-            groups.setdefault(doubt.message, []).append(record.id)
-    return list(groups.items())
+            groups.setdefault(lines[doubt.message], {})[record.id] = None
+    return [(line, list(ids)) for line, ids in groups.items()]
 
 
 def machines(evidence: Evidence) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -54,12 +54,23 @@ def _confirmed(context: StudyContext, ended: Ended) -> Outcome:
     failures = [f"{work.settings[k].name}: {f.message}" for k, f in work.blocks.failed.items()]
     if whole is not None and whole.error is not None and not whole.ok:
         failures.append(f"{proof.chosen.name}: {whole.error.message}")
+    failures += _missed(context, proof.chosen, record)
     return Outcome(
         context.study.name, ended, best=record, point=proof.chosen, gain=proof.gain,
         steps=tuple(s.step for s in proof.steps), dropped=tuple(s.step for s in proof.dropped),
         default_pooled=pooled(work, work.default, proof.chosen, default_record(context)),
         best_pooled=pooled(work, proof.chosen, work.default, record), note="; ".join(failures),
     )  # fmt: skip
+
+
+def _missed(context: StudyContext, chosen: Setting, record: Record | None) -> list[str]:
+    """The limits that the last record misses. It may be the first one with enough calls for a
+    percentile: short trials and turns can keep a limit that more calls show to be missed."""
+    shares = [(b, b.violation(record)) for b in context.question.bounds] if record else []
+    return [
+        f"{chosen.name} misses {bound} by {share * 100:.3g} %" for bound, share in shares
+        if share is not None and share > 0
+    ]  # fmt: skip
 
 
 def begin(context: StudyContext, best: Setting) -> Confirmation:
