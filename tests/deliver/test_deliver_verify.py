@@ -240,7 +240,7 @@ def test_threads_that_were_kept_from_computing_are_counted_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, second: int, verdict: str
 ) -> None:
     folder = delivered_folder(tmp_path / "deployed", threads=1, busy_threads=2, in_force={})
-    answer = {"cosine_min": 1.0, "cpus": 2, "preloaded": [], "in_force": {}}
+    answer = {"cosine_min": 1.0, "relative_diff": 0.0, "cpus": 2, "preloaded": [], "in_force": {}}
     answers = iter([{**answer, "busy_threads": 1}, {**answer, "busy_threads": second}])
     monkeypatch.setattr(verify, "ask", lambda *_: next(answers))
     assert promises(folder)["threads"].verdict == verdict

@@ -39,7 +39,7 @@ def changes(config: Mapping[str, Any], word: str, value: int) -> dict[str, int]:
     """
     held = [key for key in _SIZES[word][0] if key in config]
     alike = _ALIKE.get(word)
-    if alike in config and held and config[alike] == config[held[0]]:
+    if alike is not None and alike in config and held and config[alike] == config[held[0]]:
         held.append(alike)
     return dict.fromkeys(held, value)
 
