@@ -10,6 +10,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+# Operators that change types of numbers, whose names hold those of products: DequantizeLinear,
+# Convert. They are of no kind.
+_CASTS = ("quantizelinear", "convert")
 # Kinds of operators by parts of their names, in the words of every engine; the first that fits
 # counts.
 _KINDS = {
@@ -71,10 +74,14 @@ class ProfileRow:
 
 def kind_of(op: str, phase: str) -> str:
     """One of KINDS. A fused attention is a matrix product, though it computes a softmax too.
-    Square roots and the like are the optimizer's where they run in the phase of that name."""
+    Square roots, the norms of gradients and the like are the optimizer's where they run in the
+    phase of that name."""
+    if phase == "optimizer" and op != BETWEEN:
+        return phase
     name = op.lower()
-    kind = next((k for k, parts in _KINDS.items() if any(p in name for p in parts)), OTHER)
-    return phase if kind == OTHER and phase == "optimizer" else kind
+    if any(part in name for part in _CASTS):
+        return OTHER
+    return next((k for k, parts in _KINDS.items() if any(p in name for p in parts)), OTHER)
 
 
 def by_kind(rows: Iterable[ProfileRow]) -> dict[str, ProfileRow]:

@@ -52,6 +52,10 @@ def test_rows_merge_by_any_key() -> None:
         ("aten::_softmax", "softmax"), ("SoftMax", "softmax"),
         ("MVN", "normalisation"), ("LayerNormalization", "normalisation"),
         ("aten::_fused_adamw_", "optimizer"),
+        ("DynamicQuantizeMatMul", "matrix products"), ("aten::convolution", "matrix products"),
+        ("quantized::linear_dynamic", "matrix products"),
+        ("FullyConnectedQuantizedLegacy", "matrix products"),
+        ("DynamicQuantizeLinear", "other"), ("DequantizeLinear", "other"), ("Convert", "other"),
         ("aten::silu", "other"), ("(between operators)", "between operators"),
     ],
 )  # fmt: skip
@@ -62,6 +66,7 @@ def test_operators_of_every_engine_have_a_kind(op: str, kind: str) -> None:
 
 def test_what_an_optimizer_computes_is_its_own_kind() -> None:
     assert kind_of("aten::sqrt", "optimizer") == "optimizer"
+    assert kind_of("aten::linalg_vector_norm", "optimizer") == "optimizer"  # of clipping
     assert kind_of("aten::sqrt", "forward") == "other"
     assert kind_of("(between operators)", "optimizer") == "between operators"
 

@@ -37,6 +37,7 @@ base=${1:-$(git merge-base origin/main "$head")} || {
 base=$(commit "$base")
 mkdir -p "${HONED_GATE_OUT:-@OUT@}"
 out=$(cd "${HONED_GATE_OUT:-@OUT@}" && pwd)
+rm -f "$out"/{verdict.md,summary.md,comparison.json,records.jsonl} # answers of an earlier run
 work=$(mktemp -d)
 repository=$(git rev-parse --show-toplevel)
 

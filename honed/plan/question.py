@@ -54,7 +54,8 @@ WORDS: Mapping[str, Word] = {
                           "block or of groups of blocks (nested); true is blocks", "off",
                           (*get_args(Checkpointing), *_TRUTHS)),
     "optimizer": Word("with mode=train", "adamw", ("adamw", "sgd")),
-    "optimizer_loop": Word("how torch updates many tensors", "foreach", get_args(Loop)),
+    "optimizer_loop": Word("how torch updates many tensors; unset: as torch does on the device, "
+                           "foreach on a GPU and for_loop on a CPU", "", get_args(Loop)),
     "gradients": Word("between steps: released, or held and zeroed", "released",
                       ("released", "held")),
     "accumulation": Word("batches between two updates", "1"),
@@ -260,7 +261,7 @@ def _settings(case: Case, row: Mapping[str, str], device: Device) -> Settings:
         device=device.kind,
         checkpointing=_checkpointing(row["checkpointing"]) if trains else "off",
         keeps_cache=_TRUTHS[row["cache"]],
-        optimizer=_optimizer(row) if trains else Optimizer(),
+        optimizer=_optimizer(row, device) if trains else Optimizer(),
         **values,
     )
 
@@ -271,8 +272,9 @@ def _checkpointing(word: str) -> Checkpointing:
     return cast(Checkpointing, word)
 
 
-def _optimizer(row: Mapping[str, str]) -> Optimizer:
-    words: dict[str, Any] = {"name": row["optimizer"], "loop": row["optimizer_loop"]}
+def _optimizer(row: Mapping[str, str], device: Device) -> Optimizer:
+    loop = row["optimizer_loop"] or ("foreach" if device.kind == "cuda" else "for_loop")
+    words: dict[str, Any] = {"name": row["optimizer"], "loop": loop}
     held = row["gradients"] == "held"
     return Optimizer(**words, holds_gradients=held, accumulation=int(row["accumulation"]))
 

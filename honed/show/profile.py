@@ -18,6 +18,7 @@ from honed.show.columns import settings_column
 from honed.show.numbers import NONE, plain
 
 KEYS = ("op", "module", "phase")
+ROW_HEADINGS = ("self ms", "share", "calls", "GFLOP", "GFLOP/s", "of bound", "input MiB")
 
 
 def check_keys(keys: Sequence[str]) -> tuple[str, ...]:
@@ -55,15 +56,16 @@ def _table(rows: Sequence[ProfileRow], keys: Sequence[str], bound: float | None)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for key in keys:
         table.add_column(key, overflow="fold")
-    for heading in ("self ms", "share", "calls", "GFLOP", "GFLOP/s", "of bound", "input MiB"):
+    for heading in ROW_HEADINGS:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         names = [str(getattr(row, key)) or NONE for key in keys]
-        table.add_row(*names, *_cells(row, bound))
+        table.add_row(*names, *row_cells(row, bound))
     return table
 
 
-def _cells(row: ProfileRow, bound: float | None) -> tuple[str, ...]:
+def row_cells(row: ProfileRow, bound: float | None) -> tuple[str, ...]:
+    """The cells of ROW_HEADINGS. `bound` is what the cores reach in a matrix product, FLOP/s."""
     rate = row.flops_per_s
     return (
         plain(row.self_s * 1e3), f"{row.share:.1%}", f"{row.calls:,}",

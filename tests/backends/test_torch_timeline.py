@@ -58,6 +58,15 @@ def test_one_tensor_of_the_residual_stream_has_its_true_size() -> None:
     assert found.stream_bytes == STREAM
 
 
+def test_a_model_whose_blocks_make_no_groups_is_watched_without_them() -> None:
+    small = {key: value for key, value in SIZES.items() if key != "model.context_length"}
+    step = step_of(model="modernbert-base", knobs=small)
+    found = measured(step)
+    assert list(found.kept_bytes) == ["off", "blocks"]
+    assert found.residuals
+    assert step.read_back()["checkpointing"] == "off"
+
+
 def test_checkpointing_keeps_one_tensor_a_block_or_a_group() -> None:
     step = step_of(knobs={"model.num_layers": 6})
     found = measured(step)

@@ -19,6 +19,7 @@ echo "$PWD: $*" >>"$LOG"
 case "$1 $2" in
 "env create") exit "${INSTALL_CODE:-0}" ;;
 "compare"*)
+    [ "$COMPARE_CODE" = 2 ] && exit 2 # a word was wrong: there is no verdict
     while [ "$1" != --markdown ]; do shift; done
     echo '**head is slower than base by 3.0 %**' >"$2"
     echo '{"verdict": "slower"}'
@@ -96,6 +97,20 @@ def test_both_commits_are_installed_compared_and_cleaned_up(
     assert json.loads((repository / "honed-gate/comparison.json").read_text())
     assert len(git(repository, "worktree", "list").splitlines()) == 1
     assert not any(Path(words[3]).exists() for words in made)
+
+
+def test_the_verdict_of_an_earlier_run_is_never_shown_for_other_commits(
+    repository: Path, stub: dict[str, str]
+) -> None:
+    gate = Gate(("model=tiny", "backend=fake"))
+    code, said = run(repository, gate, "HEAD~1", COMPARE_CODE="1", **stub)
+    assert code == 1
+    assert "slower than base" in said
+    code, said = run(repository, gate, "HEAD~1", COMPARE_CODE="2", **stub)
+    assert code == 2
+    assert "slower than base" not in said
+    left = {path.name for path in (repository / "honed-gate").iterdir()}
+    assert not left & {"verdict.md", "summary.md"}
 
 
 def test_what_cannot_be_installed_or_is_no_commit_is_told_apart_from_slower(

@@ -46,6 +46,26 @@ def test_a_changed_byte_of_the_weights_is_found_in_the_files_and_in_the_outputs(
     assert verify.main([str(folder)]) == 1
 
 
+@pytest.mark.parametrize("factor", [1.01, 2.0])
+def test_outputs_of_another_scale_are_found_though_their_direction_is_right(
+    tmp_path: Path, factor: float
+) -> None:
+    folder = delivered_folder(tmp_path / "deployed")
+    path = folder / "model" / "weights.npy"
+    np.save(path, np.load(path) * np.float32(factor))
+    message = broken(folder)["outputs"]
+    assert f"differ by up to {(factor - 1):.2%} of the largest value" in message
+    assert "promised at most 0.28%" in message
+
+
+def test_the_scores_of_a_reranker_are_compared_together(tmp_path: Path) -> None:
+    """A single number has no direction: each score for itself would always have a cosine of 1."""
+    wanted = np.array([[0.2], [-1.3], [4.0]], np.float32)
+    assert verify._least_cosine(wanted, wanted) == pytest.approx(1)
+    assert verify._least_cosine(wanted, wanted[::-1]) < 0.5
+    assert verify._least_cosine(wanted, wanted * [[1], [1], [1.5]]) < verify.LEAST_COSINE
+
+
 def test_a_missing_file_is_named_and_the_outputs_say_why_they_are_missing(tmp_path: Path) -> None:
     folder = delivered_folder(tmp_path / "deployed")
     (folder / "model" / "weights.npy").unlink()
@@ -220,7 +240,7 @@ def test_threads_that_were_kept_from_computing_are_counted_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, second: int, verdict: str
 ) -> None:
     folder = delivered_folder(tmp_path / "deployed", threads=1, busy_threads=2, in_force={})
-    answer = {"cosine_min": 1.0, "cpus": 2, "preloaded": [], "in_force": {}}
+    answer = {"cosine_min": 1.0, "relative_diff": 0.0, "cpus": 2, "preloaded": [], "in_force": {}}
     answers = iter([{**answer, "busy_threads": 1}, {**answer, "busy_threads": second}])
     monkeypatch.setattr(verify, "ask", lambda *_: next(answers))
     assert promises(folder)["threads"].verdict == verdict

@@ -10,7 +10,7 @@ from honed.models.checkpoint import ModelRequest
 from honed.models.inputs import random_inputs
 from honed.models.knobs import shape
 from honed.models.obtain import locate, materialise
-from honed.models.presets import ALIASES, PRESETS, preset
+from honed.models.presets import ALIASES, PRESETS, preset, resized
 
 # Of the model without a task's head; poolers included where the published model has one.
 PARAMETERS = {
@@ -71,6 +71,11 @@ def test_sizes_replace_those_of_a_named_shape(name):
     if name == "lm-small":
         assert made.config["num_key_value_heads"] == 4
         assert made.weights_bytes == 4 * (3 * (4 * 48**2 + 3 * 48 * 80 + 96) + 48 + 2 * 200 * 48)
+
+
+def test_a_pooler_is_as_wide_as_the_model():
+    made = resized(PRESETS["deberta-v3-small"], [("d_model", 48)])
+    assert made.config["pooler_hidden_size"] == 48
 
 
 @pytest.mark.engine

@@ -24,6 +24,13 @@ def test_settings_of_training_make_no_second_row_for_inference() -> None:
     assert found[0].optimizer == Optimizer()
 
 
+@pytest.mark.parametrize(("device", "loop"), [("cpu", "for_loop"), ("cuda:16GiB", "foreach")])
+def test_tensors_are_updated_as_torch_does_on_the_device(device: str, loop: str) -> None:
+    words = ["model=tiny-bert", "mode=train", f"device={device}"]
+    assert parse(words).cells[0][1].optimizer.loop == loop
+    assert parse([*words, "optimizer_loop=fused"]).cells[0][1].optimizer.loop == "fused"
+
+
 def test_checkpointing_is_said_as_for_a_measured_step() -> None:
     for words in ("off,blocks,nested", "false,true,nested"):
         found = settings("mode=train", f"checkpointing={words}")

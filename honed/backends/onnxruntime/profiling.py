@@ -15,7 +15,9 @@ from honed.step import FORWARD
 _CALLS = 3  # the last one counts: the first ones allocate
 _KERNEL = "_kernel_time"
 _BYTES = {"float": 4, "float16": 2, "bfloat16": 2, "int64": 8, "int32": 4, "uint8": 1, "int8": 1}
-_PRODUCTS = ("MatMul", "FusedMatMul", "Gemm")
+_PRODUCTS = ("MatMul", "FusedMatMul", "Gemm", "MatMulInteger", "MatMulIntegerToFloat",
+             "DynamicQuantizeMatMul", "MatMulNBits")  # fmt: skip
+_ATTENTION = "MultiHeadAttention"  # of queries, keys and values [batch, length, width]
 
 
 def profile_call(
@@ -60,15 +62,25 @@ def _event(node: Mapping[str, Any], began: int) -> OperatorEvent:
         for side in ("input", "output")
     )
     op = str(facts["op_name"])
-    flops = None
-    if op in _PRODUCTS and inputs and outputs:  # weights that are laid out anew are not listed
-        flops = 2 * math.prod(inputs[0][1]) * outputs[0][1][-1]
+    flops = _flops(op, [shape for _, shape in inputs], [shape for _, shape in outputs])
     known = [math.prod(shape) * _BYTES[kind] for kind, shape in inputs if kind in _BYTES]
     return OperatorEvent(
         op, _module(str(node["name"]).removesuffix(_KERNEL)), FORWARD,
         (int(node["ts"]) - began) / 1e6, taken_s, taken_s, 1,
         flops, sum(known) if known else None,
     )  # fmt: skip
+
+
+def _flops(
+    op: str, inputs: Sequence[Sequence[int]], outputs: Sequence[Sequence[int]]
+) -> int | None:
+    """Of a product or of fused attention, by its shapes; None for other operators. Weights that
+    are laid out anew are not among the inputs."""
+    if op in _PRODUCTS and inputs and outputs:
+        return 2 * math.prod(inputs[0]) * outputs[0][-1]
+    if op == _ATTENTION and len(inputs) > 1 and len(inputs[0]) == len(inputs[1]) == 3:
+        return 4 * math.prod(inputs[0]) * inputs[1][1]  # the scores, and the sum of the values
+    return None
 
 
 def _module(name: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from honed.backends.base import MeasuredMemory, Residual
+from honed.errors import UnsupportedError
 from honed.models.torch import checkpointing
 from honed.models.torch.tracer import Tracer
 from honed.profile import like
@@ -40,14 +41,19 @@ def with_residuals(
     timeline: Timeline, module: Any, held: Mapping[MemoryKind, Iterable[Any]], loss_of: Call
 ) -> MeasuredMemory:
     """What a forward pass keeps, beside the timeline of a call: without checkpointing by hooks on
-    saved tensors, and with each way of it by the tracer."""
+    saved tensors, and with each way that the model has by the tracer."""
     blocks = checkpointing.blocks_of(module)
     kept: dict[str, int] = {}
     of_block: dict[str, int] = {}
     asked = checkpointing.how_of(module)
     for how in checkpointing.hows_of(module):
         checkpointing.set_how(module, how)
-        alive = _alive_after(module, held, loss_of)
+        try:
+            alive = _alive_after(module, held, loss_of)
+        except (
+            UnsupportedError
+        ):  # a model that asks its blocks for something has no groups of them
+            continue
         kept[how] = sum(alive.values())
         middle = blocks[len(blocks) // 2] if blocks else None
         of_block[how] = sum(
@@ -78,12 +84,14 @@ def _alive_after(
 ) -> Counter[str]:
     """The bytes by module that a forward pass leaves alive, beside what was held before."""
     tracer = _tracing(module, held)
-    with _without_collection(), tracer:
-        with tracer.phase(StepPhase.FORWARD):
-            loss = loss_of()
-        tracer.close()
-        del loss
-    tracer.unwatch()
+    try:
+        with _without_collection(), tracer:
+            with tracer.phase(StepPhase.FORWARD):
+                loss = loss_of()
+            tracer.close()
+            del loss
+    finally:
+        tracer.unwatch()
     alive: Counter[str] = Counter()
     for block in tracer.timeline().blocks:
         if block.died is None and block.phase is StepPhase.FORWARD:

@@ -24,6 +24,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
 LEAST_COSINE = 0.999999
+# Of the largest value: twice the relative error that the cosine allows, sqrt(2 (1 - cosine)).
+_MOST_DIFFERENCE = 2 * math.sqrt(2 * (1 - LEAST_COSINE))
+_NARROW = 16  # rows of fewer numbers
 ROUNDS = 5
 CALLS_S = 1.0  # how long each process calls the engine, after as long a warm-up
 _KEPT_SHARE = 0.9  # of the promised gain: the rest is another machine's or the noise of this one
@@ -131,8 +134,11 @@ def sha256(path: Path) -> str:
     """The digest of a file; empty if it is missing."""
     if not path.is_file():
         return ""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:  # hashlib.file_digest is new in Python 3.11
+        while part := file.read(2**20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def check_packages(settings: Settings) -> Promise:
@@ -157,11 +163,15 @@ def check_packages(settings: Settings) -> Promise:
 
 
 def check_outputs(answer: Mapping[str, Any]) -> Promise:
-    cosine = answer["cosine_min"]
+    """By their direction, and by their largest difference: a cosine does not see the scale."""
+    cosine, difference = answer["cosine_min"], answer["relative_diff"]
     shown = f"least cosine to the outputs of the export {math.floor(cosine * 1e7) / 1e7:.7f}"
-    if cosine >= LEAST_COSINE:
-        return Promise("outputs", HOLDS, shown)
-    return Promise("outputs", BROKEN, f"{shown}, promised at least {LEAST_COSINE}")
+    if cosine < LEAST_COSINE:
+        return Promise("outputs", BROKEN, f"{shown}, promised at least {LEAST_COSINE}")
+    if difference > _MOST_DIFFERENCE:
+        shown += f", but they differ by up to {difference:.2%} of the largest value"
+        return Promise("outputs", BROKEN, f"{shown}, promised at most {_MOST_DIFFERENCE:.2%}")
+    return Promise("outputs", HOLDS, shown)
 
 
 def check_settings(settings: Settings, answer: Mapping[str, Any]) -> Iterator[Promise]:
@@ -266,15 +276,16 @@ def run_role(folder: Path, role: str) -> dict[str, Any]:
     batch = {n.partition("/")[2]: a for n, a in arrays.items() if n.startswith("input/")}
     wanted = {n.partition("/")[2]: a for n, a in arrays.items() if n.startswith("output/")}
     outputs = engine(batch)
-    cosine = 1.0
-    if tuned:  # at its defaults the engine may round in another way
-        cosine = min(_least_cosine(wanted[name], outputs[name]) for name in wanted)
+    pairs = [(wanted[name], outputs[name]) for name in wanted]
+    if not tuned:  # at its defaults the engine may round in another way
+        pairs = []
     _call_for(lambda: engine(batch), settings["calls_s"])
     before, began = _thread_ticks(), time.perf_counter()
     times_s = _call_for(lambda: engine(batch), settings["calls_s"])
     wall_s = time.perf_counter() - began
     return {
-        "cosine_min": cosine,
+        "cosine_min": min((_least_cosine(*pair) for pair in pairs), default=1.0),
+        "relative_diff": max((_largest_difference(*pair) for pair in pairs), default=0.0),
         "median_s": sorted(times_s)[len(times_s) // 2],
         "busy_threads": _busy(before, _thread_ticks(), wall_s),
         "cpus": len(os.sched_getaffinity(0)),
@@ -284,14 +295,27 @@ def run_role(folder: Path, role: str) -> dict[str, Any]:
 
 
 def _least_cosine(wanted: Any, got: Any) -> float:
+    """Of any row. Rows of few numbers, as one score, have hardly a direction: they are joined."""
     import numpy as np
 
     if wanted.shape != got.shape or not np.isfinite(got).all():
         return 0.0
-    rows = (np.asarray(a, np.float64).reshape(len(a), -1) for a in (wanted, got))
-    one, other = rows
+    one, other = (np.asarray(a, np.float64).reshape(len(a), -1) for a in (wanted, got))
+    if one.shape[1] < _NARROW:
+        one, other = one.reshape(1, -1), other.reshape(1, -1)
     norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     return float(((one * other).sum(axis=1) / np.maximum(norms, 1e-300)).min())
+
+
+def _largest_difference(wanted: Any, got: Any) -> float:
+    """As a share of the largest value."""
+    import numpy as np
+
+    if wanted.shape != got.shape or not np.isfinite(got).all():
+        return math.inf
+    one, other = (np.asarray(a, np.float64) for a in (wanted, got))
+    difference = float(np.abs(one - other).max(initial=0.0))
+    return difference / max(float(np.abs(one).max(initial=0.0)), 1e-300)
 
 
 def _call_for(call: Any, seconds: float) -> list[float]:

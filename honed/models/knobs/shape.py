@@ -17,6 +17,8 @@ _SIZES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "vocab_size": (("vocab_size",), "entries of the vocabulary"),
     "context_length": (("max_position_embeddings",), "the longest sequence"),
 }
+# An entry that follows a size where the named shape has the same number for both.
+_ALIKE = {"num_heads": "num_key_value_heads", "d_model": "pooler_hidden_size"}
 KNOBS = tuple(
     Knob(f"{_OWNER}.{word}", f"{help}, in place of the named shape's", Span(1, 2**20))
     for word, (_, help) in _SIZES.items()
@@ -32,12 +34,13 @@ def sizes_of(knobs: Mapping[str, Value]) -> tuple[tuple[str, int], ...]:
 def changes(config: Mapping[str, Any], word: str, value: int) -> dict[str, int]:
     """The entries of a configuration that hold this size; empty if it has none.
 
-    Where keys and values have as many heads as queries, they keep as many.
+    Where keys and values have as many heads as queries, they keep as many; so does the width of a
+    pooler.
     """
     held = [key for key in _SIZES[word][0] if key in config]
-    if word == "num_heads" and held:
-        shared = config.get("num_key_value_heads")
-        held += ["num_key_value_heads"] if shared == config[held[0]] else []
+    alike = _ALIKE.get(word)
+    if alike is not None and alike in config and held and config[alike] == config[held[0]]:
+        held.append(alike)
     return dict.fromkeys(held, value)
 
 

@@ -11,7 +11,13 @@ from honed.report.findings import listed
 from honed.report.views.base import Grid, Shown, Subject
 from honed.run.passes.profile import Part
 from honed.show.numbers import NONE, plain
-from honed.show.profile import KIND_HEADINGS, kind_cells, profile_of
+from honed.show.profile import (
+    KIND_HEADINGS,
+    ROW_HEADINGS,
+    kind_cells,
+    profile_of,
+    row_cells,
+)
 from honed.step import FORWARD
 
 Named = tuple[str, Record, Part]
@@ -40,17 +46,18 @@ def _kinds(named: Sequence[Named]) -> Grid:
 
 
 def _operators(named: Named) -> Grid:
-    """The operators that take longest, by the phase in which they run."""
-    label, _, part = named
+    """The operators that take longest, by the phase in which they run, each with its place on a
+    roofline: FLOP for each byte of its inputs, and the FLOP/s that it reaches."""
+    label, record, part = named
+    bound = record.metrics.bound_flops_per_s if record.metrics else None
     rows = [
         (
-            row.op, row.phase, plain(row.self_s * 1e3), f"{row.share:.1%}", f"{row.calls:,}",
-            plain(row.flops / 1e9) if row.flops else NONE,
-            plain(row.flops_per_s / 1e9) if row.flops_per_s else NONE,
+            row.op, row.phase, *row_cells(row, bound),
+            plain(row.flops / row.bytes) if row.flops and row.bytes else NONE,
         )
         for row in merged(part.rows, "op", "phase")[:_TOP]
     ]  # fmt: skip
-    headings = ("operator", "phase", "self ms", "share", "calls", "GFLOP", "GFLOP/s")
+    headings = ("operator", "phase", *ROW_HEADINGS, "FLOP per byte")
     return Grid(f"{label}: the operators that take longest", headings, tuple(rows), left=2)
 
 
