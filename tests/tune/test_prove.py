@@ -206,8 +206,8 @@ def test_an_engine_that_gains_only_in_its_precision_is_one_step_with_it(tmp_path
 def test_little_time_does_not_cost_the_engine_that_a_proven_precision_needs(
     tmp_path: Path, seed: int, left_s: float
 ) -> None:
-    """The engine gains a quarter in fp32, which noisy blocks do not prove. There may be no time for
-    the default's engine in int8, but a trial of it was far slower."""
+    """The engine gains a quarter in fp32, which noisy blocks do not prove. There may be no
+    time for torch in int8, of which a trial was far slower."""
     lab = Landscape(
         by_branch(torch_fp32=0.15, openvino_fp32=0.12, openvino_int8=0.04, torch_int8=0.09)
     )
