@@ -21,7 +21,9 @@ def scale(
         str, typer.Option(help="Stop after about this long: 90s, 9.5m, 1h.")
     ] = "9.5m",
     resolution: Annotated[str, typer.Option(help="Smaller differences are ties.")] = "2%",
-    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("scale"),
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the pictures.")] = Path(
+        "scale"
+    ),
     as_json: Annotated[bool, typer.Option("--json", help="One finding a line.")] = False,
     store: Annotated[str | None, typer.Option(help="Database URL for the records.")] = None,
 ) -> None:
@@ -35,6 +37,7 @@ def scale(
     from honed.units import seconds, share
 
     sweep = compose(words or [])
+    out.mkdir(parents=True, exist_ok=True)  # what cannot be written is told before it is measured
     line = Line()
 
     def on_progress(progress: ScaleProgress) -> None:
@@ -50,7 +53,6 @@ def scale(
         scaling, interrupted = stopped.scaling, True
     finally:
         line.clear()
-    out.mkdir(parents=True, exist_ok=True)
     for finding in scaling.findings:
         picture = draw(finding, out / f"{finding.section}.png")
         if as_json:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,27 @@ def test_a_function_of_the_user_is_measured_and_judged(
         step_of("mine:missing")
     with pytest.raises(UsageError, match="No module named 'absent'"):
         step_of("absent:right")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("def attend(q, k, v) return q", "importing theirs raised SyntaxError"),
+        ("1 / 0", "importing theirs raised ZeroDivisionError: division by zero"),
+        ("def attend(q): return q", "raised TypeError"),
+        ("def attend(q, k, v): return q, k", "returned tuple for queries of"),
+        ("def attend(q, k, v): return q[..., :3]", r"returned \[1, 1, 64, 3\] for queries of"),
+    ],
+)
+def test_a_function_of_the_user_that_cannot_be_measured_is_refused_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, message: str
+) -> None:
+    (tmp_path / "theirs.py").write_text(f"{body}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "theirs", raising=False)
+    importlib.invalidate_caches()
+    with pytest.raises(UsageError, match=message):
+        step_of("theirs:attend")
 
 
 @pytest.mark.parametrize("until", ["forward", "backward"])

@@ -66,3 +66,17 @@ def test_an_interrupted_run_prints_its_findings_as_json_too(tmp_path: Path) -> N
     findings = [json.loads(line) for line in out.splitlines()]
     assert {"allocator", "openmp"} <= {finding["section"] for finding in findings}
     assert all(Path(tmp_path, finding["picture"]).is_file() for finding in findings)
+
+
+@pytest.mark.parametrize("out", ["taken", "taken/pictures"])
+def test_a_place_without_pictures_is_told_before_anything_is_measured(
+    tmp_path: Path, out: str
+) -> None:
+    (tmp_path / "taken").touch()
+    done = subprocess.run(
+        [HONED, "scale", *WORDS, "--out", out], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode in (1, 2)
+    assert "taken" in done.stderr
+    assert "block 1" not in done.stderr
+    assert "Traceback" not in done.stderr

@@ -43,6 +43,9 @@ class AttentionStep(Step):
         self._compute = attention_kernels.implementation(
             self._name, case.device, causal=self._causal
         )
+        if ":" in self._name:
+            small = self._tensors((1, self._heads, _SMALL_LENGTH, self._width), case.seed)
+            attention_kernels.try_out(self._name, self._compute, *small[:3])
         self.weights_bytes = 0
 
     def _refuse_what_cannot_fit(self) -> None:

@@ -129,12 +129,41 @@ def _of_user(name: str) -> Attention:
                 f"attention={name}: {error}",
                 "start honed in the folder of the module, and install what it imports",
             ) from error
+        except Exception as error:  # the user's code may raise anything
+            raise UsageError(
+                f"attention={name}: importing {module_name} raised {_told(error)}",
+                f"python -c 'import {module_name}' shows where",
+            ) from error
     function = getattr(module, attribute, None)
     if not callable(function):
         raise UsageError(
             f"{module_name} has no function {attribute}", "write attention=module:function"
         )
     return function  # type: ignore[no-any-return]
+
+
+def try_out(name: str, function: Attention, query: Any, key: Any, value: Any) -> None:
+    """UsageError unless a user's function turns a small problem into a tensor like the queries."""
+    import torch
+
+    try:
+        output = function(query, key, value)
+    except Exception as error:  # the user's code may raise anything
+        raise UsageError(
+            f"attention={name} raised {_told(error)}",
+            "it is called with queries, keys and values of [batch, heads, length, width]",
+        ) from error
+    if not isinstance(output, torch.Tensor) or output.shape != query.shape:
+        got = list(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+        raise UsageError(
+            f"attention={name} returned {got} for queries of {list(query.shape)}",
+            "return one tensor of [batch, heads, length, width]",
+        )
+
+
+def _told(error: Exception) -> str:
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 @contextlib.contextmanager
