@@ -21,6 +21,8 @@ from honed.errors import HonedError
 
 # Faults of a place, not of honed: no permission, a read-only file system, no room.
 _OF_PLACES = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+# A file where a folder is needed, or the other way round: the path is one that the user named.
+_OF_NAMES = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 _SPELLINGS = str.maketrans("±→·…µ─│⁰¹²³⁴⁵⁶⁷⁸⁹", "~>-.u-|0123456789")
 
 
@@ -74,6 +76,8 @@ def home() -> Path:
 
 def explain(error: OSError) -> HonedError | None:
     """The error for users where a place cannot be written or read; None for any other fault."""
+    if error.errno in _OF_NAMES and error.filename is not None:
+        return HonedError(f"cannot use {error.filename}: {error.strerror}", "name another path")
     if error.errno not in _OF_PLACES:
         return None
     if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT):
